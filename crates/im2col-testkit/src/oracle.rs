@@ -1,0 +1,251 @@
+//! The definitions in `f64`, written in another way than the core's `naive` module.
+//!
+//! A convolution here pads a copy of its input, so no sum asks where the border is. Every value
+//! comes with its magnitude, the sum of the absolute values of its terms: what its error bound
+//! ([`crate::bound`]) is proportional to.
+
+mod pool;
+
+pub use pool::{Argmax, PoolCase};
+
+use std::iter::repeat_n;
+
+/// A sum and the sum of its terms' absolute values.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sum {
+    /// The sum.
+    pub value: f64,
+    /// The sum of the absolute values.
+    pub magnitude: f64,
+}
+
+impl Sum {
+    fn add(&mut self, term: f64) {
+        self.value += term;
+        self.magnitude += term.abs();
+    }
+
+    /// `max(value, 0)`. An error of the sum is at most as large after it, so the magnitude stays.
+    #[must_use]
+    pub fn relu(self) -> Self {
+        Self { value: self.value.max(0.0), ..self }
+    }
+}
+
+/// A convolution of rank 3; of lower rank where the leading axes are trivial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvCase {
+    /// How many images.
+    pub batch: usize,
+    /// Input channels, a multiple of `groups`.
+    pub in_channels: usize,
+    /// Output channels, a multiple of `groups`.
+    pub out_channels: usize,
+    /// Groups of channels that see only each other.
+    pub groups: usize,
+    /// Input size per axis.
+    pub input: [usize; 3],
+    /// Kernel size per axis.
+    pub kernel: [usize; 3],
+    /// Stride per axis.
+    pub stride: [usize; 3],
+    /// Padding per axis, `[before, after]`.
+    pub padding: [[usize; 2]; 3],
+    /// Dilation per axis.
+    pub dilation: [usize; 3],
+}
+
+/// `y[o] = sum over k of x[o s + k d] w[k]` and its gradients; `x` is the padded input.
+///
+/// Operands are row-major: input `[batch, in_channels, dims..]`, weight
+/// `[out_channels, in_channels / groups, kernel..]`, output `[batch, out_channels, dims..]`.
+impl ConvCase {
+    /// A linear layer: a convolution of one pixel. Weight `[outputs, inputs]`.
+    #[must_use]
+    pub fn linear(batch: usize, inputs: usize, outputs: usize) -> Self {
+        let one = [1; 3];
+        Self {
+            batch,
+            in_channels: inputs,
+            out_channels: outputs,
+            groups: 1,
+            input: one,
+            kernel: one,
+            stride: one,
+            padding: [[0; 2]; 3],
+            dilation: one,
+        }
+    }
+
+    /// Output size per axis.
+    #[must_use]
+    pub fn output(&self) -> [usize; 3] {
+        output(self.padded(), self.kernel, self.stride, self.dilation)
+    }
+
+    /// How many values the input has.
+    #[must_use]
+    pub fn input_len(&self) -> usize {
+        self.batch * self.in_channels * volume(self.input)
+    }
+
+    /// How many values the weight has.
+    #[must_use]
+    pub fn weight_len(&self) -> usize {
+        self.out_channels * self.group_in() * volume(self.kernel)
+    }
+
+    /// How many values the output has.
+    #[must_use]
+    pub fn output_len(&self) -> usize {
+        self.batch * self.out_channels * volume(self.output())
+    }
+
+    /// How many products one output sums.
+    #[must_use]
+    pub fn forward_products(&self) -> usize {
+        self.group_in() * volume(self.kernel)
+    }
+
+    /// How many products one value of `grad_input` sums at most.
+    #[must_use]
+    pub fn grad_input_products(&self) -> usize {
+        self.out_channels / self.groups * volume(self.kernel)
+    }
+
+    /// How many products one value of `grad_weight` (or terms of `grad_bias`) sums at most.
+    #[must_use]
+    pub fn grad_weight_products(&self) -> usize {
+        self.batch * volume(self.output())
+    }
+
+    /// How many products the whole convolution has.
+    #[must_use]
+    pub fn multiply_adds(&self) -> usize {
+        self.output_len() * self.forward_products()
+    }
+
+    /// The output. An empty `bias` adds nothing.
+    #[must_use]
+    pub fn forward(&self, input: &[f32], weight: &[f32], bias: &[f32]) -> Vec<Sum> {
+        let padded = self.pad(input);
+        let mut sums = vec![Sum::default(); self.output_len()];
+        self.for_each_product(|o, i, w| sums[o].add(padded[i] * f64::from(weight[w])));
+        if !bias.is_empty() {
+            let positions = volume(self.output());
+            for (o, sum) in sums.iter_mut().enumerate() {
+                sum.add(f64::from(bias[o / positions % self.out_channels]));
+            }
+        }
+        sums
+    }
+
+    /// The gradient of the input.
+    #[must_use]
+    pub fn grad_input(&self, weight: &[f32], grad_output: &[f32]) -> Vec<Sum> {
+        let planes = self.batch * self.in_channels;
+        let mut sums = vec![Sum::default(); planes * volume(self.padded())];
+        self.for_each_product(|o, i, w| sums[i].add(f64::from(grad_output[o]) * f64::from(weight[w])));
+        crop(&sums, planes, self.input, self.padding)
+    }
+
+    /// The gradient of the weight.
+    #[must_use]
+    pub fn grad_weight(&self, input: &[f32], grad_output: &[f32]) -> Vec<Sum> {
+        let padded = self.pad(input);
+        let mut sums = vec![Sum::default(); self.weight_len()];
+        self.for_each_product(|o, i, w| sums[w].add(padded[i] * f64::from(grad_output[o])));
+        sums
+    }
+
+    /// The gradient of the bias.
+    #[must_use]
+    pub fn grad_bias(&self, grad_output: &[f32]) -> Vec<Sum> {
+        let positions = volume(self.output());
+        let mut sums = vec![Sum::default(); self.out_channels];
+        for (o, &grad) in grad_output.iter().enumerate() {
+            sums[o / positions % self.out_channels].add(f64::from(grad));
+        }
+        sums
+    }
+
+    fn group_in(&self) -> usize {
+        self.in_channels / self.groups
+    }
+
+    fn padded(&self) -> [usize; 3] {
+        padded(self.input, self.padding)
+    }
+
+    fn pad(&self, input: &[f32]) -> Vec<f64> {
+        let input: Vec<f64> = input.iter().map(|&x| f64::from(x)).collect();
+        pad(&input, self.batch * self.in_channels, self.input, self.padding, 0.0)
+    }
+
+    /// Calls `product` with the offsets of every output, padded input and weight that meet.
+    fn for_each_product(&self, mut product: impl FnMut(usize, usize, usize)) {
+        let (kernel, output, padded) = (self.kernel, self.output(), self.padded());
+        let group_out = self.out_channels / self.groups;
+        for o in 0..self.output_len() {
+            let [image, channel_out, oz, oy, ox] = unravel(o, [self.batch, self.out_channels], output);
+            for tap in 0..self.forward_products() {
+                let [_, channel, kz, ky, kx] = unravel(tap, [1, self.group_in()], kernel);
+                let channel_in = channel_out / group_out * self.group_in() + channel;
+                let z = oz * self.stride[0] + kz * self.dilation[0];
+                let y = oy * self.stride[1] + ky * self.dilation[1];
+                let x = ox * self.stride[2] + kx * self.dilation[2];
+                let plane = image * self.in_channels + channel_in;
+                let i = ((plane * padded[0] + z) * padded[1] + y) * padded[2] + x;
+                product(o, i, channel_out * self.forward_products() + tap);
+            }
+        }
+    }
+}
+
+fn volume([d, h, w]: [usize; 3]) -> usize {
+    d * h * w
+}
+
+fn padded(input: [usize; 3], padding: [[usize; 2]; 3]) -> [usize; 3] {
+    std::array::from_fn(|axis| padding[axis][0] + input[axis] + padding[axis][1])
+}
+
+fn output(padded: [usize; 3], kernel: [usize; 3], stride: [usize; 3], dilation: [usize; 3]) -> [usize; 3] {
+    std::array::from_fn(|axis| {
+        let extent = dilation[axis] * (kernel[axis] - 1) + 1;
+        (padded[axis] - extent) / stride[axis] + 1
+    })
+}
+
+/// A flat offset's coordinates in an array of shape `[planes.., dims..]`.
+fn unravel(offset: usize, [_, channels]: [usize; 2], [d, h, w]: [usize; 3]) -> [usize; 5] {
+    let plane = offset / (d * h * w);
+    [plane / channels, plane % channels, offset / (h * w) % d, offset / w % h, offset % w]
+}
+
+/// Surrounds every plane with `fill`.
+fn pad<T: Copy>(x: &[T], planes: usize, input: [usize; 3], padding: [[usize; 2]; 3], fill: T) -> Vec<T> {
+    let mut padded_x: Vec<T> = repeat_n(fill, planes * volume(padded(input, padding))).collect();
+    for (to, from) in inner_offsets(planes, input, padding).zip(x) {
+        padded_x[to] = *from;
+    }
+    padded_x
+}
+
+/// What [`pad`] surrounded.
+fn crop<T: Copy>(x: &[T], planes: usize, input: [usize; 3], padding: [[usize; 2]; 3]) -> Vec<T> {
+    inner_offsets(planes, input, padding).map(|from| x[from]).collect()
+}
+
+/// Where each value of an array goes when its planes are padded.
+fn inner_offsets(planes: usize, input: [usize; 3], padding: [[usize; 2]; 3]) -> impl Iterator<Item = usize> {
+    let [depth, height, width] = padded(input, padding);
+    (0..planes * volume(input)).map(move |offset| {
+        let [_, plane, z, y, x] = unravel(offset, [1, planes], input);
+        let (z, y, x) = (z + padding[0][0], y + padding[1][0], x + padding[2][0]);
+        ((plane * depth + z) * height + y) * width + x
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,260 @@
+//! Proptest strategies: shapes that are valid, with weight on the edges, and shapes that are hostile.
+
+use crate::oracle::{ConvCase, PoolCase};
+use proptest::prelude::*;
+
+/// The most multiply-adds of most cases, so that a hundred thousand of them take seconds.
+const FEW_MULTIPLY_ADDS: usize = 1 << 15;
+/// The most multiply-adds of those that fill more than one cache block.
+const MANY_MULTIPLY_ADDS: usize = 1 << 18;
+
+/// One axis of a sliding window.
+#[derive(Clone, Copy, Debug)]
+struct Axis {
+    input: usize,
+    kernel: usize,
+    stride: usize,
+    padding: [usize; 2],
+    dilation: usize,
+}
+
+/// The axis of a lower rank.
+const TRIVIAL: Axis = Axis { input: 1, kernel: 1, stride: 1, padding: [0; 2], dilation: 1 };
+
+impl Axis {
+    /// The axis with about `output` positions; `slack` input values after the last are never seen.
+    fn new(
+        (kernel, stride, dilation): (usize, usize, usize),
+        padding: [usize; 2],
+        output: usize,
+        slack: usize,
+    ) -> Self {
+        let padded = (output - 1) * stride + dilation * (kernel - 1) + 1 + slack % stride;
+        // Where the padding alone is that large, one input value is left and there are more outputs.
+        let input = padded.saturating_sub(padding[0] + padding[1]).max(1);
+        Self { input, kernel, stride, padding, dilation }
+    }
+}
+
+fn axis(positions: BoxedStrategy<usize>) -> impl Strategy<Value = Axis> {
+    let kernel = prop_oneof![3 => Just(1), 2 => Just(2), 4 => Just(3), 2 => 4..=5_usize, 1 => 6..=8_usize];
+    let stride = prop_oneof![5 => Just(1), 3 => Just(2), 1 => 3..=5_usize];
+    let dilation = prop_oneof![5 => Just(1), 2 => Just(2), 1 => 3..=4_usize];
+    let pad = || prop_oneof![4 => Just(0), 3 => Just(1), 2 => 2..=4_usize, 1 => 5..=9_usize];
+    ((kernel, stride, dilation), [pad(), pad()], positions, 0..5_usize)
+        .prop_map(|(window, padding, output, slack)| Axis::new(window, padding, output, slack))
+}
+
+fn axes(rank: usize, positions: BoxedStrategy<usize>) -> impl Strategy<Value = [Axis; 3]> {
+    [axis(positions.clone()), axis(positions.clone()), axis(positions)].prop_map(move |mut axes| {
+        axes[..3 - rank].fill(TRIVIAL);
+        axes
+    })
+}
+
+/// Positions per axis, around the widths of a tile where the rank leaves room.
+fn few_positions(rank: usize) -> BoxedStrategy<usize> {
+    match rank {
+        1 => prop_oneof![
+            2 => Just(1), 3 => 2..=6_usize, 2 => 15..=17_usize, 2 => 31..=33_usize, 2 => 7..=70_usize
+        ]
+        .boxed(),
+        2 => prop_oneof![2 => Just(1), 4 => 2..=6_usize, 2 => 7..=17_usize].boxed(),
+        _ => prop_oneof![2 => Just(1), 4 => 2..=4_usize, 1 => 5..=6_usize].boxed(),
+    }
+}
+
+/// Positions per axis that make 129 to 400 in all.
+fn many_positions(rank: usize) -> BoxedStrategy<usize> {
+    match rank {
+        1 => (129..=400_usize).boxed(),
+        2 => (12..=20_usize).boxed(),
+        _ => (5..=7_usize).boxed(),
+    }
+}
+
+fn batch() -> impl Strategy<Value = usize> {
+    prop_oneof![1 => Just(0), 8 => Just(1), 3 => Just(2), 2 => Just(3)]
+}
+
+/// Valid convolutions of rank 1, 2 or 3: most of them small, some of an empty batch, one in forty
+/// large enough to be split into blocks.
+pub fn conv_case(rank: usize) -> impl Strategy<Value = ConvCase> {
+    prop_oneof![39 => small_conv_case(rank), 1 => large_conv_case(rank)]
+}
+
+fn small_conv_case(rank: usize) -> impl Strategy<Value = ConvCase> {
+    let groups = prop_oneof![7 => Just(1), 2 => Just(2), 1 => 3..=6_usize];
+    let group_in = prop_oneof![3 => Just(1), 3 => 2..=3_usize, 2 => 4..=9_usize, 1 => 10..=40_usize];
+    let group_out =
+        prop_oneof![3 => Just(1), 2 => 2..=5_usize, 2 => 6..=7_usize, 1 => 11..=13_usize, 1 => 8..=20_usize];
+    (batch(), groups, group_in, group_out, axes(rank, few_positions(rank))).prop_map(
+        |(batch, groups, group_in, group_out, axes)| {
+            let channels = [groups * group_in, groups * group_out];
+            capped(case(batch, channels, groups, axes), FEW_MULTIPLY_ADDS)
+        },
+    )
+}
+
+/// Sums of more products than a block has, and more of them: in the forward pass and the gradient
+/// of the weight, or in the gradient of the input.
+fn large_conv_case(rank: usize) -> impl Strategy<Value = ConvCase> {
+    (any::<bool>(), 257..=300_usize, 1..=3_usize, axes(rank, many_positions(rank))).prop_map(
+        |(deep, many, few, axes)| {
+            let taps = axes.iter().map(|axis| axis.kernel).product();
+            let channels = if deep { [many.div_ceil(taps), few] } else { [1, many] };
+            capped(case(1, channels, 1, axes), MANY_MULTIPLY_ADDS)
+        },
+    )
+}
+
+fn case(batch: usize, [in_channels, out_channels]: [usize; 2], groups: usize, axes: [Axis; 3]) -> ConvCase {
+    ConvCase {
+        batch,
+        in_channels,
+        out_channels,
+        groups,
+        input: axes.map(|axis| axis.input),
+        kernel: axes.map(|axis| axis.kernel),
+        stride: axes.map(|axis| axis.stride),
+        padding: axes.map(|axis| axis.padding),
+        dilation: axes.map(|axis| axis.dilation),
+    }
+}
+
+/// Takes images, groups and channels away until the case is small enough or has none to spare.
+fn capped(mut case: ConvCase, multiply_adds: usize) -> ConvCase {
+    while case.multiply_adds() > multiply_adds {
+        let (group_in, group_out) = (case.in_channels / case.groups, case.out_channels / case.groups);
+        if case.batch > 1 {
+            case.batch = 1;
+        } else if case.groups > 1 {
+            (case.groups, case.in_channels, case.out_channels) = (1, group_in, group_out);
+        } else if group_in.max(group_out) == 1 {
+            break;
+        } else if group_out > group_in {
+            case.out_channels = group_out / 2;
+        } else {
+            case.in_channels = group_in / 2;
+        }
+    }
+    case
+}
+
+/// Valid max poolings of rank 1, 2 or 3: dilated, with padding of at most half the window.
+pub fn max_pool_case(rank: usize) -> impl Strategy<Value = PoolCase> {
+    let image = (batch(), 1..=4_usize, any::<bool>());
+    (image, axes(rank, few_positions(rank))).prop_map(|((batch, channels, count_include_pad), axes)| {
+        let axes = axes.map(|axis| {
+            let padding = axis.padding.map(|pad| pad.min(axis.kernel / 2));
+            // Padding that was cut leaves the window less to slide over.
+            let extent = axis.dilation * (axis.kernel - 1) + 1;
+            let input = axis.input.max(extent.saturating_sub(padding[0] + padding[1]));
+            Axis { input, padding, ..axis }
+        });
+        PoolCase {
+            batch,
+            channels,
+            input: axes.map(|axis| axis.input),
+            window: axes.map(|axis| axis.kernel),
+            stride: axes.map(|axis| axis.stride),
+            padding: axes.map(|axis| axis.padding),
+            dilation: axes.map(|axis| axis.dilation),
+            count_include_pad,
+        }
+    })
+}
+
+/// Valid average poolings: as [`max_pool_case`], without dilation.
+pub fn average_pool_case(rank: usize) -> impl Strategy<Value = PoolCase> {
+    max_pool_case(rank).prop_map(|case| PoolCase { dilation: [1; 3], ..case })
+}
+
+/// Linear layers: few and many inputs, outputs around the height of a tile.
+pub fn linear_case() -> impl Strategy<Value = ConvCase> {
+    let features = || prop_oneof![1 => Just(1), 4 => 2..=20_usize, 2 => 21..=90_usize, 1 => 250..=300_usize];
+    let batch = prop_oneof![1 => Just(0), 4 => Just(1), 4 => 2..=7_usize, 1 => 8..=35_usize];
+    (batch, features(), features())
+        .prop_map(|(batch, inputs, outputs)| ConvCase::linear(batch, inputs, outputs))
+}
+
+/// Sizes that nobody sends by accident.
+pub fn hostile_size() -> impl Strategy<Value = usize> {
+    prop_oneof![
+        4 => 0..=3_usize,
+        2 => 4..=40_usize,
+        1 => (0..usize::BITS).prop_map(|bit| 1 << bit),
+        1 => (0..usize::BITS).prop_map(|bit| (1 << bit) - 1),
+        2 => (0..3_usize).prop_map(|below| usize::MAX - below),
+        1 => any::<usize>(),
+    ]
+}
+
+/// Convolutions of any sizes at all; the oracle must not be asked about them.
+pub fn hostile_conv_case(rank: usize) -> impl Strategy<Value = ConvCase> {
+    let size = hostile_size;
+    let channels = (size(), size(), size(), size());
+    let axis = || (size(), size(), size(), [size(), size()], size());
+    (channels, [axis(), axis(), axis()]).prop_map(
+        move |((batch, in_channels, out_channels, groups), mut axes)| {
+            axes[..3 - rank].fill((1, 1, 1, [0; 2], 1));
+            ConvCase {
+                batch,
+                in_channels,
+                out_channels,
+                groups,
+                input: axes.map(|axis| axis.0),
+                kernel: axes.map(|axis| axis.1),
+                stride: axes.map(|axis| axis.2),
+                padding: axes.map(|axis| axis.3),
+                dilation: axes.map(|axis| axis.4),
+            }
+        },
+    )
+}
+
+/// A valid case of which a few sizes are replaced by hostile ones: the operands often stay small, so
+/// what can be planned can be run as well.
+pub fn partly_hostile_conv_case(rank: usize) -> impl Strategy<Value = ConvCase> {
+    let sizes = [hostile_size(), hostile_size(), hostile_size()];
+    (conv_case(rank), 3 - rank..3, 0..6, sizes).prop_map(|(mut case, axis, which, [a, b, c])| {
+        match which {
+            0 => (case.stride[axis], case.padding[axis]) = (a, [b, c]),
+            1 => (case.stride[axis], case.padding[axis]) = (a, [a, a.wrapping_add(b)]),
+            2 => (case.dilation[axis], case.padding[axis]) = (a, [b, a]),
+            3 => (case.dilation[axis], case.stride[axis]) = (a, b),
+            4 => (case.batch, case.groups) = (a, b),
+            _ => case.stride[axis] = a,
+        }
+        case
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operands::INTEGER_BOUND;
+    use crate::property::{cases, for_all};
+
+    #[test]
+    fn sums_of_integers_are_exact() {
+        let largest = (INTEGER_BOUND * INTEGER_BOUND) as usize;
+        for rank in 1..=3 {
+            for_all(cases(1000), conv_case(rank), |case| {
+                let forward = case.forward_products();
+                let products = forward.max(case.grad_input_products()).max(case.grad_weight_products());
+                assert!((products + 1) * largest < 1 << 24);
+            });
+        }
+    }
+
+    #[test]
+    fn windows_fit() {
+        for rank in 1..=3 {
+            let cases = cases(1000);
+            for_all(cases, conv_case(rank), |case| assert!(!case.output().contains(&0)));
+            for_all(cases, max_pool_case(rank), |case| assert!(!case.output().contains(&0)));
+            for_all(cases, average_pool_case(rank), |case| assert!(!case.output().contains(&0)));
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Convolution, which is cross-correlation here as it is in every neural network library:
+//!
+//! `y[n, o, p] = b[o] + sum over c, k of x[n, c, p * stride + k * dilation - padding] * w[o, c, k]`
+//!
+//! [`ConvParams`] says what is wanted, [`ConvPlan`] is the checked arithmetic of one input size.
+
+mod backward;
+mod direct;
+mod forward;
+mod plan;
+
+pub(crate) use forward::Layout;
+pub use forward::{ConvOperands, PackedWeights, Weights};
+pub use plan::{Algorithm, ConvPlan};
+
+use crate::activation::Activation;
+use crate::error::ShapeError;
+
+/// A convolution over `D` = 1, 2 or 3 spatial axes, without the size of its input.
+///
+/// A builder: [`ConvParams::new`] is stride 1, no padding, dilation 1, one group, a bias, and no
+/// activation.
+///
+/// ```
+/// use im2col::{ConvOperands, ConvParams, Weights};
+///
+/// // The lecture's example: a 3x3 input under a 2x2 kernel.
+/// let plan = ConvParams::new(1, 1, [2, 2]).with_bias(false).plan(1, [3, 3])?;
+/// assert_eq!(plan.output_dims(), [2, 2]);
+///
+/// let input = [0., 1., 2., 3., 4., 5., 6., 7., 8.];
+/// let weight = Weights::Plain(&[0., 1., 2., 3.]);
+/// let mut output = [0.0; 4];
+/// let mut scratch = vec![0.0; plan.scratch_len()];
+/// plan.forward(ConvOperands { input: &input, weight, bias: &[] }, &mut output, &mut scratch)?;
+/// assert_eq!(output, [19., 25., 37., 43.]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvParams<const D: usize> {
+    in_channels: usize,
+    out_channels: usize,
+    kernel: [usize; D],
+    stride: [usize; D],
+    padding: [[usize; 2]; D],
+    dilation: [usize; D],
+    groups: usize,
+    bias: bool,
+    activation: Activation,
+}
+
+impl<const D: usize> ConvParams<D> {
+    /// A convolution of `in_channels` into `out_channels` with a kernel of the given size.
+    #[must_use]
+    pub const fn new(in_channels: usize, out_channels: usize, kernel: [usize; D]) -> Self {
+        Self {
+            in_channels,
+            out_channels,
+            kernel,
+            stride: [1; D],
+            padding: [[0; 2]; D],
+            dilation: [1; D],
+            groups: 1,
+            bias: true,
+            activation: Activation::Identity,
+        }
+    }
+
+    /// How far the window moves from one output to the next.
+    #[must_use]
+    pub const fn with_stride(mut self, stride: [usize; D]) -> Self {
+        self.stride = stride;
+        self
+    }
+
+    /// Zeros around the input, the same number on both sides of an axis.
+    #[must_use]
+    pub const fn with_padding(mut self, padding: [usize; D]) -> Self {
+        let mut axis = 0;
+        while axis < D {
+            self.padding[axis] = [padding[axis]; 2];
+            axis += 1;
+        }
+        self
+    }
+
+    /// Zeros around the input, `[before, after]` on each axis.
+    #[must_use]
+    pub const fn with_padding_per_side(mut self, padding: [[usize; 2]; D]) -> Self {
+        self.padding = padding;
+        self
+    }
+
+    /// The distance between the taps of the kernel.
+    #[must_use]
+    pub const fn with_dilation(mut self, dilation: [usize; D]) -> Self {
+        self.dilation = dilation;
+        self
+    }
+
+    /// Splits the channels into groups that do not see each other.
+    #[must_use]
+    pub const fn with_groups(mut self, groups: usize) -> Self {
+        self.groups = groups;
+        self
+    }
+
+    /// Whether each output channel has a bias.
+    #[must_use]
+    pub const fn with_bias(mut self, bias: bool) -> Self {
+        self.bias = bias;
+        self
+    }
+
+    /// An activation that the forward pass applies to the sums before it stores them.
+    #[must_use]
+    pub const fn with_activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+
+    /// Channels of the input.
+    #[must_use]
+    pub const fn in_channels(&self) -> usize {
+        self.in_channels
+    }
+
+    /// Channels of the output.
+    #[must_use]
+    pub const fn out_channels(&self) -> usize {
+        self.out_channels
+    }
+
+    /// Taps of the kernel on each axis.
+    #[must_use]
+    pub const fn kernel(&self) -> [usize; D] {
+        self.kernel
+    }
+
+    /// See [`ConvParams::with_stride`].
+    #[must_use]
+    pub const fn stride(&self) -> [usize; D] {
+        self.stride
+    }
+
+    /// `[before, after]` of each axis.
+    #[must_use]
+    pub const fn padding(&self) -> [[usize; 2]; D] {
+        self.padding
+    }
+
+    /// See [`ConvParams::with_dilation`].
+    #[must_use]
+    pub const fn dilation(&self) -> [usize; D] {
+        self.dilation
+    }
+
+    /// See [`ConvParams::with_groups`].
+    #[must_use]
+    pub const fn groups(&self) -> usize {
+        self.groups
+    }
+
+    /// See [`ConvParams::with_bias`].
+    #[must_use]
+    pub const fn has_bias(&self) -> bool {
+        self.bias
+    }
+
+    /// See [`ConvParams::with_activation`].
+    #[must_use]
+    pub const fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    /// Plans the convolution of `batch` images of `input` values per channel.
+    ///
+    /// All arithmetic on sizes happens here. In a `const` it happens at compile time; see
+    /// [`planned!`](crate::planned).
+    ///
+    /// # Errors
+    ///
+    /// A rank other than 1, 2 or 3; a size of 0 (a batch of 0 is allowed); a dilated kernel larger
+    /// than the padded input; channels that are no multiple of the groups; a size, of an operand or
+    /// of a scratch, that does not fit in `usize`.
+    pub const fn plan(self, batch: usize, input: [usize; D]) -> Result<ConvPlan<D>, ShapeError> {
+        ConvPlan::new(self, batch, input)
+    }
+}

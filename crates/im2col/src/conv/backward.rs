@@ -1,0 +1,196 @@
+//! The gradients.
+//!
+//! With `X` the im2col matrix of an image, `W` the weight as a matrix and `G` the gradient of the
+//! output, the forward pass is `W X`, and
+//!
+//! - `grad_input = col2im(W^T G)`,
+//! - `grad_weight = sum over images of G X^T`,
+//! - `grad_bias = sum over images and positions of G`.
+
+use super::plan::{ConvPlan, Shape};
+use crate::error::{RunError, check_len, check_scratch};
+use crate::gemm::pack::{Matrix, panels_len};
+use crate::gemm::{Blocking, Destination, Epilogue, Panels, blocks, multiply};
+use crate::kernel::{Job, MR, MulAdd, NR, dispatch};
+use crate::scratch::aligned;
+
+impl<const D: usize> ConvPlan<D> {
+    /// Computes the gradient of the input, `[batch, in_channels, dims..]`.
+    ///
+    /// `grad_output`, `[batch, out_channels, output_dims..]`, is the gradient of the convolution's
+    /// sums: a fused activation is the caller's to differentiate first
+    /// ([`Activation::backward`](crate::Activation::backward)). `K` of the error bound is
+    /// `out_channels / groups * taps`.
+    ///
+    /// # Errors
+    ///
+    /// If an operand's length is not the plan's, or the scratch is shorter than
+    /// [`ConvPlan::backward_input_scratch_len`].
+    pub fn backward_input(
+        &self,
+        weight: &[f32],
+        grad_output: &[f32],
+        grad_input: &mut [f32],
+        scratch: &mut [f32],
+    ) -> Result<(), RunError> {
+        check_len("weight", self.weight_len(), weight.len())?;
+        check_len("grad_output", self.output_len(), grad_output.len())?;
+        check_len("grad_input", self.input_len(), grad_input.len())?;
+        check_scratch(self.backward_input_scratch_len(), scratch.len())?;
+        dispatch(self.isa(), BackwardInput { shape: self.shape, weight, grad_output, grad_input, scratch });
+        Ok(())
+    }
+
+    /// Computes the gradient of the weight, `[out_channels, in_channels / groups, kernel..]`.
+    ///
+    /// Each value is one chain of sums over images, then positions: `K = batch * positions`.
+    /// `grad_output` is as in [`ConvPlan::backward_input`].
+    ///
+    /// # Errors
+    ///
+    /// If an operand's length is not the plan's, or the scratch is shorter than
+    /// [`ConvPlan::backward_weight_scratch_len`].
+    pub fn backward_weight(
+        &self,
+        input: &[f32],
+        grad_output: &[f32],
+        grad_weight: &mut [f32],
+        scratch: &mut [f32],
+    ) -> Result<(), RunError> {
+        check_len("input", self.input_len(), input.len())?;
+        check_len("grad_output", self.output_len(), grad_output.len())?;
+        check_len("grad_weight", self.weight_len(), grad_weight.len())?;
+        check_scratch(self.backward_weight_scratch_len(), scratch.len())?;
+        dispatch(self.isa(), BackwardWeight { shape: self.shape, input, grad_output, grad_weight, scratch });
+        Ok(())
+    }
+
+    /// Computes the gradient of the bias, `[out_channels]`: the sum of each output channel.
+    ///
+    /// Each value is one chain of sums over images, then positions.
+    ///
+    /// # Errors
+    ///
+    /// If `grad_output` is not of [`ConvPlan::output_len`] or `grad_bias` not of
+    /// [`ConvPlan::bias_len`].
+    pub fn backward_bias(&self, grad_output: &[f32], grad_bias: &mut [f32]) -> Result<(), RunError> {
+        check_len("grad_output", self.output_len(), grad_output.len())?;
+        check_len("grad_bias", self.bias_len(), grad_bias.len())?;
+        grad_bias.fill(0.0);
+        if grad_bias.is_empty() {
+            return Ok(());
+        }
+        let positions = self.shape.window.positions();
+        for image in grad_output.chunks_exact(grad_bias.len() * positions) {
+            for (sum, plane) in grad_bias.iter_mut().zip(image.chunks_exact(positions)) {
+                *sum = plane.iter().fold(*sum, |sum, g| sum + g);
+            }
+        }
+        Ok(())
+    }
+}
+
+struct BackwardInput<'a> {
+    shape: Shape,
+    weight: &'a [f32],
+    grad_output: &'a [f32],
+    grad_input: &'a mut [f32],
+    scratch: &'a mut [f32],
+}
+
+impl Job for BackwardInput<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd) {
+        let Shape { groups, in_group, out_group, window, .. } = self.shape;
+        let (depth, positions) = (self.shape.depth(), window.positions());
+        let patches = self.shape.patches();
+        let Blocking { kc, nc } = self.shape.backward_input_blocking();
+        let (block, rest) = aligned(self.scratch).split_at_mut(panels_len::<NR>(kc, nc));
+        let (weight_panels, rest) = rest.split_at_mut(panels_len::<MR>(out_group, depth));
+        let columns = &mut rest[..depth * nc];
+        self.grad_input.fill(0.0);
+        for group in 0..groups {
+            let weight = Matrix::row_major(&self.weight[group * out_group * depth..], depth);
+            weight.transposed().pack_a(depth, 0..out_group, weight_panels);
+            let a = Panels::new(weight_panels, out_group);
+            let inputs = self.grad_input.chunks_exact_mut(in_group * window.plane_len());
+            let grads = self.grad_output.chunks_exact(out_group * positions);
+            // One chunk per image and group; those of this group are `groups` apart.
+            for (grad_input, grad_output) in inputs.zip(grads).skip(group).step_by(groups) {
+                let grad_output = Matrix::row_major(grad_output, positions);
+                for range in blocks(positions, nc) {
+                    let mut sums = Destination {
+                        values: columns,
+                        row_stride: nc,
+                        image_columns: range.len(),
+                        image_stride: 0,
+                    };
+                    for k in blocks(out_group, kc) {
+                        grad_output.pack_b(k.clone(), range.clone(), block);
+                        let b = Panels::new(block, k.len());
+                        let first = k.start == 0;
+                        multiply::<ROWS, PANELS>(
+                            depth,
+                            0..range.len(),
+                            a.rows(k),
+                            b,
+                            !first,
+                            None,
+                            &mut sums,
+                            mul_add,
+                        );
+                    }
+                    patches.col2im_add(columns, nc, range, grad_input);
+                }
+            }
+        }
+    }
+}
+
+struct BackwardWeight<'a> {
+    shape: Shape,
+    input: &'a [f32],
+    grad_output: &'a [f32],
+    grad_weight: &'a mut [f32],
+    scratch: &'a mut [f32],
+}
+
+impl Job for BackwardWeight<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd) {
+        let Shape { groups, in_group, out_group, window, .. } = self.shape;
+        let (depth, positions) = (self.shape.depth(), window.positions());
+        let patches = self.shape.patches();
+        let Blocking { kc, nc } = self.shape.backward_weight_blocking();
+        let (block, grad_panels) = aligned(self.scratch).split_at_mut(panels_len::<NR>(kc, nc));
+        self.grad_weight.fill(0.0);
+        for (group, grad_weight) in self.grad_weight.chunks_exact_mut(out_group * depth).enumerate() {
+            let mut sums =
+                Destination { values: grad_weight, row_stride: depth, image_columns: depth, image_stride: 0 };
+            let inputs = self.input.chunks_exact(in_group * window.plane_len());
+            let grads = self.grad_output.chunks_exact(out_group * positions);
+            for (input, grad_output) in inputs.zip(grads).skip(group).step_by(groups) {
+                let grad_output = Matrix::row_major(grad_output, positions);
+                for k in blocks(positions, kc) {
+                    let grad_panels = &mut grad_panels[..panels_len::<MR>(k.len(), out_group)];
+                    grad_output.pack_a(out_group, k.clone(), grad_panels);
+                    let a = Panels::new(grad_panels, k.len());
+                    for rows in blocks(depth, nc) {
+                        patches.pack_transposed(input, k.clone(), rows.clone(), block);
+                        let b = Panels::new(block, k.len());
+                        multiply::<ROWS, PANELS>(
+                            out_group,
+                            rows,
+                            a,
+                            b,
+                            true,
+                            None::<Epilogue<'_>>,
+                            &mut sums,
+                            mul_add,
+                        );
+                    }
+                }
+            }
+        }
+    }
+}

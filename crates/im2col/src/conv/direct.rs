@@ -1,0 +1,247 @@
+//! The direct algorithm: no im2col matrix at all, not even block by block.
+//!
+//! A padded copy of a group's planes, the *stage*, makes every row of the im2col matrix a shifted
+//! read: the microkernel takes its rows of `B` straight from there. With a stride along the line,
+//! the stage keeps each residue of `x` modulo the stride in a line of its own, so that the outputs
+//! of a line still read consecutive values. It pays where the matrix would be used by few rows of
+//! weights: packing it would cost as much as multiplying by it.
+//!
+//! J. Zhang, F. Franchetti, T. M. Low: High Performance Zero-Memory Overhead Direct Convolutions
+//! (2018) is the source of the idea.
+
+use super::plan::Shape;
+use crate::gemm::{Epilogue, Panels};
+use crate::kernel::{Lanes, MR, MulAdd, NR};
+use crate::lower::fetch;
+use crate::window::{Window, checked_product, checked_sum};
+
+const fn padded_dim(input: usize, [before, after]: [usize; 2]) -> usize {
+    input + before + after
+}
+
+/// The padded copy of a group's planes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stage {
+    window: Window,
+    channels: usize,
+    /// Values of one residue of `x`; a line has `stride` of them.
+    residue_len: usize,
+    /// Padded lines of a plane, and padded planes of a channel.
+    lines: [usize; 2],
+}
+
+impl Stage {
+    pub(super) const fn new(shape: &Shape) -> Self {
+        let Window { input, padding, stride, .. } = shape.window;
+        Self {
+            window: shape.window,
+            channels: shape.in_group,
+            residue_len: padded_dim(input[2], padding[2]).div_ceil(stride[2]),
+            lines: [padded_dim(input[0], padding[0]), padded_dim(input[1], padding[1])],
+        }
+    }
+
+    /// The length of the stage: vectors are read and written up to `2 NR` values past its lines.
+    pub(super) const fn len(&self) -> Option<usize> {
+        let [planes, lines] = self.lines;
+        match checked_product([self.channels, planes, lines, self.residue_len, self.window.stride[2]]) {
+            Some(len) => checked_sum([len, 2 * NR]),
+            None => None,
+        }
+    }
+
+    /// How many values the outputs of a line read.
+    pub(super) const fn lines_in_use(&self) -> usize {
+        let [planes, lines, _] = self.window.kernel;
+        self.channels * planes * lines * self.line_len()
+    }
+
+    const fn line_len(&self) -> usize {
+        self.residue_len * self.window.stride[2]
+    }
+
+    /// Copies the planes, with zeros around them.
+    ///
+    /// Whole vectors are written; what is written too much is in the part that comes next.
+    #[inline(always)]
+    fn fill<const STRIDE: usize>(&self, planes: &[f32], stage: &mut [f32]) {
+        let Window { input, padding, stride, .. } = self.window;
+        let stride = stride[2];
+        let mut at = 0;
+        for channel in 0..self.channels {
+            for z in 0..self.lines[0] {
+                for y in 0..self.lines[1] {
+                    let (z, y) = (z.wrapping_sub(padding[0][0]), y.wrapping_sub(padding[1][0]));
+                    if z >= input[0] || y >= input[1] {
+                        zero(&mut stage[at..], self.line_len());
+                        at += self.line_len();
+                        continue;
+                    }
+                    let line = ((channel * input[0] + z) * input[1] + y) * input[2];
+                    for residue in 0..stride {
+                        // Position `j` of the residue is input `j * stride + residue - padding`.
+                        let before =
+                            padding[2][0].saturating_sub(residue).div_ceil(stride).min(self.residue_len);
+                        let start = (before * stride + residue).saturating_sub(padding[2][0]);
+                        let inside =
+                            input[2].saturating_sub(start).div_ceil(stride).min(self.residue_len - before);
+                        zero(&mut stage[at..], before);
+                        let mut done = 0;
+                        while done < inside {
+                            let to = &mut stage[at + before + done..];
+                            fetch::<STRIDE>(planes, line + start + done * stride, stride, to);
+                            done += NR;
+                        }
+                        zero(&mut stage[at + before + inside..], self.residue_len - before - inside);
+                        at += self.residue_len;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Convolves one image and group: `output` is `[out_group, positions]`.
+    #[inline(always)]
+    pub(super) fn convolve<const ROWS: usize, const PANELS: usize>(
+        &self,
+        planes: &[f32],
+        weights: Panels<'_, MR>,
+        epilogue: Epilogue<'_>,
+        output: &mut [f32],
+        stage: &mut [f32],
+        mul_add: impl MulAdd,
+    ) {
+        match self.window.stride[2] {
+            1 => self.fill::<1>(planes, stage),
+            2 => self.fill::<2>(planes, stage),
+            _ => self.fill::<0>(planes, stage),
+        }
+        let positions = self.window.positions();
+        for (panel, output) in output.chunks_mut(MR * positions).enumerate() {
+            let (weights, channel) = (weights.panel(panel), panel * MR);
+            if output.len() == positions {
+                // A single channel: the registers are filled with positions instead.
+                self.tiles::<1, ROWS>(weights, 0, epilogue, channel, output, stage, mul_add);
+                continue;
+            }
+            for (part, output) in (0..MR).step_by(ROWS).zip(output.chunks_mut(ROWS * positions)) {
+                self.tiles::<ROWS, PANELS>(weights, part, epilogue, channel + part, output, stage, mul_add);
+            }
+        }
+    }
+
+    /// Computes up to `ROWS` channels, `output` `[channels, positions]`, from lane `part` of the
+    /// weights on, `SPOTS` vectors at a time.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments, reason = "the operands of one matrix product")]
+    fn tiles<const ROWS: usize, const SPOTS: usize>(
+        &self,
+        weights: &[[f32; MR]],
+        part: usize,
+        epilogue: Epilogue<'_>,
+        channel: usize,
+        output: &mut [f32],
+        stage: &[f32],
+        mul_add: impl MulAdd,
+    ) {
+        let positions = self.window.positions();
+        let [planes, lines, width] = self.window.output;
+        let mut next = Spot::default();
+        let mut at = [0, 0, 0];
+        while at[0] < planes {
+            let mut spots = [Spot { len: 0, ..next }; SPOTS];
+            for spot in &mut spots {
+                if at[0] == planes {
+                    break;
+                }
+                next = self.spot(at);
+                *spot = next;
+                at[2] += NR;
+                if at[2] >= width {
+                    at = if at[1] + 1 == lines { [at[0] + 1, 0, 0] } else { [at[0], at[1] + 1, 0] };
+                }
+            }
+            let mut sums = self.sums::<ROWS, SPOTS>(weights, part, &spots, stage, mul_add);
+            for (sums, spot) in sums.iter_mut().zip(&spots).filter(|(_, spot)| spot.len > 0) {
+                epilogue.apply(sums, channel, 0);
+                for (sums, plane) in sums.iter().zip(output.chunks_exact_mut(positions)) {
+                    let plane = &mut plane[spot.output..];
+                    // What a vector holds too much lies where the next one is stored.
+                    match plane.first_chunk_mut() {
+                        Some(plane) => *plane = *sums,
+                        None => plane[..spot.len].copy_from_slice(&sums[..spot.len]),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The vector of outputs that begins at `[z, y, x]`.
+    #[inline(always)]
+    fn spot(&self, [z, y, x]: [usize; 3]) -> Spot {
+        let Window { output, stride, .. } = &self.window;
+        Spot {
+            stage: (z * stride[0] * self.lines[1] + y * stride[1]) * self.line_len() + x,
+            output: (z * output[1] + y) * output[2] + x,
+            len: NR.min(output[2] - x),
+        }
+    }
+
+    /// The microkernel: the sums of `ROWS` channels at each of the spots.
+    #[inline(always)]
+    fn sums<const ROWS: usize, const SPOTS: usize>(
+        &self,
+        weights: &[[f32; MR]],
+        part: usize,
+        spots: &[Spot; SPOTS],
+        stage: &[f32],
+        mul_add: impl MulAdd,
+    ) -> [[Lanes; ROWS]; SPOTS] {
+        let Window { kernel, stride, dilation, .. } = &self.window;
+        let (residue_step, step) = (dilation[2] % stride[2], dilation[2] / stride[2]);
+        let mut sums = [[[0.0; NR]; ROWS]; SPOTS];
+        let mut weights = weights.iter();
+        for channel in 0..self.channels {
+            for kz in 0..kernel[0] {
+                for ky in 0..kernel[1] {
+                    let plane = channel * self.lines[0] + kz * dilation[0];
+                    let line = (plane * self.lines[1] + ky * dilation[1]) * self.line_len();
+                    let (mut residue, mut column) = (0, 0);
+                    for weights in weights.by_ref().take(kernel[2]) {
+                        let offset = line + residue * self.residue_len + column;
+                        for (sums, spot) in sums.iter_mut().zip(spots) {
+                            let mut lanes = [0.0; NR];
+                            lanes.copy_from_slice(&stage[spot.stage + offset..][..NR]);
+                            for (sums, weight) in sums.iter_mut().zip(&weights[part..part + ROWS]) {
+                                *sums = mul_add(*weight, lanes, *sums);
+                            }
+                        }
+                        (residue, column) = (residue + residue_step, column + step);
+                        if residue >= stride[2] {
+                            (residue, column) = (residue - stride[2], column + 1);
+                        }
+                    }
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// `NR` consecutive outputs of a line, of which `len` exist.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spot {
+    /// Where tap 0 of the first one reads.
+    stage: usize,
+    /// Where the first one is stored in its plane.
+    output: usize,
+    len: usize,
+}
+
+/// Zeros `len` values and up to `NR` more.
+#[inline(always)]
+fn zero(stage: &mut [f32], len: usize) {
+    for zeros in stage.as_chunks_mut::<NR>().0.iter_mut().take(len.div_ceil(NR)) {
+        *zeros = [0.0; NR];
+    }
+}

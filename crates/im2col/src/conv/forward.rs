@@ -1,0 +1,324 @@
+//! The forward pass.
+
+use super::direct::Stage;
+use super::plan::{Algorithm, ConvPlan, Shape};
+use crate::activation::Activation;
+use crate::error::{RunError, check_len, check_scratch};
+use crate::gemm::pack::{Matrix, panels_len};
+use crate::gemm::{Bias, Blocking, Destination, Epilogue, Panels, blocks, multiply};
+use crate::kernel::{Job, MR, MulAdd, dispatch};
+use crate::lower::Patches;
+use crate::scratch::{ALIGN, aligned};
+
+/// What a convolution reads.
+#[derive(Clone, Copy, Debug)]
+pub struct ConvOperands<'a> {
+    /// `[batch, in_channels, dims..]`
+    pub input: &'a [f32],
+    /// `[out_channels, in_channels / groups, kernel..]`
+    pub weight: Weights<'a>,
+    /// `[out_channels]`; empty without a bias.
+    pub bias: &'a [f32],
+}
+
+/// Weights as they are, or packed beforehand.
+#[derive(Clone, Copy, Debug)]
+pub enum Weights<'a> {
+    /// Packed anew at every call.
+    Plain(&'a [f32]),
+    /// Packed once, for many calls.
+    Packed(PackedWeights<'a>),
+}
+
+/// Weights in the order in which the microkernel reads them. Made by `pack_weights`.
+///
+/// The layout depends on the shape of the weights only, so the plans of one layer for several
+/// batch or input sizes share it. It is not stable across versions: store plain weights.
+#[derive(Clone, Copy, Debug)]
+pub struct PackedWeights<'a> {
+    pub(crate) panels: &'a [f32],
+    pub(crate) layout: Layout,
+}
+
+/// What the weights were packed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// `A` panels, group after group.
+    Conv { groups: usize, rows: usize, depth: usize },
+    /// `B` panels.
+    Linear { inputs: usize, outputs: usize },
+}
+
+impl<const D: usize> ConvPlan<D> {
+    pub(crate) const fn layout(&self) -> Layout {
+        let Shape { groups, out_group: rows, .. } = self.shape;
+        Layout::Conv { groups, rows, depth: self.shape.depth() }
+    }
+
+    /// Packs the weights into `packed`, for [`Weights::Packed`].
+    ///
+    /// # Errors
+    ///
+    /// If `weight` is not of [`ConvPlan::weight_len`] or `packed` not of
+    /// [`ConvPlan::packed_weight_len`].
+    pub fn pack_weights<'a>(
+        &self,
+        weight: &[f32],
+        packed: &'a mut [f32],
+    ) -> Result<PackedWeights<'a>, RunError> {
+        check_len("weight", self.weight_len(), weight.len())?;
+        check_len("packed", self.packed_weight_len(), packed.len())?;
+        let Shape { groups, out_group, .. } = self.shape;
+        let panels = packed.chunks_exact_mut(packed.len() / groups);
+        for (weight, panels) in weight.chunks_exact(weight.len() / groups).zip(panels) {
+            pack_group(weight, out_group, self.shape.depth(), panels);
+        }
+        Ok(PackedWeights { panels: packed, layout: self.layout() })
+    }
+
+    /// Computes `output` `[batch, out_channels, output_dims..]`.
+    ///
+    /// Each output is one chain of sums: products in ascending order of channel and tap, one fused
+    /// multiply-add each (a multiplication and an addition under [`Isa::SCALAR`](crate::Isa::SCALAR)), then the bias,
+    /// then the activation. With `K = in_channels / groups * taps` products it differs from the
+    /// exact value by at most `gamma(K + 2) (sum |x| |w| + |b|)`, `gamma(n) = n u / (1 - n u)`,
+    /// `u = 2^-24`, before the activation.
+    ///
+    /// # Errors
+    ///
+    /// If an operand's length is not the plan's, the scratch is shorter than
+    /// [`ConvPlan::scratch_len`], or the weights were packed for other sizes.
+    pub fn forward(
+        &self,
+        operands: ConvOperands<'_>,
+        output: &mut [f32],
+        scratch: &mut [f32],
+    ) -> Result<(), RunError> {
+        let ConvOperands { input, weight, bias } = operands;
+        check_len("input", self.input_len(), input.len())?;
+        check_len("bias", self.bias_len(), bias.len())?;
+        check_len("output", self.output_len(), output.len())?;
+        match weight {
+            Weights::Plain(weight) => {
+                check_len("weight", self.weight_len(), weight.len())?;
+                check_scratch(self.scratch_len(), scratch.len())?;
+            }
+            Weights::Packed(packed) => {
+                if packed.layout != self.layout() || self.algorithm_packs_nothing() {
+                    let required = self.packed_weight_len();
+                    return Err(RunError::PackedWeights { required, given: packed.panels.len() });
+                }
+                check_scratch(self.packed_scratch_len(), scratch.len())?;
+            }
+        }
+        let shape = match self.algorithm() {
+            Algorithm::Pointwise => self.shape.pointwise(),
+            _ => self.shape,
+        };
+        let activation = self.params().activation();
+        let block_len = self.packed_scratch_len() - ALIGN;
+        let direct = self.algorithm() == Algorithm::Direct;
+        let forward = Forward { shape, direct, block_len, input, weight, bias, activation, output, scratch };
+        match self.algorithm() {
+            Algorithm::Im2col | Algorithm::Pointwise | Algorithm::Direct => dispatch(self.isa(), forward),
+            #[cfg(feature = "matrixmultiply")]
+            Algorithm::Matrixmultiply => forward.matrixmultiply(),
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::unused_self, reason = "without the feature no algorithm needs plain weights")]
+    fn algorithm_packs_nothing(&self) -> bool {
+        #[cfg(feature = "matrixmultiply")]
+        return self.algorithm() == Algorithm::Matrixmultiply;
+        #[cfg(not(feature = "matrixmultiply"))]
+        false
+    }
+
+    /// Writes the im2col matrices, `[batch, in_channels * taps, positions]` (PyTorch's unfold).
+    ///
+    /// For learners, tests and other GEMMs: [`ConvPlan::forward`] never makes the whole matrix.
+    ///
+    /// # Errors
+    ///
+    /// If `input` is not of [`ConvPlan::input_len`] or `columns` not of [`ConvPlan::columns_len`].
+    pub fn im2col(&self, input: &[f32], columns: &mut [f32]) -> Result<(), RunError> {
+        check_len("input", self.input_len(), input.len())?;
+        check_len("columns", self.columns_len(), columns.len())?;
+        dispatch(self.isa(), Im2col { patches: self.shape.patches_of_all_groups(), input, columns });
+        Ok(())
+    }
+
+    /// Sums `columns` back into the places that [`ConvPlan::im2col`] takes them from (PyTorch's
+    /// fold): its adjoint, `<im2col(x), c> = <x, col2im(c)>`.
+    ///
+    /// # Errors
+    ///
+    /// If `columns` is not of [`ConvPlan::columns_len`] or `sums` not of [`ConvPlan::input_len`].
+    pub fn col2im(&self, columns: &[f32], sums: &mut [f32]) -> Result<(), RunError> {
+        check_len("columns", self.columns_len(), columns.len())?;
+        check_len("sums", self.input_len(), sums.len())?;
+        dispatch(self.isa(), Col2im { patches: self.shape.patches_of_all_groups(), columns, sums });
+        Ok(())
+    }
+}
+
+impl Shape {
+    /// The matrix of all channels: it does not depend on the groups.
+    fn patches_of_all_groups(&self) -> Patches {
+        Patches { channels: self.groups * self.in_group, ..self.patches() }
+    }
+}
+
+fn pack_group(weight: &[f32], rows: usize, depth: usize, panels: &mut [f32]) {
+    Matrix::row_major(weight, depth).pack_a(rows, 0..depth, panels);
+}
+
+struct Forward<'a> {
+    shape: Shape,
+    direct: bool,
+    block_len: usize,
+    input: &'a [f32],
+    weight: Weights<'a>,
+    bias: &'a [f32],
+    activation: Activation,
+    output: &'a mut [f32],
+    scratch: &'a mut [f32],
+}
+
+impl Job for Forward<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd) {
+        let Shape { groups, in_group, out_group, window, .. } = self.shape;
+        let (depth, positions) = (self.shape.depth(), window.positions());
+        let (in_len, out_len) = (in_group * window.plane_len(), out_group * positions);
+        let (block, weight_panels) = aligned(self.scratch).split_at_mut(self.block_len);
+        let panels_len = panels_len::<MR>(depth, out_group);
+        for group in 0..groups {
+            let weight_panels = match self.weight {
+                Weights::Packed(packed) => &packed.panels[group * panels_len..][..panels_len],
+                Weights::Plain(weight) => {
+                    let panels = &mut weight_panels[..panels_len];
+                    pack_group(&weight[group * out_group * depth..], out_group, depth, panels);
+                    panels
+                }
+            };
+            let weights = Panels::new(weight_panels, depth);
+            let bias = self.bias.get(group * out_group..).map_or(Bias::None, Bias::PerRow);
+            let epilogue = Epilogue { bias, activation: self.activation };
+            if self.direct {
+                let stage = Stage::new(&self.shape);
+                // One chunk per image and group; those of this group are `groups` apart.
+                let outputs = self.output.chunks_exact_mut(out_len);
+                let images = self.input.chunks_exact(in_len).zip(outputs).skip(group).step_by(groups);
+                for (planes, output) in images {
+                    stage.convolve::<ROWS, PANELS>(planes, weights, epilogue, output, block, mul_add);
+                }
+            } else {
+                let input = self.input.get(group * in_len..).unwrap_or_default();
+                let output = self.output.get_mut(group * out_len..).unwrap_or_default();
+                multiply_blocks::<ROWS, PANELS>(
+                    &self.shape,
+                    input,
+                    weights,
+                    epilogue,
+                    output,
+                    block,
+                    mul_add,
+                );
+            }
+        }
+    }
+}
+
+/// Multiplies the weights of a group by its im2col matrix, of all images together, block by block.
+#[inline(always)]
+fn multiply_blocks<const ROWS: usize, const PANELS: usize>(
+    shape: &Shape,
+    input: &[f32],
+    weights: Panels<'_, MR>,
+    epilogue: Epilogue<'_>,
+    output: &mut [f32],
+    block: &mut [f32],
+    mul_add: impl MulAdd,
+) {
+    let Shape { batch, groups, out_group, window, .. } = *shape;
+    let (depth, positions) = (shape.depth(), window.positions());
+    let patches = shape.patches();
+    let Blocking { kc, nc } = shape.forward_blocking();
+    let mut output = Destination {
+        values: output,
+        row_stride: positions,
+        image_columns: positions,
+        image_stride: groups * out_group * positions,
+    };
+    for columns in blocks(batch * positions, nc) {
+        for k in blocks(depth, kc) {
+            patches.pack(input, k.clone(), columns.clone(), block);
+            let b = Panels::new(block, k.len() + 1).rows(0..k.len());
+            let last = (k.end == depth).then_some(epilogue);
+            let first = k.start == 0;
+            let a = weights.rows(k);
+            multiply::<ROWS, PANELS>(out_group, columns.clone(), a, b, !first, last, &mut output, mul_add);
+        }
+    }
+}
+
+struct Im2col<'a> {
+    patches: Patches,
+    input: &'a [f32],
+    columns: &'a mut [f32],
+}
+
+impl Job for Im2col<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
+        let matrix_len = self.patches.rows() * self.patches.window.positions();
+        let images = self.input.chunks_exact(self.patches.image_stride);
+        for (image, matrix) in images.zip(self.columns.chunks_exact_mut(matrix_len)) {
+            self.patches.im2col(image, matrix);
+        }
+    }
+}
+
+struct Col2im<'a> {
+    patches: Patches,
+    columns: &'a [f32],
+    sums: &'a mut [f32],
+}
+
+impl Job for Col2im<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
+        let positions = self.patches.window.positions();
+        let images = self.sums.chunks_exact_mut(self.patches.image_stride);
+        for (image, matrix) in images.zip(self.columns.chunks_exact(self.patches.rows() * positions)) {
+            image.fill(0.0);
+            self.patches.col2im_add(matrix, positions, 0..positions, image);
+        }
+    }
+}
+
+#[cfg(feature = "matrixmultiply")]
+impl Forward<'_> {
+    /// Image by image and group by group: im2col, then sgemm, then bias and activation.
+    fn matrixmultiply(self) {
+        let Weights::Plain(weight) = self.weight else { return };
+        let Shape { groups, in_group, out_group, window, .. } = self.shape;
+        let (depth, positions) = (self.shape.depth(), window.positions());
+        let columns = &mut self.scratch[..depth * positions];
+        let images = self.input.chunks_exact(in_group * window.plane_len());
+        for (i, (image, output)) in
+            images.zip(self.output.chunks_exact_mut(out_group * positions)).enumerate()
+        {
+            let group = i % groups;
+            self.shape.patches().im2col(image, columns);
+            let weight = &weight[group * out_group * depth..][..out_group * depth];
+            crate::gemm::external::sgemm([out_group, depth, positions], weight, columns, output);
+            for (o, plane) in output.chunks_exact_mut(positions).enumerate() {
+                let bias = self.bias.get(group * out_group + o).copied();
+                plane.iter_mut().for_each(|y| *y = self.activation.apply(*y + bias.unwrap_or(0.0)));
+            }
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! The checked arithmetic of a convolution: every length, once.
+
+use super::ConvParams;
+use super::direct::Stage;
+use crate::activation::Activation;
+use crate::error::ShapeError;
+use crate::gemm::{Blocking, pack::panels_len};
+use crate::kernel::{Isa, MR, NR};
+use crate::lower::Patches;
+use crate::scratch::ALIGN;
+use crate::window::{Window, checked_product, checked_sum, lower};
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// Blocks of the im2col matrix are packed into panels on the fly.
+    Im2col,
+    /// For a kernel of one tap, stride 1, no padding: the input already is the matrix, and a plane
+    /// is taken as one line.
+    Pointwise,
+    /// No matrix: shifted reads of a padded copy of a group's planes.
+    Direct,
+    /// The whole im2col matrix of an image in scratch, multiplied by the `matrixmultiply` crate,
+    /// which allocates. The sums are rounded in that crate's order.
+    #[cfg(feature = "matrixmultiply")]
+    Matrixmultiply,
+}
+
+/// A convolution of one input size: lengths, algorithm and blocking.
+///
+/// Made by [`ConvParams::plan`]. A plan depends on the parameters and on the compilation target,
+/// never on the CPU, so it can be a constant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvPlan<const D: usize> {
+    params: ConvParams<D>,
+    isa: Option<Isa>,
+    algorithm: Algorithm,
+    pub(super) shape: Shape,
+    pub(super) lens: Lens,
+}
+
+/// A convolution lifted to three axes: what all ranks share. Checked by [`Lens::new`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) batch: usize,
+    pub(super) groups: usize,
+    /// Input and output channels of one group.
+    pub(super) in_group: usize,
+    pub(super) out_group: usize,
+    pub(super) window: Window,
+}
+
+/// The lengths of operands and scratches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lens {
+    pub(super) input: usize,
+    pub(super) weight: usize,
+    pub(super) output: usize,
+    pub(super) columns: usize,
+    pub(super) packed_weight: usize,
+    pub(super) multiply_adds: usize,
+    /// Scratch of the forward pass with plain and with packed weights.
+    pub(super) forward: usize,
+    pub(super) forward_packed: usize,
+    pub(super) backward_input: usize,
+    pub(super) backward_weight: usize,
+}
+
+impl Shape {
+    /// Rows of the im2col matrix of a group: products in a sum of the forward pass.
+    pub(super) const fn depth(&self) -> usize {
+        self.in_group * self.window.taps()
+    }
+
+    /// The im2col matrix of a group, whose images are whole inputs apart.
+    pub(super) const fn patches(&self) -> Patches {
+        Patches {
+            window: self.window,
+            channels: self.in_group,
+            image_stride: self.groups * self.in_group * self.window.plane_len(),
+        }
+    }
+
+    /// The same for a pointwise convolution: the planes become single lines.
+    pub(super) const fn pointwise(&self) -> Self {
+        let line = [1, 1, self.window.plane_len()];
+        let window = Window { input: line, output: line, ..self.window };
+        Self { window, ..*self }
+    }
+
+    const fn is_pointwise(&self) -> bool {
+        let Window { kernel, stride, padding, .. } = self.window;
+        let mut axis = 0;
+        while axis < 3 {
+            if kernel[axis] != 1 || stride[axis] != 1 || padding[axis][0] != 0 || padding[axis][1] != 0 {
+                return false;
+            }
+            axis += 1;
+        }
+        true
+    }
+
+    const fn best_algorithm(&self) -> Algorithm {
+        if self.is_pointwise() {
+            return Algorithm::Pointwise;
+        }
+        let stage = Stage::new(self);
+        let Some(stage_len) = stage.len() else { return Algorithm::Im2col };
+        if stage_len / MOST_STAGE / self.in_group > self.window.plane_len() + NR {
+            return Algorithm::Im2col;
+        }
+        // Measured with `time_cases` on LeNet's layers, 8 to 32 channels, and ResNet's 7x7 and 3x3:
+        // a single panel of weights never repays packing (4x on depthwise layers, LeNet 1); more of
+        // them do once the lines that an output line reads exceed L1 (3x3 on 64 channels of 56x56),
+        // or when most lanes would be past the end of the line.
+        let width = self.window.output[2];
+        let lanes_used = 2 * width >= width.next_multiple_of(NR);
+        if self.out_group <= MR || (lanes_used && stage.lines_in_use() <= L1_LINES) {
+            Algorithm::Direct
+        } else {
+            Algorithm::Im2col
+        }
+    }
+
+    /// Blocks of the forward product: columns of all images together.
+    pub(super) const fn forward_blocking(&self) -> Blocking {
+        Blocking::new(self.depth(), self.batch * self.window.positions())
+    }
+
+    /// Blocks of `weight^T grad_output`, image by image: as many columns as keep the block of
+    /// gradient columns, all of whose rows are needed, in L2.
+    pub(super) const fn backward_input_blocking(&self) -> Blocking {
+        let Blocking { kc, nc } = Blocking::new(self.out_group, self.window.positions());
+        let most = GRAD_COLUMNS / self.depth() / NR * NR;
+        let most = if most < NR { NR } else { most };
+        Blocking { kc, nc: if nc < most { nc } else { most } }
+    }
+
+    /// Blocks of `grad_output im2col^T`, image by image: `k` runs over positions, `n` over rows.
+    pub(super) const fn backward_weight_blocking(&self) -> Blocking {
+        Blocking::new(self.window.positions(), self.depth())
+    }
+}
+
+/// The largest stage in use, in planes per plane: padding should not outweigh the input.
+const MOST_STAGE: usize = 4;
+/// The most values of a stage that an output line may read over and over: 24 of 32 KiB of L1.
+const L1_LINES: usize = 6 * 1024;
+
+/// The most values in a block of gradient columns: 128 KiB.
+const GRAD_COLUMNS: usize = 32 * 1024;
+
+impl Lens {
+    const fn new(shape: &Shape, algorithm: Algorithm) -> Option<Self> {
+        let Shape { batch, groups, in_group, out_group, window } = *shape;
+        let (taps, positions) = (window.taps(), window.positions());
+        macro_rules! checked {
+            ($sizes:expr) => {
+                match $sizes {
+                    Some(size) => size,
+                    None => return None,
+                }
+            };
+        }
+        let depth = checked!(checked_product([in_group, taps]));
+        let input = checked!(checked_product([batch, groups, in_group, window.plane_len()]));
+        let output = checked!(checked_product([batch, groups, out_group, positions]));
+        let weight = checked!(checked_product([groups, out_group, depth]));
+        let columns = checked!(checked_product([batch, groups, depth, positions]));
+        let multiply_adds = checked!(checked_product([output, depth]));
+        // Rounding up to whole panels must not overflow either; an operand is at most
+        // `isize::MAX` bytes, so sizes beyond a quarter of the address space serve nobody.
+        let panel_rows = checked!(out_group.checked_next_multiple_of(MR));
+        let packed_weight = checked!(checked_product([groups, panel_rows, depth]));
+        checked!(checked_product([4, 2 * NR, checked!(checked_sum([depth, positions, out_group]))]));
+        checked!(checked_product([4, checked!(checked_sum([input, output, weight]))]));
+
+        let (forward_packed, plain) = match algorithm {
+            Algorithm::Direct => {
+                (checked!(checked_sum([ALIGN, checked!(Stage::new(shape).len())])), packed_weight / groups)
+            }
+            Algorithm::Im2col | Algorithm::Pointwise => {
+                let Blocking { kc, nc } = shape.forward_blocking();
+                (ALIGN + Patches::block_len(kc, nc), packed_weight / groups)
+            }
+            #[cfg(feature = "matrixmultiply")]
+            Algorithm::Matrixmultiply => (checked!(checked_product([depth, positions])), 0),
+        };
+        let Blocking { kc, nc } = shape.backward_input_blocking();
+        let backward_input = checked!(checked_sum([
+            ALIGN + panels_len::<NR>(kc, nc),
+            checked!(checked_product([checked!(depth.checked_next_multiple_of(MR)), out_group])),
+            checked!(checked_product([depth, nc])),
+        ]));
+        let Blocking { kc, nc } = shape.backward_weight_blocking();
+        let backward_weight = checked!(checked_sum([
+            ALIGN + panels_len::<NR>(kc, nc),
+            checked!(checked_product([panel_rows, kc])),
+        ]));
+        Some(Self {
+            input,
+            weight,
+            output,
+            columns,
+            packed_weight,
+            multiply_adds,
+            forward: checked!(checked_sum([forward_packed, plain])),
+            forward_packed,
+            backward_input,
+            backward_weight,
+        })
+    }
+}
+
+impl<const D: usize> ConvPlan<D> {
+    pub(super) const fn new(
+        params: ConvParams<D>,
+        batch: usize,
+        input: [usize; D],
+    ) -> Result<Self, ShapeError> {
+        let ConvParams { in_channels, out_channels, kernel, stride, padding, dilation, groups, .. } = params;
+        let window = match Window::new(input, kernel, stride, padding, dilation) {
+            Ok(window) => window,
+            Err(error) => return Err(error),
+        };
+        let counts = [("groups", groups), ("in_channels", in_channels), ("out_channels", out_channels)];
+        let mut i = 0;
+        while i < counts.len() {
+            let (what, count) = counts[i];
+            if count == 0 {
+                return Err(ShapeError::Zero { what });
+            }
+            if !count.is_multiple_of(groups) {
+                return Err(ShapeError::Groups { what, channels: count, groups });
+            }
+            i += 1;
+        }
+        let shape =
+            Shape { batch, groups, in_group: in_channels / groups, out_group: out_channels / groups, window };
+        let algorithm = shape.best_algorithm();
+        match Lens::new(&shape, algorithm) {
+            Some(lens) => Ok(Self { params, isa: None, algorithm, shape, lens }),
+            None => Err(ShapeError::Overflow { what: "an operand or scratch" }),
+        }
+    }
+
+    /// The same convolution by another algorithm; the scratch lengths follow it.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::Algorithm`] for [`Algorithm::Pointwise`] if the kernel has several taps, a
+    /// stride or padding; [`ShapeError::Overflow`] if its scratch does not fit in `usize`.
+    pub const fn with_algorithm(self, algorithm: Algorithm) -> Result<Self, ShapeError> {
+        if matches!(algorithm, Algorithm::Pointwise) && !self.shape.is_pointwise() {
+            return Err(ShapeError::Algorithm);
+        }
+        match Lens::new(&self.shape, algorithm) {
+            Some(lens) => Ok(Self { algorithm, lens, ..self }),
+            None => Err(ShapeError::Overflow { what: "an operand or scratch" }),
+        }
+    }
+
+    /// Runs under this instruction set; otherwise under the fastest that the CPU has.
+    #[must_use]
+    pub const fn with_isa(mut self, isa: Isa) -> Self {
+        self.isa = Some(isa);
+        self
+    }
+
+    /// The same convolution with another fused activation: no length depends on it.
+    pub(crate) const fn with_activation(mut self, activation: Activation) -> Self {
+        self.params.activation = activation;
+        self
+    }
+
+    pub(super) fn isa(&self) -> Isa {
+        self.isa.unwrap_or_else(Isa::detect)
+    }
+
+    /// What was planned.
+    #[must_use]
+    pub const fn params(&self) -> ConvParams<D> {
+        self.params
+    }
+
+    /// How many images.
+    #[must_use]
+    pub const fn batch(&self) -> usize {
+        self.shape.batch
+    }
+
+    /// The size of an input plane.
+    #[must_use]
+    pub const fn input_dims(&self) -> [usize; D] {
+        lower(self.shape.window.input)
+    }
+
+    /// The size of an output plane: `(input + padding - dilation (kernel - 1) - 1) / stride + 1`.
+    #[must_use]
+    pub const fn output_dims(&self) -> [usize; D] {
+        lower(self.shape.window.output)
+    }
+
+    /// The algorithm of the forward pass.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Length of the input, `[batch, in_channels, dims..]`.
+    #[must_use]
+    pub const fn input_len(&self) -> usize {
+        self.lens.input
+    }
+
+    /// Length of the weight, `[out_channels, in_channels / groups, kernel..]`.
+    #[must_use]
+    pub const fn weight_len(&self) -> usize {
+        self.lens.weight
+    }
+
+    /// Length of the bias: `out_channels`, or 0 without one.
+    #[must_use]
+    pub const fn bias_len(&self) -> usize {
+        if self.params.bias { self.params.out_channels } else { 0 }
+    }
+
+    /// Length of the output, `[batch, out_channels, output_dims..]`.
+    #[must_use]
+    pub const fn output_len(&self) -> usize {
+        self.lens.output
+    }
+
+    /// Length of [packed weights](ConvPlan::pack_weights).
+    #[must_use]
+    pub const fn packed_weight_len(&self) -> usize {
+        self.lens.packed_weight
+    }
+
+    /// Length of the explicit im2col matrices, `[batch, in_channels * taps, positions]`.
+    #[must_use]
+    pub const fn columns_len(&self) -> usize {
+        self.lens.columns
+    }
+
+    /// Multiply-adds of the forward pass: `output_len * in_channels / groups * taps`.
+    #[must_use]
+    pub const fn multiply_adds(&self) -> usize {
+        self.lens.multiply_adds
+    }
+
+    /// Least scratch of [`ConvPlan::forward`].
+    #[must_use]
+    pub const fn scratch_len(&self) -> usize {
+        self.lens.forward
+    }
+
+    /// Least scratch of [`ConvPlan::forward`] with packed weights.
+    #[must_use]
+    pub const fn packed_scratch_len(&self) -> usize {
+        self.lens.forward_packed
+    }
+
+    /// Least scratch of [`ConvPlan::backward_input`].
+    #[must_use]
+    pub const fn backward_input_scratch_len(&self) -> usize {
+        self.lens.backward_input
+    }
+
+    /// Least scratch of [`ConvPlan::backward_weight`].
+    #[must_use]
+    pub const fn backward_weight_scratch_len(&self) -> usize {
+        self.lens.backward_weight
+    }
+}

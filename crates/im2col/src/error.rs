@@ -1,0 +1,177 @@
+//! What can go wrong: while planning ([`ShapeError`]) and while running ([`RunError`]).
+
+use core::fmt;
+
+/// Why a shape cannot be planned.
+///
+/// Every size is checked here, once; a plan that exists needs no further arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ShapeError {
+    /// Only ranks 1, 2 and 3 exist.
+    Rank {
+        /// The rank that was asked for.
+        rank: usize,
+    },
+    /// A size that must be at least 1 is 0.
+    Zero {
+        /// Which size: `"stride"`, `"kernel"`, `"in_channels"` ...
+        what: &'static str,
+    },
+    /// A product or sum of sizes does not fit in `usize`.
+    Overflow {
+        /// Which size was being computed.
+        what: &'static str,
+    },
+    /// The dilated kernel is larger than the padded input.
+    KernelExceedsInput {
+        /// The axis, counted from the first spatial one.
+        axis: usize,
+        /// `dilation * (kernel - 1) + 1`.
+        kernel_extent: usize,
+        /// `input + padding before + padding after`.
+        padded_input: usize,
+    },
+    /// The channels are not a multiple of the groups.
+    Groups {
+        /// `"in_channels"` or `"out_channels"`.
+        what: &'static str,
+        /// How many channels.
+        channels: usize,
+        /// How many groups.
+        groups: usize,
+    },
+    /// Pooling padding may be at most half the window, or a window could see nothing but padding.
+    PaddingExceedsHalfWindow {
+        /// The axis, counted from the first spatial one.
+        axis: usize,
+        /// The larger padding of that axis.
+        padding: usize,
+        /// The window's size on that axis.
+        window: usize,
+    },
+    /// The algorithm cannot run this convolution.
+    Algorithm,
+    /// A layer of a network does not take what the layer before it gives.
+    Layer {
+        /// The layer's index.
+        layer: usize,
+        /// What the layer needs (channels of a convolution, inputs of a linear layer).
+        required: usize,
+        /// What arrives.
+        given: usize,
+    },
+}
+
+impl ShapeError {
+    /// The error in fixed words, for contexts that cannot format numbers (constant evaluation).
+    #[must_use]
+    pub const fn message(&self) -> &'static str {
+        match self {
+            Self::Rank { .. } => "only ranks 1, 2 and 3 are supported",
+            Self::Zero { .. } => "a size that must be at least 1 is 0",
+            Self::Overflow { .. } => "a size does not fit in usize",
+            Self::KernelExceedsInput { .. } => "the dilated kernel exceeds the padded input",
+            Self::Groups { .. } => "the channels are not a multiple of the groups",
+            Self::PaddingExceedsHalfWindow { .. } => "pooling padding exceeds half the window",
+            Self::Algorithm => "the algorithm cannot run this convolution",
+            Self::Layer { .. } => "a layer does not take what the layer before it gives",
+        }
+    }
+}
+
+impl fmt::Display for ShapeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Rank { rank } => write!(f, "rank {rank}: only 1, 2 and 3 are supported"),
+            Self::Zero { what } => write!(f, "{what} is 0 and must be at least 1"),
+            Self::Overflow { what } => write!(f, "{what} does not fit in usize"),
+            Self::KernelExceedsInput { axis, kernel_extent, padded_input } => write!(
+                f,
+                "axis {axis}: the dilated kernel spans {kernel_extent}, the padded input has {padded_input}"
+            ),
+            Self::Groups { what, channels, groups } => {
+                write!(f, "{what} = {channels} is not a multiple of groups = {groups}")
+            }
+            Self::PaddingExceedsHalfWindow { axis, padding, window } => {
+                write!(f, "axis {axis}: padding {padding} exceeds half the window of {window}")
+            }
+            Self::Algorithm => f.write_str(self.message()),
+            Self::Layer { layer, required, given } => {
+                write!(f, "layer {layer} takes {required} channels or features and is given {given}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for ShapeError {}
+
+/// Why a planned operation did not run. The output is untouched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RunError {
+    /// An operand does not have the length that the plan says.
+    Length {
+        /// The operand's name in the signature.
+        operand: &'static str,
+        /// The plan's length.
+        required: usize,
+        /// The slice's length.
+        given: usize,
+    },
+    /// The scratch is shorter than the plan says.
+    Scratch {
+        /// The least length.
+        required: usize,
+        /// The slice's length.
+        given: usize,
+    },
+    /// The packed weights were packed by a plan of another shape.
+    PackedWeights {
+        /// The length that this plan packs to.
+        required: usize,
+        /// The length of the packed weights that were given.
+        given: usize,
+    },
+    /// A label is not a class.
+    Label {
+        /// The label's position in the batch.
+        position: usize,
+        /// How many classes there are.
+        classes: usize,
+        /// The label.
+        given: usize,
+    },
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Length { operand, required, given } => {
+                write!(f, "{operand}: {required} values required, {given} given")
+            }
+            Self::Scratch { required, given } => {
+                write!(f, "scratch: at least {required} values required, {given} given")
+            }
+            Self::PackedWeights { required, given } => write!(
+                f,
+                "packed weights: packed by another plan ({required} values required, {given} given)"
+            ),
+            Self::Label { position, classes, given } => {
+                write!(f, "label {position}: {given} is not one of {classes} classes")
+            }
+        }
+    }
+}
+
+impl core::error::Error for RunError {}
+
+/// Checks that an operand has exactly the planned length.
+pub(crate) const fn check_len(operand: &'static str, required: usize, given: usize) -> Result<(), RunError> {
+    if given == required { Ok(()) } else { Err(RunError::Length { operand, required, given }) }
+}
+
+/// Checks that a scratch has at least the planned length.
+pub(crate) const fn check_scratch(required: usize, given: usize) -> Result<(), RunError> {
+    if given >= required { Ok(()) } else { Err(RunError::Scratch { required, given }) }
+}

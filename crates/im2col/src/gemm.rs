@@ -1,0 +1,295 @@
+//! The loops around the microkernel: `C = A B` over packed panels.
+//!
+//! `A` is packed into panels of `MR` rows and `B` into panels of `NR` columns, both with `k`
+//! running slowest, so that the microkernel reads them front to back (K. Goto, R. van de Geijn:
+//! Anatomy of High-Performance Matrix Multiplication, 2008). Callers block `k` and `n` so that a
+//! block of `B` stays in the L2 cache, and call [`multiply`] once per block.
+//!
+//! Each element of `C` is one chain of sums in ascending `k`. Blocking over `k` stores the chain
+//! and takes it up again, so no choice of blocks can change a bit of the result.
+
+#[cfg(feature = "matrixmultiply")]
+pub(crate) mod external;
+pub(crate) mod pack;
+pub(crate) mod product;
+
+use crate::activation::Activation;
+use crate::kernel::{Lanes, MR, MulAdd, NR};
+use core::ops::Range;
+
+/// The longest `k` of a block: two `B` panels (32 KiB) and an `A` panel (6 KiB) in a 48 KiB L1.
+const KC: usize = 256;
+/// The most values in a block of `B`: 128 KiB, a quarter of the smallest L2 in use (512 KiB).
+const B_BLOCK: usize = 32 * 1024;
+
+/// How `k` and `n` are split into blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Blocking {
+    pub(crate) kc: usize,
+    pub(crate) nc: usize,
+}
+
+impl Blocking {
+    /// Blocks for sums of `k` products and `n` columns, as equal in size as they can be.
+    pub(crate) const fn new(k: usize, n: usize) -> Self {
+        let kc = k.div_ceil(k.div_ceil(KC));
+        // An even number of panels: microkernels take them in pairs.
+        let most = B_BLOCK / kc / (2 * NR) * (2 * NR);
+        Self { kc, nc: if n < most { n } else { most } }
+    }
+}
+
+/// Splits `0..len` into blocks of `size`; the last may be shorter.
+#[inline(always)]
+pub(crate) fn blocks(len: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..len).step_by(size.max(1)).map(move |start| start..len.min(start.saturating_add(size)))
+}
+
+/// Packed panels, each `[depth][W]`, of which the rows `k` take part.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Panels<'a, const W: usize> {
+    rows: &'a [[f32; W]],
+    depth: usize,
+    k: (usize, usize),
+}
+
+impl<'a, const W: usize> Panels<'a, W> {
+    #[inline(always)]
+    pub(crate) fn new(values: &'a [f32], depth: usize) -> Self {
+        Self { rows: values.as_chunks().0, depth, k: (0, depth) }
+    }
+
+    /// The same panels, cut down to the rows `k`.
+    #[inline(always)]
+    pub(crate) fn rows(self, k: Range<usize>) -> Self {
+        Self { k: (k.start, k.end), ..self }
+    }
+
+    /// The same panels from panel `first` on.
+    #[inline(always)]
+    pub(crate) fn skip(self, first: usize) -> Self {
+        Self { rows: &self.rows[first * self.depth..], ..self }
+    }
+
+    #[inline(always)]
+    pub(crate) fn panel(&self, index: usize) -> &'a [[f32; W]] {
+        &self.rows[index * self.depth + self.k.0..index * self.depth + self.k.1]
+    }
+}
+
+/// What a finished sum goes through before it is stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Epilogue<'a> {
+    pub(crate) bias: Bias<'a>,
+    pub(crate) activation: Activation,
+}
+
+/// The summand that follows the products.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bias<'a> {
+    None,
+    /// One per row of `C`: the output channels of a convolution.
+    PerRow(&'a [f32]),
+    /// One per column of `C`: the outputs of a linear layer.
+    PerColumn(&'a [f32]),
+}
+
+impl Epilogue<'_> {
+    pub(crate) const NONE: Self = Self { bias: Bias::None, activation: Activation::Identity };
+
+    /// Finishes the sums of a tile whose first is at (`row`, `column`).
+    #[inline(always)]
+    pub(crate) fn apply<const ROWS: usize>(&self, sums: &mut [Lanes; ROWS], row: usize, column: usize) {
+        match self.bias {
+            Bias::None => {}
+            Bias::PerRow(bias) => {
+                for (sums, bias) in sums.iter_mut().zip(bias.get(row..).unwrap_or_default()) {
+                    sums.iter_mut().for_each(|sum| *sum += bias);
+                }
+            }
+            Bias::PerColumn(bias) => {
+                for sums in sums.iter_mut() {
+                    for (sum, bias) in sums.iter_mut().zip(bias.get(column..).unwrap_or_default()) {
+                        *sum += bias;
+                    }
+                }
+            }
+        }
+        // Matched here, outside the loops, so that each loop is one vectorised expression.
+        match self.activation {
+            Activation::Identity => {}
+            Activation::Relu => map(sums, |x| Activation::Relu.apply(x)),
+            Activation::Sigmoid => map(sums, |x| Activation::Sigmoid.apply(x)),
+            Activation::Tanh => map(sums, |x| Activation::Tanh.apply(x)),
+        }
+    }
+}
+
+#[inline(always)]
+fn map<const ROWS: usize>(sums: &mut [Lanes; ROWS], f: impl Fn(f32) -> f32) {
+    for sum in sums.as_flattened_mut() {
+        *sum = f(*sum);
+    }
+}
+
+/// Where `C` lies: row `i`, column `j = (image, position)` is at
+/// `image * image_stride + i * row_stride + position`.
+#[derive(Debug)]
+pub(crate) struct Destination<'a> {
+    pub(crate) values: &'a mut [f32],
+    pub(crate) row_stride: usize,
+    /// Columns per image; with a single image, all of them.
+    pub(crate) image_columns: usize,
+    pub(crate) image_stride: usize,
+}
+
+/// Where a panel's columns begin, and how many of them follow each other in memory.
+#[derive(Clone, Copy, Debug)]
+struct Spot {
+    offset: usize,
+    run: usize,
+}
+
+/// The columns of a panel: from `column` on, `len` of them (0 if there is no such panel).
+#[derive(Clone, Copy, Debug)]
+struct Columns {
+    column: usize,
+    len: usize,
+    spot: Spot,
+}
+
+impl Destination<'_> {
+    #[inline(always)]
+    fn spot(&self, column: usize) -> Spot {
+        let (image, position) = (column / self.image_columns, column % self.image_columns);
+        Spot { offset: image * self.image_stride + position, run: self.image_columns - position }
+    }
+
+    /// Takes up the sums of an earlier block.
+    #[inline(always)]
+    fn load<const ROWS: usize>(&self, row: usize, height: usize, columns: Columns) -> [Lanes; ROWS] {
+        let mut sums = [[0.0; NR]; ROWS];
+        if columns.are_together() && height >= ROWS {
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let start = columns.spot.offset + (row + i) * self.row_stride;
+                sums.copy_from_slice(&self.values[start..][..NR]);
+            }
+        } else {
+            for (i, sums) in sums.iter_mut().enumerate().take(height) {
+                for (lane, sum) in sums.iter_mut().enumerate().take(columns.len) {
+                    *sum = self.values[self.spot(columns.column + lane).offset + (row + i) * self.row_stride];
+                }
+            }
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn store<const ROWS: usize>(
+        &mut self,
+        row: usize,
+        height: usize,
+        columns: Columns,
+        sums: &[Lanes; ROWS],
+    ) {
+        if columns.are_together() && height >= ROWS {
+            for (i, sums) in sums.iter().enumerate() {
+                let start = columns.spot.offset + (row + i) * self.row_stride;
+                self.values[start..][..NR].copy_from_slice(sums);
+            }
+            return;
+        }
+        // Fewer columns than a panel has, or columns of several images.
+        let mut lane = 0;
+        while lane < columns.len {
+            let Spot { offset, run } = self.spot(columns.column + lane);
+            let end = columns.len.min(lane.saturating_add(run));
+            for (i, sums) in sums.iter().enumerate().take(height) {
+                let values = &mut self.values[offset + (row + i) * self.row_stride..][..end - lane];
+                for (value, sum) in values.iter_mut().zip(&sums[lane..end]) {
+                    *value = *sum;
+                }
+            }
+            lane = end;
+        }
+    }
+}
+
+impl Columns {
+    /// Whether they fill the lanes and follow each other in memory.
+    #[inline(always)]
+    fn are_together(&self) -> bool {
+        self.len == NR && self.spot.run >= NR
+    }
+}
+
+/// Multiplies `rows` rows of `A` by the `columns` of `B` (panel 0 holds `columns.start`).
+///
+/// Starts from 0, or with `accumulate` from what `c` holds. `epilogue` is applied where the sums
+/// are complete.
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "the operands of one matrix product")]
+pub(crate) fn multiply<const ROWS: usize, const PANELS: usize>(
+    rows: usize,
+    columns: Range<usize>,
+    a: Panels<'_, MR>,
+    b: Panels<'_, NR>,
+    accumulate: bool,
+    epilogue: Option<Epilogue<'_>>,
+    c: &mut Destination<'_>,
+    mul_add: impl MulAdd,
+) {
+    // B outside, A inside: the B panels stay in L1 while the A panels stream past from L2.
+    for (group, first) in columns.clone().step_by(PANELS * NR).enumerate() {
+        let places: [Columns; PANELS] = core::array::from_fn(|panel| {
+            let column = (first + panel * NR).min(columns.end);
+            Columns { column, len: NR.min(columns.end - column), spot: c.spot(column) }
+        });
+        // A panel too many is computed from the one before it, and not stored.
+        let b: [&[Lanes]; PANELS] = core::array::from_fn(|panel| {
+            b.panel(group * PANELS + if places[panel].len > 0 { panel } else { 0 })
+        });
+        for (panel, row) in (0..rows).step_by(MR).enumerate() {
+            let a = a.panel(panel);
+            for part in (0..MR.min(rows - row)).step_by(ROWS) {
+                let row = row + part;
+                let height = rows - row;
+                let mut sums = if accumulate {
+                    places.map(|place| c.load(row, height, place))
+                } else {
+                    [[[0.0; NR]; ROWS]; PANELS]
+                };
+                tile(a, part, b, &mut sums, mul_add);
+                for (sums, place) in sums.iter_mut().zip(places) {
+                    if let Some(epilogue) = epilogue {
+                        epilogue.apply(sums, row, place.column);
+                    }
+                    c.store(row, height, place, sums);
+                }
+            }
+        }
+    }
+}
+
+/// The microkernel: `sums[p][i] += sum over k of a[k][part + i] * b[p][k]`, `k` ascending.
+#[inline(always)]
+fn tile<const ROWS: usize, const PANELS: usize>(
+    a: &[[f32; MR]],
+    part: usize,
+    b: [&[Lanes]; PANELS],
+    sums: &mut [[Lanes; ROWS]; PANELS],
+    mul_add: impl MulAdd,
+) {
+    let depth = a.len();
+    let b = b.map(|b| &b[..depth]);
+    let mut tile = *sums;
+    for k in 0..depth {
+        let b: [Lanes; PANELS] = core::array::from_fn(|panel| b[panel][k]);
+        for (i, a) in a[k][part..part + ROWS].iter().enumerate() {
+            for (sums, b) in tile.iter_mut().zip(b) {
+                sums[i] = mul_add(*a, b, sums[i]);
+            }
+        }
+    }
+    *sums = tile;
+}

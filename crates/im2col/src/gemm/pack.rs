@@ -1,0 +1,66 @@
+//! Packing of plain matrices into panels.
+
+use crate::kernel::{MR, NR};
+use core::ops::Range;
+
+/// A strided view: element `(i, j)` is `values[i * row_stride + j * column_stride]`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Matrix<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) row_stride: usize,
+    pub(crate) column_stride: usize,
+}
+
+impl<'a> Matrix<'a> {
+    #[inline(always)]
+    pub(crate) fn row_major(values: &'a [f32], columns: usize) -> Self {
+        Self { values, row_stride: columns, column_stride: 1 }
+    }
+
+    #[inline(always)]
+    pub(crate) fn transposed(self) -> Self {
+        Self { row_stride: self.column_stride, column_stride: self.row_stride, ..self }
+    }
+
+    /// Packs `rows` x `depth` as `A`: panels of `MR` rows, `[panel][k][MR]`, rows past the last 0.
+    #[inline(always)]
+    pub(crate) fn pack_a(&self, rows: usize, depth: Range<usize>, panels: &mut [f32]) {
+        pack::<MR>(self.transposed(), depth, 0..rows, panels);
+    }
+
+    /// Packs `depth` x `columns` as `B`: panels of `NR` columns, `[panel][k][NR]`, columns past
+    /// the last 0.
+    #[inline(always)]
+    pub(crate) fn pack_b(&self, depth: Range<usize>, columns: Range<usize>, panels: &mut [f32]) {
+        pack::<NR>(*self, depth, columns, panels);
+    }
+}
+
+/// How long the panels of `W` columns are.
+pub(crate) const fn panels_len<const W: usize>(depth: usize, columns: usize) -> usize {
+    columns.div_ceil(W) * W * depth
+}
+
+#[inline(always)]
+fn pack<const W: usize>(m: Matrix<'_>, depth: Range<usize>, columns: Range<usize>, panels: &mut [f32]) {
+    let panel_len = depth.len() * W;
+    for (panel, first) in panels.chunks_exact_mut(panel_len.max(1)).zip(columns.clone().step_by(W)) {
+        let width = W.min(columns.end - first);
+        let (lines, _) = panel.as_chunks_mut::<W>();
+        if m.column_stride == 1 && width == W {
+            for (line, k) in lines.iter_mut().zip(depth.clone()) {
+                line.copy_from_slice(&m.values[k * m.row_stride + first..][..W]);
+            }
+        } else {
+            if width < W {
+                lines.fill([0.0; W]);
+            }
+            for lane in 0..width {
+                let column = &m.values[(first + lane) * m.column_stride..];
+                for (line, k) in lines.iter_mut().zip(depth.clone()) {
+                    line[lane] = column[k * m.row_stride];
+                }
+            }
+        }
+    }
+}

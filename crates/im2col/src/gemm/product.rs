@@ -1,0 +1,66 @@
+//! The product of two plain matrices, as linear layers need it.
+
+use super::pack::{Matrix, panels_len};
+use super::{Blocking, Destination, Epilogue, Panels, blocks, multiply};
+use crate::kernel::{Job, MR, MulAdd, NR};
+use crate::scratch::{ALIGN, aligned};
+use crate::window::checked_sum;
+
+/// The right-hand matrix: as it is, or all of it packed into panels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Right<'a> {
+    Plain(Matrix<'a>),
+    Packed(&'a [f32]),
+}
+
+/// `C[rows, columns] = A[rows, depth] B[depth, columns]`, `C` row-major.
+#[derive(Debug)]
+pub(crate) struct Product<'a> {
+    pub(crate) rows: usize,
+    pub(crate) depth: usize,
+    pub(crate) columns: usize,
+    pub(crate) a: Matrix<'a>,
+    pub(crate) b: Right<'a>,
+    pub(crate) epilogue: Epilogue<'a>,
+    pub(crate) c: &'a mut [f32],
+    pub(crate) scratch: &'a mut [f32],
+}
+
+impl Product<'_> {
+    /// The scratch of a product of these sizes: `A` packed, and a block of `B`.
+    pub(crate) const fn scratch_len(rows: usize, depth: usize, columns: usize) -> Option<usize> {
+        let Some(panel_rows) = rows.checked_next_multiple_of(MR) else { return None };
+        let Some(a) = panel_rows.checked_mul(depth) else { return None };
+        let Blocking { kc, nc } = Blocking::new(depth, columns);
+        checked_sum([ALIGN, a, panels_len::<NR>(kc, nc)])
+    }
+}
+
+impl Job for Product<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd) {
+        let Self { rows, depth, columns, a, b, epilogue, c, scratch } = self;
+        let Blocking { kc, nc } = Blocking::new(depth, columns);
+        let (block, a_panels) = aligned(scratch).split_at_mut(panels_len::<NR>(kc, nc));
+        let a_panels = &mut a_panels[..panels_len::<MR>(depth, rows)];
+        a.pack_a(rows, 0..depth, a_panels);
+        let a = Panels::new(a_panels, depth);
+        let mut c = Destination { values: c, row_stride: columns, image_columns: columns, image_stride: 0 };
+        for range in blocks(columns, nc) {
+            for k in blocks(depth, kc) {
+                let b = match b {
+                    Right::Packed(panels) => {
+                        Panels::new(panels, depth).skip(range.start / NR).rows(k.clone())
+                    }
+                    Right::Plain(b) => {
+                        b.pack_b(k.clone(), range.clone(), block);
+                        Panels::new(block, k.len())
+                    }
+                };
+                let last = (k.end == depth).then_some(epilogue);
+                let first = k.start == 0;
+                multiply::<ROWS, PANELS>(rows, range.clone(), a.rows(k), b, !first, last, &mut c, mul_add);
+            }
+        }
+    }
+}

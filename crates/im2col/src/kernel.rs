@@ -1,0 +1,128 @@
+//! Which instruction set runs, and the one call that crosses into it.
+//!
+//! A [`Job`] is a whole operation: a convolution, a pooling pass, an activation. [`dispatch`]
+//! runs it once inside a function compiled for the chosen instruction set, so packing, epilogue
+//! and elementwise loops use it too; nothing crosses the boundary per tile.
+
+mod scalar;
+mod wide;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+/// Rows of a panel of `A`. Six rows and sixteen columns of sums, a row of `B` and a value of `A`
+/// fill 15 of the 16 AVX2 registers: 12 + 2 + 1.
+pub(crate) const MR: usize = 6;
+/// Columns of a panel of `B`: one AVX-512 register, two of AVX2, four of 128 bits.
+pub(crate) const NR: usize = 16;
+
+/// A row of sums, or of a panel of `B`.
+pub(crate) type Lanes = [f32; NR];
+
+/// `a * b + c` on each lane: all that an instruction set has to supply.
+///
+/// Loops written over arrays of `Lanes` keep them in registers where this is inlined: such a loop
+/// reaches 98 % of the FMA peak, as one written in intrinsics does.
+pub(crate) trait MulAdd: Fn(f32, Lanes, Lanes) -> Lanes + Copy {}
+impl<F: Fn(f32, Lanes, Lanes) -> Lanes + Copy> MulAdd for F {}
+
+/// An operation that [`dispatch`] runs under an instruction set.
+///
+/// `run` and what it calls in its loops must be `#[inline(always)]`: only code inlined into the
+/// dispatching function is compiled for the instruction set.
+pub(crate) trait Job {
+    /// `ROWS` (a divisor of `MR`) and `PANELS` say how many sums fit into the registers:
+    /// `ROWS * PANELS` rows of [`Lanes`].
+    fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd);
+}
+
+/// An instruction set that this CPU has.
+///
+/// A token: the constructors are the only source of one, so safe code cannot name an instruction
+/// set that the CPU lacks. All of them give the same results up to rounding, and share one packed
+/// layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Isa(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Scalar,
+    Wide,
+    #[cfg(target_arch = "x86_64")]
+    Avx2Fma,
+    #[cfg(target_arch = "x86_64")]
+    Avx512F,
+}
+
+impl Isa {
+    /// Plain loops; a multiplication, then an addition. The same bits on every target.
+    pub const SCALAR: Self = Self(Kind::Scalar);
+
+    /// The `wide` crate: whatever the compilation target guarantees (SSE2, NEON, wasm simd128).
+    pub const WIDE: Self = Self(Kind::Wide);
+
+    /// AVX2 and FMA, if this CPU has them.
+    #[must_use]
+    pub fn avx2_fma() -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if x86_64::has_avx2_fma() {
+            return Some(Self(Kind::Avx2Fma));
+        }
+        None
+    }
+
+    /// AVX-512F (with AVX2 and FMA), if this CPU has it.
+    #[must_use]
+    pub fn avx512f() -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if x86_64::has_avx512f() {
+            return Some(Self(Kind::Avx512F));
+        }
+        None
+    }
+
+    /// The fastest one that this CPU has. The detection is cached.
+    #[must_use]
+    pub fn detect() -> Self {
+        Self::avx512f().or_else(Self::avx2_fma).unwrap_or(Self::WIDE)
+    }
+
+    /// Every one that this CPU has, slowest first.
+    pub fn available() -> impl Iterator<Item = Self> {
+        [Some(Self::SCALAR), Some(Self::WIDE), Self::avx2_fma(), Self::avx512f()].into_iter().flatten()
+    }
+
+    /// `"scalar"`, `"wide"`, `"avx2+fma"` or `"avx512f"`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self.0 {
+            Kind::Scalar => "scalar",
+            Kind::Wide => "wide",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2Fma => "avx2+fma",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512F => "avx512f",
+        }
+    }
+}
+
+/// Runs `job` under `isa`.
+#[allow(unsafe_code, reason = "the call into a function of an instruction set that was detected")]
+pub(crate) fn dispatch<J: Job>(isa: Isa, job: J) {
+    match isa.0 {
+        Kind::Scalar => job.run::<2, 1>(scalar::mul_add),
+        Kind::Wide => job.run::<{ wide::ROWS }, 1>(wide::mul_add),
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx2Fma => {
+            // SAFETY: a function with `#[target_feature]` may be called where the CPU has the
+            // features (Reference, "The target_feature attribute"). `Kind::Avx2Fma` is made only
+            // by `Isa::avx2_fma`, after CPUID and XGETBV have reported AVX2 and FMA.
+            unsafe { x86_64::run_avx2_fma(job) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx512F => {
+            // SAFETY: as above; `Kind::Avx512F` is made only by `Isa::avx512f`, after CPUID and
+            // XGETBV have reported AVX-512F, AVX2 and FMA.
+            unsafe { x86_64::run_avx512f(job) }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The `wide` crate: SSE2, NEON or simd128, fixed when it is compiled.
+
+use super::Lanes;
+use bytemuck::must_cast;
+use wide::f32x4;
+
+/// Eight 128-bit registers of sums where there are sixteen in all, 24 where there are 32.
+pub(super) const ROWS: usize = if cfg!(target_arch = "aarch64") { 6 } else { 2 };
+
+/// Fused only where the compilation target has a fused instruction.
+#[inline(always)]
+pub(super) fn mul_add(a: f32, b: Lanes, c: Lanes) -> Lanes {
+    let (a, b, c) = (f32x4::splat(a), must_cast::<Lanes, [f32x4; 4]>(b), must_cast::<Lanes, [f32x4; 4]>(c));
+    must_cast([a.mul_add(b[0], c[0]), a.mul_add(b[1], c[1]), a.mul_add(b[2], c[2]), a.mul_add(b[3], c[3])])
+}

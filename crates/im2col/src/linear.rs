@@ -1,0 +1,380 @@
+//! Fully connected layers: `y[n, o] = b[o] + sum over i of x[n, i] * w[o, i]`.
+
+use crate::activation::Activation;
+use crate::conv::{Layout, PackedWeights, Weights};
+use crate::error::{RunError, ShapeError, check_len, check_scratch};
+use crate::gemm::pack::{Matrix, panels_len};
+use crate::gemm::product::{Product, Right};
+use crate::gemm::{Bias, Epilogue};
+use crate::kernel::{Isa, NR, dispatch};
+use crate::window::{checked_product, checked_sum};
+
+/// A fully connected layer, without the size of its batch.
+///
+/// ```
+/// use im2col::{LinearOperands, LinearParams, Weights};
+///
+/// let plan = LinearParams::new(3, 2).plan(1)?;
+/// let operands =
+///     LinearOperands { input: &[1., 2., 3.], weight: Weights::Plain(&[1., 0., 0., 1., 1., 1.]), bias: &[0.5, -1.] };
+/// let mut output = [0.0; 2];
+/// plan.forward(operands, &mut output, &mut vec![0.0; plan.scratch_len()])?;
+/// assert_eq!(output, [1.5, 5.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinearParams {
+    inputs: usize,
+    outputs: usize,
+    bias: bool,
+    activation: Activation,
+}
+
+impl LinearParams {
+    /// A layer with a bias and no activation.
+    #[must_use]
+    pub const fn new(inputs: usize, outputs: usize) -> Self {
+        Self { inputs, outputs, bias: true, activation: Activation::Identity }
+    }
+
+    /// Whether each output has a bias.
+    #[must_use]
+    pub const fn with_bias(mut self, bias: bool) -> Self {
+        self.bias = bias;
+        self
+    }
+
+    /// An activation that the forward pass applies to the sums before it stores them.
+    #[must_use]
+    pub const fn with_activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+
+    /// Features that go in.
+    #[must_use]
+    pub const fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Features that come out.
+    #[must_use]
+    pub const fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// See [`LinearParams::with_bias`].
+    #[must_use]
+    pub const fn has_bias(&self) -> bool {
+        self.bias
+    }
+
+    /// See [`LinearParams::with_activation`].
+    #[must_use]
+    pub const fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    /// Plans the layer for `batch` inputs.
+    ///
+    /// # Errors
+    ///
+    /// If there are no inputs or no outputs, or a size does not fit in `usize`.
+    pub const fn plan(self, batch: usize) -> Result<LinearPlan, ShapeError> {
+        let Self { inputs, outputs, .. } = self;
+        if inputs == 0 {
+            return Err(ShapeError::Zero { what: "inputs" });
+        }
+        if outputs == 0 {
+            return Err(ShapeError::Zero { what: "outputs" });
+        }
+        match LinearPlan::new(self, batch) {
+            Some(plan) => Ok(plan),
+            None => Err(ShapeError::Overflow { what: "an operand or scratch" }),
+        }
+    }
+}
+
+/// A fully connected layer of one batch size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinearPlan {
+    params: LinearParams,
+    batch: usize,
+    isa: Option<Isa>,
+    forward: usize,
+    backward_input: usize,
+    backward_weight: usize,
+}
+
+/// What a fully connected layer reads.
+#[derive(Clone, Copy, Debug)]
+pub struct LinearOperands<'a> {
+    /// `[batch, inputs]`
+    pub input: &'a [f32],
+    /// `[outputs, inputs]`
+    pub weight: Weights<'a>,
+    /// `[outputs]`; empty without a bias.
+    pub bias: &'a [f32],
+}
+
+impl LinearPlan {
+    const fn new(params: LinearParams, batch: usize) -> Option<Self> {
+        let LinearParams { inputs, outputs, .. } = params;
+        macro_rules! checked {
+            ($size:expr) => {
+                match $size {
+                    Some(size) => size,
+                    None => return None,
+                }
+            };
+        }
+        // Whole panels, of either matrix, must fit as well.
+        let widest = checked!(checked_sum([batch, inputs, outputs, NR]));
+        checked!(checked_product([4, 2 * NR, widest]));
+        checked!(checked_product([4, checked!(outputs.checked_next_multiple_of(NR)), inputs]));
+        checked!(checked_product([4, batch, checked!(checked_sum([inputs, outputs]))]));
+        Some(Self {
+            params,
+            batch,
+            isa: None,
+            forward: checked!(Product::scratch_len(batch, inputs, outputs)),
+            backward_input: checked!(Product::scratch_len(batch, outputs, inputs)),
+            // A batch of 0 makes the gradient 0 without a product.
+            backward_weight: checked!(Product::scratch_len(
+                outputs,
+                if batch == 0 { 1 } else { batch },
+                inputs
+            )),
+        })
+    }
+
+    /// Runs under this instruction set; otherwise under the fastest that the CPU has.
+    #[must_use]
+    pub const fn with_isa(mut self, isa: Isa) -> Self {
+        self.isa = Some(isa);
+        self
+    }
+
+    /// The same layer with another fused activation: no length depends on it.
+    pub(crate) const fn with_activation(mut self, activation: Activation) -> Self {
+        self.params.activation = activation;
+        self
+    }
+
+    fn isa(&self) -> Isa {
+        self.isa.unwrap_or_else(Isa::detect)
+    }
+
+    /// What was planned.
+    #[must_use]
+    pub const fn params(&self) -> LinearParams {
+        self.params
+    }
+
+    /// How many inputs.
+    #[must_use]
+    pub const fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Length of the input, `[batch, inputs]`.
+    #[must_use]
+    pub const fn input_len(&self) -> usize {
+        self.batch * self.params.inputs
+    }
+
+    /// Length of the weight, `[outputs, inputs]`.
+    #[must_use]
+    pub const fn weight_len(&self) -> usize {
+        self.params.outputs * self.params.inputs
+    }
+
+    /// Length of the bias: `outputs`, or 0 without one.
+    #[must_use]
+    pub const fn bias_len(&self) -> usize {
+        if self.params.bias { self.params.outputs } else { 0 }
+    }
+
+    /// Length of the output, `[batch, outputs]`.
+    #[must_use]
+    pub const fn output_len(&self) -> usize {
+        self.batch * self.params.outputs
+    }
+
+    /// Length of [packed weights](LinearPlan::pack_weights).
+    #[must_use]
+    pub const fn packed_weight_len(&self) -> usize {
+        panels_len::<NR>(self.params.inputs, self.params.outputs)
+    }
+
+    /// Multiply-adds of the forward pass: `batch * inputs * outputs`.
+    #[must_use]
+    pub const fn multiply_adds(&self) -> usize {
+        self.batch * self.weight_len()
+    }
+
+    /// Least scratch of [`LinearPlan::forward`].
+    #[must_use]
+    pub const fn scratch_len(&self) -> usize {
+        self.forward
+    }
+
+    /// Least scratch of [`LinearPlan::backward_input`].
+    #[must_use]
+    pub const fn backward_input_scratch_len(&self) -> usize {
+        self.backward_input
+    }
+
+    /// Least scratch of [`LinearPlan::backward_weight`].
+    #[must_use]
+    pub const fn backward_weight_scratch_len(&self) -> usize {
+        self.backward_weight
+    }
+
+    pub(crate) const fn layout(&self) -> Layout {
+        Layout::Linear { inputs: self.params.inputs, outputs: self.params.outputs }
+    }
+
+    /// The weight as the right-hand matrix of the forward pass, `[inputs, outputs]`.
+    fn right<'a>(&self, weight: &'a [f32]) -> Matrix<'a> {
+        Matrix::row_major(weight, self.params.inputs).transposed()
+    }
+
+    /// Packs the weights into `packed`, for [`Weights::Packed`].
+    ///
+    /// # Errors
+    ///
+    /// If `weight` is not of [`LinearPlan::weight_len`] or `packed` not of
+    /// [`LinearPlan::packed_weight_len`].
+    pub fn pack_weights<'a>(
+        &self,
+        weight: &[f32],
+        packed: &'a mut [f32],
+    ) -> Result<PackedWeights<'a>, RunError> {
+        check_len("weight", self.weight_len(), weight.len())?;
+        check_len("packed", self.packed_weight_len(), packed.len())?;
+        self.right(weight).pack_b(0..self.params.inputs, 0..self.params.outputs, packed);
+        Ok(PackedWeights { panels: packed, layout: self.layout() })
+    }
+
+    /// Computes `output` `[batch, outputs]`.
+    ///
+    /// Each output is one chain of sums in ascending order of the inputs, then the bias, then the
+    /// activation; see [`ConvPlan::forward`](crate::ConvPlan::forward) for the bound of its error,
+    /// here with `K = inputs`.
+    ///
+    /// # Errors
+    ///
+    /// If an operand's length is not the plan's, the scratch is shorter than
+    /// [`LinearPlan::scratch_len`], or the weights were packed for other sizes.
+    pub fn forward(
+        &self,
+        operands: LinearOperands<'_>,
+        output: &mut [f32],
+        scratch: &mut [f32],
+    ) -> Result<(), RunError> {
+        let LinearOperands { input, weight, bias } = operands;
+        let LinearParams { inputs, outputs, activation, .. } = self.params;
+        check_len("input", self.input_len(), input.len())?;
+        check_len("bias", self.bias_len(), bias.len())?;
+        check_len("output", self.output_len(), output.len())?;
+        check_scratch(self.scratch_len(), scratch.len())?;
+        let b = match weight {
+            Weights::Plain(weight) => {
+                check_len("weight", self.weight_len(), weight.len())?;
+                Right::Plain(self.right(weight))
+            }
+            Weights::Packed(packed) if packed.layout == self.layout() => Right::Packed(packed.panels),
+            Weights::Packed(packed) => {
+                let (required, given) = (self.packed_weight_len(), packed.panels.len());
+                return Err(RunError::PackedWeights { required, given });
+            }
+        };
+        let bias = if bias.is_empty() { Bias::None } else { Bias::PerColumn(bias) };
+        let a = Matrix::row_major(input, inputs);
+        let epilogue = Epilogue { bias, activation };
+        let product =
+            Product { rows: self.batch, depth: inputs, columns: outputs, a, b, epilogue, c: output, scratch };
+        dispatch(self.isa(), product);
+        Ok(())
+    }
+
+    /// Computes the gradient of the input, `[batch, inputs]`: `grad_output weight`.
+    ///
+    /// `grad_output`, `[batch, outputs]`, is the gradient of the sums: a fused activation is the
+    /// caller's to differentiate first. `K` of the error bound is `outputs`.
+    ///
+    /// # Errors
+    ///
+    /// If an operand's length is not the plan's, or the scratch is shorter than
+    /// [`LinearPlan::backward_input_scratch_len`].
+    pub fn backward_input(
+        &self,
+        weight: &[f32],
+        grad_output: &[f32],
+        grad_input: &mut [f32],
+        scratch: &mut [f32],
+    ) -> Result<(), RunError> {
+        let LinearParams { inputs, outputs, .. } = self.params;
+        check_len("weight", self.weight_len(), weight.len())?;
+        check_len("grad_output", self.output_len(), grad_output.len())?;
+        check_len("grad_input", self.input_len(), grad_input.len())?;
+        check_scratch(self.backward_input_scratch_len(), scratch.len())?;
+        let a = Matrix::row_major(grad_output, outputs);
+        let b = Right::Plain(Matrix::row_major(weight, inputs));
+        let (rows, depth, columns, epilogue) = (self.batch, outputs, inputs, Epilogue::NONE);
+        dispatch(self.isa(), Product { rows, depth, columns, a, b, epilogue, c: grad_input, scratch });
+        Ok(())
+    }
+
+    /// Computes the gradient of the weight, `[outputs, inputs]`: `grad_output^T input`.
+    ///
+    /// Each value is one chain of sums in ascending order of the batch: `K = batch`.
+    ///
+    /// # Errors
+    ///
+    /// If an operand's length is not the plan's, or the scratch is shorter than
+    /// [`LinearPlan::backward_weight_scratch_len`].
+    pub fn backward_weight(
+        &self,
+        input: &[f32],
+        grad_output: &[f32],
+        grad_weight: &mut [f32],
+        scratch: &mut [f32],
+    ) -> Result<(), RunError> {
+        let LinearParams { inputs, outputs, .. } = self.params;
+        check_len("input", self.input_len(), input.len())?;
+        check_len("grad_output", self.output_len(), grad_output.len())?;
+        check_len("grad_weight", self.weight_len(), grad_weight.len())?;
+        check_scratch(self.backward_weight_scratch_len(), scratch.len())?;
+        if self.batch == 0 {
+            grad_weight.fill(0.0);
+            return Ok(());
+        }
+        let a = Matrix::row_major(grad_output, outputs).transposed();
+        let b = Right::Plain(Matrix::row_major(input, inputs));
+        let (rows, depth, columns, epilogue) = (outputs, self.batch, inputs, Epilogue::NONE);
+        dispatch(self.isa(), Product { rows, depth, columns, a, b, epilogue, c: grad_weight, scratch });
+        Ok(())
+    }
+
+    /// Computes the gradient of the bias, `[outputs]`: the sum of `grad_output` over the batch.
+    ///
+    /// # Errors
+    ///
+    /// If `grad_output` is not of [`LinearPlan::output_len`] or `grad_bias` not of
+    /// [`LinearPlan::bias_len`].
+    pub fn backward_bias(&self, grad_output: &[f32], grad_bias: &mut [f32]) -> Result<(), RunError> {
+        check_len("grad_output", self.output_len(), grad_output.len())?;
+        check_len("grad_bias", self.bias_len(), grad_bias.len())?;
+        grad_bias.fill(0.0);
+        if !grad_bias.is_empty() {
+            for row in grad_output.chunks_exact(grad_bias.len()) {
+                for (sum, g) in grad_bias.iter_mut().zip(row) {
+                    *sum += g;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,155 @@
+//! Packing of the im2col matrix, panel by panel.
+
+use super::{Cursor, Patches, Row};
+use crate::kernel::{Lanes, NR};
+use crate::window::Window;
+
+/// Sixteen columns of the matrix.
+///
+/// On any row, the lanes of a segment are values of the input `stride` apart, from `base` on moved
+/// by an offset that depends on the row only. In the padding that finds some other value, so a
+/// panel is packed in two passes: whole vectors, without regard to padding; then zeros for the few
+/// lanes and taps that see it. With stride 1 and an output as wide as the input, all lines of an
+/// image make one segment.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Panel {
+    segments: [Segment; NR],
+    count: usize,
+    /// Where tap 0 of each lane lies; before the input it wraps around.
+    origins: [[usize; 3]; NR],
+    lanes: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Segment {
+    base: usize,
+    lane: usize,
+}
+
+impl Panel {
+    /// The next `lanes` columns.
+    #[inline(always)]
+    pub(super) fn place(&mut self, patches: &Patches, cursor: &mut Cursor, lanes: usize) {
+        let Patches { window, image_stride, .. } = patches;
+        let stride = window.stride[2];
+        let (mut lane, mut follows) = (0, None);
+        (self.count, self.lanes) = (0, lanes);
+        while lane < lanes {
+            let run = cursor.next(window, lanes - lane);
+            let [z, y, x] = run.origin;
+            let line = z.wrapping_mul(window.input[1]).wrapping_add(y).wrapping_mul(window.input[2]);
+            let base = (run.image * image_stride).wrapping_add(line).wrapping_add(x);
+            if follows != Some(base) {
+                self.segments[self.count] = Segment { base, lane };
+                self.count += 1;
+            }
+            follows = Some(base.wrapping_add(run.len * stride));
+            if window.is_padded() {
+                for (i, origin) in self.origins[lane..lane + run.len].iter_mut().enumerate() {
+                    *origin = [z, y, x.wrapping_add(i * stride)];
+                }
+            }
+            lane += run.len;
+        }
+    }
+
+    /// Zeros the lanes of the taps that see padding.
+    #[inline(always)]
+    fn clear_padding(&self, window: &Window, first: usize, rows: &mut [Lanes]) {
+        let Window { input, kernel, dilation, .. } = window;
+        let taps = window.taps();
+        let phase = first % taps;
+        for (lane, origin) in self.origins.iter().enumerate().take(self.lanes) {
+            let inside =
+                |axis: usize, tap: usize| origin[axis].wrapping_add(tap * dilation[axis]) < input[axis];
+            // The taps of an axis are a progression: if both ends are inside, all are.
+            if (0..3).all(|axis| inside(axis, 0) && inside(axis, kernel[axis] - 1)) {
+                continue;
+            }
+            let mut tap = 0;
+            for kz in 0..kernel[0] {
+                for ky in 0..kernel[1] {
+                    let inside_line = inside(0, kz) && inside(1, ky);
+                    for kx in 0..kernel[2] {
+                        if !(inside_line && inside(2, kx)) {
+                            let next = if tap < phase { tap + taps - phase } else { tap - phase };
+                            for row in rows.iter_mut().skip(next).step_by(taps) {
+                                row[lane] = 0.0;
+                            }
+                        }
+                        tap += 1;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Packs `depth` rows, from `first` on, of neighbouring panels, each followed by a spare row.
+///
+/// Row by row over all of the panels: the columns of a row are neighbours in the input, while its
+/// rows may be pages apart.
+#[inline(always)]
+pub(super) fn pack<const STRIDE: usize>(
+    patches: &Patches,
+    panels: &[Panel],
+    input: &[f32],
+    first: usize,
+    depth: usize,
+    block: &mut [f32],
+) {
+    let window = &patches.window;
+    let mut row = Row::at(first, window);
+    let mut at = 0;
+    while at < depth {
+        let [kz, ky, kx] = row.tap;
+        let line = kz * window.dilation[0] * window.input[1] + ky * window.dilation[1];
+        let line = row.channel * window.plane_len() + line * window.input[2];
+        for kx in kx..window.kernel[2].min(kx + depth - at) {
+            let offset = line + kx * window.dilation[2];
+            for (i, panel) in panels.iter().enumerate() {
+                // A segment overwrites what the one before it read too much; the last one runs
+                // over into the next row, which is written next, or into the spare row.
+                for segment in &panel.segments[..panel.count] {
+                    let lanes = &mut block[(i * (depth + 1) + at) * NR + segment.lane..];
+                    fetch::<STRIDE>(input, segment.base.wrapping_add(offset), window.stride[2], lanes);
+                }
+            }
+            at += 1;
+        }
+        row.next_line(window);
+    }
+    if window.is_padded() {
+        for (panel, rows) in panels.iter().zip(block.as_chunks_mut().0.chunks_exact_mut(depth + 1)) {
+            panel.clear_padding(window, first, &mut rows[..depth]);
+        }
+    }
+}
+
+/// Writes `NR` values from `start` on, `stride` apart; 0 for those that are not in the input.
+#[inline(always)]
+pub(crate) fn fetch<const STRIDE: usize>(input: &[f32], start: usize, stride: usize, lanes: &mut [f32]) {
+    let Some(lanes) = lanes.first_chunk_mut::<NR>() else { return };
+    let values = input.get(start..).unwrap_or_default();
+    if STRIDE == 1
+        && let Some(values) = values.first_chunk::<NR>()
+    {
+        *lanes = *values;
+    } else if STRIDE == 2
+        && let Some(values) = values.first_chunk::<{ 2 * NR }>()
+    {
+        for i in 0..NR {
+            lanes[i] = values[2 * i];
+        }
+    } else {
+        fetch_each(input, start, stride, lanes);
+    }
+}
+
+/// The same one by one: for other strides, and at the ends of the input.
+fn fetch_each(input: &[f32], start: usize, stride: usize, lanes: &mut Lanes) {
+    for (i, lane) in lanes.iter_mut().enumerate() {
+        let at = start.wrapping_add(i.wrapping_mul(stride));
+        *lane = input.get(at).copied().unwrap_or_default();
+    }
+}

@@ -1,0 +1,407 @@
+//! The definitions: short, slow, obviously right.
+//!
+//! Everything else in this crate is tested against these loops. They take their lengths from the
+//! plans and compute every index themselves, from the formula that stands above the function.
+//! Sums start from 0 and add their terms in ascending order, a multiplication and an addition each.
+
+use crate::conv::ConvPlan;
+use crate::error::{RunError, check_len};
+use crate::linear::LinearPlan;
+use crate::pool::{PoolKind, PoolPlan};
+use crate::window::lift;
+
+/// Cross-correlation of two matrices: `y[i, j] = sum over a, b of x[i + a, j + b] k[a, b]`.
+///
+/// `x` is `[h, w]`, `k` is `[kh, kw]`, and `y` is `[h - kh + 1, w - kw + 1]`: empty where the
+/// kernel exceeds the input.
+///
+/// ```
+/// use im2col::naive::corr2d;
+///
+/// let x = [0., 1., 2., 3., 4., 5., 6., 7., 8.];
+/// let mut y = [0.0; 4];
+/// corr2d(&x, [3, 3], &[0., 1., 2., 3.], [2, 2], &mut y)?;
+/// assert_eq!(y, [19., 25., 37., 43.]);
+///
+/// // [1, -1] finds the edges of a black bar on white.
+/// let x = [1., 1., 0., 0., 0., 0., 1., 1.];
+/// let mut y = [0.0; 7];
+/// corr2d(&x, [1, 8], &[1., -1.], [1, 2], &mut y)?;
+/// assert_eq!(y, [0., 1., 0., 0., 0., -1., 0.]);
+/// # Ok::<(), im2col::RunError>(())
+/// ```
+///
+/// # Errors
+///
+/// If the length of an operand is not the product of its sizes.
+pub fn corr2d(
+    x: &[f32],
+    x_dims: [usize; 2],
+    k: &[f32],
+    k_dims: [usize; 2],
+    y: &mut [f32],
+) -> Result<(), RunError> {
+    let [_, kw] = k_dims;
+    slide2d(x, x_dims, k, k_dims, y, |a, b| k[a * kw + b])
+}
+
+/// Convolution as mathematicians define it, the kernel flipped on both axes:
+/// `y[i, j] = sum over a, b of x[i + a, j + b] k[kh - 1 - a, kw - 1 - b]`.
+///
+/// For a kernel that is learned, flipping makes no difference; what neural networks call
+/// convolution is [`corr2d`]. Sizes are as there.
+///
+/// ```
+/// let x = [0., 1., 2., 3., 4., 5., 6., 7., 8.];
+/// let mut y = [0.0; 4];
+/// im2col::naive::true_conv2d(&x, [3, 3], &[0., 1., 2., 3.], [2, 2], &mut y)?;
+/// assert_eq!(y, [5., 11., 23., 29.]);
+/// # Ok::<(), im2col::RunError>(())
+/// ```
+///
+/// # Errors
+///
+/// If the length of an operand is not the product of its sizes.
+pub fn true_conv2d(
+    x: &[f32],
+    x_dims: [usize; 2],
+    k: &[f32],
+    k_dims: [usize; 2],
+    y: &mut [f32],
+) -> Result<(), RunError> {
+    let [kh, kw] = k_dims;
+    slide2d(x, x_dims, k, k_dims, y, |a, b| k[(kh - 1 - a) * kw + kw - 1 - b])
+}
+
+/// `y[i, j] = sum over a, b of x[i + a, j + b] weight(a, b)`.
+fn slide2d(
+    x: &[f32],
+    [h, w]: [usize; 2],
+    k: &[f32],
+    [kh, kw]: [usize; 2],
+    y: &mut [f32],
+    weight: impl Fn(usize, usize) -> f32,
+) -> Result<(), RunError> {
+    let positions = |n: usize, k: usize| if k == 0 { 0 } else { n.saturating_sub(k - 1) };
+    let (out_h, out_w) = (positions(h, kh), positions(w, kw));
+    // No slice is as long as a product that saturates.
+    check_len("x", h.saturating_mul(w), x.len())?;
+    check_len("k", kh.saturating_mul(kw), k.len())?;
+    check_len("y", out_h.saturating_mul(out_w), y.len())?;
+    for (o, y) in y.iter_mut().enumerate() {
+        let (i, j) = (o / out_w, o % out_w);
+        *y = 0.0;
+        for a in 0..kh {
+            for b in 0..kw {
+                *y += x[(i + a) * w + j + b] * weight(a, b);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Cross-correlation over one to three axes, with everything that a [`ConvPlan`] knows:
+///
+/// `y[n, m, o] = act(b[m] + sum over c, k of x[n, c, o * stride + k * dilation - padding] w[m, c, k])`
+///
+/// where `c` runs over the channels of the group of `m`, and `x` outside its bounds is 0.
+///
+/// ```
+/// use im2col::{ConvParams, naive};
+///
+/// // Two channels: the lecture's 3x3 planes 0..9 and 1..10 under the kernels 0..4 and 1..5.
+/// let plan = ConvParams::new(2, 1, [2, 2]).with_bias(false).plan(1, [3, 3])?;
+/// let x: [f32; 18] = core::array::from_fn(|i| (i % 9 + i / 9) as f32);
+/// let w = [0., 1., 2., 3., 1., 2., 3., 4.];
+/// let mut y = [0.0; 4];
+/// naive::conv_forward(&plan, &x, &w, &[], &mut y)?;
+/// assert_eq!(y, [56., 72., 104., 120.]);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// If an operand's length is not the plan's.
+pub fn conv_forward<const D: usize>(
+    plan: &ConvPlan<D>,
+    input: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    output: &mut [f32],
+) -> Result<(), RunError> {
+    check_len("input", plan.input_len(), input.len())?;
+    check_len("weight", plan.weight_len(), weight.len())?;
+    check_len("bias", plan.bias_len(), bias.len())?;
+    check_len("output", plan.output_len(), output.len())?;
+    output.fill(0.0);
+    for_each_product(plan, |o, i, w| output[o] += input[i] * weight[w]);
+    for (o, y) in output.iter_mut().enumerate() {
+        if plan.params().has_bias() {
+            *y += bias[out_channel(plan, o)];
+        }
+        *y = plan.params().activation().apply(*y);
+    }
+    Ok(())
+}
+
+/// `grad_input[i] = sum of grad_output[o] w[k]` over the outputs `o` to which `x[i] w[k]` went.
+///
+/// `grad_output` is the gradient before the activation, here and below.
+///
+/// # Errors
+///
+/// If an operand's length is not the plan's.
+pub fn conv_grad_input<const D: usize>(
+    plan: &ConvPlan<D>,
+    weight: &[f32],
+    grad_output: &[f32],
+    grad_input: &mut [f32],
+) -> Result<(), RunError> {
+    check_len("weight", plan.weight_len(), weight.len())?;
+    check_len("grad_output", plan.output_len(), grad_output.len())?;
+    check_len("grad_input", plan.input_len(), grad_input.len())?;
+    grad_input.fill(0.0);
+    for_each_product(plan, |o, i, w| grad_input[i] += grad_output[o] * weight[w]);
+    Ok(())
+}
+
+/// `grad_weight[k] = sum of grad_output[o] x[i]` over the outputs `o` to which `x[i] w[k]` went.
+///
+/// # Errors
+///
+/// If an operand's length is not the plan's.
+pub fn conv_grad_weight<const D: usize>(
+    plan: &ConvPlan<D>,
+    input: &[f32],
+    grad_output: &[f32],
+    grad_weight: &mut [f32],
+) -> Result<(), RunError> {
+    check_len("input", plan.input_len(), input.len())?;
+    check_len("grad_output", plan.output_len(), grad_output.len())?;
+    check_len("grad_weight", plan.weight_len(), grad_weight.len())?;
+    grad_weight.fill(0.0);
+    for_each_product(plan, |o, i, w| grad_weight[w] += grad_output[o] * input[i]);
+    Ok(())
+}
+
+/// `grad_bias[m] = sum over n, o of grad_output[n, m, o]`.
+///
+/// # Errors
+///
+/// If an operand's length is not the plan's.
+pub fn conv_grad_bias<const D: usize>(
+    plan: &ConvPlan<D>,
+    grad_output: &[f32],
+    grad_bias: &mut [f32],
+) -> Result<(), RunError> {
+    check_len("grad_output", plan.output_len(), grad_output.len())?;
+    check_len("grad_bias", plan.bias_len(), grad_bias.len())?;
+    grad_bias.fill(0.0);
+    if plan.params().has_bias() {
+        for (o, grad) in grad_output.iter().enumerate() {
+            grad_bias[out_channel(plan, o)] += grad;
+        }
+    }
+    Ok(())
+}
+
+/// A fully connected layer: `y[n, m] = act(b[m] + sum over i of x[n, i] w[m, i])`.
+///
+/// # Errors
+///
+/// If an operand's length is not the plan's.
+pub fn linear_forward(
+    plan: &LinearPlan,
+    input: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    output: &mut [f32],
+) -> Result<(), RunError> {
+    check_len("input", plan.input_len(), input.len())?;
+    check_len("weight", plan.weight_len(), weight.len())?;
+    check_len("bias", plan.bias_len(), bias.len())?;
+    check_len("output", plan.output_len(), output.len())?;
+    let (inputs, outputs) = (plan.params().inputs(), plan.params().outputs());
+    for (o, y) in output.iter_mut().enumerate() {
+        let (n, m) = (o / outputs, o % outputs);
+        *y = 0.0;
+        for i in 0..inputs {
+            *y += input[n * inputs + i] * weight[m * inputs + i];
+        }
+        if plan.params().has_bias() {
+            *y += bias[m];
+        }
+        *y = plan.params().activation().apply(*y);
+    }
+    Ok(())
+}
+
+/// Pooling: `y[n, c, o]` is the maximum or the mean of `x[n, c, o * stride + k * dilation - padding]`
+/// over the taps `k` of the window, padding left out.
+///
+/// The mean's divisor is the number of taps, with or without those in the padding as the plan says.
+/// The maximum of nothing but padding is minus infinity; a NaN is greater than every number.
+///
+/// ```
+/// use im2col::{PoolParams, naive};
+///
+/// let x = [0., 1., 2., 3., 4., 5., 6., 7., 8.];
+/// let mut y = [0.0; 4];
+/// naive::pool_forward(&PoolParams::max([2, 2]).with_stride([1, 1]).plan(1, 1, [3, 3])?, &x, &mut y)?;
+/// assert_eq!(y, [4., 5., 7., 8.]);
+/// naive::pool_forward(&PoolParams::average([2, 2]).with_stride([1, 1]).plan(1, 1, [3, 3])?, &x, &mut y)?;
+/// assert_eq!(y, [2., 3., 5., 6.]);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// If an operand's length is not the plan's.
+pub fn pool_forward<const D: usize>(
+    plan: &PoolPlan<D>,
+    input: &[f32],
+    output: &mut [f32],
+) -> Result<(), RunError> {
+    check_len("input", plan.input_len(), input.len())?;
+    check_len("output", plan.output_len(), output.len())?;
+    for (window, y) in windows(plan).zip(output) {
+        *y = match plan.params().kind() {
+            PoolKind::Max => argmax(input, window).map_or(f32::NEG_INFINITY, |i| input[i]),
+            PoolKind::Average => {
+                let sum = window.clone().fold(0.0, |sum, i| sum + input[i]);
+                sum / divisor(plan, window)
+            }
+        };
+    }
+    Ok(())
+}
+
+/// The gradient of [`pool_forward`]: a maximum passes its gradient to the first value that attains
+/// it (the last NaN, if there is one), a mean passes it on in equal parts.
+///
+/// # Errors
+///
+/// If an operand's length is not the plan's.
+pub fn pool_grad_input<const D: usize>(
+    plan: &PoolPlan<D>,
+    input: &[f32],
+    grad_output: &[f32],
+    grad_input: &mut [f32],
+) -> Result<(), RunError> {
+    check_len("input", plan.input_len(), input.len())?;
+    check_len("grad_output", plan.output_len(), grad_output.len())?;
+    check_len("grad_input", plan.input_len(), grad_input.len())?;
+    grad_input.fill(0.0);
+    for (window, grad) in windows(plan).zip(grad_output) {
+        match plan.params().kind() {
+            PoolKind::Max => {
+                if let Some(i) = argmax(input, window) {
+                    grad_input[i] += grad;
+                }
+            }
+            PoolKind::Average => {
+                let part = grad / divisor(plan, window.clone());
+                window.for_each(|i| grad_input[i] += part);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The first of the largest values, or the last NaN.
+fn argmax(input: &[f32], window: impl Iterator<Item = usize>) -> Option<usize> {
+    window.reduce(|best, i| if input[i] > input[best] || input[i].is_nan() { i } else { best })
+}
+
+fn divisor<const D: usize>(plan: &PoolPlan<D>, window: impl Iterator<Item = usize>) -> f32 {
+    let taps = volume(lift(plan.params().window(), 1));
+    (if plan.params().count_include_pad() { taps } else { window.count() }) as f32
+}
+
+/// Calls `product(o, i, w)` for every output, input and weight that meet: output by output, and
+/// for each the channels and taps ascending.
+fn for_each_product<const D: usize>(plan: &ConvPlan<D>, mut product: impl FnMut(usize, usize, usize)) {
+    let params = plan.params();
+    let group_in = params.in_channels() / params.groups();
+    let group_out = params.out_channels() / params.groups();
+    let taps = Taps {
+        input: lift(plan.input_dims(), 1),
+        kernel: lift(params.kernel(), 1),
+        stride: lift(params.stride(), 1),
+        padding: lift(params.padding(), [0; 2]),
+        dilation: lift(params.dilation(), 1),
+    };
+    let mut o = 0;
+    for n in 0..plan.batch() {
+        for m in 0..params.out_channels() {
+            for position in points(lift(plan.output_dims(), 1)) {
+                for c in 0..group_in {
+                    let plane = n * params.in_channels() + m / group_out * group_in + c;
+                    let kernel = m * group_in + c;
+                    for (k, i) in taps.at(position) {
+                        product(o, plane * volume(taps.input) + i, kernel * volume(taps.kernel) + k);
+                    }
+                }
+                o += 1;
+            }
+        }
+    }
+}
+
+/// For every output of a pooling, the offsets of the inputs that its window sees.
+fn windows<const D: usize>(plan: &PoolPlan<D>) -> impl Iterator<Item = impl Iterator<Item = usize> + Clone> {
+    let params = plan.params();
+    let taps = Taps {
+        input: lift(plan.input_dims(), 1),
+        kernel: lift(params.window(), 1),
+        stride: lift(params.stride(), 1),
+        padding: lift(params.padding(), [0; 2]),
+        dilation: lift(params.dilation(), 1),
+    };
+    let output = lift(plan.output_dims(), 1);
+    (0..plan.batch() * plan.channels()).flat_map(move |plane| {
+        points(output)
+            .map(move |position| taps.at(position).map(move |(_, i)| plane * volume(taps.input) + i))
+    })
+}
+
+fn out_channel<const D: usize>(plan: &ConvPlan<D>, o: usize) -> usize {
+    o / volume(lift(plan.output_dims(), 1)) % plan.params().out_channels()
+}
+
+/// The taps of a sliding window, on three axes.
+#[derive(Clone, Copy)]
+struct Taps {
+    input: [usize; 3],
+    kernel: [usize; 3],
+    stride: [usize; 3],
+    padding: [[usize; 2]; 3],
+    dilation: [usize; 3],
+}
+
+impl Taps {
+    /// The taps that see the input when the window is at `o`, ascending, each with the offset in the
+    /// plane of what it sees.
+    fn at(self, o: [usize; 3]) -> impl Iterator<Item = (usize, usize)> + Clone {
+        points(self.kernel).enumerate().filter_map(move |(tap, k)| {
+            let mut offset = 0;
+            for axis in 0..3 {
+                let padded = o[axis] * self.stride[axis] + k[axis] * self.dilation[axis];
+                let i = padded.checked_sub(self.padding[axis][0])?;
+                if i >= self.input[axis] {
+                    return None;
+                }
+                offset = offset * self.input[axis] + i;
+            }
+            Some((tap, offset))
+        })
+    }
+}
+
+fn points([d, h, w]: [usize; 3]) -> impl Iterator<Item = [usize; 3]> + Clone {
+    (0..d).flat_map(move |z| (0..h).flat_map(move |y| (0..w).map(move |x| [z, y, x])))
+}
+
+fn volume([d, h, w]: [usize; 3]) -> usize {
+    d * h * w
+}

@@ -1,0 +1,144 @@
+//! Networks: an array of layers, planned together, run forward and backward on flat slices.
+//!
+//! One slice holds all parameters, in the order of PyTorch's `state_dict` (each layer's weight,
+//! then its bias). Inference needs a scratch; training also needs a workspace, which keeps every
+//! layer's output from [`Network::forward_train`] to [`Network::backward`].
+
+mod backward;
+mod forward;
+mod plan;
+mod relay;
+mod summary;
+
+pub use forward::{NetworkWeights, PackedNetwork};
+pub use summary::{LayerSummary, Parameter};
+
+use crate::activation::Activation;
+use crate::conv::ConvParams;
+use crate::kernel::Isa;
+use crate::linear::LinearParams;
+use crate::pool::PoolParams;
+use plan::LayerPlan;
+
+/// One layer of a [`Network`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Layer {
+    /// Cross-correlation with a learned kernel, on `[channels, height, width]`.
+    Conv(ConvParams<2>),
+    /// Maximum or average over a window, on `[channels, height, width]`.
+    Pool(PoolParams<2>),
+    /// A function of each value.
+    Activation(Activation),
+    /// `[channels, height, width]` becomes `[features]`; nothing moves.
+    Flatten,
+    /// A fully connected layer, on `[features]`.
+    Linear(LinearParams),
+}
+
+/// A planned network of `L` layers: every size is known, and every layer takes what the one before
+/// it gives.
+///
+/// ```
+/// use im2col::{Network, NetworkWeights, lenet::LENET, planned};
+///
+/// const NETWORK: Network<12> = planned!(Network::plan(LENET, 1, [1, 28, 28]));
+///
+/// let params = [0.01; NETWORK.param_len()];
+/// let mut logits = [0.0; NETWORK.output_len()];
+/// let mut scratch = [0.0; NETWORK.scratch_len()];
+/// NETWORK.forward(NetworkWeights::Plain(&params), &[1.0; 784], &mut logits, &mut scratch)?;
+/// assert_eq!(logits.len(), 10);
+/// # Ok::<(), im2col::RunError>(())
+/// ```
+///
+/// A layer that does not fit does not compile:
+///
+/// ```compile_fail
+/// use im2col::{Network, lenet::LENET, planned};
+///
+/// // The second convolution leaves 4x4, not 5x5, for the layer that takes 400 features.
+/// const NETWORK: Network<12> = planned!(Network::plan(LENET, 1, [1, 26, 26]));
+/// println!("{}", NETWORK.param_len());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network<const L: usize> {
+    layers: [LayerPlan; L],
+    batch: usize,
+    input_len: usize,
+    param_len: usize,
+    packed_len: usize,
+    workspace_len: usize,
+    /// What inference keeps between two layers stands in one of two buffers in turn.
+    buffer_lens: [usize; 2],
+    /// Both buffers, then the layers' own scratch.
+    scratch_len: usize,
+    /// Training keeps a gradient in one of two buffers of this length.
+    gradient_len: usize,
+    /// Both gradient buffers, then the layers' own scratch.
+    train_scratch_len: usize,
+}
+
+impl<const L: usize> Network<L> {
+    /// Forces the instruction set of every convolution, pooling and linear layer. Otherwise the
+    /// fastest one is detected.
+    #[must_use]
+    pub const fn with_isa(mut self, isa: Isa) -> Self {
+        let mut index = 0;
+        while index < L {
+            self.layers[index].op = self.layers[index].op.with_isa(isa);
+            index += 1;
+        }
+        self
+    }
+
+    /// How many images one call takes.
+    #[must_use]
+    pub const fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// `batch * channels * height * width`.
+    #[must_use]
+    pub const fn input_len(&self) -> usize {
+        self.input_len
+    }
+
+    /// The length of the last layer's output, for the whole batch.
+    #[must_use]
+    pub const fn output_len(&self) -> usize {
+        self.layers[L - 1].output_len
+    }
+
+    /// How many parameters all layers have.
+    #[must_use]
+    pub const fn param_len(&self) -> usize {
+        self.param_len
+    }
+
+    /// The length of the packed weights of all layers.
+    #[must_use]
+    pub const fn packed_len(&self) -> usize {
+        self.packed_len
+    }
+
+    /// The least scratch of [`forward`](Self::forward).
+    #[must_use]
+    pub const fn scratch_len(&self) -> usize {
+        self.scratch_len
+    }
+
+    /// The length of what training keeps from [`forward_train`](Self::forward_train) to
+    /// [`backward`](Self::backward): every layer's output. Flatten adds nothing.
+    #[must_use]
+    pub const fn workspace_len(&self) -> usize {
+        self.workspace_len
+    }
+
+    /// The least scratch of [`forward_train`](Self::forward_train) and of
+    /// [`backward`](Self::backward).
+    #[must_use]
+    pub const fn train_scratch_len(&self) -> usize {
+        self.train_scratch_len
+    }
+}

@@ -1,0 +1,109 @@
+//! The backward pass: from the gradient of the output to the gradients of the parameters.
+
+use super::Network;
+use super::plan::{LayerPlan, Op};
+use super::relay::Relay;
+use crate::activation::Activation;
+use crate::error::{RunError, check_len, check_scratch};
+
+impl<const L: usize> Network<L> {
+    /// Overwrites `grad_params` with the gradients of all parameters, in their order.
+    ///
+    /// `input` and `workspace` are those of [`forward_train`](Self::forward_train) with these
+    /// `params`; `grad_output` is the gradient of the last layer's output. The gradient of the
+    /// network's input is not computed.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Length`] for any operand, [`RunError::Scratch`] below
+    /// [`train_scratch_len`](Self::train_scratch_len). `grad_params` is then untouched.
+    pub fn backward(
+        &self,
+        params: &[f32],
+        input: &[f32],
+        workspace: &[f32],
+        grad_output: &[f32],
+        grad_params: &mut [f32],
+        scratch: &mut [f32],
+    ) -> Result<(), RunError> {
+        check_len("params", self.param_len, params.len())?;
+        check_len("input", self.input_len, input.len())?;
+        check_len("workspace", self.workspace_len, workspace.len())?;
+        check_len("grad_output", self.output_len(), grad_output.len())?;
+        check_len("grad_params", self.param_len, grad_params.len())?;
+        check_scratch(self.train_scratch_len, scratch.len())?;
+
+        let (first, rest) = scratch.split_at_mut(self.gradient_len);
+        let (second, scratch) = rest.split_at_mut(self.gradient_len);
+        let mut grad = Relay::new(grad_output, [first, second]);
+        let first_trained = self.first_trained();
+        for (index, layer) in self.layers.iter().enumerate().skip(first_trained).rev() {
+            let layer_input = self.input_of(index, input, workspace);
+            let layer_output = self.output_of(index, input, workspace);
+            match layer.op {
+                Op::Flatten => {}
+                Op::Activation(activation) => grad.step(layer.output_len, |grad_output, grad_input| {
+                    activation.backward(layer_output, grad_output, grad_input)
+                })?,
+                Op::Pool(plan) => grad.step(layer_input.len(), |grad_output, grad_input| {
+                    plan.backward(layer_input, grad_output, grad_input)
+                })?,
+                Op::Conv(_) | Op::Linear(_) => {
+                    if layer.op.activation() != Activation::Identity {
+                        grad.step(layer.output_len, |grad_output, grad_input| {
+                            layer.op.activation().backward(layer_output, grad_output, grad_input)
+                        })?;
+                    }
+                    layer.backward_params(layer_input, grad.value(), grad_params, scratch)?;
+                    if index > first_trained {
+                        grad.step(layer_input.len(), |grad_output, grad_input| {
+                            layer.op.backward_input(layer.weight(params), grad_output, grad_input, scratch)
+                        })?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl LayerPlan {
+    fn backward_params(
+        &self,
+        input: &[f32],
+        grad_output: &[f32],
+        grad_params: &mut [f32],
+        scratch: &mut [f32],
+    ) -> Result<(), RunError> {
+        let lens = self.op.lens();
+        let (grad_weight, rest) = grad_params[self.param_offset..].split_at_mut(lens.weight);
+        let grad_bias = &mut rest[..lens.bias];
+        match self.op {
+            Op::Conv(plan) => {
+                plan.backward_weight(input, grad_output, grad_weight, scratch)?;
+                plan.backward_bias(grad_output, grad_bias)
+            }
+            Op::Linear(plan) => {
+                plan.backward_weight(input, grad_output, grad_weight, scratch)?;
+                plan.backward_bias(grad_output, grad_bias)
+            }
+            Op::Pool(_) | Op::Activation(_) | Op::Flatten => Ok(()),
+        }
+    }
+}
+
+impl Op {
+    fn backward_input(
+        &self,
+        weight: &[f32],
+        grad_output: &[f32],
+        grad_input: &mut [f32],
+        scratch: &mut [f32],
+    ) -> Result<(), RunError> {
+        match self {
+            Self::Conv(plan) => plan.backward_input(weight, grad_output, grad_input, scratch),
+            Self::Linear(plan) => plan.backward_input(weight, grad_output, grad_input, scratch),
+            Self::Pool(_) | Self::Activation(_) | Self::Flatten => Ok(()),
+        }
+    }
+}

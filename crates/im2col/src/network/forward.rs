@@ -1,0 +1,226 @@
+//! The forward passes: inference, which keeps two activations, and training, which keeps them all.
+
+use super::Network;
+use super::plan::{LayerPlan, Op};
+use super::relay::Relay;
+use crate::conv::{ConvOperands, PackedWeights, Weights};
+use crate::error::{RunError, check_len, check_scratch};
+use crate::linear::LinearOperands;
+
+/// The packed weights of a network, from [`Network::pack`].
+#[derive(Clone, Copy, Debug)]
+pub struct PackedNetwork<'a, const L: usize> {
+    layers: [Option<PackedWeights<'a>>; L],
+}
+
+/// The parameters of a network, with or without packed weights.
+#[derive(Clone, Copy, Debug)]
+pub enum NetworkWeights<'a, const L: usize> {
+    /// Packed again on each call, in the scratch.
+    Plain(&'a [f32]),
+    /// Packed once. The biases are read from `params`.
+    Packed {
+        /// The parameters that were packed.
+        params: &'a [f32],
+        /// The weights among them, packed.
+        packed: PackedNetwork<'a, L>,
+    },
+}
+
+impl<'a, const L: usize> NetworkWeights<'a, L> {
+    const fn params(&self) -> &'a [f32] {
+        match *self {
+            Self::Plain(params) | Self::Packed { params, .. } => params,
+        }
+    }
+}
+
+impl<const L: usize> Network<L> {
+    /// Packs every layer's weight once, for many calls of [`forward`](Self::forward).
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Length`] if `params` is not [`param_len`](Self::param_len) or `packed` not
+    /// [`packed_len`](Self::packed_len) long.
+    pub fn pack<'a>(
+        &self,
+        params: &[f32],
+        mut packed: &'a mut [f32],
+    ) -> Result<PackedNetwork<'a, L>, RunError> {
+        check_len("params", self.param_len, params.len())?;
+        check_len("packed", self.packed_len, packed.len())?;
+        let mut layers = [None; L];
+        for (slot, layer) in layers.iter_mut().zip(&self.layers) {
+            let (panels, rest) = packed.split_at_mut(layer.op.lens().packed_weight);
+            packed = rest;
+            *slot = match layer.op {
+                Op::Conv(plan) => Some(plan.pack_weights(layer.weight(params), panels)?),
+                Op::Linear(plan) => Some(plan.pack_weights(layer.weight(params), panels)?),
+                Op::Pool(_) | Op::Activation(_) | Op::Flatten => None,
+            };
+        }
+        Ok(PackedNetwork { layers })
+    }
+
+    /// Runs the network, and keeps nothing.
+    ///
+    /// An activation behind a convolution or a linear layer is applied while that layer stores.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Length`] for `params`, `input` or `output`, [`RunError::Scratch`],
+    /// [`RunError::PackedWeights`] if the weights were packed by another plan. `output` is then
+    /// untouched.
+    pub fn forward(
+        &self,
+        weights: NetworkWeights<'_, L>,
+        input: &[f32],
+        output: &mut [f32],
+        scratch: &mut [f32],
+    ) -> Result<(), RunError> {
+        self.check_weights(&weights)?;
+        check_len("input", self.input_len, input.len())?;
+        check_len("output", self.output_len(), output.len())?;
+        check_scratch(self.scratch_len, scratch.len())?;
+
+        let (first, rest) = scratch.split_at_mut(self.buffer_lens[0]);
+        let (second, scratch) = rest.split_at_mut(self.buffer_lens[1]);
+        let mut value = Relay::new(input, [first, second]);
+        let last = self.last_step();
+        for (index, layer) in self.layers[..last].iter().enumerate().filter(|(_, layer)| layer.is_step()) {
+            let (weight, bias) = self.weights_of(index, &weights);
+            value.step(layer.output_len, |source, target| {
+                self.inference_op(index).forward(weight, bias, source, target, scratch)
+            })?;
+        }
+        let (weight, bias) = self.weights_of(last, &weights);
+        self.inference_op(last).forward(weight, bias, value.value(), output, scratch)
+    }
+
+    /// Runs the network and keeps every layer's output in `workspace`, for
+    /// [`backward`](Self::backward) and [`activation`](Self::activation).
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Length`] for `params`, `input` or `workspace`, [`RunError::Scratch`] below
+    /// [`train_scratch_len`](Self::train_scratch_len), [`RunError::PackedWeights`] if the weights
+    /// were packed by another plan. `workspace` is then untouched.
+    pub fn forward_train(
+        &self,
+        weights: NetworkWeights<'_, L>,
+        input: &[f32],
+        workspace: &mut [f32],
+        scratch: &mut [f32],
+    ) -> Result<(), RunError> {
+        self.check_weights(&weights)?;
+        check_len("input", self.input_len, input.len())?;
+        check_len("workspace", self.workspace_len, workspace.len())?;
+        check_scratch(self.train_scratch_len, scratch.len())?;
+
+        for (index, layer) in self.layers.iter().enumerate() {
+            let (Some(offset), false) = (layer.output_offset, matches!(layer.op, Op::Flatten)) else {
+                continue;
+            };
+            let (kept, rest) = workspace.split_at_mut(offset);
+            let source = self.input_of(index, input, kept);
+            let (weight, bias) = self.weights_of(index, &weights);
+            layer.op.forward(weight, bias, source, &mut rest[..layer.output_len], scratch)?;
+        }
+        Ok(())
+    }
+
+    /// The output of a layer, from the workspace that [`forward_train`](Self::forward_train) filled.
+    ///
+    /// `None` if there is no such layer, if the workspace has another length, or if the output is
+    /// the network's input itself: a Flatten that stands first.
+    #[must_use]
+    pub fn activation<'w>(&self, layer: usize, workspace: &'w [f32]) -> Option<&'w [f32]> {
+        let layer = self.layers.get(layer)?;
+        let offset = layer.output_offset?;
+        check_len("workspace", self.workspace_len, workspace.len()).ok()?;
+        workspace.get(offset..)?.get(..layer.output_len)
+    }
+
+    fn check_weights(&self, weights: &NetworkWeights<'_, L>) -> Result<(), RunError> {
+        check_len("params", self.param_len, weights.params().len())?;
+        if let NetworkWeights::Packed { packed, .. } = weights {
+            for (layer, packed) in self.layers.iter().zip(&packed.layers) {
+                if packed.map(|packed| packed.layout) != layer.op.layout() {
+                    let given = packed.map_or(0, |packed| packed.panels.len());
+                    return Err(RunError::PackedWeights { required: layer.op.lens().packed_weight, given });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A layer's weight and bias; empty where it has none.
+    fn weights_of<'a>(&self, index: usize, weights: &NetworkWeights<'a, L>) -> (Weights<'a>, &'a [f32]) {
+        let layer = &self.layers[index];
+        let params = weights.params();
+        let weight = match weights {
+            NetworkWeights::Packed { packed, .. } => packed.layers[index].map(Weights::Packed),
+            NetworkWeights::Plain(_) => None,
+        };
+        (weight.unwrap_or(Weights::Plain(layer.weight(params))), layer.bias(params))
+    }
+
+    /// The layer as inference runs it: with the activation that it applies for the next one.
+    fn inference_op(&self, index: usize) -> Op {
+        let op = self.layers[index].op;
+        match self.layers.get(index + 1) {
+            Some(&LayerPlan { fused: true, op: Op::Activation(activation), .. }) => {
+                op.with_activation(activation)
+            }
+            _ => op,
+        }
+    }
+
+    /// What a layer reads; `workspace` needs to reach no further than that.
+    pub(super) fn input_of<'a>(&self, index: usize, input: &'a [f32], workspace: &'a [f32]) -> &'a [f32] {
+        match index.checked_sub(1) {
+            None => input,
+            Some(previous) => self.output_of(previous, input, workspace),
+        }
+    }
+
+    pub(super) fn output_of<'a>(&self, index: usize, input: &'a [f32], workspace: &'a [f32]) -> &'a [f32] {
+        let layer = &self.layers[index];
+        match layer.output_offset {
+            None => input,
+            Some(offset) => &workspace[offset..][..layer.output_len],
+        }
+    }
+}
+
+impl LayerPlan {
+    pub(super) fn weight<'a>(&self, params: &'a [f32]) -> &'a [f32] {
+        &params[self.param_offset..][..self.op.lens().weight]
+    }
+
+    fn bias<'a>(&self, params: &'a [f32]) -> &'a [f32] {
+        &params[self.param_offset + self.op.lens().weight..][..self.op.lens().bias]
+    }
+}
+
+impl Op {
+    fn forward(
+        &self,
+        weight: Weights<'_>,
+        bias: &[f32],
+        input: &[f32],
+        output: &mut [f32],
+        scratch: &mut [f32],
+    ) -> Result<(), RunError> {
+        match self {
+            Self::Conv(plan) => plan.forward(ConvOperands { input, weight, bias }, output, scratch),
+            Self::Linear(plan) => plan.forward(LinearOperands { input, weight, bias }, output, scratch),
+            Self::Pool(plan) => plan.forward(input, output),
+            Self::Activation(activation) => activation.forward(input, output),
+            Self::Flatten => {
+                output.copy_from_slice(input);
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The sliding window that convolution and pooling share, lifted to three axes.
+//!
+//! On one axis, output `o` and tap `k` meet at input `o * stride + k * dilation - padding`;
+//! outside `0..input` lies the padding. A window of rank 1 or 2 has leading axes of size 1.
+
+#![deny(clippy::arithmetic_side_effects)]
+
+use crate::error::ShapeError;
+
+/// A window's geometry, checked: no sum or product of its sizes overflows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) input: [usize; 3],
+    pub(crate) kernel: [usize; 3],
+    pub(crate) stride: [usize; 3],
+    /// `[before, after]` of each axis.
+    pub(crate) padding: [[usize; 2]; 3],
+    pub(crate) dilation: [usize; 3],
+    pub(crate) output: [usize; 3],
+}
+
+impl Window {
+    /// Plans the window; `output = (input + padding - dilation (kernel - 1) - 1) / stride + 1`.
+    pub(crate) const fn new<const D: usize>(
+        input: [usize; D],
+        kernel: [usize; D],
+        stride: [usize; D],
+        padding: [[usize; 2]; D],
+        dilation: [usize; D],
+    ) -> Result<Self, ShapeError> {
+        if D == 0 || D > 3 {
+            return Err(ShapeError::Rank { rank: D });
+        }
+        let mut window = Self {
+            input: lift(input, 1),
+            kernel: lift(kernel, 1),
+            stride: lift(stride, 1),
+            padding: lift(padding, [0, 0]),
+            dilation: lift(dilation, 1),
+            output: [1; 3],
+        };
+        let mut axis = 0;
+        while axis < 3 {
+            window.output[axis] =
+                match window.output_dim(axis, axis.saturating_sub(3_usize.saturating_sub(D))) {
+                    Ok(output) => output,
+                    Err(error) => return Err(error),
+                };
+            axis = axis.saturating_add(1);
+        }
+        let sizes = [window.input, window.kernel, window.output];
+        let names = ["input", "kernel", "output"];
+        let mut i = 0;
+        while i < 3 {
+            if volume(sizes[i]).is_none() {
+                return Err(ShapeError::Overflow { what: names[i] });
+            }
+            i = i.saturating_add(1);
+        }
+        Ok(window)
+    }
+
+    #[allow(clippy::arithmetic_side_effects, reason = "the last line follows the checks that make it safe")]
+    const fn output_dim(&self, axis: usize, named: usize) -> Result<usize, ShapeError> {
+        let (input, kernel) = (self.input[axis], self.kernel[axis]);
+        let (stride, dilation) = (self.stride[axis], self.dilation[axis]);
+        if input == 0 {
+            return Err(ShapeError::Zero { what: "input" });
+        }
+        if stride == 0 {
+            return Err(ShapeError::Zero { what: "stride" });
+        }
+        if dilation == 0 {
+            return Err(ShapeError::Zero { what: "dilation" });
+        }
+        let Some(reach) = kernel.checked_sub(1) else {
+            return Err(ShapeError::Zero { what: "kernel" });
+        };
+        let Some(reach) = dilation.checked_mul(reach) else {
+            return Err(ShapeError::Overflow { what: "kernel" });
+        };
+        // Coordinates are computed as `isize`, where the padding before is negative.
+        let padded = match checked_sum([input, self.padding[axis][0], self.padding[axis][1]]) {
+            Some(padded) if padded <= isize::MAX as usize => padded,
+            _ => return Err(ShapeError::Overflow { what: "padded input" }),
+        };
+        if reach >= padded {
+            return Err(ShapeError::KernelExceedsInput {
+                axis: named,
+                kernel_extent: reach.saturating_add(1),
+                padded_input: padded,
+            });
+        }
+        // `1 <= padded - reach <= isize::MAX` and `stride >= 1`: nothing wraps.
+        Ok((padded - reach - 1) / stride + 1)
+    }
+
+    /// How many taps the kernel has. Checked in [`Window::new`], as the next two are.
+    pub(crate) const fn taps(&self) -> usize {
+        unwrap_volume(self.kernel)
+    }
+
+    /// Whether any position sees padding.
+    pub(crate) const fn is_padded(&self) -> bool {
+        let [z, y, x] = self.padding;
+        z[0] | z[1] | y[0] | y[1] | x[0] | x[1] != 0
+    }
+
+    /// How many positions the window takes in one plane.
+    pub(crate) const fn positions(&self) -> usize {
+        unwrap_volume(self.output)
+    }
+
+    /// How many values one input plane has.
+    pub(crate) const fn plane_len(&self) -> usize {
+        unwrap_volume(self.input)
+    }
+}
+
+/// The product of three sizes, if it fits.
+pub(crate) const fn volume(dims: [usize; 3]) -> Option<usize> {
+    checked_product([dims[0], dims[1], dims[2]])
+}
+
+const fn unwrap_volume(dims: [usize; 3]) -> usize {
+    dims[0].wrapping_mul(dims[1]).wrapping_mul(dims[2])
+}
+
+/// The product of any number of sizes, if it fits.
+pub(crate) const fn checked_product<const N: usize>(factors: [usize; N]) -> Option<usize> {
+    let mut product = 1_usize;
+    let mut i = 0;
+    while i < N {
+        product = match product.checked_mul(factors[i]) {
+            Some(product) => product,
+            None => return None,
+        };
+        i = i.wrapping_add(1);
+    }
+    Some(product)
+}
+
+/// The sum of any number of sizes, if it fits.
+pub(crate) const fn checked_sum<const N: usize>(terms: [usize; N]) -> Option<usize> {
+    let mut sum = 0_usize;
+    let mut i = 0;
+    while i < N {
+        sum = match sum.checked_add(terms[i]) {
+            Some(sum) => sum,
+            None => return None,
+        };
+        i = i.wrapping_add(1);
+    }
+    Some(sum)
+}
+
+/// Puts the `D` values last of three and `fill` before them.
+pub(crate) const fn lift<T: Copy, const D: usize>(values: [T; D], fill: T) -> [T; 3] {
+    let mut lifted = [fill; 3];
+    let mut i = 0_usize;
+    while i < D && i < 3 {
+        lifted[3_usize.saturating_sub(D).wrapping_add(i)] = values[i];
+        i = i.wrapping_add(1);
+    }
+    lifted
+}
+
+/// The last `D` of three values: the inverse of [`lift`].
+pub(crate) const fn lower<T: Copy, const D: usize>(values: [T; 3]) -> [T; D] {
+    let mut lowered = [values[0]; D];
+    let mut i = 0_usize;
+    while i < D {
+        lowered[i] = values[3_usize.saturating_sub(D).wrapping_add(i)];
+        i = i.wrapping_add(1);
+    }
+    lowered
+}

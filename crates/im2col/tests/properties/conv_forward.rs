@@ -1,0 +1,84 @@
+//! The forward pass is the definition.
+
+use crate::plans::{
+    Operands, activation, algorithms, assert_same, conv_plan, each_rank, forward, forward_packed, isa_names,
+    isas, report,
+};
+use im2col::{Activation, naive};
+use im2col_testkit::bound;
+use im2col_testkit::operands::specials;
+use im2col_testkit::oracle::{ConvCase, Sum};
+use im2col_testkit::property::{cases, for_all};
+use im2col_testkit::strategies::conv_case;
+use proptest::prelude::any;
+use std::thread;
+
+/// Every algorithm under every instruction set, with plain and packed weights.
+pub(crate) fn equals_naive<const D: usize>(case: &ConvCase, operands: &Operands, activation: Activation) {
+    let plan = conv_plan::<D>(case, operands, activation);
+    let mut expected = vec![f32::NAN; plan.output_len()];
+    let Operands { input, weight, bias, .. } = operands;
+    naive::conv_forward(&plan, input, weight, bias, &mut expected).unwrap();
+    for plan in algorithms(plan).flat_map(isas) {
+        assert_same(&forward(&plan, operands), &expected, plan);
+        if let Some(packed) = forward_packed(&plan, operands) {
+            assert_same(&packed, &expected, ("packed", plan));
+        }
+    }
+}
+
+fn equals_naive_on_integers<const D: usize>() -> u32 {
+    for_all(cases(1000), (conv_case(D), any::<u64>()), |(case, seed)| {
+        equals_naive::<D>(&case, &Operands::integers(&case, seed), activation(seed));
+    })
+}
+
+#[test]
+fn equals_naive_bit_for_bit() {
+    let ranks = [equals_naive_on_integers::<1>, equals_naive_on_integers::<2>, equals_naive_on_integers::<3>];
+    let cases: u32 = thread::scope(|scope| {
+        let threads = ranks.map(|rank| scope.spawn(rank));
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    report(&format!("im2col = naive: {cases} cases, isas: {}", isa_names()));
+}
+
+each_rank!(error_bound, 500, conv_case, within_the_bound);
+
+fn within_the_bound<const D: usize>(case: &ConvCase, seed: u64) {
+    let operands = Operands::reals(case, seed);
+    let plan = conv_plan::<D>(case, &operands, activation(seed));
+    let Operands { input, weight, bias, .. } = &operands;
+    let mut expected = case.forward(input, weight, bias);
+    if plan.params().activation() == Activation::Relu {
+        expected = expected.into_iter().map(Sum::relu).collect();
+    }
+    let check = |output: &[f32], what: &dyn std::fmt::Debug| {
+        bound::check(output, &expected, case.forward_products()).unwrap_or_else(|e| panic!("{what:?}: {e}"));
+    };
+    let mut output = vec![f32::NAN; plan.output_len()];
+    naive::conv_forward(&plan, input, weight, bias, &mut output).unwrap();
+    check(&output, &"naive");
+    for plan in algorithms(plan).flat_map(isas) {
+        check(&forward(&plan, &operands), &plan);
+    }
+}
+
+each_rank!(packed_weights, 500, conv_case, plain_and_packed_weights_agree);
+
+fn plain_and_packed_weights_agree<const D: usize>(case: &ConvCase, seed: u64) {
+    let operands = Operands::reals(case, seed);
+    for plan in algorithms(conv_plan::<D>(case, &operands, Activation::Tanh)).flat_map(isas) {
+        if let Some(packed) = forward_packed(&plan, &operands) {
+            assert_same(&packed, &forward(&plan, &operands), plan);
+        }
+    }
+}
+
+each_rank!(non_finite, 300, conv_case, non_finite_inputs_propagate);
+
+fn non_finite_inputs_propagate<const D: usize>(case: &ConvCase, seed: u64) {
+    let mut operands = Operands::integers(case, seed);
+    operands.input = specials(seed, case.input_len());
+    equals_naive::<D>(case, &operands, Activation::Identity);
+}

@@ -1,0 +1,131 @@
+//! No argument, however absurd, makes the crate panic (overflow checks are on in tests) or compute
+//! anything but the definition.
+
+use crate::plans::{
+    Operands, algorithms, assert_same, backward, conv_params, each_rank, forward, isas, last,
+};
+use im2col::{
+    ConvOperands, ConvParams, ConvPlan, Isa, LinearOperands, LinearParams, PoolKind, PoolParams, Weights,
+    naive,
+};
+use im2col_testkit::operands::{garbage, integers, specials};
+use im2col_testkit::oracle::ConvCase;
+use im2col_testkit::property::{cases, for_all};
+use im2col_testkit::strategies::hostile_size;
+
+/// The most values of an operand, and sixteenths of multiply-adds, for which a plan is run.
+const RUN: usize = 1 << 12;
+
+each_rank!(convolution, 4000, hostile_conv_case, convolution_of_any_size);
+each_rank!(convolution_partly, 4000, partly_hostile_conv_case, convolution_of_any_size);
+
+/// Plans; runs what is small enough, and what is not with the wrong lengths.
+fn convolution_of_any_size<const D: usize>(case: &ConvCase, seed: u64) {
+    let Ok(plan) = conv_params::<D>(case).plan(case.batch, last(case.input)) else { return };
+    let lens = [plan.input_len(), plan.weight_len(), plan.output_len(), plan.scratch_len()];
+    let scratches = [plan.backward_input_scratch_len(), plan.backward_weight_scratch_len()];
+    let largest = lens.into_iter().chain(scratches).max();
+    if largest > Some(RUN) || plan.multiply_adds().max(plan.columns_len()) > 16 * RUN {
+        let nothing = ConvOperands { input: &[], weight: Weights::Plain(&[]), bias: &[] };
+        assert!(plan.forward(nothing, &mut [], &mut []).is_err());
+        return;
+    }
+    let operands = Operands {
+        input: integers(seed, plan.input_len()),
+        weight: integers(!seed, plan.weight_len()),
+        bias: integers(seed, plan.bias_len()),
+        grad_output: integers(seed, plan.output_len()),
+    };
+    let Operands { input, weight, bias, grad_output } = &operands;
+    let mut output = garbage(seed, plan.output_len());
+    naive::conv_forward(&plan, input, weight, bias, &mut output).unwrap();
+    let mut grad_input = garbage(seed, plan.input_len());
+    naive::conv_grad_input(&plan, weight, grad_output, &mut grad_input).unwrap();
+    let mut grad_weight = garbage(seed, plan.weight_len());
+    naive::conv_grad_weight(&plan, input, grad_output, &mut grad_weight).unwrap();
+    let [mut columns, mut sums] = [plan.columns_len(), plan.input_len()].map(|len| garbage(seed, len));
+    let small = |plan: &ConvPlan<D>| plan.scratch_len() <= 16 * RUN;
+    for plan in algorithms(plan).filter(small).flat_map(isas) {
+        assert_same(&forward(&plan, &operands), &output, plan);
+        let given = backward(&plan, &operands);
+        assert_same(&given[0], &grad_input, plan);
+        assert_same(&given[1], &grad_weight, plan);
+        plan.im2col(input, &mut columns).unwrap();
+        plan.col2im(&columns, &mut sums).unwrap();
+    }
+}
+
+each_rank!(max_pooling, 4000, hostile_conv_case, max_pooling_of_any_size);
+each_rank!(max_pooling_partly, 4000, partly_hostile_conv_case, max_pooling_of_any_size);
+
+fn max_pooling_of_any_size<const D: usize>(case: &ConvCase, seed: u64) {
+    let params = PoolParams::max(last(case.kernel)).with_dilation(last(case.dilation));
+    pooling_of_any_size::<D>(case, params, seed);
+}
+
+each_rank!(average_pooling, 4000, hostile_conv_case, average_pooling_of_any_size);
+each_rank!(average_pooling_partly, 4000, partly_hostile_conv_case, average_pooling_of_any_size);
+
+fn average_pooling_of_any_size<const D: usize>(case: &ConvCase, seed: u64) {
+    pooling_of_any_size::<D>(case, PoolParams::average(last(case.kernel)), seed);
+}
+
+fn pooling_of_any_size<const D: usize>(case: &ConvCase, params: PoolParams<D>, seed: u64) {
+    let params = params.with_stride(last(case.stride)).with_padding_per_side(last(case.padding));
+    let Ok(plan) = params.plan(case.batch, case.in_channels, last(case.input)) else { return };
+    let taps = case.kernel.iter().fold(1, |taps: usize, &k| taps.saturating_mul(k));
+    if plan.input_len() > RUN || plan.output_len().saturating_mul(taps) > RUN {
+        assert!(plan.forward(&[], &mut []).is_err());
+        return;
+    }
+    let (input, grad_output) = (specials(seed, plan.input_len()), integers(seed, plan.output_len()));
+    let (mut expected, mut grad_input) = (garbage(1, plan.output_len()), garbage(2, plan.input_len()));
+    naive::pool_forward(&plan, &input, &mut expected).unwrap();
+    naive::pool_grad_input(&plan, &input, &grad_output, &mut grad_input).unwrap();
+    for isa in Isa::available() {
+        let plan = plan.with_isa(isa);
+        let (mut output, mut grad) = (garbage(3, plan.output_len()), garbage(4, plan.input_len()));
+        plan.forward(&input, &mut output).unwrap();
+        plan.backward(&input, &grad_output, &mut grad).unwrap();
+        // Means are rounded; their bound is tested where the oracle can follow.
+        if plan.params().kind() == PoolKind::Max {
+            assert_same(&output, &expected, plan);
+            assert_same(&grad, &grad_input, plan);
+        }
+    }
+}
+
+#[test]
+fn ranks_that_do_not_exist() {
+    assert!(ConvParams::new(1, 1, []).plan(1, []).is_err());
+    assert!(ConvParams::new(1, 1, [1; 4]).plan(1, [1; 4]).is_err());
+    assert!(PoolParams::max([]).plan(1, 1, []).is_err());
+    assert!(PoolParams::average([1; 4]).plan(1, 1, [1; 4]).is_err());
+}
+
+#[test]
+fn linear_layers_of_any_size() {
+    let size = hostile_size;
+    for_all(cases(10_000), (size(), size(), size()), |(batch, inputs, outputs)| {
+        let Ok(plan) = LinearParams::new(inputs, outputs).plan(batch) else { return };
+        let nothing = LinearOperands { input: &[], weight: Weights::Plain(&[]), bias: &[] };
+        let _ = plan.forward(nothing, &mut [], &mut []);
+        if plan.input_len() > RUN || plan.output_len() > RUN || plan.weight_len() > RUN {
+            return;
+        }
+        let (input, weight) = (garbage(1, plan.input_len()), garbage(2, plan.weight_len()));
+        let (bias, mut output) = (garbage(3, plan.bias_len()), garbage(4, plan.output_len()));
+        let operands = LinearOperands { input: &input, weight: Weights::Plain(&weight), bias: &bias };
+        plan.forward(operands, &mut output, &mut garbage(5, plan.scratch_len())).unwrap();
+    });
+}
+
+#[test]
+fn matrices_of_any_size() {
+    let size = hostile_size;
+    for_all(cases(10_000), ([size(), size()], [size(), size()], 0..3_usize), |(x, k, len)| {
+        let (values, mut y) = (garbage(1, len), garbage(2, len));
+        let _ = naive::corr2d(&values, x, &values, k, &mut y);
+        let _ = naive::true_conv2d(&values, x, &values, k, &mut y);
+    });
+}

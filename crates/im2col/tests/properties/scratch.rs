@@ -1,0 +1,81 @@
+//! What a scratch held before, how long it is and where it begins cannot change a bit.
+
+use crate::plans::{Operands, assert_same, conv_plan, each_rank, isas, ordered_algorithms};
+use im2col::{Activation, LinearOperands, LinearParams, Weights};
+use im2col_testkit::operands::garbage;
+use im2col_testkit::oracle::ConvCase;
+use im2col_testkit::property::{cases, for_all};
+use im2col_testkit::strategies::linear_case;
+use proptest::prelude::any;
+
+/// Runs `operation` with scratches of `len` values and more, and compares what it returns.
+#[track_caller]
+fn scratch_is_irrelevant(len: usize, seed: u64, operation: impl Fn(&mut [f32]) -> Vec<f32>) {
+    let expected = operation(&mut vec![0.0; len]);
+    for fill in [f32::NAN, f32::INFINITY, f32::MIN_POSITIVE] {
+        assert_same(&operation(&mut vec![fill; len]), &expected, fill);
+    }
+    assert_same(&operation(&mut garbage(seed, len)), &expected, "garbage");
+    let offset = (seed % 17) as usize;
+    let mut longer = garbage(seed, offset + len + offset);
+    assert_same(&operation(&mut longer[offset..]), &expected, ("longer", offset));
+    assert_same(&operation(&mut longer[offset..][..len]), &expected, ("moved", offset));
+}
+
+each_rank!(convolution, 150, conv_case, of_a_convolution);
+
+fn of_a_convolution<const D: usize>(case: &ConvCase, seed: u64) {
+    let operands = Operands::reals(case, seed);
+    let Operands { input, weight, grad_output, .. } = &operands;
+    for plan in ordered_algorithms(conv_plan::<D>(case, &operands, Activation::Sigmoid)).flat_map(isas) {
+        let mut packed = garbage(seed, plan.packed_weight_len());
+        let packed = Weights::Packed(plan.pack_weights(weight, &mut packed).unwrap());
+        for (weight, len) in
+            [(Weights::Plain(weight), plan.scratch_len()), (packed, plan.packed_scratch_len())]
+        {
+            scratch_is_irrelevant(len, seed, |scratch| {
+                let mut output = garbage(seed, plan.output_len());
+                plan.forward(operands.of_conv(weight), &mut output, scratch).unwrap();
+                output
+            });
+        }
+        scratch_is_irrelevant(plan.backward_input_scratch_len(), seed, |scratch| {
+            let mut grad_input = garbage(seed, plan.input_len());
+            plan.backward_input(weight, grad_output, &mut grad_input, scratch).unwrap();
+            grad_input
+        });
+        scratch_is_irrelevant(plan.backward_weight_scratch_len(), seed, |scratch| {
+            let mut grad_weight = garbage(seed, plan.weight_len());
+            plan.backward_weight(input, grad_output, &mut grad_weight, scratch).unwrap();
+            grad_weight
+        });
+    }
+}
+
+#[test]
+fn of_a_linear_layer() {
+    for_all(cases(150), (linear_case(), any::<u64>()), |(case, seed)| {
+        let Operands { input, weight, grad_output, .. } = &Operands::reals(&case, seed);
+        let params = LinearParams::new(case.in_channels, case.out_channels).with_bias(false);
+        let plan = params.plan(case.batch).unwrap();
+        for isa in im2col::Isa::available() {
+            let plan = plan.with_isa(isa);
+            scratch_is_irrelevant(plan.scratch_len(), seed, |scratch| {
+                let mut output = garbage(seed, plan.output_len());
+                let operands = LinearOperands { input, weight: Weights::Plain(weight), bias: &[] };
+                plan.forward(operands, &mut output, scratch).unwrap();
+                output
+            });
+            scratch_is_irrelevant(plan.backward_input_scratch_len(), seed, |scratch| {
+                let mut grad_input = garbage(seed, plan.input_len());
+                plan.backward_input(weight, grad_output, &mut grad_input, scratch).unwrap();
+                grad_input
+            });
+            scratch_is_irrelevant(plan.backward_weight_scratch_len(), seed, |scratch| {
+                let mut grad_weight = garbage(seed, plan.weight_len());
+                plan.backward_weight(input, grad_output, &mut grad_weight, scratch).unwrap();
+                grad_weight
+            });
+        }
+    });
+}

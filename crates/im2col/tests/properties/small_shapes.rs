@@ -1,0 +1,94 @@
+//! All small shapes, not a sample of them: the forward pass is the definition, and what does not
+//! fit is an error.
+
+use crate::conv_forward::equals_naive;
+use crate::plans::{Operands, conv_params, last, report};
+use im2col::{Activation, ShapeError};
+use im2col_testkit::oracle::ConvCase;
+use std::ops::RangeInclusive;
+
+#[derive(Clone, Copy)]
+struct Axis {
+    input: usize,
+    kernel: usize,
+    stride: usize,
+    dilation: usize,
+    padding: [usize; 2],
+}
+
+const TRIVIAL: Axis = Axis { input: 1, kernel: 1, stride: 1, dilation: 1, padding: [0; 2] };
+
+fn axes(
+    inputs: RangeInclusive<usize>,
+    kernels: RangeInclusive<usize>,
+    strides: RangeInclusive<usize>,
+    dilations: RangeInclusive<usize>,
+    pads: RangeInclusive<usize>,
+) -> Vec<Axis> {
+    let mut axes = Vec::new();
+    for input in inputs {
+        for kernel in kernels.clone() {
+            for stride in strides.clone() {
+                for dilation in dilations.clone() {
+                    for before in pads.clone() {
+                        for after in pads.clone() {
+                            axes.push(Axis { input, kernel, stride, dilation, padding: [before, after] });
+                        }
+                    }
+                }
+            }
+        }
+    }
+    axes
+}
+
+fn check<const D: usize>(axes: [Axis; 3]) {
+    let case = ConvCase {
+        batch: 1,
+        in_channels: 2,
+        out_channels: 3,
+        groups: 1,
+        input: axes.map(|axis| axis.input),
+        kernel: axes.map(|axis| axis.kernel),
+        stride: axes.map(|axis| axis.stride),
+        padding: axes.map(|axis| axis.padding),
+        dilation: axes.map(|axis| axis.dilation),
+    };
+    let too_large = axes
+        .iter()
+        .position(|axis| axis.dilation * (axis.kernel - 1) >= axis.input + axis.padding[0] + axis.padding[1]);
+    if let Some(axis) = too_large {
+        let Axis { input, kernel, dilation, padding, .. } = axes[axis];
+        let error = ShapeError::KernelExceedsInput {
+            axis: axis + D - 3,
+            kernel_extent: dilation * (kernel - 1) + 1,
+            padded_input: input + padding[0] + padding[1],
+        };
+        assert_eq!(conv_params::<D>(&case).plan(1, last(case.input)), Err(error));
+    } else {
+        equals_naive::<D>(&case, &Operands::integers(&case, 0), Activation::Identity);
+    }
+}
+
+#[test]
+fn rank_1() {
+    let axes = axes(1..=9, 1..=5, 1..=3, 1..=3, 0..=2);
+    axes.iter().for_each(|&x| check::<1>([TRIVIAL, TRIVIAL, x]));
+    report(&format!("small shapes of rank 1: {}", axes.len()));
+}
+
+#[test]
+fn rank_2() {
+    let axes = axes(1..=4, 1..=3, 1..=2, 1..=2, 0..=1);
+    axes.iter().for_each(|&y| axes.iter().for_each(|&x| check::<2>([TRIVIAL, y, x])));
+    report(&format!("small shapes of rank 2: {}", axes.len().pow(2)));
+}
+
+#[test]
+fn rank_3() {
+    let axes = axes(1..=2, 1..=2, 1..=2, 1..=2, 0..=1);
+    axes.iter().for_each(|&z| {
+        axes.iter().for_each(|&y| axes.iter().for_each(|&x| check::<3>([z, y, x])));
+    });
+    report(&format!("small shapes of rank 3: {}", axes.len().pow(3)));
+}
