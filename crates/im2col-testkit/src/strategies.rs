@@ -96,16 +96,18 @@ fn small_conv_case(rank: usize) -> impl Strategy<Value = ConvCase> {
     )
 }
 
-/// Sums of more products than a block has, and more of them: in the forward pass and the gradient
-/// of the weight, or in the gradient of the input.
+/// Sums of more products than a block has, in the forward pass and the gradient of the weight or in
+/// the gradient of the input: many of them, or over several images.
 fn large_conv_case(rank: usize) -> impl Strategy<Value = ConvCase> {
-    (any::<bool>(), 257..=300_usize, 1..=3_usize, axes(rank, many_positions(rank))).prop_map(
-        |(deep, many, few, axes)| {
-            let taps = axes.iter().map(|axis| axis.kernel).product();
-            let channels = if deep { [many.div_ceil(taps), few] } else { [1, many] };
-            capped(case(1, channels, 1, axes), MANY_MULTIPLY_ADDS)
-        },
-    )
+    let images = prop_oneof![
+        (Just(1), axes(rank, many_positions(rank))),
+        (2..=3_usize, axes(rank, few_positions(rank))),
+    ];
+    (any::<bool>(), 257..=300_usize, 1..=8_usize, images).prop_map(|(deep, many, few, (batch, axes))| {
+        let taps = axes.iter().map(|axis| axis.kernel).product();
+        let channels = if deep { [many.div_ceil(taps), few] } else { [1, many] };
+        capped(case(batch, channels, 1, axes), MANY_MULTIPLY_ADDS)
+    })
 }
 
 fn case(batch: usize, [in_channels, out_channels]: [usize; 2], groups: usize, axes: [Axis; 3]) -> ConvCase {
@@ -141,10 +143,15 @@ fn capped(mut case: ConvCase, multiply_adds: usize) -> ConvCase {
     case
 }
 
-/// Valid max poolings of rank 1, 2 or 3: dilated, with padding of at most half the window.
+/// Valid max poolings of rank 1, 2 or 3: some that cut the input into tiles, and others, dilated and
+/// with padding of at most half the window.
 pub fn max_pool_case(rank: usize) -> impl Strategy<Value = PoolCase> {
-    let image = (batch(), 1..=4_usize, any::<bool>());
-    (image, axes(rank, few_positions(rank))).prop_map(|((batch, channels, count_include_pad), axes)| {
+    let axes = prop_oneof![
+        6 => axes(rank, few_positions(rank)),
+        1 => axes(rank, many_positions(rank)),
+        3 => tiles(rank),
+    ];
+    ((batch(), 1..=4_usize, any::<bool>()), axes).prop_map(|((batch, channels, count_include_pad), axes)| {
         let axes = axes.map(|axis| {
             let padding = axis.padding.map(|pad| pad.min(axis.kernel / 2));
             // Padding that was cut leaves the window less to slide over.
@@ -162,6 +169,18 @@ pub fn max_pool_case(rank: usize) -> impl Strategy<Value = PoolCase> {
             dilation: axes.map(|axis| axis.dilation),
             count_include_pad,
         }
+    })
+}
+
+/// Axes on which windows of one size lie side by side, as in most networks.
+fn tiles(rank: usize) -> impl Strategy<Value = [Axis; 3]> {
+    let size = prop_oneof![3 => Just(2), 1 => 3..=4_usize];
+    let positions = few_positions(rank);
+    let positions = [positions.clone(), positions.clone(), positions];
+    (size, positions, [0..4_usize, 0..4, 0..4]).prop_map(move |(size, positions, slack)| {
+        let mut axes = [0, 1, 2].map(|i| Axis::new((size, size, 1), [0; 2], positions[i], slack[i]));
+        axes[..3 - rank].fill(TRIVIAL);
+        axes
     })
 }
 

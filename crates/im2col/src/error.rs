@@ -58,7 +58,7 @@ pub enum ShapeError {
         layer: usize,
         /// What the layer needs (channels of a convolution, inputs of a linear layer).
         required: usize,
-        /// What arrives.
+        /// What arrives; 0 where a `Flatten` is missing or misplaced.
         given: usize,
     },
 }

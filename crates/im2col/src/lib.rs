@@ -72,7 +72,7 @@ pub use loss::{argmax, cross_entropy, cross_entropy_backward, softmax};
 pub use network::{Layer, LayerSummary, Network, NetworkWeights, PackedNetwork, Parameter};
 pub use pool::{PoolKind, PoolParams, PoolPlan};
 
-/// Unwraps a plan where it is a constant: a shape that does not fit does not compile.
+/// Unwraps a plan at compile time: a shape that does not fit does not compile.
 ///
 /// ```
 /// use im2col::{ConvParams, ConvPlan, planned};
@@ -89,9 +89,17 @@ pub use pool::{PoolKind, PoolParams, PoolPlan};
 #[macro_export]
 macro_rules! planned {
     ($plan:expr) => {
-        match $plan {
-            Ok(plan) => plan,
-            Err(error) => ::core::panic!("{}", error.message()),
+        const {
+            match $plan {
+                ::core::result::Result::Ok(plan) => plan,
+                // Constants cannot format numbers.
+                ::core::result::Result::Err(error) => ::core::panic!("{}", error.message()),
+            }
         }
     };
 }
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -100,7 +100,8 @@ pub fn cross_entropy_backward(
 #[must_use]
 pub fn argmax(values: &[f32]) -> Option<usize> {
     let first_nan = values.iter().position(|x| x.is_nan());
-    let first_largest = || (0..values.len()).reduce(|best, i| if values[i] > values[best] { i } else { best });
+    let first_largest =
+        || (0..values.len()).reduce(|best, i| if values[i] > values[best] { i } else { best });
     first_nan.or_else(first_largest)
 }
 
@@ -204,7 +205,8 @@ mod tests {
             for classes in 1..40 {
                 let labels: Vec<u8> = (0..3).map(|n| (n * 7 % classes) as u8).collect();
                 let logits = logits(3 * classes);
-                let (mut p, mut grad, mut loss) = (std::vec![7.0; 3 * classes], std::vec![7.0; 3 * classes], 0.0);
+                let (mut p, mut grad, mut loss) =
+                    (std::vec![7.0; 3 * classes], std::vec![7.0; 3 * classes], 0.0);
                 dispatch(isa, Softmax { logits: &logits, classes, probabilities: &mut p });
                 let (labels, logits) = (&labels[..], &logits[..]);
                 let job = CrossEntropyBackward {
@@ -230,7 +232,10 @@ mod tests {
                         assert!((f64::from(grad[i]) - 0.5 * (exact_p[c] - onehot)).abs() <= 1e-6);
                     }
                 }
-                assert!((f64::from(loss) - exact_loss).abs() <= 1e-5 * exact_loss.max(1.0), "{loss} {exact_loss}");
+                assert!(
+                    (f64::from(loss) - exact_loss).abs() <= 1e-5 * exact_loss.max(1.0),
+                    "{loss} {exact_loss}"
+                );
                 assert_eq!(cross_entropy(logits, labels, classes).unwrap().to_bits(), loss.to_bits());
             }
         }
@@ -281,10 +286,7 @@ mod tests {
             cross_entropy_backward(&[0.0; 4], &[0, 2], 2, 1.0, &mut out),
             Err(RunError::Label { position: 1, classes: 2, given: 2 })
         );
-        assert_eq!(
-            cross_entropy(&[], &[0], 0),
-            Err(RunError::Label { position: 0, classes: 0, given: 0 })
-        );
+        assert_eq!(cross_entropy(&[], &[0], 0), Err(RunError::Label { position: 0, classes: 0, given: 0 }));
         assert_eq!(
             cross_entropy_backward(&[0.0; 2], &[0], 2, 1.0, &mut out),
             Err(length("grad_logits", 2, 4))

@@ -11,7 +11,7 @@ use core::f32::consts::LOG2_E;
 
 /// ln 2 in two parts (Cody and Waite, "Software Manual for the Elementary Functions", 1980). The
 /// first has 9 significant bits, so its product with an exponent is exact.
-const LN2_HIGH: f32 = 0.693_359_375;
+const LN2_HIGH: f32 = 355.0 / 512.0;
 const LN2_LOW: f32 = -2.121_944_4e-4;
 
 /// 1.5 * 2^23: adding it to a small number leaves the nearest integer in the lowest bits.
@@ -60,9 +60,9 @@ pub(crate) fn ln(x: f32) -> f32 {
     let m = f32::from_bits((scaled.to_bits() as i32).wrapping_sub(exponent << EXPONENT_SHIFT) as u32);
     let k = exponent as f32 + unscale;
 
-    // With f = m - 1 and s = f / (2 + f), ln m = 2 atanh s = f - s (f - z p(z)), z = s^2, the
-    // relative error of the series being 2^-36.6 (the form of FreeBSD's e_logf.c:
-    // the large term f^2 / 2 is split off because its error is known).
+    // With f = m - 1, s = f / (2 + f) and z = s^2: ln m = 2 atanh s = 2 s + s z p(z), relative error
+    // 2^-36.6, and 2 s = f - s f = f - f^2 / 2 + s f^2 / 2. Written so, the rounding of s touches
+    // small terms only (as in FreeBSD's e_logf.c).
     let f = m - 1.0;
     let s = f / (2.0 + f);
     let z = s * s;
@@ -94,15 +94,19 @@ pub(crate) fn tanh(x: f32) -> f32 {
 /// The logistic function 1 / (1 + e^-x).
 #[inline(always)]
 pub(crate) fn sigmoid(x: f32) -> f32 {
-    // With e^-x = 2^n (1 + t), the fraction expanded by a power of two is N / (N + M + M t),
-    // where (N, M) = (1, 2^n) for n <= 0 and (2^-n, 1) for n > 0: rounding 1 + t first would cost
-    // another half ULP. One of N and M is 1, and added last it leaves one rounding that counts.
-    // Below -104 the result rounds to 0, and above 18 to 1.
+    // With e^-x = 2^n (1 + t), the fraction expanded by a power of two is N / (N + M + M t), where
+    // (N, M) = (1, 2^n) for n <= 0 and (2^-n, 1) for n > 0: rounding 1 + t first would cost another
+    // half ULP. The larger one of N and M is 1; added last, it leaves one rounding that counts.
+    // Below -104 the result rounds to 0, above 18 to 1.
     let (n, t) = exp_parts(-clamp(x, -104.0, 18.0));
-    let (numerator, m) = (n.max(0).wrapping_neg(), power_of_two(n.min(0)));
-    let denominator = 1.0 + (power_of_two(n.abs().wrapping_neg().max(-126)) + m * t);
-    let half = numerator >> 1;
-    power_of_two(half) / denominator * power_of_two(numerator.wrapping_sub(half))
+    let m = power_of_two(n.min(0));
+    // 2^-126 is as good as anything less.
+    let smaller = power_of_two(n.abs().wrapping_neg().max(-126));
+    let denominator = 1.0 + (smaller + m * t);
+    // As in `exp`, by halves.
+    let exponent = n.max(0).wrapping_neg();
+    let half = exponent >> 1;
+    power_of_two(half) / denominator * power_of_two(exponent.wrapping_sub(half))
 }
 
 /// x limited to `least..=greatest`; NaN stays NaN.
@@ -143,6 +147,8 @@ mod tests {
         (got - exact).abs() / 2_f64.powi(exponent - 23)
     }
 
+    const THREADS: usize = 2;
+
     /// 2^128: where an `f32` becomes infinite.
     const OVERFLOW: f64 = 340_282_366_920_938_463_463_374_607_431_768_211_456.0;
 
@@ -170,8 +176,6 @@ mod tests {
         worst
     }
 
-    const THREADS: usize = 2;
-
     #[test]
     fn exp_is_within_2_ulp() {
         assert!(worst_ulp_error(exp, f64::exp) <= 2.0);
@@ -190,5 +194,17 @@ mod tests {
     #[test]
     fn sigmoid_is_within_2_ulp() {
         assert!(worst_ulp_error(sigmoid, |x| 1.0 / (1.0 + (-x).exp())) <= 2.0);
+    }
+
+    #[test]
+    fn special_values() {
+        let (inf, nan, least) = (f32::INFINITY, f32::NAN, f32::from_bits(1));
+        assert_eq!([-inf, f32::MIN, -0.0, 0.0, f32::MAX, inf].map(exp), [0.0, 0.0, 1.0, 1.0, inf, inf]);
+        assert_eq!([-0.0, 0.0, 1.0, inf].map(ln), [-inf, -inf, 0.0, inf]);
+        assert_eq!([-inf, f32::MIN, 0.0, least, f32::MAX, inf].map(tanh), [-1.0, -1.0, 0.0, least, 1.0, 1.0]);
+        assert_eq!([-inf, f32::MIN, 0.0, least, f32::MAX, inf].map(sigmoid), [0.0, 0.0, 0.5, 0.5, 1.0, 1.0]);
+        assert!(
+            [exp(nan), ln(nan), tanh(nan), sigmoid(nan), ln(-least), ln(-inf)].iter().all(|x| x.is_nan())
+        );
     }
 }

@@ -352,8 +352,13 @@ impl Pooling {
     fn taps(&self, axis: usize, output: usize) -> Range<usize> {
         let Window { input, kernel, stride, padding, dilation, .. } = &self.window;
         let (start, before) = (output * stride[axis], padding[axis][0]);
-        let end = (before + input[axis]).saturating_sub(start).div_ceil(dilation[axis]).min(kernel[axis]);
-        before.saturating_sub(start).div_ceil(dilation[axis]).min(end)..end
+        // Rows of output are short, and a division is slow.
+        let reach = |columns: usize| match dilation[axis] {
+            1 => columns,
+            dilation => columns.div_ceil(dilation),
+        };
+        let end = reach((before + input[axis]).saturating_sub(start)).min(kernel[axis]);
+        reach(before.saturating_sub(start)).min(end)..end
     }
 
     /// Where in a plane the rows of input begin that the windows of output row `(z, y)` see, in
@@ -369,23 +374,6 @@ impl Pooling {
                 (z * input[1] + y) * input[2]
             })
         })
-    }
-
-    /// The outputs of a row whose tap `tap` falls on columns `from..to` of the input.
-    #[inline(always)]
-    fn outputs(&self, tap: usize, from: usize, to: usize) -> Range<usize> {
-        let Window { output, stride, padding, dilation, .. } = &self.window;
-        let reach = |column: usize| {
-            let padded = (column + padding[2][0]).saturating_sub(tap * dilation[2]);
-            // A shift instead of a division for the strides that matter.
-            match stride[2] {
-                1 => padded,
-                2 => padded.div_ceil(2),
-                stride => padded.div_ceil(stride),
-            }
-        };
-        let end = reach(to).min(output[2]);
-        reach(from).min(end)..end
     }
 
     /// Where tap `tap` of output `output` of a row falls.

@@ -20,7 +20,7 @@ const NETWORK: Network<12> = planned!(Network::plan(LENET, 1, [1, 28, 28]));
 
 /// What LeNet has not: groups, layers with an activation of their own, activations that cannot be
 /// fused, windows that overlap, a Flatten that comes last.
-const ODD: [Layer; 12] = [
+const ODD: [Layer; 13] = [
     Layer::Conv(
         ConvParams::new(2, 4, [3, 2])
             .with_padding_per_side([[1, 0], [0, 2]])
@@ -39,6 +39,7 @@ const ODD: [Layer; 12] = [
     Layer::Linear(LinearParams::new(15, 5).with_bias(false)),
     Layer::Activation(Activation::Identity),
     Layer::Linear(LinearParams::new(5, 3).with_activation(Activation::Sigmoid)),
+    Layer::Activation(Activation::Tanh),
     Layer::Flatten,
 ];
 const ODD_INPUT: [usize; 3] = [2, 6, 7];
@@ -243,20 +244,23 @@ fn every_operand_length_is_checked_before_anything_is_written() {
 
 #[test]
 fn weights_packed_by_another_network_are_refused() {
-    let wide =
-        [Layer::Flatten, Layer::Linear(LinearParams::new(12, 4)), Layer::Linear(LinearParams::new(4, 3))];
-    let tall =
-        [Layer::Flatten, Layer::Linear(LinearParams::new(12, 3)), Layer::Linear(LinearParams::new(3, 3))];
-    let [wide, tall] = [wide, tall].map(|layers| Network::plan(layers, 2, [3, 2, 2]).unwrap());
-    let (params, mut packed) = (parameters(&wide), vec![0.0; wide.packed_len()]);
-    let packed = wide.pack(&params, &mut packed).unwrap();
-    let params = parameters(&tall);
+    let layers = |last| [Layer::Flatten, Layer::Linear(LinearParams::new(12, 4)), Layer::Linear(last)];
+    let plan = |outputs| Network::plan(layers(LinearParams::new(4, outputs)), 2, [3, 2, 2]).unwrap();
+    let (three, two) = (plan(3), plan(2));
+    let (params, mut packed) = (parameters(&three), vec![0.0; three.packed_len()]);
+    let packed = three.pack(&params, &mut packed).unwrap();
+    let params = parameters(&two);
     let weights = NetworkWeights::Packed { params: &params, packed };
-    let (mut output, mut scratch) = ([0.5; 6], vec![0.0; tall.scratch_len()]);
-    let error = tall.forward(weights, &[1.0; 24], &mut output, &mut scratch);
+    let (mut output, mut workspace) = ([0.5; 4], [0.5; 12]);
+    let mut scratch = vec![0.0; two.scratch_len().max(two.train_scratch_len())];
+    let error = two.forward(weights, &[1.0; 24], &mut output, &mut scratch);
     assert!(matches!(error, Err(RunError::PackedWeights { .. })));
-    assert_eq!(output, [0.5; 6]);
-    let error = wide.pack(&params, &mut vec![0.0; wide.packed_len()]).unwrap_err();
+    // The first layer's weights would do; yet nothing runs.
+    let error = two.forward_train(weights, &[1.0; 24], &mut workspace, &mut scratch);
+    assert!(matches!(error, Err(RunError::PackedWeights { .. })));
+    assert_eq!((output, workspace), ([0.5; 4], [0.5; 12]));
+
+    let error = three.pack(&params, &mut vec![0.0; three.packed_len()]).unwrap_err();
     assert!(matches!(error, RunError::Length { operand: "params", .. }));
 }
 
@@ -288,7 +292,7 @@ fn check_bits<const L: usize>(layers: [Layer; L], input_dims: [usize; 3]) {
         let single = Network::plan(layers, 1, input_dims).unwrap().with_isa(isa);
         let images = input.chunks(single.input_len());
         let one_by_one =
-            images.flat_map(|image| infer(&single, plain, image, vec![0.0; single.scratch_len()]));
+            images.flat_map(|image| infer(&single, packed, image, vec![0.0; single.scratch_len()]));
         assert_eq!(bits(&one_by_one.collect::<Vec<_>>()), expected);
     }
 }

@@ -103,10 +103,11 @@ pub(super) fn pack<const STRIDE: usize>(
     let mut at = 0;
     while at < depth {
         let [kz, ky, kx] = row.tap;
-        let line = kz * window.dilation[0] * window.input[1] + ky * window.dilation[1];
-        let line = row.channel * window.plane_len() + line * window.input[2];
+        // Taps may lie so far out in the padding that their offsets wrap; addresses wrap back.
+        let line = (kz * window.dilation[0]).wrapping_mul(window.input[1]).wrapping_add(ky * window.dilation[1]);
+        let line = (row.channel * window.plane_len()).wrapping_add(line.wrapping_mul(window.input[2]));
         for kx in kx..window.kernel[2].min(kx + depth - at) {
-            let offset = line + kx * window.dilation[2];
+            let offset = line.wrapping_add(kx * window.dilation[2]);
             for (i, panel) in panels.iter().enumerate() {
                 // A segment overwrites what the one before it read too much; the last one runs
                 // over into the next row, which is written next, or into the spare row.

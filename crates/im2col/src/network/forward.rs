@@ -36,7 +36,8 @@ impl<'a, const L: usize> NetworkWeights<'a, L> {
 }
 
 impl<const L: usize> Network<L> {
-    /// Packs every layer's weight once, for many calls of [`forward`](Self::forward).
+    /// Packs every layer's weight once, for many calls. The layout does not depend on the batch:
+    /// packed weights serve the plans of the same layers for any.
     ///
     /// # Errors
     ///

@@ -2,6 +2,8 @@
 
 use super::{PoolKind, Pooling};
 use crate::kernel::{Job, MulAdd};
+use crate::window::Window;
+use core::ops::Range;
 
 pub(super) struct Backward<'a> {
     pub(super) pooling: Pooling,
@@ -92,7 +94,13 @@ fn for_each_row(
 }
 
 #[inline(always)]
-fn max_row(pooling: &Pooling, input: &[f32], [z, y]: [usize; 2], grad_output: &[f32], grad_input: &mut [f32]) {
+fn max_row(
+    pooling: &Pooling,
+    input: &[f32],
+    [z, y]: [usize; 2],
+    grad_output: &[f32],
+    grad_input: &mut [f32],
+) {
     for (x, grad) in grad_output.iter().enumerate() {
         let taps = pooling.taps(2, x);
         let mut first_max = None;
@@ -120,7 +128,7 @@ fn mean_row(pooling: &Pooling, _: &[f32], [z, y]: [usize; 2], grad_output: &[f32
         let grad_input = &mut grad_input[row..row + width];
         // Taps descend, so that what meets in an input adds up in the order of the outputs.
         for tap in (0..pooling.window.kernel[2]).rev() {
-            let outputs = pooling.outputs(tap, 0, width);
+            let outputs = outputs(pooling, tap);
             if outputs.is_empty() {
                 continue;
             }
@@ -130,4 +138,13 @@ fn mean_row(pooling: &Pooling, _: &[f32], [z, y]: [usize; 2], grad_output: &[f32
             }
         }
     }
+}
+
+/// The outputs of a row whose tap `tap` sees the input.
+#[inline(always)]
+fn outputs(pooling: &Pooling, tap: usize) -> Range<usize> {
+    let Window { input, output, stride, padding, .. } = &pooling.window;
+    let reach = |columns: usize| columns.saturating_sub(tap).div_ceil(stride[2]);
+    let end = reach(padding[2][0] + input[2]).min(output[2]);
+    reach(padding[2][0]).min(end)..end
 }

@@ -3,8 +3,12 @@
 use super::{PoolKind, Pooling};
 use crate::kernel::{Job, MulAdd, NR};
 
-/// Shorter rows of output are not worth a vector loop.
-const VECTOR: usize = 4;
+/// Columns of input that are staged at a time: `CHUNKS` chunks at stride 2, and a window of 64.
+const COLUMNS: usize = 320;
+/// Chunks of `NR` outputs that are computed at a time.
+const CHUNKS: usize = 8;
+/// Shorter rows of output are not worth vectors.
+const LEAST_WIDTH: usize = 4;
 
 pub(super) struct Forward<'a> {
     pub(super) pooling: Pooling,
@@ -60,10 +64,11 @@ fn tiles_2x2(
     }
 }
 
+/// All other windows, a row of outputs at a time.
 #[inline(always)]
 fn for_each_row(pooling: &Pooling, input: &[f32], output: &mut [f32]) {
     let [_, height, width] = pooling.window.output;
-    let chunks = if width >= VECTOR { pooling.chunks() } else { 0 };
+    let chunks = if width >= LEAST_WIDTH { pooling.staged_chunks() } else { 0 };
     let mut stage = Stage { columns: [0.0; COLUMNS], results: [[0.0; NR]; CHUNKS] };
     let planes = input.chunks_exact(pooling.window.plane_len());
     for (plane, output) in planes.zip(output.chunks_exact_mut(pooling.window.positions())) {
@@ -102,22 +107,25 @@ fn plain_row(pooling: &Pooling, plane: &[f32], [z, y]: [usize; 2], output: &mut 
 }
 
 impl Pooling {
-    /// How many chunks of `NR` outputs of a row fit the stage.
-    fn chunks(&self) -> usize {
-        (COLUMNS.saturating_sub(self.extent()) / self.window.stride[2].saturating_mul(NR)).min(CHUNKS)
+    /// How many chunks of `NR` outputs of a row the stage has room for.
+    fn staged_chunks(&self) -> usize {
+        let chunk = self.window.stride[2].saturating_mul(NR);
+        (COLUMNS.saturating_sub(self.extent()) / chunk).min(CHUNKS)
+    }
+
+    /// How many columns the windows of so many chunks of outputs may read.
+    #[inline(always)]
+    fn staged_columns(&self, chunks: usize) -> usize {
+        chunks * NR * self.window.stride[2] + self.extent()
     }
 }
 
 /// Where a row of input lies with its padding, so that the loops over outputs are whole chunks
-/// without special cases. 2 KiB of stack.
+/// without special cases, and what becomes of it. Less than 2 KiB of stack.
 struct Stage {
     columns: [f32; COLUMNS],
     results: [[f32; NR]; CHUNKS],
 }
-
-/// Wide enough for `CHUNKS` chunks at stride 2.
-const COLUMNS: usize = 320;
-const CHUNKS: usize = 8;
 
 impl Stage {
     /// First the maximum of each column, then of the columns: a window of `h` rows and `w` columns
@@ -133,12 +141,11 @@ impl Stage {
     ) {
         for (i, output) in output.chunks_mut(chunks * NR).enumerate() {
             let from = i * chunks * NR * pooling.window.stride[2];
-            self.columns.fill(f32::NEG_INFINITY);
-            for row in pooling.input_rows(z, y) {
-                self.fold_row(pooling, &plane[row..], from, maximum);
-            }
-            self.results.as_flattened_mut().fill(f32::NEG_INFINITY);
-            self.fold_taps(pooling, output.len(), maximum);
+            let chunks = output.len().div_ceil(NR);
+            self.columns[..pooling.staged_columns(chunks)].fill(f32::NEG_INFINITY);
+            pooling.input_rows(z, y).for_each(|row| self.fold_row(pooling, &plane[row..], from, maximum));
+            self.results[..chunks].fill([f32::NEG_INFINITY; NR]);
+            self.fold_taps(pooling, chunks, maximum);
             output.copy_from_slice(&self.results.as_flattened()[..output.len()]);
         }
     }
@@ -155,12 +162,13 @@ impl Stage {
     ) {
         for (i, output) in output.chunks_mut(chunks * NR).enumerate() {
             let from = i * chunks * NR * pooling.window.stride[2];
-            self.results.as_flattened_mut().fill(0.0);
-            for row in pooling.input_rows(z, y) {
-                self.columns.fill(0.0);
-                self.fold_row(pooling, &plane[row..], from, sum);
-                self.fold_taps(pooling, output.len(), sum);
-            }
+            let chunks = output.len().div_ceil(NR);
+            self.results[..chunks].fill([0.0; NR]);
+            self.columns[..pooling.staged_columns(chunks)].fill(0.0);
+            pooling.input_rows(z, y).for_each(|row| {
+                self.fold_row(pooling, &plane[row..], from, |_, v| v);
+                self.fold_taps(pooling, chunks, sum);
+            });
             output.copy_from_slice(&self.results.as_flattened()[..output.len()]);
         }
     }
@@ -175,14 +183,14 @@ impl Stage {
         }
     }
 
-    /// Folds the columns, tap by tap, into the first `len` results.
+    /// Folds the columns, tap by tap, into the first `chunks` results.
     #[inline(always)]
-    fn fold_taps(&mut self, pooling: &Pooling, len: usize, fold: impl Fn(f32, f32) -> f32 + Copy) {
+    fn fold_taps(&mut self, pooling: &Pooling, chunks: usize, fold: impl Fn(f32, f32) -> f32 + Copy) {
         // A stride that is known when this is compiled makes vector code.
         match pooling.window.stride[2] {
-            1 => self.fold_taps_strided(pooling, 1, len, fold),
-            2 => self.fold_taps_strided(pooling, 2, len, fold),
-            stride => self.fold_taps_strided(pooling, stride, len, fold),
+            1 => self.fold_taps_strided(pooling, 1, chunks, fold),
+            2 => self.fold_taps_strided(pooling, 2, chunks, fold),
+            stride => self.fold_taps_strided(pooling, stride, chunks, fold),
         }
     }
 
@@ -191,13 +199,14 @@ impl Stage {
         &mut self,
         pooling: &Pooling,
         stride: usize,
-        len: usize,
+        chunks: usize,
         fold: impl Fn(f32, f32) -> f32 + Copy,
     ) {
-        for (i, result) in self.results.iter_mut().take(len.div_ceil(NR)).enumerate() {
+        for (i, result) in self.results.iter_mut().take(chunks).enumerate() {
             let mut sums = *result;
             for tap in 0..pooling.window.kernel[2] {
-                let columns = &self.columns[i * NR * stride + tap * pooling.window.dilation[2]..][..NR * stride];
+                let columns =
+                    &self.columns[i * NR * stride + tap * pooling.window.dilation[2]..][..NR * stride];
                 for (j, sum) in sums.iter_mut().enumerate() {
                     *sum = fold(*sum, columns[j * stride]);
                 }

@@ -28,7 +28,7 @@ pub(crate) fn equals_naive<const D: usize>(case: &ConvCase, operands: &Operands,
 }
 
 fn equals_naive_on_integers<const D: usize>() -> u32 {
-    for_all(cases(1000), (conv_case(D), any::<u64>()), |(case, seed)| {
+    for_all(cases(4096), (conv_case(D), any::<u64>()), |(case, seed)| {
         equals_naive::<D>(&case, &Operands::integers(&case, seed), activation(seed));
     })
 }

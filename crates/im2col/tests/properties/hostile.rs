@@ -32,9 +32,9 @@ fn convolution_of_any_size<const D: usize>(case: &ConvCase, seed: u64) {
     }
     let operands = Operands {
         input: integers(seed, plan.input_len()),
-        weight: integers(!seed, plan.weight_len()),
-        bias: integers(seed, plan.bias_len()),
-        grad_output: integers(seed, plan.output_len()),
+        weight: integers(seed.wrapping_add(1), plan.weight_len()),
+        bias: integers(seed.wrapping_add(2), plan.bias_len()),
+        grad_output: integers(seed.wrapping_add(3), plan.output_len()),
     };
     let Operands { input, weight, bias, grad_output } = &operands;
     let mut output = garbage(seed, plan.output_len());
@@ -52,6 +52,34 @@ fn convolution_of_any_size<const D: usize>(case: &ConvCase, seed: u64) {
         assert_same(&given[1], &grad_weight, plan);
         plan.im2col(input, &mut columns).unwrap();
         plan.col2im(&columns, &mut sums).unwrap();
+    }
+}
+
+/// Every one of these has overflowed somewhere.
+#[test]
+fn shapes_that_once_failed() {
+    let (max, huge) = (usize::MAX, 1 << 61);
+    let one = ConvCase::linear(1, 1, 1);
+    for case in [
+        ConvCase { batch: 3, stride: [1, 1, max], ..one },
+        ConvCase { batch: 0, input: [1, 1, 1 << 62], padding: [[0; 2], [0; 2], [0, 1]], ..one },
+        ConvCase { batch: 0, ..one },
+        ConvCase {
+            input: [1, 2, 10],
+            kernel: [1, 2, 1],
+            padding: [[0; 2], [0, huge], [0; 2]],
+            dilation: [1, huge, 1],
+            ..one
+        },
+        ConvCase {
+            input: [2, 1, 3],
+            kernel: [2, 1, 2],
+            padding: [[0, max / 3], [0; 2], [0; 2]],
+            dilation: [max / 3, 1, 1],
+            ..one
+        },
+    ] {
+        convolution_of_any_size::<3>(&case, 0);
     }
 }
 

@@ -28,9 +28,9 @@ impl Operands {
     fn new(case: &ConvCase, seed: u64, values: impl Fn(u64, usize) -> Vec<f32>) -> Self {
         Self {
             input: values(seed, case.input_len()),
-            weight: values(!seed, case.weight_len()),
-            bias: if seed & 1 == 0 { values(seed.rotate_left(32), case.out_channels) } else { Vec::new() },
-            grad_output: values(seed.reverse_bits(), case.output_len()),
+            weight: values(seed.wrapping_add(1), case.weight_len()),
+            bias: if seed & 1 == 0 { values(seed.wrapping_add(2), case.out_channels) } else { Vec::new() },
+            grad_output: values(seed.wrapping_add(3), case.output_len()),
         }
     }
 
