@@ -17,8 +17,9 @@ use crate::activation::Activation;
 use crate::kernel::{Lanes, MR, MulAdd, NR};
 use core::ops::Range;
 
-/// The longest `k` of a block: two `B` panels (32 KiB) and an `A` panel (6 KiB) in a 48 KiB L1.
-const KC: usize = 256;
+/// The longest `k` of a block: a `B` panel (20 KiB) and an `A` panel (7.5 KiB) in an L1 of 32 KiB;
+/// with AVX-512, which takes two `B` panels at once, in the 48 KiB of the CPUs that have it.
+const KC: usize = 320;
 /// The most values in a block of `B`: 128 KiB, a quarter of the smallest L2 in use (512 KiB).
 const B_BLOCK: usize = 32 * 1024;
 

@@ -176,17 +176,17 @@ impl Lens {
         checked!(checked_product([4, 2 * NR, checked!(checked_sum([depth, positions, out_group]))]));
         checked!(checked_product([4, checked!(checked_sum([input, output, weight]))]));
 
-        let (forward_packed, plain) = match algorithm {
-            Algorithm::Direct => {
-                (checked!(checked_sum([ALIGN, checked!(Stage::new(shape).len())])), packed_weight / groups)
-            }
+        // What the forward pass multiplies the weights by, and the plain weights of a group packed.
+        let (block, panels) = match algorithm {
+            Algorithm::Direct => (checked!(Stage::new(shape).len()), packed_weight / groups),
             Algorithm::Im2col | Algorithm::Pointwise => {
                 let Blocking { kc, nc } = shape.forward_blocking();
-                (ALIGN + Patches::block_len(kc, nc), packed_weight / groups)
+                (Patches::block_len(kc, nc), packed_weight / groups)
             }
             #[cfg(feature = "matrixmultiply")]
             Algorithm::Matrixmultiply => (checked!(checked_product([depth, positions])), 0),
         };
+        let forward_packed = checked!(checked_sum([ALIGN, block]));
         let Blocking { kc, nc } = shape.backward_input_blocking();
         let backward_input = checked!(checked_sum([
             ALIGN + panels_len::<NR>(kc, nc),
@@ -205,7 +205,7 @@ impl Lens {
             columns,
             packed_weight,
             multiply_adds,
-            forward: checked!(checked_sum([forward_packed, plain])),
+            forward: checked!(checked_sum([forward_packed, panels])),
             forward_packed,
             backward_input,
             backward_weight,
