@@ -1,0 +1,42 @@
+//! Trains LeNet on handwritten digits; every convolution is one of [`im2col`].
+//!
+//! ```text
+//! IDX files -> Dataset -> mini-batch -> forward -> loss -> backward -> SGD -> safetensors
+//! ```
+//!
+//! The binary `lenet` is a thin face on this library. Everything runs on the current rayon pool, and the
+//! result does not depend on how many threads it has: a mini-batch is cut into shards of a fixed number of
+//! images, and the shards' gradients are summed in shard order.
+//!
+//! ```no_run
+//! use im2col::lenet::LENET_RELU;
+//! use im2col_train::dataset::{Dataset, Part};
+//! use im2col_train::train::{Options, Trainer};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (train, test) = (Dataset::built_in(Part::Train)?, Dataset::built_in(Part::Test)?);
+//! let options = Options::default();
+//! let mut trainer = Trainer::new(LENET_RELU, &train, options)?;
+//! for epoch in 1..=options.epochs {
+//!     let totals = trainer.epoch(|_images| ())?;
+//!     println!("epoch {epoch}: loss {:.4}, test accuracy {:.4}", totals.loss(), trainer.accuracy(&test)?);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod checkpoint;
+pub mod dataset;
+mod error;
+pub mod idx;
+pub mod init;
+pub mod predict;
+pub mod random;
+pub mod runner;
+pub mod schedule;
+pub mod sgd;
+mod shard;
+pub mod summary;
+pub mod train;

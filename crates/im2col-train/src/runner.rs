@@ -1,0 +1,169 @@
+//! A network over many images: shards on all threads of the current rayon pool.
+
+use std::ops::Add;
+
+use im2col::{Layer, Network, NetworkWeights, RunError};
+use rayon::prelude::*;
+
+use crate::dataset::Dataset;
+use crate::error::TrainError;
+use crate::sgd::PARAM_CHUNK;
+pub use crate::shard::SHARD;
+use crate::shard::Shard;
+
+/// Shards in flight per thread: with more than one, no thread waits long for the slowest.
+const SHARDS_PER_THREAD: usize = 4;
+
+/// What the network made of some images, as sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Totals {
+    images: usize,
+    loss: f64,
+    correct: usize,
+}
+
+impl Totals {
+    /// The mean cross entropy.
+    #[must_use]
+    pub fn loss(&self) -> f64 {
+        self.loss / self.images as f64
+    }
+
+    /// The share of images that the network got right.
+    #[must_use]
+    pub fn accuracy(&self) -> f64 {
+        self.correct as f64 / self.images as f64
+    }
+}
+
+impl Add for Totals {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            images: self.images + other.images,
+            loss: self.loss + other.loss,
+            correct: self.correct + other.correct,
+        }
+    }
+}
+
+/// A network planned for shards, with all the memory that running them takes.
+#[derive(Debug)]
+pub struct Runner<const L: usize> {
+    image_dims: [usize; 3],
+    /// For 1, 2, ... [`SHARD`] images.
+    plans: Vec<Network<L>>,
+    shards: Vec<Shard>,
+    packed: Vec<f32>,
+}
+
+impl<const L: usize> Runner<L> {
+    /// Plans for images of these dimensions (channels, rows, columns), in calls of at most `most_images`.
+    ///
+    /// # Errors
+    /// The layers do not fit the images or each other.
+    pub fn new(layers: [Layer; L], image_dims: [usize; 3], most_images: usize) -> Result<Self, TrainError> {
+        let plans = (1..=SHARD)
+            .map(|images| Network::plan(layers, images, image_dims))
+            .collect::<Result<Vec<_>, _>>()?;
+        let in_flight = SHARDS_PER_THREAD * rayon::current_num_threads();
+        let shards = most_images.div_ceil(SHARD).clamp(1, in_flight);
+        Ok(Self {
+            image_dims,
+            shards: (0..shards).map(|_| Shard::new(&plans)).collect(),
+            packed: vec![0.0; plans[SHARD - 1].packed_len()],
+            plans,
+        })
+    }
+
+    /// The network for a whole shard.
+    #[must_use]
+    pub fn network(&self) -> &Network<L> {
+        &self.plans[SHARD - 1]
+    }
+
+    /// The share of the images that the network gets right.
+    ///
+    /// # Errors
+    /// The parameters or the images are not this network's.
+    pub fn accuracy(&mut self, params: &[f32], dataset: &Dataset) -> Result<f64, TrainError> {
+        self.check_dims(dataset)?;
+        let images: Vec<usize> = (0..dataset.len()).collect();
+        let packed = self.plans[SHARD - 1].pack(params, &mut self.packed)?;
+        let weights = NetworkWeights::Packed { params, packed };
+        let plans = &self.plans;
+        let mut correct = 0;
+        for wave in images.chunks(self.shards.len() * SHARD) {
+            let shards = run(&mut self.shards, wave, |shard, images| {
+                shard.test(&plans[images.len() - 1], weights, dataset, images)
+            })?;
+            correct += shards.iter().map(|shard| shard.correct).sum::<usize>();
+        }
+        Ok(correct as f64 / images.len() as f64)
+    }
+
+    /// The images' loss, and the gradient of its mean; the images are positions in the data set.
+    ///
+    /// # Errors
+    /// The parameters or the images are not this network's.
+    pub fn gradient(
+        &mut self,
+        params: &[f32],
+        dataset: &Dataset,
+        images: &[usize],
+        gradient: &mut [f32],
+    ) -> Result<Totals, TrainError> {
+        self.check_dims(dataset)?;
+        if let Some(&index) = images.iter().find(|&&index| index >= dataset.len()) {
+            return Err(TrainError::Image { index, images: dataset.len() });
+        }
+        let packed = self.plans[SHARD - 1].pack(params, &mut self.packed)?;
+        let weights = NetworkWeights::Packed { params, packed };
+        let plans = &self.plans;
+        let scale = 1.0 / images.len() as f32;
+        let mut totals = Totals { images: images.len(), ..Totals::default() };
+        gradient.fill(0.0);
+        for wave in images.chunks(self.shards.len() * SHARD) {
+            let shards = run(&mut self.shards, wave, |shard, images| {
+                shard.train(&plans[images.len() - 1], weights, params, scale, dataset, images)
+            })?;
+            for shard in shards {
+                totals.loss += f64::from(shard.loss);
+                totals.correct += shard.correct;
+            }
+            add_gradients(shards, gradient);
+        }
+        Ok(totals)
+    }
+
+    fn check_dims(&self, dataset: &Dataset) -> Result<(), TrainError> {
+        let (planned, given) = (self.image_dims, dataset.image_dims());
+        if planned == given { Ok(()) } else { Err(TrainError::ImageDims { planned, given }) }
+    }
+}
+
+/// Runs `work` on each shard of the images and returns the shards that took part, in order.
+fn run<'s>(
+    shards: &'s mut [Shard],
+    images: &[usize],
+    work: impl Fn(&mut Shard, &[usize]) -> Result<(), RunError> + Sync,
+) -> Result<&'s [Shard], RunError> {
+    let shards = &mut shards[..images.len().div_ceil(SHARD)];
+    shards
+        .par_iter_mut()
+        .zip(images.par_chunks(SHARD))
+        .with_max_len(1)
+        .try_for_each(|(shard, images)| work(shard, images))?;
+    Ok(shards)
+}
+
+/// Adds the shards' gradients in shard order: threads share the parameters, never a sum.
+fn add_gradients(shards: &[Shard], gradient: &mut [f32]) {
+    gradient.par_chunks_mut(PARAM_CHUNK).enumerate().for_each(|(chunk, sums)| {
+        for shard in shards {
+            let values = &shard.gradient[chunk * PARAM_CHUNK..];
+            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        }
+    });
+}

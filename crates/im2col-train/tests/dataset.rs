@@ -1,0 +1,65 @@
+//! The built-in digits, and folders of IDX files.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+
+use im2col_train::dataset::{Dataset, DatasetError, Part};
+
+fn write_part(dir: &Path, prefix: &str, count: u8, labels: &[u8]) {
+    let mut images = vec![0, 0, 8, 3, 0, 0, 0, count, 0, 0, 0, 1, 0, 0, 0, 2];
+    images.extend(0..2 * count);
+    fs::write(dir.join(format!("{prefix}-images-idx3-ubyte")), images).unwrap();
+    let labels = [&[0, 0, 8, 1, 0, 0, 0, labels.len() as u8], labels].concat();
+    fs::write(dir.join(format!("{prefix}-labels-idx1-ubyte")), labels).unwrap();
+}
+
+#[test]
+fn the_built_in_digits_are_mnist() {
+    for (part, first_labels, label_counts) in [
+        (Part::Train, [5, 0, 4, 1, 9], [1001, 1127, 991, 1032, 980, 863, 1014, 1070, 944, 978]),
+        (Part::Test, [7, 2, 1, 0, 4], [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]),
+    ] {
+        let digits = Dataset::built_in(part).unwrap();
+        assert_eq!((digits.len(), digits.image_dims()), (10_000, [1, 28, 28]));
+        assert_eq!(digits.labels()[..5], first_labels);
+        let mut counts = [0; 10];
+        digits.labels().iter().for_each(|&label| counts[usize::from(label)] += 1);
+        assert_eq!(counts, label_counts);
+    }
+}
+
+#[test]
+fn a_folder_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    write_part(dir.path(), "train", 2, &[3, 9]);
+    write_part(dir.path(), "t10k", 1, &[0]);
+    let train = Dataset::load(dir.path(), Part::Train).unwrap();
+    assert_eq!((train.pixels(), train.labels()), ([0, 1, 2, 3].as_slice(), [3, 9].as_slice()));
+    let test = Dataset::load(dir.path(), Part::Test).unwrap();
+    assert_eq!((test.len(), test.image_dims(), test.is_empty()), (1, [1, 1, 2], false));
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = || Dataset::load(dir.path(), Part::Train).unwrap_err();
+    assert!(matches!(error(), DatasetError::Io { .. }));
+    assert!(error().to_string().contains("train-images-idx3-ubyte.gz"), "{}", error());
+
+    write_part(dir.path(), "train", 2, &[3, 9, 1]);
+    assert!(matches!(error(), DatasetError::Counts { images: 2, labels: 3 }));
+    write_part(dir.path(), "train", 2, &[3, 10]);
+    assert!(matches!(error(), DatasetError::Label { position: 1, label: 10 }));
+    write_part(dir.path(), "train", 0, &[]);
+    assert!(matches!(error(), DatasetError::Empty));
+
+    write_part(dir.path(), "train", 2, &[3, 9]);
+    fs::write(dir.path().join("train-labels-idx1-ubyte"), [0, 0, 8]).unwrap();
+    assert!(matches!(error(), DatasetError::Idx { .. }));
+    assert!(error().to_string().contains("train-labels-idx1-ubyte: magic at byte 0"), "{}", error());
+
+    let pixels = Dataset::new(usize::MAX, 2, vec![0; 2], vec![0]);
+    assert!(matches!(pixels, Err(DatasetError::Pixels { .. })));
+}
