@@ -1,0 +1,116 @@
+//! Convolution, GEMM, pooling and LeNet, forward. Planning and packing of weights that stay the same
+//! happen before the clock starts; nothing else does.
+
+use crate::cases::Case;
+use crate::shares::Shares;
+use crate::timing::{Limits, Timing, time};
+use anyhow::Result;
+use im2col::lenet::LENET;
+use im2col::{ConvOperands, ConvParams, ConvPlan, Network, NetworkWeights, PoolParams, Weights};
+use std::hint::black_box;
+
+/// How long it takes, and what comes out.
+pub(crate) type Answer = (Timing, Vec<f32>);
+
+/// x: `[batch, in_channels, h, w]`, w: `[out_channels, in_channels / groups, kernel..]`.
+pub(crate) fn conv(case: &Case, limits: Limits) -> Result<Answer> {
+    match case.shape.params_1d() {
+        Some(params) => conv_over(case, limits, params, [case.shape.input[1]]),
+        None => conv_over(case, limits, case.shape.params(), case.shape.input),
+    }
+}
+
+fn conv_over<const D: usize>(
+    case: &Case,
+    limits: Limits,
+    params: ConvParams<D>,
+    dims: [usize; D],
+) -> Result<Answer> {
+    let shape = case.shape;
+    let (input, weight) = (case.tensor("x")?, case.tensor("w")?);
+    let plan = |images| params.plan(images, dims);
+    let mut shares = Shares::new(shape.batch, shape.multiply_adds(), plan, ConvPlan::scratch_len)?;
+    let first = shares.first()?;
+    let mut packed = vec![0.0; first.packed_weight_len()];
+    let weight = Weights::Packed(first.pack_weights(&weight, &mut packed)?);
+    let mut output = vec![0.0; shape.output_len()];
+    let timing = time(limits, || {
+        shares.run(&input, &mut output, |plan, input, output, scratch| {
+            plan.forward(ConvOperands { input, weight, bias: &[] }, output, scratch)
+        })?;
+        black_box(&mut output);
+        Ok(())
+    })?;
+    Ok((timing, output))
+}
+
+/// w: `[m, k]` times x: `[k, n]`, as a convolution of `k` channels with `m` kernels of one tap.
+///
+/// Neither operand is known beforehand, so both are packed while the clock runs.
+pub(crate) fn gemm(case: &Case, limits: Limits) -> Result<Answer> {
+    let shape = case.shape;
+    let (input, weight) = (case.tensor("x")?, case.tensor("w")?);
+    let params = ConvParams::new(shape.in_channels, shape.out_channels, [1]).with_bias(false);
+    let plan = params.plan(1, [shape.input[1]])?;
+    let mut scratch = vec![0.0; plan.scratch_len()];
+    let mut output = vec![0.0; plan.output_len()];
+    let operands = ConvOperands { input: &input, weight: Weights::Plain(&weight), bias: &[] };
+    let timing = time(limits, || {
+        plan.forward(operands, &mut output, &mut scratch)?;
+        black_box(&mut output);
+        Ok(())
+    })?;
+    Ok((timing, output))
+}
+
+/// x: `[batch, channels, h, w]`; the window is the case's kernel.
+pub(crate) fn pool(case: &Case, limits: Limits) -> Result<Answer> {
+    let shape = case.shape;
+    let input = case.tensor("x")?;
+    let window = match case.kind.as_str() {
+        "maxpool" => PoolParams::max(shape.kernel),
+        _ => PoolParams::average(shape.kernel),
+    };
+    let params = window.with_stride(shape.stride).with_padding(shape.padding);
+    let plan = |images| params.plan(images, shape.in_channels, shape.input);
+    let mut shares = Shares::new(shape.batch, shape.input_len(), plan, |_| 0)?;
+    let mut output = vec![0.0; shape.batch * shape.in_channels * shape.positions()];
+    let timing = time(limits, || {
+        shares.run(&input, &mut output, |plan, input, output, _| plan.forward(input, output))?;
+        black_box(&mut output);
+        Ok(())
+    })?;
+    Ok((timing, output))
+}
+
+/// x: `[batch, 1, 28, 28]`, w1, b1 ... w5, b5: the parameters; the answer is the logits.
+pub(crate) fn lenet(case: &Case, limits: Limits) -> Result<Answer> {
+    let input = case.tensor("x")?;
+    let params = lenet_params(case)?;
+    let plan = |images| Network::plan(LENET, images, [1, 28, 28]);
+    let multiply_adds = plan(case.shape.batch)?.layers().map(|layer| layer.multiply_adds).sum();
+    let mut shares = Shares::new(case.shape.batch, multiply_adds, plan, Network::scratch_len)?;
+    let first = shares.first()?;
+    let mut packed = vec![0.0; first.packed_len()];
+    let packed = first.pack(&params, &mut packed)?;
+    let mut output = vec![0.0; case.shape.batch * 10];
+    let timing = time(limits, || {
+        shares.run(&input, &mut output, |network, input, output, scratch| {
+            let weights = NetworkWeights::Packed { params: &params, packed };
+            network.forward(weights, input, output, scratch)
+        })?;
+        black_box(&mut output);
+        Ok(())
+    })?;
+    Ok((timing, output))
+}
+
+/// The parameters of all layers, one after the other.
+pub(crate) fn lenet_params(case: &Case) -> Result<Vec<f32>> {
+    let mut params = Vec::new();
+    for layer in 1..=5 {
+        params.extend(case.tensor(&format!("w{layer}"))?);
+        params.extend(case.tensor(&format!("b{layer}"))?);
+    }
+    Ok(params)
+}
