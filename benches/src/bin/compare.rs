@@ -16,8 +16,11 @@ fn main() -> Result<()> {
     let threads = arguments.next().unwrap_or_else(|| "1".to_owned());
     let (medians, shapes) = read(&fs::read_to_string(&path).context(path)?, &threads)?;
     let (gemms, convolutions): (Vec<_>, Vec<_>) = shapes.iter().partition(|shape| shape.starts_with("gemm_"));
-    print("convolution", &convolutions, &medians);
-    print("matrix product", &gemms, &medians);
+    for (title, shapes) in [("convolution", convolutions), ("matrix product", gemms)] {
+        if !shapes.is_empty() {
+            print(title, &shapes, &medians);
+        }
+    }
     Ok(())
 }
 
