@@ -104,7 +104,8 @@ pub(super) fn pack<const STRIDE: usize>(
     while at < depth {
         let [kz, ky, kx] = row.tap;
         // Taps may lie so far out in the padding that their offsets wrap; addresses wrap back.
-        let line = (kz * window.dilation[0]).wrapping_mul(window.input[1]).wrapping_add(ky * window.dilation[1]);
+        let line =
+            (kz * window.dilation[0]).wrapping_mul(window.input[1]).wrapping_add(ky * window.dilation[1]);
         let line = (row.channel * window.plane_len()).wrapping_add(line.wrapping_mul(window.input[2]));
         for kx in kx..window.kernel[2].min(kx + depth - at) {
             let offset = line.wrapping_add(kx * window.dilation[2]);
