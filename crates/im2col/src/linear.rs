@@ -207,10 +207,10 @@ impl LinearPlan {
         panels_len::<NR>(self.params.inputs, self.params.outputs)
     }
 
-    /// Multiply-adds of the forward pass: `batch * inputs * outputs`.
+    /// Multiply-adds of the forward pass: `batch * inputs * outputs`, or `usize::MAX` if that does not fit.
     #[must_use]
     pub const fn multiply_adds(&self) -> usize {
-        self.batch * self.weight_len()
+        self.batch.saturating_mul(self.weight_len())
     }
 
     /// Least scratch of [`LinearPlan::forward`].

@@ -164,10 +164,11 @@ impl Lens {
             };
         }
         let depth = checked!(checked_product([in_group, taps]));
-        let input = checked!(checked_product([batch, groups, in_group, window.plane_len()]));
-        let output = checked!(checked_product([batch, groups, out_group, positions]));
+        // The batch last: it may be 0, and a single image must fit all the same.
+        let input = checked!(checked_product([groups, in_group, window.plane_len(), batch]));
+        let output = checked!(checked_product([groups, out_group, positions, batch]));
         let weight = checked!(checked_product([groups, out_group, depth]));
-        let columns = checked!(checked_product([batch, groups, depth, positions]));
+        let columns = checked!(checked_product([groups, depth, positions, batch]));
         let multiply_adds = checked!(checked_product([output, depth]));
         // Rounding up to whole panels must not overflow either; an operand is at most
         // `isize::MAX` bytes, so sizes beyond a quarter of the address space serve nobody.

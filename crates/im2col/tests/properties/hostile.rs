@@ -64,6 +64,8 @@ fn shapes_that_once_failed() {
         ConvCase { batch: 3, stride: [1, 1, max], ..one },
         ConvCase { batch: 0, input: [1, 1, 1 << 62], padding: [[0; 2], [0; 2], [0, 1]], ..one },
         ConvCase { batch: 0, ..one },
+        ConvCase { batch: 0, in_channels: 256, input: [1, 1, 1 << 56], ..one },
+        ConvCase { batch: 0, out_channels: 256, input: [1, 1, 1 << 56], ..one },
         ConvCase {
             input: [1, 2, 10],
             kernel: [1, 2, 1],
