@@ -50,7 +50,7 @@ pub enum ShapeError {
         /// The window's size on that axis.
         window: usize,
     },
-    /// The algorithm cannot run this convolution.
+    /// The algorithm or operation does not support this shape.
     Algorithm,
     /// A layer of a network does not take what the layer before it gives.
     Layer {
@@ -74,7 +74,7 @@ impl ShapeError {
             Self::KernelExceedsInput { .. } => "the dilated kernel exceeds the padded input",
             Self::Groups { .. } => "the channels are not a multiple of the groups",
             Self::PaddingExceedsHalfWindow { .. } => "pooling padding exceeds half the window",
-            Self::Algorithm => "the algorithm cannot run this convolution",
+            Self::Algorithm => "the algorithm or operation does not support this shape",
             Self::Layer { .. } => "a layer does not take what the layer before it gives",
         }
     }
@@ -126,7 +126,7 @@ pub enum RunError {
         /// The slice's length.
         given: usize,
     },
-    /// The packed weights were packed by a plan of another shape.
+    /// The packed weights were packed for other sizes, or the algorithm takes plain weights only.
     PackedWeights {
         /// The length that this plan packs to.
         required: usize,
@@ -155,7 +155,8 @@ impl fmt::Display for RunError {
             }
             Self::PackedWeights { required, given } => write!(
                 f,
-                "packed weights: packed by another plan ({required} values required, {given} given)"
+                "packed weights: packed for other sizes ({required} values required, {given} given), or the \
+                 algorithm takes plain weights only"
             ),
             Self::Label { position, classes, given } => {
                 write!(f, "label {position}: {given} is not one of {classes} classes")

@@ -31,7 +31,7 @@ pub(crate) struct Blocking {
 }
 
 impl Blocking {
-    /// Blocks for sums of `k` products and `n` columns, as equal in size as they can be.
+    /// Blocks for sums of `k` products, as equal in size as they can be, and of `n` columns.
     pub(crate) const fn new(k: usize, n: usize) -> Self {
         let kc = k.div_ceil(k.div_ceil(KC));
         // An even number of panels: microkernels take them in pairs.
@@ -246,7 +246,7 @@ pub(crate) fn multiply<const ROWS: usize, const PANELS: usize>(
             let column = (first + panel * NR).min(columns.end);
             Columns { column, len: NR.min(columns.end - column), spot: c.spot(column) }
         });
-        // A panel too many is computed from the one before it, and not stored.
+        // A panel too many is computed from the group's first, and not stored.
         let b: [&[Lanes]; PANELS] = core::array::from_fn(|panel| {
             b.panel(group * PANELS + if places[panel].len > 0 { panel } else { 0 })
         });

@@ -7,7 +7,7 @@
 
 use crate::error::ShapeError;
 
-/// A window's geometry, checked: no sum or product of its sizes overflows.
+/// A window's geometry, checked: no coordinate, and no volume of input, kernel or output, overflows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
     pub(crate) input: [usize; 3],

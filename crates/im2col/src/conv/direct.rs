@@ -41,11 +41,12 @@ impl Stage {
         }
     }
 
-    /// The length of the stage: vectors are read and written up to `2 NR` values past its lines.
+    /// The length of the stage: vectors are read and written less than `NR` values past its
+    /// lines.
     pub(super) const fn len(&self) -> Option<usize> {
         let [planes, lines] = self.lines;
         match checked_product([self.channels, planes, lines, self.residue_len, self.window.stride[2]]) {
-            Some(len) => checked_sum([len, 2 * NR]),
+            Some(len) => checked_sum([len, NR]),
             None => None,
         }
     }

@@ -87,7 +87,8 @@ impl<const D: usize> ConvPlan<D> {
     /// # Errors
     ///
     /// If an operand's length is not the plan's, the scratch is shorter than
-    /// [`ConvPlan::scratch_len`], or the weights were packed for other sizes.
+    /// [`ConvPlan::scratch_len`], the weights were packed for other sizes, or
+    /// they are packed and the algorithm takes plain weights only.
     pub fn forward(
         &self,
         operands: ConvOperands<'_>,

@@ -111,7 +111,7 @@ impl Shape {
             return Algorithm::Im2col;
         }
         // Measured with `time_cases` on LeNet's layers, 8 to 32 channels, and ResNet's 7x7 and 3x3:
-        // a single panel of weights never repays packing (4x on depthwise layers, LeNet 1); more of
+        // a single panel of weights never repays packing (the table is in ARCHITECTURE.md); more of
         // them do once the lines that an output line reads exceed L1 (3x3 on 64 channels of 56x56),
         // or when most lanes would be past the end of the line.
         let width = self.window.output[2];
