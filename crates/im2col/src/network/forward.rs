@@ -70,7 +70,7 @@ impl<const L: usize> Network<L> {
     /// # Errors
     ///
     /// [`RunError::Length`] for `params`, `input` or `output`, [`RunError::Scratch`],
-    /// [`RunError::PackedWeights`] if the weights were packed by another plan. `output` is then
+    /// [`RunError::PackedWeights`] if the weights were packed for other layers. `output` is then
     /// untouched.
     pub fn forward(
         &self,
@@ -105,7 +105,7 @@ impl<const L: usize> Network<L> {
     ///
     /// [`RunError::Length`] for `params`, `input` or `workspace`, [`RunError::Scratch`] below
     /// [`train_scratch_len`](Self::train_scratch_len), [`RunError::PackedWeights`] if the weights
-    /// were packed by another plan. `workspace` is then untouched.
+    /// were packed for other layers. `workspace` is then untouched.
     pub fn forward_train(
         &self,
         weights: NetworkWeights<'_, L>,

@@ -168,7 +168,7 @@ fn weights_packed_for_another_layer() {
     let of_linear = linear.pack_weights(&[1.0; 12], &mut packed).unwrap();
     let error = RunError::PackedWeights { required: plan.packed_weight_len(), given };
     assert_eq!(run(Weights::Packed(of_linear)), Err(error));
-    assert!(error.to_string().contains("another plan"));
+    assert!(error.to_string().contains("packed for other sizes"));
 
     let grouped = ConvParams::new(4, 12, [1]).with_bias(false).with_groups(2).plan(1, [4]).unwrap();
     let mut packed = vec![0.0; grouped.packed_weight_len()];
