@@ -64,6 +64,7 @@ fn shapes_that_once_failed() {
         ConvCase { batch: 3, stride: [1, 1, max], ..one },
         ConvCase { batch: 0, input: [1, 1, 1 << 62], padding: [[0; 2], [0; 2], [0, 1]], ..one },
         ConvCase { batch: 0, ..one },
+        ConvCase { batch: 0, in_channels: 8, input: [1, 1, huge], stride: [1, 1, huge], ..one },
         ConvCase { batch: 0, in_channels: 256, input: [1, 1, 1 << 56], ..one },
         ConvCase { batch: 0, out_channels: 256, input: [1, 1, 1 << 56], ..one },
         ConvCase {
@@ -83,6 +84,9 @@ fn shapes_that_once_failed() {
     ] {
         convolution_of_any_size::<3>(&case, 0);
     }
+    // The operands fit; the count of what is done with them does not.
+    let plan = LinearParams::new(1 << 22, 1 << 22).plan(1 << 22).unwrap();
+    assert_eq!(plan.multiply_adds(), max);
 }
 
 each_rank!(max_pooling, 4000, hostile_conv_case, max_pooling_of_any_size);
