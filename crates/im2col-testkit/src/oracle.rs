@@ -8,8 +8,6 @@ mod pool;
 
 pub use pool::{Argmax, PoolCase};
 
-use std::iter::repeat_n;
-
 /// A sum and the sum of its terms' absolute values.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sum {
@@ -51,8 +49,50 @@ pub struct ConvCase {
     pub stride: [usize; 3],
     /// Padding per axis, `[before, after]`.
     pub padding: [[usize; 2]; 3],
+    /// What the padding holds.
+    pub mode: Mode,
     /// Dilation per axis.
     pub dilation: [usize; 3],
+}
+
+/// What padding holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Zeros.
+    #[default]
+    Zeros,
+    /// The input mirrored, its border not repeated.
+    Reflect,
+    /// The border.
+    Replicate,
+    /// The input again.
+    Circular,
+}
+
+impl Mode {
+    /// The padding that is defined for so many input values.
+    #[must_use]
+    pub fn limit(self, input: usize) -> usize {
+        match self {
+            Self::Zeros | Self::Replicate => usize::MAX,
+            Self::Reflect => input - 1,
+            Self::Circular => input,
+        }
+    }
+
+    /// The indices of a padded axis of `input` values; `None` for a zero.
+    fn axis(self, input: usize, [before, after]: [usize; 2]) -> Vec<Option<usize>> {
+        let around: [Vec<Option<usize>>; 2] = match self {
+            Self::Zeros => [vec![None; before], vec![None; after]],
+            Self::Reflect => {
+                [(1..=before).rev().map(Some).collect(), (1..=after).map(|i| Some(input - 1 - i)).collect()]
+            }
+            Self::Replicate => [vec![Some(0); before], vec![Some(input - 1); after]],
+            Self::Circular => [(input - before..input).map(Some).collect(), (0..after).map(Some).collect()],
+        };
+        let [before, after] = around;
+        before.into_iter().chain((0..input).map(Some)).chain(after).collect()
+    }
 }
 
 /// `y[o] = sum over k of x[o s + k d] w[k]` and its gradients; `x` is the padded input.
@@ -73,6 +113,7 @@ impl ConvCase {
             kernel: one,
             stride: one,
             padding: [[0; 2]; 3],
+            mode: Mode::Zeros,
             dilation: one,
         }
     }
@@ -107,10 +148,24 @@ impl ConvCase {
         self.group_in() * volume(self.kernel)
     }
 
-    /// How many products one value of `grad_input` sums at most.
+    /// How many products one value of `grad_input` sums at most: on each axis, as many as there are
+    /// pairs of an output and a tap that see the value, in its place or in the padding.
     #[must_use]
     pub fn grad_input_products(&self) -> usize {
-        self.out_channels / self.groups * volume(self.kernel)
+        let output = self.output();
+        let pairs = [0, 1, 2].map(|axis| {
+            let shown = self.mode.axis(self.input[axis], self.padding[axis]);
+            let mut pairs = vec![0; self.input[axis]];
+            for o in 0..output[axis] {
+                for k in 0..self.kernel[axis] {
+                    if let Some(i) = shown[o * self.stride[axis] + k * self.dilation[axis]] {
+                        pairs[i] += 1;
+                    }
+                }
+            }
+            pairs.into_iter().max().unwrap_or(0)
+        });
+        self.out_channels / self.groups * volume(pairs)
     }
 
     /// How many products one value of `grad_weight` (or terms of `grad_bias`) sums at most.
@@ -146,7 +201,15 @@ impl ConvCase {
         let planes = self.batch * self.in_channels;
         let mut sums = vec![Sum::default(); planes * volume(self.padded())];
         self.for_each_product(|o, i, w| sums[i].add(f64::from(grad_output[o]) * f64::from(weight[w])));
-        crop(&sums, planes, self.input, self.padding)
+        // Each value of the padding hands its gradient on to the value that it shows.
+        let mut grads = vec![Sum::default(); self.input_len()];
+        for (source, sum) in sources(planes, self.input, self.padding, self.mode).into_iter().zip(&sums) {
+            if let Some(i) = source {
+                grads[i].value += sum.value;
+                grads[i].magnitude += sum.magnitude;
+            }
+        }
+        grads
     }
 
     /// The gradient of the weight.
@@ -178,8 +241,8 @@ impl ConvCase {
     }
 
     fn pad(&self, input: &[f32]) -> Vec<f64> {
-        let input: Vec<f64> = input.iter().map(|&x| f64::from(x)).collect();
-        pad(&input, self.batch * self.in_channels, self.input, self.padding, 0.0)
+        let sources = sources(self.batch * self.in_channels, self.input, self.padding, self.mode);
+        sources.into_iter().map(|source| source.map_or(0.0, |i| f64::from(input[i]))).collect()
     }
 
     /// Calls `product` with the offsets of every output, padded input and weight that meet.
@@ -223,28 +286,27 @@ fn unravel(offset: usize, [_, channels]: [usize; 2], [d, h, w]: [usize; 3]) -> [
     [plane / channels, plane % channels, offset / (h * w) % d, offset / w % h, offset % w]
 }
 
+/// For every value of an array whose planes are padded, the offset of the value that it shows.
+fn sources(planes: usize, input: [usize; 3], padding: [[usize; 2]; 3], mode: Mode) -> Vec<Option<usize>> {
+    let [depth, height, width] = [0, 1, 2].map(|axis| mode.axis(input[axis], padding[axis]));
+    let mut sources = Vec::new();
+    for plane in 0..planes {
+        for &z in &depth {
+            for &y in &height {
+                for &x in &width {
+                    let offset = |z, y, x| ((plane * input[0] + z) * input[1] + y) * input[2] + x;
+                    sources.push(z.zip(y).zip(x).map(|((z, y), x)| offset(z, y, x)));
+                }
+            }
+        }
+    }
+    sources
+}
+
 /// Surrounds every plane with `fill`.
 fn pad<T: Copy>(x: &[T], planes: usize, input: [usize; 3], padding: [[usize; 2]; 3], fill: T) -> Vec<T> {
-    let mut padded_x: Vec<T> = repeat_n(fill, planes * volume(padded(input, padding))).collect();
-    for (to, from) in inner_offsets(planes, input, padding).zip(x) {
-        padded_x[to] = *from;
-    }
-    padded_x
-}
-
-/// What [`pad`] surrounded.
-fn crop<T: Copy>(x: &[T], planes: usize, input: [usize; 3], padding: [[usize; 2]; 3]) -> Vec<T> {
-    inner_offsets(planes, input, padding).map(|from| x[from]).collect()
-}
-
-/// Where each value of an array goes when its planes are padded.
-fn inner_offsets(planes: usize, input: [usize; 3], padding: [[usize; 2]; 3]) -> impl Iterator<Item = usize> {
-    let [depth, height, width] = padded(input, padding);
-    (0..planes * volume(input)).map(move |offset| {
-        let [_, plane, z, y, x] = unravel(offset, [1, planes], input);
-        let (z, y, x) = (z + padding[0][0], y + padding[1][0], x + padding[2][0]);
-        ((plane * depth + z) * height + y) * width + x
-    })
+    let sources = sources(planes, input, padding, Mode::Zeros);
+    sources.into_iter().map(|source| source.map_or(fill, |i| x[i])).collect()
 }
 
 #[cfg(test)]

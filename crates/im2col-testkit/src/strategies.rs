@@ -1,6 +1,6 @@
 //! Proptest strategies: shapes that are valid, with weight on the edges, and shapes that are hostile.
 
-use crate::oracle::{ConvCase, PoolCase};
+use crate::oracle::{ConvCase, Mode, PoolCase};
 use proptest::prelude::*;
 
 /// The most multiply-adds of most cases, so that a hundred thousand of them take seconds.
@@ -80,7 +80,29 @@ fn batch() -> impl Strategy<Value = usize> {
 /// Valid convolutions of rank 1, 2 or 3: most of them small, some of an empty batch, one in forty
 /// large enough to be split into blocks.
 pub fn conv_case(rank: usize) -> impl Strategy<Value = ConvCase> {
-    prop_oneof![39 => small_conv_case(rank), 1 => large_conv_case(rank)]
+    let zeros = prop_oneof![39 => small_conv_case(rank), 1 => large_conv_case(rank)];
+    (zeros, mode()).prop_map(|(case, mode)| with_mode(case, mode))
+}
+
+/// Zeros half of the time.
+fn mode() -> impl Strategy<Value = Mode> {
+    prop_oneof![
+        3 => Just(Mode::Zeros), 1 => Just(Mode::Reflect), 1 => Just(Mode::Replicate), 1 => Just(Mode::Circular)
+    ]
+}
+
+/// The case with other padding, cut down to what is defined for its input; the input grows instead
+/// where the kernel would not fit any more.
+fn with_mode(mut case: ConvCase, mode: Mode) -> ConvCase {
+    case.mode = mode;
+    for axis in 0..3 {
+        let input = case.input[axis];
+        case.padding[axis] = case.padding[axis].map(|padding| padding.min(mode.limit(input)));
+        let extent = case.dilation[axis] * (case.kernel[axis] - 1) + 1;
+        let padding = case.padding[axis][0] + case.padding[axis][1];
+        case.input[axis] = input.max(extent.saturating_sub(padding));
+    }
+    case
 }
 
 fn small_conv_case(rank: usize) -> impl Strategy<Value = ConvCase> {
@@ -120,6 +142,7 @@ fn case(batch: usize, [in_channels, out_channels]: [usize; 2], groups: usize, ax
         kernel: axes.map(|axis| axis.kernel),
         stride: axes.map(|axis| axis.stride),
         padding: axes.map(|axis| axis.padding),
+        mode: Mode::Zeros,
         dilation: axes.map(|axis| axis.dilation),
     }
 }
@@ -212,10 +235,10 @@ pub fn hostile_size() -> impl Strategy<Value = usize> {
 /// Convolutions of any sizes at all; the oracle must not be asked about them.
 pub fn hostile_conv_case(rank: usize) -> impl Strategy<Value = ConvCase> {
     let size = hostile_size;
-    let channels = (size(), size(), size(), size());
+    let channels = (size(), size(), size(), size(), mode());
     let axis = || (size(), size(), size(), [size(), size()], size());
     (channels, [axis(), axis(), axis()]).prop_map(
-        move |((batch, in_channels, out_channels, groups), mut axes)| {
+        move |((batch, in_channels, out_channels, groups, mode), mut axes)| {
             axes[..3 - rank].fill((1, 1, 1, [0; 2], 1));
             ConvCase {
                 batch,
@@ -226,6 +249,7 @@ pub fn hostile_conv_case(rank: usize) -> impl Strategy<Value = ConvCase> {
                 kernel: axes.map(|axis| axis.1),
                 stride: axes.map(|axis| axis.2),
                 padding: axes.map(|axis| axis.3),
+                mode,
                 dilation: axes.map(|axis| axis.4),
             }
         },

@@ -15,6 +15,7 @@ pub use plan::{Algorithm, ConvPlan};
 
 use crate::activation::Activation;
 use crate::error::ShapeError;
+use crate::padding::{Padding, PaddingMode};
 
 /// A convolution over `D` = 1, 2 or 3 spatial axes, without the size of its input.
 ///
@@ -42,7 +43,8 @@ pub struct ConvParams<const D: usize> {
     out_channels: usize,
     kernel: [usize; D],
     stride: [usize; D],
-    padding: [[usize; 2]; D],
+    padding: Padding<D>,
+    padding_mode: PaddingMode,
     dilation: [usize; D],
     groups: usize,
     bias: bool,
@@ -58,7 +60,8 @@ impl<const D: usize> ConvParams<D> {
             out_channels,
             kernel,
             stride: [1; D],
-            padding: [[0; 2]; D],
+            padding: Padding::PerSide([[0; 2]; D]),
+            padding_mode: PaddingMode::Zeros,
             dilation: [1; D],
             groups: 1,
             bias: true,
@@ -73,21 +76,59 @@ impl<const D: usize> ConvParams<D> {
         self
     }
 
-    /// Zeros around the input, the same number on both sides of an axis.
+    /// Padding, the same on both sides of an axis.
     #[must_use]
-    pub const fn with_padding(mut self, padding: [usize; D]) -> Self {
+    pub const fn with_padding(self, padding: [usize; D]) -> Self {
+        let mut sides = [[0; 2]; D];
         let mut axis = 0;
         while axis < D {
-            self.padding[axis] = [padding[axis]; 2];
+            sides[axis] = [padding[axis]; 2];
             axis += 1;
         }
+        self.with_padding_per_side(sides)
+    }
+
+    /// Padding, `[before, after]` on each axis.
+    #[must_use]
+    pub const fn with_padding_per_side(self, padding: [[usize; 2]; D]) -> Self {
+        self.with_padding_rule(Padding::PerSide(padding))
+    }
+
+    /// Padding that follows from the sizes of input and kernel.
+    ///
+    /// ```
+    /// use im2col::{ConvParams, Padding};
+    ///
+    /// let conv = ConvParams::new(1, 1, [4]).with_stride([2]);
+    /// let same = conv.with_padding_rule(Padding::SameUpper).plan(1, [7])?;
+    /// assert_eq!((same.output_dims(), same.padding()), ([4], [[1, 2]]));
+    /// let full = conv.with_padding_rule(Padding::Full).plan(1, [7])?;
+    /// assert_eq!((full.output_dims(), full.padding()), ([5], [[3, 3]]));
+    /// # Ok::<(), im2col::ShapeError>(())
+    /// ```
+    #[must_use]
+    pub const fn with_padding_rule(mut self, padding: Padding<D>) -> Self {
+        self.padding = padding;
         self
     }
 
-    /// Zeros around the input, `[before, after]` on each axis.
+    /// Which values the padding holds. No padded copy of the input is made.
+    ///
+    /// ```
+    /// use im2col::{ConvOperands, ConvParams, PaddingMode, Weights};
+    ///
+    /// let conv = ConvParams::new(1, 1, [3]).with_padding([1]).with_bias(false);
+    /// let plan = conv.with_padding_mode(PaddingMode::Circular).plan(1, [4])?;
+    /// let weight = Weights::Plain(&[1., 0., 10.]); // its neighbours, round a circle
+    /// let mut output = [0.0; 4];
+    /// let mut scratch = vec![0.0; plan.scratch_len()];
+    /// plan.forward(ConvOperands { input: &[1., 2., 3., 4.], weight, bias: &[] }, &mut output, &mut scratch)?;
+    /// assert_eq!(output, [24., 31., 42., 13.]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
-    pub const fn with_padding_per_side(mut self, padding: [[usize; 2]; D]) -> Self {
-        self.padding = padding;
+    pub const fn with_padding_mode(mut self, mode: PaddingMode) -> Self {
+        self.padding_mode = mode;
         self
     }
 
@@ -143,10 +184,16 @@ impl<const D: usize> ConvParams<D> {
         self.stride
     }
 
-    /// `[before, after]` of each axis.
+    /// What was asked for; [`ConvPlan::padding`] says how much it is.
     #[must_use]
-    pub const fn padding(&self) -> [[usize; 2]; D] {
+    pub const fn padding(&self) -> Padding<D> {
         self.padding
+    }
+
+    /// See [`ConvParams::with_padding_mode`].
+    #[must_use]
+    pub const fn padding_mode(&self) -> PaddingMode {
+        self.padding_mode
     }
 
     /// See [`ConvParams::with_dilation`].
@@ -181,7 +228,8 @@ impl<const D: usize> ConvParams<D> {
     /// # Errors
     ///
     /// A rank other than 1, 2 or 3; a size of 0 (a batch of 0 is allowed); a dilated kernel larger
-    /// than the padded input; channels that are no multiple of the groups; a size, of an operand or
+    /// than the padded input; more padding than the padding mode is defined for; channels that are no
+    /// multiple of the groups; a size, of an operand or
     /// of a scratch, that does not fit in `usize`.
     pub const fn plan(self, batch: usize, input: [usize; D]) -> Result<ConvPlan<D>, ShapeError> {
         ConvPlan::new(self, batch, input)

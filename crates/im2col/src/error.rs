@@ -50,6 +50,15 @@ pub enum ShapeError {
         /// The window's size on that axis.
         window: usize,
     },
+    /// More padding than a padding mode is defined for.
+    PaddingExceedsInput {
+        /// The axis, counted from the first spatial one.
+        axis: usize,
+        /// The larger padding of that axis.
+        padding: usize,
+        /// The most that there may be: the input's size for circular padding, one less for reflection.
+        most: usize,
+    },
     /// The algorithm or operation does not support this shape.
     Algorithm,
     /// A layer of a network does not take what the layer before it gives.
@@ -74,6 +83,7 @@ impl ShapeError {
             Self::KernelExceedsInput { .. } => "the dilated kernel exceeds the padded input",
             Self::Groups { .. } => "the channels are not a multiple of the groups",
             Self::PaddingExceedsHalfWindow { .. } => "pooling padding exceeds half the window",
+            Self::PaddingExceedsInput { .. } => "more padding than the padding mode is defined for",
             Self::Algorithm => "the algorithm or operation does not support this shape",
             Self::Layer { .. } => "a layer does not take what the layer before it gives",
         }
@@ -95,6 +105,9 @@ impl fmt::Display for ShapeError {
             }
             Self::PaddingExceedsHalfWindow { axis, padding, window } => {
                 write!(f, "axis {axis}: padding {padding} exceeds half the window of {window}")
+            }
+            Self::PaddingExceedsInput { axis, padding, most } => {
+                write!(f, "axis {axis}: padding {padding}, the padding mode is defined for at most {most}")
             }
             Self::Algorithm => f.write_str(self.message()),
             Self::Layer { layer, required, given } => {

@@ -59,6 +59,7 @@ mod lower;
 mod math;
 pub mod naive;
 mod network;
+mod padding;
 mod pool;
 mod scratch;
 mod window;
@@ -70,6 +71,7 @@ pub use kernel::Isa;
 pub use linear::{LinearOperands, LinearParams, LinearPlan};
 pub use loss::{argmax, cross_entropy, cross_entropy_backward, softmax};
 pub use network::{Layer, LayerSummary, Network, NetworkWeights, PackedNetwork, Parameter};
+pub use padding::{Padding, PaddingMode};
 pub use pool::{PoolKind, PoolParams, PoolPlan};
 
 /// Unwraps a plan at compile time: a shape that does not fit does not compile.

@@ -1,7 +1,7 @@
 //! im2col: the input seen as a matrix whose product with the weights is the convolution.
 //!
 //! Row `r = (channel, tap)` and column `j = (image, position)` of the matrix hold the input value
-//! that tap `r` sees when the window is at `j`, or 0 where it sees padding. The matrix is virtual:
+//! that tap `r` sees when the window is at `j`, or 0 where it sees a padding of zeros. The matrix is virtual:
 //! blocks of it are packed straight into panels for the microkernel ([`Patches::pack`]). The whole
 //! matrix exists only where a caller asks for it ([`Patches::im2col`]).
 //!
@@ -17,6 +17,7 @@ pub(crate) use panel::fetch;
 
 use crate::gemm::{blocks, pack::panels_len};
 use crate::kernel::NR;
+use crate::padding::PaddingMode;
 use crate::window::Window;
 use core::ops::Range;
 use panel::Panel;
@@ -41,13 +42,12 @@ struct Run {
 }
 
 impl Run {
-    /// The offset in the plane of the input line that tap `(kz, ky)` sees; none if all padding.
+    /// The offset in the plane of the input line that tap `(kz, ky)` sees; none if all zeros.
     #[inline(always)]
     fn line(&self, window: &Window, kz: usize, ky: usize) -> Option<usize> {
         let z = self.origin[0].wrapping_add(kz * window.dilation[0]);
         let y = self.origin[1].wrapping_add(ky * window.dilation[1]);
-        let inside = z < window.input[0] && y < window.input[1];
-        inside.then(|| (z * window.input[1] + y) * window.input[2])
+        window.source([z, y, 0])
     }
 
     /// The `x` of the first column under tap `kx`; negative in the padding.
@@ -64,6 +64,22 @@ impl Run {
         let end = width.saturating_add_signed(-x).div_ceil(stride);
         let end = if x >= width as isize { 0 } else { end.min(self.len) };
         before.min(end)..end
+    }
+
+    /// The columns of the run that see the padding, each with the place in the input line of the
+    /// value that it finds there; none if that is a zero.
+    #[inline(always)]
+    fn outside(
+        &self,
+        window: &Window,
+        x: isize,
+        inside: Range<usize>,
+    ) -> impl Iterator<Item = (usize, Option<usize>)> {
+        let Window { input, stride, mode, .. } = *window;
+        (0..inside.start).chain(inside.end..self.len).map(move |column| {
+            let at = x.wrapping_add_unsigned(column * stride[2]) as usize;
+            (column, mode.source(at, input[2]))
+        })
     }
 }
 
@@ -208,22 +224,20 @@ impl Patches {
                 at += run.len;
                 let plane = run.image * self.image_stride + channel * window.plane_len();
                 let x = run.x(window, kx);
-                let (inside, line) = match run.line(window, kz, ky) {
-                    Some(line) => (run.inside(window, x), plane + line),
-                    None => (0..0, 0),
+                let Some(line) = run.line(window, kz, ky) else {
+                    lanes.iter_mut().for_each(|lanes| lanes[lane] = 0.0);
+                    continue;
                 };
-                for lanes in &mut lanes[..inside.start] {
-                    lanes[lane] = 0.0;
+                let inside = run.inside(window, x);
+                for (column, source) in run.outside(window, x, inside.clone()) {
+                    lanes[column][lane] = source.map_or(0.0, |source| input[plane + line + source]);
                 }
                 if !inside.is_empty() {
-                    let start = line + (x + (inside.start * window.stride[2]) as isize) as usize;
+                    let start = plane + line + (x + (inside.start * window.stride[2]) as isize) as usize;
                     let values = input[start..].iter().step_by(window.stride[2]);
-                    for (lanes, value) in lanes[inside.clone()].iter_mut().zip(values) {
+                    for (lanes, value) in lanes[inside].iter_mut().zip(values) {
                         lanes[lane] = *value;
                     }
-                }
-                for lanes in &mut lanes[inside.end..] {
-                    lanes[lane] = 0.0;
                 }
             }
         }
@@ -245,8 +259,9 @@ impl Patches {
                     continue;
                 };
                 let inside = run.inside(window, x);
-                values[..inside.start].fill(0.0);
-                values[inside.end..].fill(0.0);
+                for (column, source) in run.outside(window, x, inside.clone()) {
+                    values[column] = source.map_or(0.0, |source| plane[line + source]);
+                }
                 for (i, value) in inside.clone().zip(&mut values[inside]) {
                     *value = plane[line + (x + (i * window.stride[2]) as isize) as usize];
                 }
@@ -277,12 +292,18 @@ impl Patches {
                 let Some(line) = run.line(window, kz, ky) else { continue };
                 let x = run.x(window, kx);
                 let inside = run.inside(window, x);
+                let values = &matrix[row * row_stride + at..][..run.len];
+                let sums = &mut image[channel * window.plane_len() + line..];
+                if window.mode != PaddingMode::Zeros {
+                    for (column, source) in run.outside(window, x, inside.clone()) {
+                        source.into_iter().for_each(|source| sums[source] += values[column]);
+                    }
+                }
                 if inside.is_empty() {
                     continue;
                 }
-                let values = &matrix[row * row_stride + at..][inside.clone()];
-                let start = line + (x + (inside.start * stride) as isize) as usize;
-                let sums = &mut image[channel * window.plane_len() + start..];
+                let sums = &mut sums[(x + (inside.start * stride) as isize) as usize..];
+                let values = &values[inside];
                 if stride == 1 {
                     for (sum, value) in sums.iter_mut().zip(values) {
                         *sum += value;

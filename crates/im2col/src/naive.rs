@@ -11,6 +11,7 @@ pub use pool::{pool_forward, pool_grad_input};
 use crate::conv::ConvPlan;
 use crate::error::{RunError, check_len};
 use crate::linear::LinearPlan;
+use crate::padding::PaddingMode;
 use crate::window::lift;
 
 /// Cross-correlation of two matrices: `y[i, j] = sum over a, b of x[i + a, j + b] k[a, b]`.
@@ -107,7 +108,8 @@ fn slide2d(
 ///
 /// `y[n, m, o] = act(b[m] + sum over c, k of x[n, c, o * stride + k * dilation - padding] w[m, c, k])`
 ///
-/// where `c` runs over the channels of the group of `m`, and `x` outside its bounds is 0.
+/// where `c` runs over the channels of the group of `m`, and `x` outside its bounds is what the
+/// [`PaddingMode`] says.
 ///
 /// ```
 /// use im2col::{ConvParams, naive};
@@ -249,7 +251,8 @@ fn for_each_product<const D: usize>(plan: &ConvPlan<D>, mut product: impl FnMut(
         input: lift(plan.input_dims(), 1),
         kernel: lift(params.kernel(), 1),
         stride: lift(params.stride(), 1),
-        padding: lift(params.padding(), [0; 2]),
+        padding: lift(plan.padding(), [0; 2]),
+        mode: params.padding_mode(),
         dilation: lift(params.dilation(), 1),
     };
     let mut o = 0;
@@ -280,26 +283,38 @@ struct Taps {
     kernel: [usize; 3],
     stride: [usize; 3],
     padding: [[usize; 2]; 3],
+    mode: PaddingMode,
     dilation: [usize; 3],
 }
 
 impl Taps {
-    /// The taps that see the input when the window is at `o`, ascending, each with the offset in the
-    /// plane of what it sees.
+    /// The taps that see a value when the window is at `o`, ascending, each with the offset in the
+    /// plane of what it sees. Zeros of the padding are left out.
     fn at(self, o: [usize; 3]) -> impl Iterator<Item = (usize, usize)> + Clone {
         points(self.kernel).enumerate().filter_map(move |(tap, k)| {
             let mut offset = 0;
             for axis in 0..3 {
                 let padded = o[axis] * self.stride[axis] + k[axis] * self.dilation[axis];
-                let i = padded.checked_sub(self.padding[axis][0])?;
-                if i >= self.input[axis] {
-                    return None;
-                }
-                offset = offset * self.input[axis] + i;
+                let i = padded as isize - self.padding[axis][0] as isize;
+                offset = offset * self.input[axis] + source(self.mode, i, self.input[axis] as isize)?;
             }
             Some((tap, offset))
         })
     }
+}
+
+/// Which of `n` values the coordinate `i` shows; none if that is a zero.
+fn source(mode: PaddingMode, i: isize, n: isize) -> Option<usize> {
+    let inside = (0..n).contains(&i);
+    let i = match mode {
+        PaddingMode::Zeros => return inside.then_some(i as usize),
+        PaddingMode::Replicate => i.clamp(0, n - 1),
+        PaddingMode::Circular => i.rem_euclid(n),
+        PaddingMode::Reflect if inside => i,
+        // 2 1 0 1 2 ..: there and back again is 2 (n - 1) steps.
+        PaddingMode::Reflect => (n - 1) - ((n - 1) - i.rem_euclid(2 * (n - 1))).abs(),
+    };
+    Some(i as usize)
 }
 
 fn points([d, h, w]: [usize; 3]) -> impl Iterator<Item = [usize; 3]> + Clone {

@@ -12,7 +12,7 @@ mod tests;
 
 use crate::error::{RunError, ShapeError, check_len};
 use crate::kernel::{Isa, dispatch};
-use crate::window::{Window, checked_product, lower};
+use crate::window::{Window, checked_product, unlift};
 use backward::Backward;
 use core::ops::Range;
 use forward::Forward;
@@ -240,13 +240,13 @@ impl<const D: usize> PoolPlan<D> {
     /// The spatial sizes of the input.
     #[must_use]
     pub const fn input_dims(&self) -> [usize; D] {
-        lower(self.window.input)
+        unlift(self.window.input)
     }
 
     /// The spatial sizes of the output: `(input + padding - dilation (window - 1) - 1) / stride + 1`.
     #[must_use]
     pub const fn output_dims(&self) -> [usize; D] {
-        lower(self.window.output)
+        unlift(self.window.output)
     }
 
     /// `batch * channels *` the input's spatial sizes.

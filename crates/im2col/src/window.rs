@@ -1,11 +1,12 @@
 //! The sliding window that convolution and pooling share, lifted to three axes.
 //!
 //! On one axis, output `o` and tap `k` meet at input `o * stride + k * dilation - padding`;
-//! outside `0..input` lies the padding. A window of rank 1 or 2 has leading axes of size 1.
+//! outside `0..input` lies the padding, whose values [`Window::source`] finds. A window of rank 1 or 2 has leading axes of size 1.
 
 #![deny(clippy::arithmetic_side_effects)]
 
 use crate::error::ShapeError;
+use crate::padding::PaddingMode;
 
 /// A window's geometry, checked: no coordinate, and no volume of input, kernel or output, overflows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,7 @@ pub(crate) struct Window {
     pub(crate) stride: [usize; 3],
     /// `[before, after]` of each axis.
     pub(crate) padding: [[usize; 2]; 3],
+    pub(crate) mode: PaddingMode,
     pub(crate) dilation: [usize; 3],
     pub(crate) output: [usize; 3],
 }
@@ -36,16 +38,16 @@ impl Window {
             kernel: lift(kernel, 1),
             stride: lift(stride, 1),
             padding: lift(padding, [0, 0]),
+            mode: PaddingMode::Zeros,
             dilation: lift(dilation, 1),
             output: [1; 3],
         };
         let mut axis = 0;
         while axis < 3 {
-            window.output[axis] =
-                match window.output_dim(axis, axis.saturating_sub(3_usize.saturating_sub(D))) {
-                    Ok(output) => output,
-                    Err(error) => return Err(error),
-                };
+            window.output[axis] = match window.output_dim(axis, named_axis(axis, D)) {
+                Ok(output) => output,
+                Err(error) => return Err(error),
+            };
             axis = axis.saturating_add(1);
         }
         let sizes = [window.input, window.kernel, window.output];
@@ -95,6 +97,29 @@ impl Window {
         Ok((padded - reach - 1) / stride + 1)
     }
 
+    /// The same window with other values in the padding, if they are defined.
+    pub(crate) const fn with_mode(mut self, mode: PaddingMode, rank: usize) -> Result<Self, ShapeError> {
+        let mut axis = 0;
+        while axis < 3 {
+            let named = named_axis(axis, rank);
+            if let Err(error) = mode.check(named, self.input[axis], self.padding[axis]) {
+                return Err(error);
+            }
+            axis = axis.saturating_add(1);
+        }
+        self.mode = mode;
+        Ok(self)
+    }
+
+    /// The offset in a plane of the value that the window finds at `at`, which wraps around before
+    /// the input; none if that is a zero.
+    #[inline(always)]
+    pub(crate) fn source(&self, at: [usize; 3]) -> Option<usize> {
+        let [z, y, x] = [0, 1, 2].map(|axis| self.mode.source(at[axis], self.input[axis]));
+        // An offset in a plane that exists.
+        Some(z?.wrapping_mul(self.input[1]).wrapping_add(y?).wrapping_mul(self.input[2]).wrapping_add(x?))
+    }
+
     /// How many taps the kernel has. Checked in [`Window::new`], as the next two are.
     pub(crate) const fn taps(&self) -> usize {
         unwrap_volume(self.kernel)
@@ -115,6 +140,11 @@ impl Window {
     pub(crate) const fn plane_len(&self) -> usize {
         unwrap_volume(self.input)
     }
+}
+
+/// What a user of rank `rank` calls one of the three axes.
+const fn named_axis(axis: usize, rank: usize) -> usize {
+    axis.saturating_sub(3_usize.saturating_sub(rank))
 }
 
 /// The product of three sizes, if it fits.
@@ -166,12 +196,12 @@ pub(crate) const fn lift<T: Copy, const D: usize>(values: [T; D], fill: T) -> [T
 }
 
 /// The last `D` of three values: the inverse of [`lift`].
-pub(crate) const fn lower<T: Copy, const D: usize>(values: [T; 3]) -> [T; D] {
-    let mut lowered = [values[0]; D];
+pub(crate) const fn unlift<T: Copy, const D: usize>(values: [T; 3]) -> [T; D] {
+    let mut unlifted = [values[0]; D];
     let mut i = 0_usize;
     while i < D {
-        lowered[i] = values[3_usize.saturating_sub(D).wrapping_add(i)];
+        unlifted[i] = values[3_usize.saturating_sub(D).wrapping_add(i)];
         i = i.wrapping_add(1);
     }
-    lowered
+    unlifted
 }

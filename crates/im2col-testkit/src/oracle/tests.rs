@@ -22,6 +22,7 @@ fn square(channels: [usize; 2], input: usize, kernel: usize) -> ConvCase {
         kernel: [1, kernel, kernel],
         stride: [1; 3],
         padding: [[0; 2]; 3],
+        mode: Mode::Zeros,
         dilation: [1; 3],
     }
 }

@@ -13,7 +13,9 @@ use super::plan::Shape;
 use crate::gemm::{Epilogue, Panels};
 use crate::kernel::{Lanes, MR, MulAdd, NR};
 use crate::lower::fetch;
+use crate::padding::PaddingMode;
 use crate::window::{Window, checked_product, checked_sum};
+use core::ops::Range;
 
 const fn padded_dim(input: usize, [before, after]: [usize; 2]) -> usize {
     input + before + after
@@ -61,24 +63,24 @@ impl Stage {
         self.residue_len * self.window.stride[2]
     }
 
-    /// Copies the planes, with zeros around them.
+    /// Copies the planes, with their padding around them.
     ///
     /// Whole vectors are written; what is written too much is in the part that comes next.
     #[inline(always)]
     fn fill<const STRIDE: usize>(&self, planes: &[f32], stage: &mut [f32]) {
-        let Window { input, padding, stride, .. } = self.window;
+        let Window { input, padding, stride, mode, .. } = self.window;
         let stride = stride[2];
         let mut at = 0;
         for channel in 0..self.channels {
             for z in 0..self.lines[0] {
                 for y in 0..self.lines[1] {
                     let (z, y) = (z.wrapping_sub(padding[0][0]), y.wrapping_sub(padding[1][0]));
-                    if z >= input[0] || y >= input[1] {
+                    let Some(line) = self.window.source([z, y, 0]) else {
                         zero(&mut stage[at..], self.line_len());
                         at += self.line_len();
                         continue;
-                    }
-                    let line = ((channel * input[0] + z) * input[1] + y) * input[2];
+                    };
+                    let line = channel * self.window.plane_len() + line;
                     for residue in 0..stride {
                         // Position `j` of the residue is input `j * stride + residue - padding`.
                         let before =
@@ -94,9 +96,24 @@ impl Stage {
                             done += NR;
                         }
                         zero(&mut stage[at + before + inside..], self.residue_len - before - inside);
+                        if mode != PaddingMode::Zeros {
+                            let line = &planes[line..][..input[2]];
+                            self.fill_ends(line, residue, before..before + inside, &mut stage[at..]);
+                        }
                         at += self.residue_len;
                     }
                 }
+            }
+        }
+    }
+
+    /// Fills the positions of a residue that are not `inside` with values of the line.
+    fn fill_ends(&self, line: &[f32], residue: usize, inside: Range<usize>, stage: &mut [f32]) {
+        let Window { padding, stride, mode, .. } = self.window;
+        for position in (0..inside.start).chain(inside.end..self.residue_len) {
+            let x = (position * stride[2] + residue).wrapping_sub(padding[2][0]);
+            if let Some(x) = mode.source(x, line.len()) {
+                stage[position] = line[x];
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::gemm::{Blocking, pack::panels_len};
 use crate::kernel::{Isa, MR, NR};
 use crate::lower::Patches;
 use crate::scratch::ALIGN;
-use crate::window::{Window, checked_product, checked_sum, lower};
+use crate::window::{Window, checked_product, checked_sum, unlift};
 
 /// How a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +169,7 @@ impl Lens {
         let output = checked!(checked_product([groups, out_group, positions, batch]));
         let weight = checked!(checked_product([groups, out_group, depth]));
         let columns = checked!(checked_product([groups, depth, positions, batch]));
-        let multiply_adds = checked!(checked_product([output, depth]));
+        let multiply_adds = output.saturating_mul(depth);
         // Rounding up to whole panels must not overflow either; an operand is at most
         // `isize::MAX` bytes, so sizes beyond a quarter of the address space serve nobody.
         let panel_rows = checked!(out_group.checked_next_multiple_of(MR));
@@ -220,8 +220,19 @@ impl<const D: usize> ConvPlan<D> {
         batch: usize,
         input: [usize; D],
     ) -> Result<Self, ShapeError> {
-        let ConvParams { in_channels, out_channels, kernel, stride, padding, dilation, groups, .. } = params;
+        let ConvParams { in_channels, out_channels, kernel, stride, dilation, groups, .. } = params;
+        let mut padding = [[0; 2]; D];
+        let mut axis = 0;
+        while axis < D {
+            let (kernel, stride, dilation) = (kernel[axis], stride[axis], dilation[axis]);
+            padding[axis] = params.padding.of_axis(axis, input[axis], kernel, stride, dilation);
+            axis += 1;
+        }
         let window = match Window::new(input, kernel, stride, padding, dilation) {
+            Ok(window) => window.with_mode(params.padding_mode, D),
+            Err(error) => return Err(error),
+        };
+        let window = match window {
             Ok(window) => window,
             Err(error) => return Err(error),
         };
@@ -294,13 +305,19 @@ impl<const D: usize> ConvPlan<D> {
     /// The size of an input plane.
     #[must_use]
     pub const fn input_dims(&self) -> [usize; D] {
-        lower(self.shape.window.input)
+        unlift(self.shape.window.input)
     }
 
     /// The size of an output plane: `(input + padding - dilation (kernel - 1) - 1) / stride + 1`.
     #[must_use]
     pub const fn output_dims(&self) -> [usize; D] {
-        lower(self.shape.window.output)
+        unlift(self.shape.window.output)
+    }
+
+    /// The padding, `[before, after]` of each axis.
+    #[must_use]
+    pub const fn padding(&self) -> [[usize; 2]; D] {
+        unlift(self.shape.window.padding)
     }
 
     /// The algorithm of the forward pass.
@@ -345,7 +362,8 @@ impl<const D: usize> ConvPlan<D> {
         self.lens.columns
     }
 
-    /// Multiply-adds of the forward pass: `output_len * in_channels / groups * taps`.
+    /// Multiply-adds of the forward pass: `output_len * in_channels / groups * taps`, at most
+    /// `usize::MAX`.
     #[must_use]
     pub const fn multiply_adds(&self) -> usize {
         self.lens.multiply_adds

@@ -8,15 +8,14 @@ use crate::window::Window;
 ///
 /// On any row, the lanes of a segment are values of the input `stride` apart, from `base` on moved
 /// by an offset that depends on the row only. In the padding that finds some other value, so a
-/// panel is packed in two passes: whole vectors, without regard to padding; then zeros for the few
-/// lanes and taps that see it. With stride 1 and an output as wide as the input, all lines of an
+/// panel is packed in two passes: whole vectors, without regard to padding; then the right values
+/// for the few lanes and taps that see it. With stride 1 and an output as wide as the input, all lines of an
 /// image make one segment.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Panel {
     segments: [Segment; NR],
     count: usize,
-    /// Where tap 0 of each lane lies; before the input it wraps around.
-    origins: [[usize; 3]; NR],
+    origins: [Origin; NR],
     lanes: usize,
 }
 
@@ -24,6 +23,15 @@ pub(super) struct Panel {
 struct Segment {
     base: usize,
     lane: usize,
+}
+
+/// Where tap 0 of a lane lies.
+#[derive(Clone, Copy, Default)]
+struct Origin {
+    /// Where its image begins.
+    image: usize,
+    /// Before the input it wraps around.
+    at: [usize; 3],
 }
 
 impl Panel {
@@ -46,22 +54,23 @@ impl Panel {
             follows = Some(base.wrapping_add(run.len * stride));
             if window.is_padded() {
                 for (i, origin) in self.origins[lane..lane + run.len].iter_mut().enumerate() {
-                    *origin = [z, y, x.wrapping_add(i * stride)];
+                    let at = [z, y, x.wrapping_add(i * stride)];
+                    *origin = Origin { image: run.image * image_stride, at };
                 }
             }
             lane += run.len;
         }
     }
 
-    /// Zeros the lanes of the taps that see padding.
+    /// Mends the lanes of the taps that see padding, in the rows from `first` on.
     #[inline(always)]
-    fn clear_padding(&self, window: &Window, first: usize, rows: &mut [Lanes]) {
-        let Window { input, kernel, dilation, .. } = window;
-        let taps = window.taps();
+    fn fill_padding(&self, window: &Window, input: &[f32], first: usize, rows: &mut [Lanes]) {
+        let Window { kernel, dilation, .. } = window;
+        let (taps, plane_len) = (window.taps(), window.plane_len());
         let phase = first % taps;
         for (lane, origin) in self.origins.iter().enumerate().take(self.lanes) {
-            let inside =
-                |axis: usize, tap: usize| origin[axis].wrapping_add(tap * dilation[axis]) < input[axis];
+            let at = |axis: usize, tap: usize| origin.at[axis].wrapping_add(tap * dilation[axis]);
+            let inside = |axis: usize, tap: usize| at(axis, tap) < window.input[axis];
             // The taps of an axis are a progression: if both ends are inside, all are.
             if (0..3).all(|axis| inside(axis, 0) && inside(axis, kernel[axis] - 1)) {
                 continue;
@@ -73,8 +82,18 @@ impl Panel {
                     for kx in 0..kernel[2] {
                         if !(inside_line && inside(2, kx)) {
                             let next = if tap < phase { tap + taps - phase } else { tap - phase };
-                            for row in rows.iter_mut().skip(next).step_by(taps) {
-                                row[lane] = 0.0;
+                            let lanes = rows.iter_mut().skip(next).step_by(taps).map(|row| &mut row[lane]);
+                            match window.source([at(0, kz), at(1, ky), at(2, kx)]) {
+                                None => lanes.for_each(|lane| *lane = 0.0),
+                                Some(place) => {
+                                    let channel = (first + next) / taps;
+                                    // Past the end only where the block has no such row.
+                                    let start = origin.image + channel * plane_len + place;
+                                    let values = input.get(start..).unwrap_or_default();
+                                    for (lane, value) in lanes.zip(values.iter().step_by(plane_len)) {
+                                        *lane = *value;
+                                    }
+                                }
                             }
                         }
                         tap += 1;
@@ -123,7 +142,7 @@ pub(super) fn pack<const STRIDE: usize>(
     }
     if window.is_padded() {
         for (panel, rows) in panels.iter().zip(block.as_chunks_mut().0.chunks_exact_mut(depth + 1)) {
-            panel.clear_padding(window, first, &mut rows[..depth]);
+            panel.fill_padding(window, input, first, &mut rows[..depth]);
         }
     }
 }

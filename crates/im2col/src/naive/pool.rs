@@ -2,6 +2,7 @@
 
 use super::{Taps, points, volume};
 use crate::error::{RunError, check_len};
+use crate::padding::PaddingMode;
 use crate::pool::{PoolKind, PoolPlan};
 use crate::window::lift;
 
@@ -95,6 +96,7 @@ fn windows<const D: usize>(plan: &PoolPlan<D>) -> impl Iterator<Item = impl Iter
         kernel: lift(params.window(), 1),
         stride: lift(params.stride(), 1),
         padding: lift(params.padding(), [0; 2]),
+        mode: PaddingMode::Zeros,
         dilation: lift(params.dilation(), 1),
     };
     let output = lift(plan.output_dims(), 1);

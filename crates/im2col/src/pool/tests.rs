@@ -12,7 +12,7 @@ fn integers(len: usize, seed: usize) -> Vec<f32> {
 
 /// For each output, the flat offsets of what its window sees, in ascending order.
 fn windows<const D: usize>(plan: &PoolPlan<D>) -> Vec<Vec<usize>> {
-    let Window { input, kernel, stride, padding, dilation, output } = plan.window;
+    let Window { input, kernel, stride, padding, dilation, output, .. } = plan.window;
     let points = |[d, h, w]: [usize; 3]| (0..d * h * w).map(move |i| [i / (h * w), i / w % h, i % w]);
     let mut windows = Vec::new();
     for plane in 0..plan.batch * plan.channels {

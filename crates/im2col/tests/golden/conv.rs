@@ -1,8 +1,27 @@
 //! Convolution and im2col.
 
 use crate::{Case, Checked, lift, lower, on_every_isa, size, unwritten};
-use im2col::{ConvOperands, ConvParams, Weights};
-use im2col_testkit::oracle::ConvCase;
+use im2col::{ConvOperands, ConvParams, Padding, PaddingMode, Weights};
+use im2col_testkit::oracle::{ConvCase, Mode};
+
+fn mode(case: &Case<'_>) -> Result<Mode, String> {
+    match case.text("padding_mode") {
+        "" | "zeros" => Ok(Mode::Zeros),
+        "reflect" => Ok(Mode::Reflect),
+        "replicate" => Ok(Mode::Replicate),
+        "circular" => Ok(Mode::Circular),
+        mode => Err(format!("padding mode {mode}")),
+    }
+}
+
+fn padding_mode(mode: Mode) -> PaddingMode {
+    match mode {
+        Mode::Zeros => PaddingMode::Zeros,
+        Mode::Reflect => PaddingMode::Reflect,
+        Mode::Replicate => PaddingMode::Replicate,
+        Mode::Circular => PaddingMode::Circular,
+    }
+}
 
 pub(crate) fn forward_and_backward<const D: usize>(case: &Case<'_>) -> Checked {
     let (input, weight) = (case.tensor("input")?, case.tensor("weight")?);
@@ -22,11 +41,14 @@ pub(crate) fn forward_and_backward<const D: usize>(case: &Case<'_>) -> Checked {
         kernel,
         stride: case.sizes("stride"),
         padding: case.padding().unwrap_or(same),
+        mode: mode(case)?,
         dilation,
     };
+    let explicit = Padding::PerSide(lower(oracle.padding));
     let plan = ConvParams::<D>::new(oracle.in_channels, oracle.out_channels, lower(kernel))
         .with_stride(lower(oracle.stride))
-        .with_padding_per_side(lower(oracle.padding))
+        .with_padding_rule(if case.padding().is_some() { explicit } else { Padding::SameUpper })
+        .with_padding_mode(padding_mode(oracle.mode))
         .with_dilation(lower(dilation))
         .with_groups(oracle.groups)
         .with_bias(!bias.is_empty())
@@ -82,6 +104,7 @@ pub(crate) fn im2col<const D: usize>(case: &Case<'_>) -> Checked {
         kernel,
         stride: case.sizes("stride"),
         padding: case.padding().ok_or("padding")?,
+        mode: Mode::Zeros,
         dilation: case.sizes("dilation"),
     };
     let identity: Vec<f32> = (0..rows * rows).map(|i| if i % (rows + 1) == 0 { 1.0 } else { 0.0 }).collect();

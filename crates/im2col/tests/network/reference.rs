@@ -1,6 +1,6 @@
 //! A network in `f64`, each layer from its definition, one output at a time.
 
-use im2col::{Activation, ConvParams, Layer, LinearParams, PoolKind, PoolParams};
+use im2col::{Activation, ConvParams, Layer, LinearParams, Padding, PoolKind, PoolParams};
 
 /// Values on their way through a network: `[batch, channels, height, width]`; features are channels.
 struct Planes {
@@ -82,7 +82,9 @@ fn convolve(input: &Planes, params: ConvParams<2>, values: &mut &[f64]) -> Plane
     let (in_group, out_group) =
         (params.in_channels() / params.groups(), params.out_channels() / params.groups());
     let ([kernel_h, kernel_w], stride) = (params.kernel(), params.stride());
-    let (padding, dilation) = (params.padding(), params.dilation());
+    let (Padding::PerSide(padding), dilation) = (params.padding(), params.dilation()) else {
+        panic!("the reference knows explicit padding only");
+    };
     let weight = take(values, params.out_channels() * in_group * kernel_h * kernel_w);
     let bias = take(values, if params.has_bias() { params.out_channels() } else { 0 });
     let height = output_size(input.dims[1], kernel_h, stride[0], padding[0], dilation[0]);

@@ -1,10 +1,11 @@
 //! From the testkit's cases and operands to plans, and the ways to run a plan.
 
 use im2col::{
-    Activation, Algorithm, ConvOperands, ConvParams, ConvPlan, Isa, PoolKind, PoolParams, PoolPlan, Weights,
+    Activation, Algorithm, ConvOperands, ConvParams, ConvPlan, Isa, PaddingMode, PoolKind, PoolParams,
+    PoolPlan, Weights,
 };
 use im2col_testkit::operands::{garbage, integers, reals};
-use im2col_testkit::oracle::{ConvCase, PoolCase};
+use im2col_testkit::oracle::{ConvCase, Mode, PoolCase};
 use std::io::Write;
 
 /// The operands of a convolution or a linear layer.
@@ -49,10 +50,20 @@ pub(crate) fn last<T: Copy, const D: usize>(axes: [T; 3]) -> [T; D] {
     std::array::from_fn(|axis| axes[3 - D + axis])
 }
 
+fn padding_mode(mode: Mode) -> PaddingMode {
+    match mode {
+        Mode::Zeros => PaddingMode::Zeros,
+        Mode::Reflect => PaddingMode::Reflect,
+        Mode::Replicate => PaddingMode::Replicate,
+        Mode::Circular => PaddingMode::Circular,
+    }
+}
+
 pub(crate) fn conv_params<const D: usize>(case: &ConvCase) -> ConvParams<D> {
     ConvParams::new(case.in_channels, case.out_channels, last(case.kernel))
         .with_stride(last(case.stride))
         .with_padding_per_side(last(case.padding))
+        .with_padding_mode(padding_mode(case.mode))
         .with_dilation(last(case.dilation))
         .with_groups(case.groups)
 }

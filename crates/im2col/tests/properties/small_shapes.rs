@@ -4,7 +4,7 @@
 use crate::conv_forward::equals_naive;
 use crate::plans::{Operands, conv_params, last, report};
 use im2col::{Activation, ShapeError};
-use im2col_testkit::oracle::ConvCase;
+use im2col_testkit::oracle::{ConvCase, Mode};
 use std::ops::RangeInclusive;
 
 #[derive(Clone, Copy)]
@@ -42,7 +42,7 @@ fn axes(
     axes
 }
 
-fn check<const D: usize>(axes: [Axis; 3]) {
+fn check<const D: usize>(axes: [Axis; 3], mode: Mode) {
     let case = ConvCase {
         batch: 1,
         in_channels: 2,
@@ -52,6 +52,7 @@ fn check<const D: usize>(axes: [Axis; 3]) {
         kernel: axes.map(|axis| axis.kernel),
         stride: axes.map(|axis| axis.stride),
         padding: axes.map(|axis| axis.padding),
+        mode,
         dilation: axes.map(|axis| axis.dilation),
     };
     let too_large = axes
@@ -65,30 +66,47 @@ fn check<const D: usize>(axes: [Axis; 3]) {
             padded_input: input + padding[0] + padding[1],
         };
         assert_eq!(conv_params::<D>(&case).plan(1, last(case.input)), Err(error));
+        return;
+    }
+    let larger = |axis: usize| case.padding[axis][0].max(case.padding[axis][1]);
+    if let Some(axis) = (0..3).find(|&axis| larger(axis) > mode.limit(case.input[axis])) {
+        let (padding, most) = (larger(axis), mode.limit(case.input[axis]));
+        let error = ShapeError::PaddingExceedsInput { axis: axis + D - 3, padding, most };
+        assert_eq!(conv_params::<D>(&case).plan(1, last(case.input)), Err(error));
     } else {
         equals_naive::<D>(&case, &Operands::integers(&case, 0), Activation::Identity);
     }
 }
 
+const MODES: [Mode; 4] = [Mode::Zeros, Mode::Reflect, Mode::Replicate, Mode::Circular];
+
+/// A padding mode for every shape. Five in turn, so that no mode sticks to every fourth padding.
+fn modes() -> impl Iterator<Item = Mode> {
+    MODES.into_iter().chain([Mode::Zeros]).cycle()
+}
+
 #[test]
 fn rank_1() {
     let axes = axes(1..=9, 1..=5, 1..=3, 1..=3, 0..=2);
-    axes.iter().for_each(|&x| check::<1>([TRIVIAL, TRIVIAL, x]));
-    report(&format!("small shapes of rank 1: {}", axes.len()));
+    for mode in MODES {
+        axes.iter().for_each(|&x| check::<1>([TRIVIAL, TRIVIAL, x], mode));
+    }
+    report(&format!("small shapes of rank 1: {} in each of {} padding modes", axes.len(), MODES.len()));
 }
 
 #[test]
 fn rank_2() {
     let axes = axes(1..=4, 1..=3, 1..=2, 1..=2, 0..=1);
-    axes.iter().for_each(|&y| axes.iter().for_each(|&x| check::<2>([TRIVIAL, y, x])));
+    let pairs = axes.iter().flat_map(|&y| axes.iter().map(move |&x| [TRIVIAL, y, x]));
+    pairs.zip(modes()).for_each(|(axes, mode)| check::<2>(axes, mode));
     report(&format!("small shapes of rank 2: {}", axes.len().pow(2)));
 }
 
 #[test]
 fn rank_3() {
     let axes = axes(1..=2, 1..=2, 1..=2, 1..=2, 0..=1);
-    axes.iter().for_each(|&z| {
-        axes.iter().for_each(|&y| axes.iter().for_each(|&x| check::<3>([z, y, x])));
-    });
+    let pairs = || axes.iter().flat_map(|&y| axes.iter().map(move |&x| [y, x]));
+    let triples = axes.iter().flat_map(|&z| pairs().map(move |[y, x]| [z, y, x]));
+    triples.zip(modes()).for_each(|(axes, mode)| check::<3>(axes, mode));
     report(&format!("small shapes of rank 3: {}", axes.len().pow(3)));
 }
