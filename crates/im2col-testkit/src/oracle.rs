@@ -5,8 +5,10 @@
 //! ([`crate::bound`]) is proportional to.
 
 mod pool;
+mod transpose;
 
 pub use pool::{Argmax, PoolCase};
+pub use transpose::TransposeCase;
 
 /// A sum and the sum of its terms' absolute values.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -1,6 +1,6 @@
 //! Proptest strategies: shapes that are valid, with weight on the edges, and shapes that are hostile.
 
-use crate::oracle::{ConvCase, Mode, PoolCase};
+use crate::oracle::{ConvCase, Mode, PoolCase, TransposeCase};
 use proptest::prelude::*;
 
 /// The most multiply-adds of most cases, so that a hundred thousand of them take seconds.
@@ -164,6 +164,32 @@ fn capped(mut case: ConvCase, multiply_adds: usize) -> ConvCase {
         }
     }
     case
+}
+
+/// Valid transposed convolutions of rank 1, 2 or 3: the sizes of a convolution, its positions taken
+/// as inputs, of padding at most what leaves an output.
+pub fn transpose_case(rank: usize) -> impl Strategy<Value = TransposeCase> {
+    let sizes = prop_oneof![39 => small_conv_case(rank), 1 => large_conv_case(rank)];
+    (sizes, [0..5_usize, 0..5, 0..5]).prop_map(|(conv, more)| {
+        let mut case = TransposeCase {
+            batch: conv.batch,
+            in_channels: conv.in_channels,
+            out_channels: conv.out_channels,
+            groups: conv.groups,
+            input: conv.output(),
+            kernel: conv.kernel,
+            stride: conv.stride,
+            padding: [[0; 2]; 3],
+            output_padding: [0, 1, 2].map(|axis| more[axis] % conv.stride[axis].max(conv.dilation[axis])),
+            dilation: conv.dilation,
+        };
+        for (axis, uncropped) in case.output().into_iter().enumerate() {
+            let [before, after] = conv.padding[axis];
+            let before = before.min(uncropped - 1);
+            case.padding[axis] = [before, after.min(uncropped - 1 - before)];
+        }
+        case
+    })
 }
 
 /// Valid max poolings of rank 1, 2 or 3: some that cut the input into tiles, and others, dilated and

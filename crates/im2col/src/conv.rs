@@ -8,10 +8,12 @@ mod backward;
 mod direct;
 mod forward;
 mod plan;
+mod transpose;
 
 pub(crate) use forward::Layout;
 pub use forward::{ConvOperands, PackedWeights, Weights};
 pub use plan::{Algorithm, ConvPlan};
+pub use transpose::ConvTransposePlan;
 
 use crate::activation::Activation;
 use crate::error::ShapeError;
@@ -220,6 +222,24 @@ impl<const D: usize> ConvParams<D> {
         self.activation
     }
 
+    /// Channels are there, and groups divide them.
+    const fn check_channels(&self) -> Result<(), ShapeError> {
+        let Self { in_channels, out_channels, groups, .. } = *self;
+        let counts = [("groups", groups), ("in_channels", in_channels), ("out_channels", out_channels)];
+        let mut i = 0;
+        while i < counts.len() {
+            let (what, count) = counts[i];
+            if count == 0 {
+                return Err(ShapeError::Zero { what });
+            }
+            if !count.is_multiple_of(groups) {
+                return Err(ShapeError::Groups { what, channels: count, groups });
+            }
+            i += 1;
+        }
+        Ok(())
+    }
+
     /// Plans the convolution of `batch` images of `input` values per channel.
     ///
     /// All arithmetic on sizes happens here. In a `const` it happens at compile time; see
@@ -233,5 +253,27 @@ impl<const D: usize> ConvParams<D> {
     /// of a scratch, that does not fit in `usize`.
     pub const fn plan(self, batch: usize, input: [usize; D]) -> Result<ConvPlan<D>, ShapeError> {
         ConvPlan::new(self, batch, input)
+    }
+
+    /// Plans the *transposed* convolution of `batch` images of `input` values per channel: the
+    /// forward pass takes each value where the gradient of a convolution of the same parameters
+    /// would take it. It makes planes larger where that makes them smaller.
+    ///
+    /// The weight is `[in_channels, out_channels / groups, kernel..]`. Padding is *taken away* from
+    /// the output. `output_padding` appends outputs to each axis, where a stride leaves open how
+    /// many there were (PyTorch's `ConvTranspose`).
+    ///
+    /// # Errors
+    ///
+    /// As [`plan`](Self::plan), and: [`ShapeError::OutputPadding`] unless it is smaller than the
+    /// stride or the dilation; [`ShapeError::PaddingExceedsOutput`] if nothing is left;
+    /// [`ShapeError::Algorithm`] for padding that is not given per side, or not of zeros.
+    pub const fn plan_transposed(
+        self,
+        batch: usize,
+        input: [usize; D],
+        output_padding: [usize; D],
+    ) -> Result<ConvTransposePlan<D>, ShapeError> {
+        ConvTransposePlan::new(self, batch, input, output_padding)
     }
 }

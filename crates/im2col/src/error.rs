@@ -59,6 +59,24 @@ pub enum ShapeError {
         /// The most that there may be: the input's size for circular padding, one less for reflection.
         most: usize,
     },
+    /// The padding takes away all of a transposed convolution's output.
+    PaddingExceedsOutput {
+        /// The axis, counted from the first spatial one.
+        axis: usize,
+        /// The padding of both sides.
+        padding: usize,
+        /// The output's size without padding.
+        unpadded: usize,
+    },
+    /// The output padding of a transposed convolution must be less than its stride or dilation.
+    OutputPadding {
+        /// The axis, counted from the first spatial one.
+        axis: usize,
+        /// The output padding of that axis.
+        output_padding: usize,
+        /// The larger of stride and dilation.
+        limit: usize,
+    },
     /// The algorithm or operation does not support this shape.
     Algorithm,
     /// A layer of a network does not take what the layer before it gives.
@@ -84,6 +102,8 @@ impl ShapeError {
             Self::Groups { .. } => "the channels are not a multiple of the groups",
             Self::PaddingExceedsHalfWindow { .. } => "pooling padding exceeds half the window",
             Self::PaddingExceedsInput { .. } => "more padding than the padding mode is defined for",
+            Self::PaddingExceedsOutput { .. } => "the padding takes away the whole output",
+            Self::OutputPadding { .. } => "the output padding is not less than the stride or the dilation",
             Self::Algorithm => "the algorithm or operation does not support this shape",
             Self::Layer { .. } => "a layer does not take what the layer before it gives",
         }
@@ -109,6 +129,14 @@ impl fmt::Display for ShapeError {
             Self::PaddingExceedsInput { axis, padding, most } => {
                 write!(f, "axis {axis}: padding {padding}, the padding mode is defined for at most {most}")
             }
+            Self::PaddingExceedsOutput { axis, padding, unpadded } => {
+                write!(f, "axis {axis}: padding takes {padding} away from an output of {unpadded}")
+            }
+            Self::OutputPadding { axis, output_padding, limit } => write!(
+                f,
+                "axis {axis}: output padding {output_padding} must be less than {limit}, the larger of stride \
+                 and dilation"
+            ),
             Self::Algorithm => f.write_str(self.message()),
             Self::Layer { layer, required, given } => {
                 write!(f, "layer {layer} takes {required} channels or features and is given {given}")

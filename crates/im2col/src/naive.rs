@@ -5,8 +5,12 @@
 //! Sums start from 0 and add their terms in ascending order, a multiplication and an addition each.
 
 mod pool;
+mod transpose;
 
 pub use pool::{pool_forward, pool_grad_input};
+pub use transpose::{
+    conv_transpose_forward, conv_transpose_grad_bias, conv_transpose_grad_input, conv_transpose_grad_weight,
+};
 
 use crate::conv::ConvPlan;
 use crate::error::{RunError, check_len};

@@ -7,10 +7,12 @@
 //! - `grad_weight = sum over images of G X^T`,
 //! - `grad_bias = sum over images and positions of G`.
 
+use super::forward::Weights;
 use super::plan::{ConvPlan, Shape};
+use super::transpose;
 use crate::error::{RunError, check_len, check_scratch};
 use crate::gemm::pack::{Matrix, panels_len};
-use crate::gemm::{Blocking, Destination, Epilogue, Panels, blocks, multiply};
+use crate::gemm::{Blocking, Destination, Panels, blocks, multiply};
 use crate::kernel::{Job, MR, MulAdd, NR, dispatch};
 use crate::scratch::aligned;
 
@@ -37,6 +39,7 @@ impl<const D: usize> ConvPlan<D> {
         check_len("grad_output", self.output_len(), grad_output.len())?;
         check_len("grad_input", self.input_len(), grad_input.len())?;
         check_scratch(self.backward_input_scratch_len(), scratch.len())?;
+        let weight = Weights::Plain(weight);
         dispatch(self.isa(), BackwardInput { shape: self.shape, weight, grad_output, grad_input, scratch });
         Ok(())
     }
@@ -76,26 +79,31 @@ impl<const D: usize> ConvPlan<D> {
     pub fn backward_bias(&self, grad_output: &[f32], grad_bias: &mut [f32]) -> Result<(), RunError> {
         check_len("grad_output", self.output_len(), grad_output.len())?;
         check_len("grad_bias", self.bias_len(), grad_bias.len())?;
-        grad_bias.fill(0.0);
-        if grad_bias.is_empty() {
-            return Ok(());
-        }
-        let positions = self.shape.window.positions();
-        for image in grad_output.chunks_exact(grad_bias.len() * positions) {
-            for (sum, plane) in grad_bias.iter_mut().zip(image.chunks_exact(positions)) {
-                *sum = plane.iter().fold(*sum, |sum, g| sum + g);
-            }
-        }
+        sum_planes(grad_output, self.shape.window.positions(), grad_bias);
         Ok(())
     }
 }
 
-struct BackwardInput<'a> {
-    shape: Shape,
-    weight: &'a [f32],
-    grad_output: &'a [f32],
-    grad_input: &'a mut [f32],
-    scratch: &'a mut [f32],
+/// Sums each channel over all images.
+pub(super) fn sum_planes(values: &[f32], plane_len: usize, sums: &mut [f32]) {
+    sums.fill(0.0);
+    if sums.is_empty() {
+        return;
+    }
+    for image in values.chunks_exact(sums.len() * plane_len) {
+        for (sum, plane) in sums.iter_mut().zip(image.chunks_exact(plane_len)) {
+            *sum = plane.iter().fold(*sum, |sum, value| sum + value);
+        }
+    }
+}
+
+/// The gradient of the input; also the forward pass of the transposed convolution.
+pub(super) struct BackwardInput<'a> {
+    pub(super) shape: Shape,
+    pub(super) weight: Weights<'a>,
+    pub(super) grad_output: &'a [f32],
+    pub(super) grad_input: &'a mut [f32],
+    pub(super) scratch: &'a mut [f32],
 }
 
 impl Job for BackwardInput<'_> {
@@ -106,13 +114,18 @@ impl Job for BackwardInput<'_> {
         let patches = self.shape.patches();
         let Blocking { kc, nc } = self.shape.backward_input_blocking();
         let (block, rest) = aligned(self.scratch).split_at_mut(panels_len::<NR>(kc, nc));
-        let (weight_panels, rest) = rest.split_at_mut(panels_len::<MR>(out_group, depth));
-        let columns = &mut rest[..depth * nc];
+        let (columns, weight_panels) = rest.split_at_mut(depth * nc);
+        let panels_len = panels_len::<MR>(out_group, depth);
         self.grad_input.fill(0.0);
         for group in 0..groups {
-            let weight = Matrix::row_major(&self.weight[group * out_group * depth..], depth);
-            weight.transposed().pack_a(depth, 0..out_group, weight_panels);
-            let a = Panels::new(weight_panels, out_group);
+            let panels = match self.weight {
+                Weights::Packed(packed) => &packed.panels[group * panels_len..][..panels_len],
+                Weights::Plain(weight) => {
+                    transpose::pack_group(&self.shape, &weight[group * out_group * depth..], weight_panels);
+                    &weight_panels[..panels_len]
+                }
+            };
+            let a = Panels::new(panels, out_group);
             let inputs = self.grad_input.chunks_exact_mut(in_group * window.plane_len());
             let grads = self.grad_output.chunks_exact(out_group * positions);
             // One chunk per image and group; those of this group are `groups` apart.
@@ -178,16 +191,7 @@ impl Job for BackwardWeight<'_> {
                     for rows in blocks(depth, nc) {
                         patches.pack_transposed(input, k.clone(), rows.clone(), block);
                         let b = Panels::new(block, k.len());
-                        multiply::<ROWS, PANELS>(
-                            out_group,
-                            rows,
-                            a,
-                            b,
-                            true,
-                            None::<Epilogue<'_>>,
-                            &mut sums,
-                            mul_add,
-                        );
+                        multiply::<ROWS, PANELS>(out_group, rows, a, b, true, None, &mut sums, mul_add);
                     }
                 }
             }

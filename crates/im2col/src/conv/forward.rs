@@ -45,6 +45,8 @@ pub struct PackedWeights<'a> {
 pub(crate) enum Layout {
     /// `A` panels, group after group.
     Conv { groups: usize, rows: usize, depth: usize },
+    /// The same of the transposed weights of a transposed convolution.
+    ConvTranspose { groups: usize, rows: usize, depth: usize },
     /// `B` panels.
     Linear { inputs: usize, outputs: usize },
 }

@@ -8,7 +8,7 @@ use crate::gemm::{Blocking, pack::panels_len};
 use crate::kernel::{Isa, MR, NR};
 use crate::lower::Patches;
 use crate::scratch::ALIGN;
-use crate::window::{Window, checked_product, checked_sum, unlift};
+use crate::window::{Window, checked_product, checked_sum, lift, unlift};
 
 /// How a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,9 @@ pub(super) struct Lens {
     pub(super) forward: usize,
     pub(super) forward_packed: usize,
     pub(super) backward_input: usize,
+    /// The same for a transposed convolution, whose weights may be packed, and the length of those.
+    pub(super) backward_input_packed: usize,
+    pub(super) packed_transposed: usize,
     pub(super) backward_weight: usize,
 }
 
@@ -90,15 +93,16 @@ impl Shape {
     }
 
     const fn is_pointwise(&self) -> bool {
-        let Window { kernel, stride, padding, .. } = self.window;
+        let Window { input, kernel, stride, output, .. } = self.window;
         let mut axis = 0;
         while axis < 3 {
-            if kernel[axis] != 1 || stride[axis] != 1 || padding[axis][0] != 0 || padding[axis][1] != 0 {
+            // The mirror of a transposed convolution may have fewer outputs.
+            if kernel[axis] != 1 || stride[axis] != 1 || output[axis] != input[axis] {
                 return false;
             }
             axis += 1;
         }
-        true
+        !self.window.is_padded()
     }
 
     const fn best_algorithm(&self) -> Algorithm {
@@ -189,11 +193,12 @@ impl Lens {
         };
         let forward_packed = checked!(checked_sum([ALIGN, block]));
         let Blocking { kc, nc } = shape.backward_input_blocking();
-        let backward_input = checked!(checked_sum([
-            ALIGN + panels_len::<NR>(kc, nc),
-            checked!(checked_product([checked!(depth.checked_next_multiple_of(MR)), out_group])),
-            checked!(checked_product([depth, nc])),
-        ]));
+        let panels_transposed =
+            checked!(checked_product([checked!(depth.checked_next_multiple_of(MR)), out_group]));
+        let backward_input_packed =
+            checked!(checked_sum(
+                [ALIGN + panels_len::<NR>(kc, nc), checked!(checked_product([depth, nc])),]
+            ));
         let Blocking { kc, nc } = shape.backward_weight_blocking();
         let backward_weight = checked!(checked_sum([
             ALIGN + panels_len::<NR>(kc, nc),
@@ -208,7 +213,9 @@ impl Lens {
             multiply_adds,
             forward: checked!(checked_sum([forward_packed, panels])),
             forward_packed,
-            backward_input,
+            backward_input: checked!(checked_sum([backward_input_packed, panels_transposed])),
+            backward_input_packed,
+            packed_transposed: checked!(checked_product([groups, panels_transposed])),
             backward_weight,
         })
     }
@@ -219,6 +226,16 @@ impl<const D: usize> ConvPlan<D> {
         params: ConvParams<D>,
         batch: usize,
         input: [usize; D],
+    ) -> Result<Self, ShapeError> {
+        Self::with_output(params, batch, input, None)
+    }
+
+    /// The plan of only the first `output` positions of each axis, which must exist.
+    pub(super) const fn with_output(
+        params: ConvParams<D>,
+        batch: usize,
+        input: [usize; D],
+        output: Option<[usize; D]>,
     ) -> Result<Self, ShapeError> {
         let ConvParams { in_channels, out_channels, kernel, stride, dilation, groups, .. } = params;
         let mut padding = [[0; 2]; D];
@@ -232,21 +249,13 @@ impl<const D: usize> ConvPlan<D> {
             Ok(window) => window.with_mode(params.padding_mode, D),
             Err(error) => return Err(error),
         };
-        let window = match window {
-            Ok(window) => window,
-            Err(error) => return Err(error),
+        let window = match (window, output) {
+            (Ok(window), None) => window,
+            (Ok(window), Some(output)) => Window { output: lift(output, 1), ..window },
+            (Err(error), _) => return Err(error),
         };
-        let counts = [("groups", groups), ("in_channels", in_channels), ("out_channels", out_channels)];
-        let mut i = 0;
-        while i < counts.len() {
-            let (what, count) = counts[i];
-            if count == 0 {
-                return Err(ShapeError::Zero { what });
-            }
-            if !count.is_multiple_of(groups) {
-                return Err(ShapeError::Groups { what, channels: count, groups });
-            }
-            i += 1;
+        if let Err(error) = params.check_channels() {
+            return Err(error);
         }
         let shape =
             Shape { batch, groups, in_group: in_channels / groups, out_group: out_channels / groups, window };

@@ -6,6 +6,7 @@
 
 mod conv;
 mod pool;
+mod transpose;
 
 use im2col::Isa;
 use im2col_testkit::bound;
@@ -73,7 +74,10 @@ struct Case<'a> {
 impl<'a> Case<'a> {
     /// Whether the operation does not exist in this crate.
     fn is_foreign(&self) -> bool {
-        let supported = matches!(self.text("op"), "conv" | "conv_same" | "max_pool" | "avg_pool" | "im2col");
+        let supported = matches!(
+            self.text("op"),
+            "conv" | "conv_same" | "conv_transpose" | "max_pool" | "avg_pool" | "im2col"
+        );
         let ceil_mode = self.json["ceil_mode"].as_bool() == Some(true);
         !supported || ceil_mode
     }
@@ -90,6 +94,7 @@ impl<'a> Case<'a> {
     fn run_rank<const D: usize>(&self) -> Checked {
         match self.text("op") {
             "conv" | "conv_same" => conv::forward_and_backward::<D>(self),
+            "conv_transpose" => transpose::forward_and_backward::<D>(self),
             "im2col" => conv::im2col::<D>(self),
             "max_pool" => pool::max::<D>(self),
             "avg_pool" => pool::average::<D>(self),
