@@ -5,11 +5,14 @@
 //! [`ConvParams`] says what is wanted, [`ConvPlan`] is the checked arithmetic of one input size.
 
 mod backward;
+mod columns;
 mod direct;
 mod forward;
+mod in_place;
 mod plan;
 mod transpose;
 
+pub use columns::Columns;
 pub(crate) use forward::Layout;
 pub use forward::{ConvOperands, PackedWeights, Weights};
 pub use plan::{Algorithm, ConvPlan};

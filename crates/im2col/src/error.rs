@@ -1,6 +1,7 @@
 //! What can go wrong: while planning ([`ShapeError`]) and while running ([`RunError`]).
 
 use core::fmt;
+use core::ops::Range;
 
 /// Why a shape cannot be planned.
 ///
@@ -174,6 +175,15 @@ pub enum RunError {
         /// The length of the packed weights that were given.
         given: usize,
     },
+    /// A range of rows or columns is not in the matrix.
+    Range {
+        /// `"rows"` or `"columns"`.
+        operand: &'static str,
+        /// How many there are.
+        len: usize,
+        /// The range's start and end.
+        given: (usize, usize),
+    },
     /// A label is not a class.
     Label {
         /// The label's position in the batch.
@@ -199,6 +209,9 @@ impl fmt::Display for RunError {
                 "packed weights: packed for other sizes ({required} values required, {given} given), or the \
                  algorithm takes plain weights only"
             ),
+            Self::Range { operand, len, given: (start, end) } => {
+                write!(f, "{operand}: {start}..{end} is not a range within 0..{len}")
+            }
             Self::Label { position, classes, given } => {
                 write!(f, "label {position}: {given} is not one of {classes} classes")
             }
@@ -211,6 +224,19 @@ impl core::error::Error for RunError {}
 /// Checks that an operand has exactly the planned length.
 pub(crate) const fn check_len(operand: &'static str, required: usize, given: usize) -> Result<(), RunError> {
     if given == required { Ok(()) } else { Err(RunError::Length { operand, required, given }) }
+}
+
+/// Checks that a range is in order and within `0..len`.
+pub(crate) const fn check_range(
+    operand: &'static str,
+    range: &Range<usize>,
+    len: usize,
+) -> Result<(), RunError> {
+    if range.start <= range.end && range.end <= len {
+        Ok(())
+    } else {
+        Err(RunError::Range { operand, len, given: (range.start, range.end) })
+    }
 }
 
 /// Checks that a scratch has at least the planned length.

@@ -65,7 +65,9 @@ mod scratch;
 mod window;
 
 pub use activation::Activation;
-pub use conv::{Algorithm, ConvOperands, ConvParams, ConvPlan, ConvTransposePlan, PackedWeights, Weights};
+pub use conv::{
+    Algorithm, Columns, ConvOperands, ConvParams, ConvPlan, ConvTransposePlan, PackedWeights, Weights,
+};
 pub use error::{RunError, ShapeError};
 pub use kernel::Isa;
 pub use linear::{LinearOperands, LinearParams, LinearPlan};

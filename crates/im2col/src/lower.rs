@@ -3,7 +3,7 @@
 //! Row `r = (channel, tap)` and column `j = (image, position)` of the matrix hold the input value
 //! that tap `r` sees when the window is at `j`, or 0 where it sees a padding of zeros. The matrix is virtual:
 //! blocks of it are packed straight into panels for the microkernel ([`Patches::pack`]). The whole
-//! matrix exists only where a caller asks for it ([`Patches::im2col`]).
+//! matrix exists only where a caller asks for it ([`Patches::copy_block`]).
 //!
 //! The columns of one output line are one *run*: on a row of the matrix they are a line of the
 //! input from some `x` on, with a constant stride. Everything below moves whole runs.
@@ -243,27 +243,36 @@ impl Patches {
         }
     }
 
-    /// Writes the whole matrix of one image, row-major `[rows, positions]`.
+    /// Writes a block of the matrix, row-major `[rows, columns]`.
     #[inline(always)]
-    pub(crate) fn im2col(&self, image: &[f32], matrix: &mut [f32]) {
+    pub(crate) fn copy_block(
+        &self,
+        input: &[f32],
+        rows: Range<usize>,
+        columns: Range<usize>,
+        block: &mut [f32],
+    ) {
         let window = &self.window;
-        for (row, values) in matrix.chunks_exact_mut(window.positions()).enumerate() {
+        for (row, values) in rows.zip(block.chunks_exact_mut(columns.len().max(1))) {
             let Row { channel, tap: [kz, ky, kx] } = Row::at(row, window);
-            let plane = &image[channel * window.plane_len()..][..window.plane_len()];
-            let mut cursor = Cursor::at(0, window);
-            for values in values.chunks_exact_mut(window.output[2]) {
-                let run = cursor.next(window, values.len());
+            let mut cursor = Cursor::at(columns.start, window);
+            let mut at = 0;
+            while at < columns.len() {
+                let run = cursor.next(window, columns.len() - at);
+                let values = &mut values[at..at + run.len];
+                at += run.len;
                 let x = run.x(window, kx);
                 let Some(line) = run.line(window, kz, ky) else {
                     values.fill(0.0);
                     continue;
                 };
+                let line = &input[run.image * self.image_stride + channel * window.plane_len() + line..];
                 let inside = run.inside(window, x);
                 for (column, source) in run.outside(window, x, inside.clone()) {
-                    values[column] = source.map_or(0.0, |source| plane[line + source]);
+                    values[column] = source.map_or(0.0, |source| line[source]);
                 }
                 for (i, value) in inside.clone().zip(&mut values[inside]) {
-                    *value = plane[line + (x + (i * window.stride[2]) as isize) as usize];
+                    *value = line[(x + (i * window.stride[2]) as isize) as usize];
                 }
             }
         }

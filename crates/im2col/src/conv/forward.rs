@@ -1,13 +1,13 @@
 //! The forward pass.
 
 use super::direct::Stage;
+use super::in_place::{self, GroupWeights};
 use super::plan::{Algorithm, ConvPlan, Shape};
 use crate::activation::Activation;
 use crate::error::{RunError, check_len, check_scratch};
 use crate::gemm::pack::{Matrix, panels_len};
 use crate::gemm::{Bias, Blocking, Destination, Epilogue, Panels, blocks, multiply};
 use crate::kernel::{Job, MR, MulAdd, dispatch};
-use crate::lower::Patches;
 use crate::scratch::{ALIGN, aligned};
 
 /// What a convolution reads.
@@ -107,7 +107,7 @@ impl<const D: usize> ConvPlan<D> {
                 check_scratch(self.scratch_len(), scratch.len())?;
             }
             Weights::Packed(packed) => {
-                if packed.layout != self.layout() || self.algorithm_packs_nothing() {
+                if packed.layout != self.layout() || self.takes_plain_weights_only() {
                     let required = self.packed_weight_len();
                     return Err(RunError::PackedWeights { required, given: packed.panels.len() });
                 }
@@ -118,12 +118,25 @@ impl<const D: usize> ConvPlan<D> {
             Algorithm::Pointwise => self.shape.pointwise(),
             _ => self.shape,
         };
+        let (algorithm, blocking) = (self.algorithm(), self.blocking());
         let activation = self.params().activation();
-        let block_len = self.packed_scratch_len() - ALIGN;
-        let direct = self.algorithm() == Algorithm::Direct;
-        let forward = Forward { shape, direct, block_len, input, weight, bias, activation, output, scratch };
-        match self.algorithm() {
-            Algorithm::Im2col | Algorithm::Pointwise | Algorithm::Direct => dispatch(self.isa(), forward),
+        let block_len = self.packed_scratch_len().saturating_sub(ALIGN);
+        let forward = Forward {
+            shape,
+            algorithm,
+            blocking,
+            block_len,
+            input,
+            weight,
+            bias,
+            activation,
+            output,
+            scratch,
+        };
+        match algorithm {
+            Algorithm::Im2col | Algorithm::Pointwise | Algorithm::Direct | Algorithm::InPlace => {
+                dispatch(self.isa(), forward);
+            }
             #[cfg(feature = "matrixmultiply")]
             Algorithm::Matrixmultiply => forward.matrixmultiply(),
         }
@@ -131,45 +144,11 @@ impl<const D: usize> ConvPlan<D> {
     }
 
     #[allow(clippy::unused_self, reason = "without the feature no algorithm needs plain weights")]
-    fn algorithm_packs_nothing(&self) -> bool {
+    fn takes_plain_weights_only(&self) -> bool {
         #[cfg(feature = "matrixmultiply")]
         return self.algorithm() == Algorithm::Matrixmultiply;
         #[cfg(not(feature = "matrixmultiply"))]
         false
-    }
-
-    /// Writes the im2col matrices, `[batch, in_channels * taps, positions]` (PyTorch's unfold).
-    ///
-    /// For learners, tests and other GEMMs: [`ConvPlan::forward`] never makes the whole matrix.
-    ///
-    /// # Errors
-    ///
-    /// If `input` is not of [`ConvPlan::input_len`] or `columns` not of [`ConvPlan::columns_len`].
-    pub fn im2col(&self, input: &[f32], columns: &mut [f32]) -> Result<(), RunError> {
-        check_len("input", self.input_len(), input.len())?;
-        check_len("columns", self.columns_len(), columns.len())?;
-        dispatch(self.isa(), Im2col { patches: self.shape.patches_of_all_groups(), input, columns });
-        Ok(())
-    }
-
-    /// Sums `columns` back into the places that [`ConvPlan::im2col`] takes them from (PyTorch's
-    /// fold): its adjoint, `<im2col(x), c> = <x, col2im(c)>`.
-    ///
-    /// # Errors
-    ///
-    /// If `columns` is not of [`ConvPlan::columns_len`] or `sums` not of [`ConvPlan::input_len`].
-    pub fn col2im(&self, columns: &[f32], sums: &mut [f32]) -> Result<(), RunError> {
-        check_len("columns", self.columns_len(), columns.len())?;
-        check_len("sums", self.input_len(), sums.len())?;
-        dispatch(self.isa(), Col2im { patches: self.shape.patches_of_all_groups(), columns, sums });
-        Ok(())
-    }
-}
-
-impl Shape {
-    /// The matrix of all channels: it does not depend on the groups.
-    fn patches_of_all_groups(&self) -> Patches {
-        Patches { channels: self.groups * self.in_group, ..self.patches() }
     }
 }
 
@@ -179,7 +158,8 @@ fn pack_group(weight: &[f32], rows: usize, depth: usize, panels: &mut [f32]) {
 
 struct Forward<'a> {
     shape: Shape,
-    direct: bool,
+    algorithm: Algorithm,
+    blocking: Blocking,
     block_len: usize,
     input: &'a [f32],
     weight: Weights<'a>,
@@ -191,14 +171,16 @@ struct Forward<'a> {
 
 impl Job for Forward<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd) {
-        let Shape { groups, in_group, out_group, window, .. } = self.shape;
-        let (depth, positions) = (self.shape.depth(), window.positions());
-        let (in_len, out_len) = (in_group * window.plane_len(), out_group * positions);
-        let (block, weight_panels) = aligned(self.scratch).split_at_mut(self.block_len);
+    fn run<const ROWS: usize, const PANELS: usize>(mut self, mul_add: impl MulAdd) {
+        if self.algorithm == Algorithm::InPlace {
+            return self.in_place::<ROWS>(mul_add);
+        }
+        let Shape { groups, out_group, .. } = self.shape;
+        let depth = self.shape.depth();
         let panels_len = panels_len::<MR>(depth, out_group);
+        let (block, weight_panels) = aligned(core::mem::take(&mut self.scratch)).split_at_mut(self.block_len);
         for group in 0..groups {
-            let weight_panels = match self.weight {
+            let panels = match self.weight {
                 Weights::Packed(packed) => &packed.panels[group * panels_len..][..panels_len],
                 Weights::Plain(weight) => {
                     let panels = &mut weight_panels[..panels_len];
@@ -206,98 +188,98 @@ impl Job for Forward<'_> {
                     panels
                 }
             };
-            let weights = Panels::new(weight_panels, depth);
-            let bias = self.bias.get(group * out_group..).map_or(Bias::None, Bias::PerRow);
-            let epilogue = Epilogue { bias, activation: self.activation };
-            if self.direct {
-                let stage = Stage::new(&self.shape);
-                // One chunk per image and group; those of this group are `groups` apart.
-                let outputs = self.output.chunks_exact_mut(out_len);
-                let images = self.input.chunks_exact(in_len).zip(outputs).skip(group).step_by(groups);
-                for (planes, output) in images {
-                    stage.convolve::<ROWS, PANELS>(planes, weights, epilogue, output, block, mul_add);
-                }
-            } else {
-                let input = self.input.get(group * in_len..).unwrap_or_default();
-                let output = self.output.get_mut(group * out_len..).unwrap_or_default();
-                multiply_blocks::<ROWS, PANELS>(
-                    &self.shape,
-                    input,
-                    weights,
-                    epilogue,
-                    output,
-                    block,
-                    mul_add,
-                );
+            let weights = Panels::new(panels, depth);
+            match self.algorithm {
+                Algorithm::Direct => self.direct::<ROWS, PANELS>(group, weights, block, mul_add),
+                _ => self.multiply_blocks::<ROWS, PANELS>(group, weights, block, mul_add),
             }
         }
     }
 }
 
-/// Multiplies the weights of a group by its im2col matrix, of all images together, block by block.
-#[inline(always)]
-fn multiply_blocks<const ROWS: usize, const PANELS: usize>(
-    shape: &Shape,
-    input: &[f32],
-    weights: Panels<'_, MR>,
-    epilogue: Epilogue<'_>,
-    output: &mut [f32],
-    block: &mut [f32],
-    mul_add: impl MulAdd,
-) {
-    let Shape { batch, groups, out_group, window, .. } = *shape;
-    let (depth, positions) = (shape.depth(), window.positions());
-    let patches = shape.patches();
-    let Blocking { kc, nc } = shape.forward_blocking();
-    let mut output = Destination {
-        values: output,
-        row_stride: positions,
-        image_columns: positions,
-        image_stride: groups * out_group * positions,
-    };
-    for columns in blocks(batch * positions, nc) {
-        for k in blocks(depth, kc) {
-            patches.pack(input, k.clone(), columns.clone(), block);
-            let b = Panels::new(block, k.len() + 1).rows(0..k.len());
-            let last = (k.end == depth).then_some(epilogue);
-            let first = k.start == 0;
-            let a = weights.rows(k);
-            multiply::<ROWS, PANELS>(out_group, columns.clone(), a, b, !first, last, &mut output, mul_add);
+impl<'a> Forward<'a> {
+    fn epilogue(&self, group: usize) -> Epilogue<'a> {
+        let bias = self.bias.get(group * self.shape.out_group..).map_or(Bias::None, Bias::PerRow);
+        Epilogue { bias, activation: self.activation }
+    }
+
+    /// The input and output of each image in a group.
+    fn images(&mut self, group: usize) -> impl Iterator<Item = (&'a [f32], &mut [f32])> {
+        let Shape { groups, in_group, out_group, window, .. } = self.shape;
+        // One chunk per image and group; those of this group are `groups` apart.
+        let inputs = self.input.chunks_exact(in_group * window.plane_len());
+        inputs.zip(self.output.chunks_exact_mut(out_group * window.positions())).skip(group).step_by(groups)
+    }
+
+    #[inline(always)]
+    fn in_place<const ROWS: usize>(mut self, mul_add: impl MulAdd) {
+        let shape = self.shape;
+        let panels_len = panels_len::<MR>(shape.depth(), shape.out_group);
+        for group in 0..shape.groups {
+            let weights = GroupWeights::new(self.weight, &shape, group, panels_len);
+            let epilogue = self.epilogue(group);
+            for (planes, output) in self.images(group) {
+                if shape.out_group == 1 {
+                    in_place::convolve::<1>(&shape, planes, weights, epilogue, output, mul_add);
+                } else {
+                    in_place::convolve::<ROWS>(&shape, planes, weights, epilogue, output, mul_add);
+                }
+            }
         }
     }
-}
 
-struct Im2col<'a> {
-    patches: Patches,
-    input: &'a [f32],
-    columns: &'a mut [f32],
-}
-
-impl Job for Im2col<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
-        let matrix_len = self.patches.rows() * self.patches.window.positions();
-        let images = self.input.chunks_exact(self.patches.image_stride);
-        for (image, matrix) in images.zip(self.columns.chunks_exact_mut(matrix_len)) {
-            self.patches.im2col(image, matrix);
+    fn direct<const ROWS: usize, const PANELS: usize>(
+        &mut self,
+        group: usize,
+        weights: Panels<'_, MR>,
+        stage: &mut [f32],
+        mul_add: impl MulAdd,
+    ) {
+        let (plan, epilogue) = (Stage::new(&self.shape), self.epilogue(group));
+        for (planes, output) in self.images(group) {
+            plan.convolve::<ROWS, PANELS>(planes, weights, epilogue, output, stage, mul_add);
         }
     }
-}
 
-struct Col2im<'a> {
-    patches: Patches,
-    columns: &'a [f32],
-    sums: &'a mut [f32],
-}
-
-impl Job for Col2im<'_> {
+    /// Multiplies the weights of a group by its im2col matrix, of all images together, block by block.
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
-        let positions = self.patches.window.positions();
-        let images = self.sums.chunks_exact_mut(self.patches.image_stride);
-        for (image, matrix) in images.zip(self.columns.chunks_exact(self.patches.rows() * positions)) {
-            image.fill(0.0);
-            self.patches.col2im_add(matrix, positions, 0..positions, image);
+    fn multiply_blocks<const ROWS: usize, const PANELS: usize>(
+        &mut self,
+        group: usize,
+        weights: Panels<'_, MR>,
+        block: &mut [f32],
+        mul_add: impl MulAdd,
+    ) {
+        let Shape { batch, groups, in_group, out_group, window, .. } = self.shape;
+        let (depth, positions) = (self.shape.depth(), window.positions());
+        let Blocking { kc, nc } = self.blocking;
+        let (patches, epilogue) = (self.shape.patches(), self.epilogue(group));
+        let input = self.input.get(group * in_group * window.plane_len()..).unwrap_or_default();
+        let mut output = Destination {
+            values: self.output.get_mut(group * out_group * positions..).unwrap_or_default(),
+            row_stride: positions,
+            image_columns: positions,
+            image_stride: groups * out_group * positions,
+        };
+        for columns in blocks(batch * positions, nc) {
+            for k in blocks(depth, kc) {
+                patches.pack(input, k.clone(), columns.clone(), block);
+                let b = Panels::new(block, k.len() + 1).rows(0..k.len());
+                let last = (k.end == depth).then_some(epilogue);
+                let first = k.start == 0;
+                let a = weights.rows(k);
+                multiply::<ROWS, PANELS>(
+                    out_group,
+                    columns.clone(),
+                    a,
+                    b,
+                    !first,
+                    last,
+                    &mut output,
+                    mul_add,
+                );
+            }
         }
     }
 }
@@ -315,7 +297,7 @@ impl Forward<'_> {
             images.zip(self.output.chunks_exact_mut(out_group * positions)).enumerate()
         {
             let group = i % groups;
-            self.shape.patches().im2col(image, columns);
+            self.shape.patches().copy_block(image, 0..depth, 0..positions, columns);
             let weight = &weight[group * out_group * depth..][..out_group * depth];
             crate::gemm::external::sgemm([out_group, depth, positions], weight, columns, output);
             for (o, plane) in output.chunks_exact_mut(positions).enumerate() {

@@ -21,6 +21,8 @@ pub enum Algorithm {
     Pointwise,
     /// No matrix: shifted reads of a padded copy of a group's planes.
     Direct,
+    /// No scratch at all: input and weights are read where they lie.
+    InPlace,
     /// The whole im2col matrix of an image in scratch, multiplied by the `matrixmultiply` crate,
     /// which allocates. The sums are rounded in that crate's order.
     #[cfg(feature = "matrixmultiply")]
@@ -36,6 +38,8 @@ pub struct ConvPlan<const D: usize> {
     params: ConvParams<D>,
     isa: Option<Isa>,
     algorithm: Algorithm,
+    /// Of the forward pass.
+    blocking: Blocking,
     pub(super) shape: Shape,
     pub(super) lens: Lens,
 }
@@ -156,7 +160,7 @@ const L1_LINES: usize = 6 * 1024;
 const GRAD_COLUMNS: usize = 32 * 1024;
 
 impl Lens {
-    const fn new(shape: &Shape, algorithm: Algorithm) -> Option<Self> {
+    const fn new(shape: &Shape, algorithm: Algorithm, blocking: Blocking) -> Option<Self> {
         let Shape { batch, groups, in_group, out_group, window } = *shape;
         let (taps, positions) = (window.taps(), window.positions());
         macro_rules! checked {
@@ -182,16 +186,19 @@ impl Lens {
         checked!(checked_product([4, checked!(checked_sum([input, output, weight]))]));
 
         // What the forward pass multiplies the weights by, and the plain weights of a group packed.
-        let (block, panels) = match algorithm {
-            Algorithm::Direct => (checked!(Stage::new(shape).len()), packed_weight / groups),
-            Algorithm::Im2col | Algorithm::Pointwise => {
-                let Blocking { kc, nc } = shape.forward_blocking();
-                (Patches::block_len(kc, nc), packed_weight / groups)
+        let (forward_packed, panels) = match algorithm {
+            Algorithm::Direct => {
+                (checked!(checked_sum([ALIGN, checked!(Stage::new(shape).len())])), packed_weight / groups)
             }
+            Algorithm::Im2col | Algorithm::Pointwise => {
+                (ALIGN + Patches::block_len(blocking.kc, blocking.nc), packed_weight / groups)
+            }
+            Algorithm::InPlace => (0, 0),
             #[cfg(feature = "matrixmultiply")]
-            Algorithm::Matrixmultiply => (checked!(checked_product([depth, positions])), 0),
+            Algorithm::Matrixmultiply => {
+                (checked!(checked_sum([ALIGN, checked!(checked_product([depth, positions]))])), 0)
+            }
         };
-        let forward_packed = checked!(checked_sum([ALIGN, block]));
         let Blocking { kc, nc } = shape.backward_input_blocking();
         let panels_transposed =
             checked!(checked_product([checked!(depth.checked_next_multiple_of(MR)), out_group]));
@@ -259,9 +266,9 @@ impl<const D: usize> ConvPlan<D> {
         }
         let shape =
             Shape { batch, groups, in_group: in_channels / groups, out_group: out_channels / groups, window };
-        let algorithm = shape.best_algorithm();
-        match Lens::new(&shape, algorithm) {
-            Some(lens) => Ok(Self { params, isa: None, algorithm, shape, lens }),
+        let (algorithm, blocking) = (shape.best_algorithm(), shape.forward_blocking());
+        match Lens::new(&shape, algorithm, blocking) {
+            Some(lens) => Ok(Self { params, isa: None, algorithm, blocking, shape, lens }),
             None => Err(ShapeError::Overflow { what: "an operand or scratch" }),
         }
     }
@@ -276,9 +283,52 @@ impl<const D: usize> ConvPlan<D> {
         if matches!(algorithm, Algorithm::Pointwise) && !self.shape.is_pointwise() {
             return Err(ShapeError::Algorithm);
         }
-        match Lens::new(&self.shape, algorithm) {
-            Some(lens) => Ok(Self { algorithm, lens, ..self }),
+        self.with_blocks(algorithm, self.shape.forward_blocking())
+    }
+
+    const fn with_blocks(self, algorithm: Algorithm, blocking: Blocking) -> Result<Self, ShapeError> {
+        match Lens::new(&self.shape, algorithm, blocking) {
+            Some(lens) => Ok(Self { algorithm, blocking, lens, ..self }),
             None => Err(ShapeError::Overflow { what: "an operand or scratch" }),
+        }
+    }
+
+    /// The same convolution with at most `len` values of scratch for [`ConvPlan::forward`]: by the
+    /// same algorithm, if it fits; otherwise by im2col in smaller blocks; otherwise in place, which
+    /// needs none. Neither changes a bit of the result.
+    ///
+    /// ```
+    /// use im2col::{Algorithm, ConvParams};
+    ///
+    /// let plan = ConvParams::new(64, 64, [3, 3]).with_padding([1, 1]).plan(1, [56, 56])?;
+    /// assert_eq!(plan.scratch_len(), 71_616);
+    /// let plan = plan.with_scratch_limit(50_000);
+    /// assert_eq!((plan.algorithm(), plan.scratch_len()), (Algorithm::Im2col, 48_496));
+    /// let plan = plan.with_scratch_limit(0);
+    /// assert_eq!((plan.algorithm(), plan.scratch_len()), (Algorithm::InPlace, 0));
+    /// # Ok::<(), im2col::ShapeError>(())
+    /// ```
+    #[must_use]
+    pub const fn with_scratch_limit(self, len: usize) -> Self {
+        if self.lens.forward <= len {
+            return self;
+        }
+        let blocking = self.shape.forward_blocking();
+        let fixed = self.lens.packed_weight / self.shape.groups + ALIGN;
+        // Microkernels take panels in pairs.
+        let pairs = len.saturating_sub(fixed) / Patches::block_len(blocking.kc, 2 * NR);
+        if self.shape.out_group > MR && pairs > 0 {
+            let algorithm = if self.shape.is_pointwise() { Algorithm::Pointwise } else { Algorithm::Im2col };
+            let smaller = Blocking { kc: blocking.kc, nc: pairs * 2 * NR };
+            if let Ok(plan) = self.with_blocks(algorithm, smaller)
+                && plan.lens.forward <= len
+            {
+                return plan;
+            }
+        }
+        match self.with_blocks(Algorithm::InPlace, blocking) {
+            Ok(plan) => plan,
+            Err(_) => self,
         }
     }
 
@@ -293,6 +343,10 @@ impl<const D: usize> ConvPlan<D> {
     pub(crate) const fn with_activation(mut self, activation: Activation) -> Self {
         self.params.activation = activation;
         self
+    }
+
+    pub(super) const fn blocking(&self) -> Blocking {
+        self.blocking
     }
 
     pub(super) fn isa(&self) -> Isa {
