@@ -1,8 +1,8 @@
-//! How another program embeds a network: sizes are constants, weights and buffers are static
-//! arrays, and nothing is allocated. All but the printing and the counting works without `std`.
+//! How another program embeds a network: sizes are constants, the weights are a static array, what it
+//! works in is another, and nothing is allocated. All but the printing works without `std`.
 //!
-//! The network tells a standing bar from a lying one, on 8x8 pixels. Its 24 weights are thought up, not
-//! learned: two edge detectors, the mean strength of each, and the comparison.
+//! The network tells a standing bar from a lying one, on 8x8 pixels. Its 24 weights are thought
+//! up, not learned: two edge detectors, the mean strength of each, and the comparison.
 
 use im2col::{
     Activation, ConvParams, Layer, LinearParams, Network, NetworkWeights, PoolParams, RunError, argmax,
@@ -49,7 +49,8 @@ enum Bar {
     Lying,
 }
 
-/// Owns the memory that the network works in: on the stack, in a static, or in a larger struct.
+/// Owns the memory that the network works in. It can stand on the stack, in a larger struct, or, as
+/// `new` is `const`, in a static behind whatever lock the system has.
 struct Reader {
     scratch: [f32; NETWORK.scratch_len()],
 }
