@@ -1,7 +1,7 @@
 //! Two numbers decide how large an output is: the padding around the input and the stride of the
 //! kernel.
 
-use im2col::{ConvOperands, ConvParams, ConvPlan, RunError, Weights};
+use im2col::{ConvOperands, ConvParams, ConvPlan, Padding, PaddingMode, RunError, Weights};
 use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -18,20 +18,27 @@ fn main() -> Result<(), Box<dyn Error>> {
         (conv([3, 5]).with_padding([0, 1]).with_stride([3, 4]), [2, 2], "all at once"),
         // An even kernel has no middle: one side gets the odd zero.
         (conv([4, 4]).with_padding_per_side([[1, 2], [1, 2]]), [8, 8], "even kernels: more on one side"),
+        // Or let the plan work it out: ceil(n / s) outputs, or every place where they overlap.
+        (
+            conv([4, 4]).with_stride([3, 3]).with_padding_rule(Padding::SameUpper),
+            [3, 3],
+            "\"same\": ceil(8 / 3)",
+        ),
+        (conv([3, 3]).with_padding_rule(Padding::Full), [10, 10], "\"full\": n + k - 1"),
         // In time, all of it goes before the beginning, so that no output sees the future.
         (conv([1, 3]).with_padding_per_side([[0, 0], [2, 0]]), [8, 8], "a series: only the past"),
     ];
     for (params, expected, why) in layers {
         let plan = params.plan(1, [8, 8])?;
         let ([h, w], [kh, kw], [sh, sw]) = (plan.output_dims(), params.kernel(), params.stride());
-        let [[top, bottom], [left, right]] = params.padding();
+        let [[top, bottom], [left, right]] = plan.padding();
         println!(
             "  8x8     {kh}x{kw}      {top}+{bottom}, {left}+{right}         {sh}, {sw}     {h}x{w}      {why}"
         );
         assert_eq!([h, w], expected);
         for axis in 0..2 {
             let (k, s, p): (_, _, usize) =
-                (params.kernel()[axis], params.stride()[axis], params.padding()[axis].iter().sum());
+                (params.kernel()[axis], params.stride()[axis], plan.padding()[axis].iter().sum());
             assert_eq!(plan.output_dims()[axis], (8 + p + s - k) / s);
         }
     }
@@ -41,6 +48,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     let counts = run(&plan, &[1.0; 16], &[1.0; 9])?;
     show("how many pixels of a 4x4 image each output sees, 3x3, padding 1", &counts, 4);
     assert_eq!(counts, [4., 6., 6., 4., 6., 9., 9., 6., 6., 9., 9., 6., 4., 6., 6., 4.]);
+
+    // Padding need not be zeros. Nothing is copied: the indices are mapped while the input is read.
+    println!("a line of 1 2 3 4 under the kernel [1, 0, 0], which takes its left neighbour:");
+    let neighbour = ConvParams::new(1, 1, [3]).with_bias(false).with_padding([1]);
+    for (mode, expected) in [
+        (PaddingMode::Zeros, [0., 1., 2., 3.]),
+        (PaddingMode::Reflect, [2., 1., 2., 3.]),
+        (PaddingMode::Replicate, [1., 1., 2., 3.]),
+        (PaddingMode::Circular, [4., 1., 2., 3.]),
+    ] {
+        let plan = neighbour.with_padding_mode(mode).plan(1, [4])?;
+        let given = run(&plan, &[1., 2., 3., 4.], &[1., 0., 0.])?;
+        println!("  {:<10}  {given:?}", format!("{mode:?}"));
+        assert_eq!(given, expected);
+    }
+    println!();
 
     // What a stride does: it takes every second output on each axis, and computes no other.
     let image: Vec<f32> = (0..64).map(|i| i as f32).collect();
@@ -56,7 +79,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn run(plan: &ConvPlan<2>, image: &[f32], kernel: &[f32]) -> Result<Vec<f32>, RunError> {
+fn run<const D: usize>(plan: &ConvPlan<D>, image: &[f32], kernel: &[f32]) -> Result<Vec<f32>, RunError> {
     let mut output = vec![0.0; plan.output_len()];
     let operands = ConvOperands { input: image, weight: Weights::Plain(kernel), bias: &[] };
     plan.forward(operands, &mut output, &mut vec![0.0; plan.scratch_len()])?;

@@ -115,9 +115,11 @@ impl Window {
     /// the input; none if that is a zero.
     #[inline(always)]
     pub(crate) fn source(&self, at: [usize; 3]) -> Option<usize> {
-        let [z, y, x] = [0, 1, 2].map(|axis| self.mode.source(at[axis], self.input[axis]));
+        let z = self.mode.source(at[0], self.input[0])?;
+        let y = self.mode.source(at[1], self.input[1])?;
+        let x = self.mode.source(at[2], self.input[2])?;
         // An offset in a plane that exists.
-        Some(z?.wrapping_mul(self.input[1]).wrapping_add(y?).wrapping_mul(self.input[2]).wrapping_add(x?))
+        Some(z.wrapping_mul(self.input[1]).wrapping_add(y).wrapping_mul(self.input[2]).wrapping_add(x))
     }
 
     /// How many taps the kernel has. Checked in [`Window::new`], as the next two are.

@@ -1,7 +1,7 @@
 //! The forward pass.
 
 use super::direct::Stage;
-use super::in_place::{self, GroupWeights};
+use super::in_place::{self, GroupWeights, Planes};
 use super::plan::{Algorithm, ConvPlan, Shape};
 use crate::activation::Activation;
 use crate::error::{RunError, check_len, check_scratch};
@@ -118,7 +118,7 @@ impl<const D: usize> ConvPlan<D> {
             Algorithm::Pointwise => self.shape.pointwise(),
             _ => self.shape,
         };
-        let (algorithm, blocking) = (self.algorithm(), self.blocking());
+        let (algorithm, blocking) = (self.algorithm(), self.lens.forward_blocking);
         let activation = self.params().activation();
         let block_len = self.packed_scratch_len().saturating_sub(ALIGN);
         let forward = Forward {
@@ -215,10 +215,13 @@ impl<'a> Forward<'a> {
     fn in_place<const ROWS: usize>(mut self, mul_add: impl MulAdd) {
         let shape = self.shape;
         let panels_len = panels_len::<MR>(shape.depth(), shape.out_group);
+        let in_len = shape.in_group * shape.window.plane_len();
         for group in 0..shape.groups {
             let weights = GroupWeights::new(self.weight, &shape, group, panels_len);
-            let epilogue = self.epilogue(group);
-            for (planes, output) in self.images(group) {
+            let (input, epilogue) = (self.input, self.epilogue(group));
+            let starts = (group..).step_by(shape.groups).map(|plane| plane * in_len);
+            for ((_, output), start) in self.images(group).zip(starts) {
+                let planes = Planes { input, start };
                 if shape.out_group == 1 {
                     in_place::convolve::<1>(&shape, planes, weights, epilogue, output, mul_add);
                 } else {

@@ -1,13 +1,14 @@
 //! The algorithm that needs no scratch: the input is read where it lies.
 //!
-//! Neither input nor weights are copied. Whole vectors are read where all lanes see the input;
-//! at its ends, and under a stride, lane by lane.
+//! Neither input nor weights are copied. Whole vectors are read without regard to padding; then the
+//! lanes that see it are mended.
 
 use super::forward::Weights;
 use super::plan::Shape;
 use crate::gemm::Epilogue;
 use crate::kernel::{Lanes, MR, MulAdd, NR};
 use crate::lower::fetch;
+use crate::padding::PaddingMode;
 use crate::window::Window;
 
 /// The weights of a group, plain or as panels.
@@ -30,11 +31,18 @@ impl<'a> GroupWeights<'a> {
     }
 }
 
-/// Convolves one image and group: `planes` `[in_group, dims..]`, `output` `[out_group, positions]`.
+/// Where the planes of one image and group begin in the whole input.
+#[derive(Clone, Copy)]
+pub(super) struct Planes<'a> {
+    pub(super) input: &'a [f32],
+    pub(super) start: usize,
+}
+
+/// Convolves one image and group: `output` is `[out_group, positions]`.
 #[inline(always)]
 pub(super) fn convolve<const ROWS: usize>(
     shape: &Shape,
-    planes: &[f32],
+    planes: Planes<'_>,
     weights: GroupWeights<'_>,
     epilogue: Epilogue<'_>,
     output: &mut [f32],
@@ -48,24 +56,42 @@ pub(super) fn convolve<const ROWS: usize>(
                 // Rows past the last repeat it; they are not stored.
                 let rows: [&[f32]; ROWS] =
                     core::array::from_fn(|i| &weight[(first + i).min(last) * depth..][..depth]);
-                rows_of_output(shape, planes, |k| rows.map(|row| row[k]), epilogue, first, output, mul_add);
+                let weight = |i: usize, k: usize| rows[i][k];
+                for_stride::<ROWS>(shape, planes, weight, epilogue, first, output, mul_add);
             }
             GroupWeights::Packed(panels) => {
                 let panel = &panels.as_chunks::<MR>().0[first / MR * depth..][..depth];
                 let part = first % MR;
-                let weight = |k: usize| -> [f32; ROWS] { core::array::from_fn(|i| panel[k][part + i]) };
-                rows_of_output(shape, planes, weight, epilogue, first, output, mul_add);
+                let weight = |i: usize, k: usize| panel[k][part + i];
+                for_stride::<ROWS>(shape, planes, weight, epilogue, first, output, mul_add);
             }
         }
     }
 }
 
+#[inline(always)]
+fn for_stride<const ROWS: usize>(
+    shape: &Shape,
+    planes: Planes<'_>,
+    weight: impl Fn(usize, usize) -> f32,
+    epilogue: Epilogue<'_>,
+    channel: usize,
+    output: &mut [f32],
+    mul_add: impl MulAdd,
+) {
+    match shape.window.stride[2] {
+        1 => channels::<ROWS, 1>(shape, planes, weight, epilogue, channel, output, mul_add),
+        2 => channels::<ROWS, 2>(shape, planes, weight, epilogue, channel, output, mul_add),
+        _ => channels::<ROWS, 0>(shape, planes, weight, epilogue, channel, output, mul_add),
+    }
+}
+
 /// Computes up to `ROWS` channels, `output` `[channels, positions]`, a vector of positions at a time.
 #[inline(always)]
-fn rows_of_output<const ROWS: usize>(
+fn channels<const ROWS: usize, const STRIDE: usize>(
     shape: &Shape,
-    planes: &[f32],
-    weight: impl Fn(usize) -> [f32; ROWS],
+    planes: Planes<'_>,
+    weight: impl Fn(usize, usize) -> f32,
     epilogue: Epilogue<'_>,
     channel: usize,
     output: &mut [f32],
@@ -73,78 +99,103 @@ fn rows_of_output<const ROWS: usize>(
 ) {
     let [depth, height, width] = shape.window.output;
     let positions = shape.window.positions();
-    for line in 0..depth * height {
-        for x in (0..width).step_by(NR) {
-            let at = [line / height, line % height, x];
-            let len = NR.min(width - x);
-            let mut sums = [[0.0; NR]; ROWS];
-            let mut k = 0;
-            for plane in planes.chunks_exact(shape.window.plane_len()) {
-                k = add_channel(&shape.window, plane, at, len, &weight, k, &mut sums, mul_add);
-            }
-            epilogue.apply(&mut sums, channel, 0);
-            for (sums, plane) in sums.iter().zip(output.chunks_exact_mut(positions)) {
-                plane[line * width + x..][..len].copy_from_slice(&sums[..len]);
+    for z in 0..depth {
+        for y in 0..height {
+            for x in (0..width).step_by(NR) {
+                let len = NR.min(width - x);
+                let mut sums = sums::<ROWS, STRIDE>(shape, planes, [z, y, x], len, &weight, mul_add);
+                epilogue.apply(&mut sums, channel, 0);
+                let start = (z * height + y) * width + x;
+                for (sums, plane) in sums.iter().zip(output.chunks_exact_mut(positions)) {
+                    plane[start..][..len].copy_from_slice(&sums[..len]);
+                }
             }
         }
     }
 }
 
-/// Adds the products of one channel to the sums of `len` positions from `[z, y, x]` on. `k` is the
-/// channel's first weight; the next channel's is returned.
+/// The sums of `ROWS` channels at `len` positions from `[z, y, x]` on.
 #[inline(always)]
-#[allow(clippy::too_many_arguments, reason = "the operands of one sum")]
-fn add_channel<const ROWS: usize>(
-    window: &Window,
-    plane: &[f32],
+fn sums<const ROWS: usize, const STRIDE: usize>(
+    shape: &Shape,
+    planes: Planes<'_>,
     [z, y, x]: [usize; 3],
     len: usize,
-    weight: &impl Fn(usize) -> [f32; ROWS],
-    mut k: usize,
-    sums: &mut [Lanes; ROWS],
+    weight: &impl Fn(usize, usize) -> f32,
     mul_add: impl MulAdd,
-) -> usize {
+) -> [Lanes; ROWS] {
+    let window = &shape.window;
     let Window { kernel, stride, dilation, padding, .. } = window;
     let origin = |axis: usize, output: usize| (output * stride[axis]).wrapping_sub(padding[axis][0]);
     let origin = [origin(0, z), origin(1, y), origin(2, x)];
-    for kz in 0..kernel[0] {
-        for ky in 0..kernel[1] {
-            let at = |axis: usize, tap: usize| origin[axis].wrapping_add(tap * dilation[axis]);
-            let Some(line) = window.source([at(0, kz), at(1, ky), 0]) else {
-                k += kernel[2];
-                continue;
-            };
-            for kx in 0..kernel[2] {
-                let lanes = read(window, plane, line, at(2, kx), len);
-                for (sums, weight) in sums.iter_mut().zip(weight(k)) {
-                    *sums = mul_add(weight, lanes, *sums);
+    let at = |axis: usize, tap: usize| origin[axis].wrapping_add(tap * dilation[axis]);
+    let mut sums = [[0.0; NR]; ROWS];
+    let mut k = 0;
+    for channel in 0..shape.in_group {
+        for kz in 0..kernel[0] {
+            for ky in 0..kernel[1] {
+                let Some(line) = window.source([at(0, kz), at(1, ky), 0]) else {
+                    k += kernel[2];
+                    continue;
+                };
+                let line = planes.start + channel * window.plane_len() + line;
+                for kx in 0..kernel[2] {
+                    let lanes = read::<STRIDE>(window, planes.input, line, at(2, kx), len);
+                    for (i, sums) in sums.iter_mut().enumerate() {
+                        *sums = mul_add(weight(i, k), lanes, *sums);
+                    }
+                    k += 1;
                 }
-                k += 1;
             }
         }
     }
-    k
+    sums
 }
 
-/// What the first `len` lanes see on the line, the first of them at `x`, which wraps around before it.
+/// What the first `len` lanes see on the line that begins at `line`, the first of them at `x`, which
+/// wraps around before it.
 #[inline(always)]
-fn read(window: &Window, plane: &[f32], line: usize, x: usize, len: usize) -> Lanes {
-    let (width, stride) = (window.input[2], window.stride[2]);
+fn read<const STRIDE: usize>(window: &Window, input: &[f32], line: usize, x: usize, len: usize) -> Lanes {
+    let (width, stride) = (window.input[2], if STRIDE > 0 { STRIDE } else { window.stride[2] });
     let mut lanes = [0.0; NR];
+    // In the padding this finds some other value.
+    fetch::<STRIDE>(input, line.wrapping_add(x), stride, &mut lanes);
     if x < width && (len - 1) * stride < width - x {
-        // Lanes past the last find something else.
-        match stride {
-            1 => fetch::<1>(plane, line + x, 1, &mut lanes),
-            2 => fetch::<2>(plane, line + x, 2, &mut lanes),
-            _ => fetch::<0>(plane, line + x, stride, &mut lanes),
-        }
-    } else {
-        read_ends(window, &plane[line..][..width], x, &mut lanes[..len]);
+        return lanes;
+    }
+    if window.mode != PaddingMode::Zeros {
+        read_ends(window, &input[line..][..width], x, &mut lanes[..len]);
+        return lanes;
+    }
+    let x = x as isize;
+    let before = if x < 0 { x.unsigned_abs().div_ceil(stride) } else { 0 };
+    let end = width.saturating_add_signed(-x).div_ceil(stride);
+    keep(lanes, before.min(NR), end.min(NR))
+}
+
+/// Ones for `NR` lanes, none before and after.
+const MASKS: [u32; 3 * NR] = {
+    let mut masks = [0; 3 * NR];
+    let mut i = NR;
+    while i < 2 * NR {
+        masks[i] = u32::MAX;
+        i += 1;
+    }
+    masks
+};
+
+/// Zeros the lanes that are not in `start..end`: two loads, where comparing lane numbers takes longer
+/// than the rest of the loop.
+#[inline(always)]
+fn keep(mut lanes: Lanes, start: usize, end: usize) -> Lanes {
+    let (not_before, not_after) = (&MASKS[NR - start..][..NR], &MASKS[2 * NR - end..][..NR]);
+    for i in 0..NR {
+        lanes[i] = f32::from_bits(lanes[i].to_bits() & not_before[i] & not_after[i]);
     }
     lanes
 }
 
-/// The same where some of the lanes see padding.
+/// Mends the lanes that see padding.
 fn read_ends(window: &Window, line: &[f32], x: usize, lanes: &mut [f32]) {
     for (i, lane) in lanes.iter_mut().enumerate() {
         let at = x.wrapping_add(i * window.stride[2]);

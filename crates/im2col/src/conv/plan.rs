@@ -38,8 +38,6 @@ pub struct ConvPlan<const D: usize> {
     params: ConvParams<D>,
     isa: Option<Isa>,
     algorithm: Algorithm,
-    /// Of the forward pass.
-    blocking: Blocking,
     pub(super) shape: Shape,
     pub(super) lens: Lens,
 }
@@ -64,6 +62,7 @@ pub(super) struct Lens {
     pub(super) columns: usize,
     pub(super) packed_weight: usize,
     pub(super) multiply_adds: usize,
+    pub(super) forward_blocking: Blocking,
     /// Scratch of the forward pass with plain and with packed weights.
     pub(super) forward: usize,
     pub(super) forward_packed: usize,
@@ -160,7 +159,8 @@ const L1_LINES: usize = 6 * 1024;
 const GRAD_COLUMNS: usize = 32 * 1024;
 
 impl Lens {
-    const fn new(shape: &Shape, algorithm: Algorithm, blocking: Blocking) -> Option<Self> {
+    /// `most_columns` limits the blocks of the forward product.
+    const fn new(shape: &Shape, algorithm: Algorithm, most_columns: usize) -> Option<Self> {
         let Shape { batch, groups, in_group, out_group, window } = *shape;
         let (taps, positions) = (window.taps(), window.positions());
         macro_rules! checked {
@@ -185,13 +185,15 @@ impl Lens {
         checked!(checked_product([4, 2 * NR, checked!(checked_sum([depth, positions, out_group]))]));
         checked!(checked_product([4, checked!(checked_sum([input, output, weight]))]));
 
+        let Blocking { kc, nc } = shape.forward_blocking();
+        let forward_blocking = Blocking { kc, nc: if nc < most_columns { nc } else { most_columns } };
         // What the forward pass multiplies the weights by, and the plain weights of a group packed.
         let (forward_packed, panels) = match algorithm {
             Algorithm::Direct => {
                 (checked!(checked_sum([ALIGN, checked!(Stage::new(shape).len())])), packed_weight / groups)
             }
             Algorithm::Im2col | Algorithm::Pointwise => {
-                (ALIGN + Patches::block_len(blocking.kc, blocking.nc), packed_weight / groups)
+                (ALIGN + Patches::block_len(kc, forward_blocking.nc), packed_weight / groups)
             }
             Algorithm::InPlace => (0, 0),
             #[cfg(feature = "matrixmultiply")]
@@ -218,6 +220,7 @@ impl Lens {
             columns,
             packed_weight,
             multiply_adds,
+            forward_blocking,
             forward: checked!(checked_sum([forward_packed, panels])),
             forward_packed,
             backward_input: checked!(checked_sum([backward_input_packed, panels_transposed])),
@@ -266,9 +269,9 @@ impl<const D: usize> ConvPlan<D> {
         }
         let shape =
             Shape { batch, groups, in_group: in_channels / groups, out_group: out_channels / groups, window };
-        let (algorithm, blocking) = (shape.best_algorithm(), shape.forward_blocking());
-        match Lens::new(&shape, algorithm, blocking) {
-            Some(lens) => Ok(Self { params, isa: None, algorithm, blocking, shape, lens }),
+        let algorithm = shape.best_algorithm();
+        match Lens::new(&shape, algorithm, usize::MAX) {
+            Some(lens) => Ok(Self { params, isa: None, algorithm, shape, lens }),
             None => Err(ShapeError::Overflow { what: "an operand or scratch" }),
         }
     }
@@ -283,12 +286,12 @@ impl<const D: usize> ConvPlan<D> {
         if matches!(algorithm, Algorithm::Pointwise) && !self.shape.is_pointwise() {
             return Err(ShapeError::Algorithm);
         }
-        self.with_blocks(algorithm, self.shape.forward_blocking())
+        self.with_blocks(algorithm, usize::MAX)
     }
 
-    const fn with_blocks(self, algorithm: Algorithm, blocking: Blocking) -> Result<Self, ShapeError> {
-        match Lens::new(&self.shape, algorithm, blocking) {
-            Some(lens) => Ok(Self { algorithm, blocking, lens, ..self }),
+    const fn with_blocks(self, algorithm: Algorithm, most_columns: usize) -> Result<Self, ShapeError> {
+        match Lens::new(&self.shape, algorithm, most_columns) {
+            Some(lens) => Ok(Self { algorithm, lens, ..self }),
             None => Err(ShapeError::Overflow { what: "an operand or scratch" }),
         }
     }
@@ -301,9 +304,9 @@ impl<const D: usize> ConvPlan<D> {
     /// use im2col::{Algorithm, ConvParams};
     ///
     /// let plan = ConvParams::new(64, 64, [3, 3]).with_padding([1, 1]).plan(1, [56, 56])?;
-    /// assert_eq!(plan.scratch_len(), 71_616);
+    /// assert_eq!(plan.scratch_len(), 65_776);
     /// let plan = plan.with_scratch_limit(50_000);
-    /// assert_eq!((plan.algorithm(), plan.scratch_len()), (Algorithm::Im2col, 48_496));
+    /// assert_eq!((plan.algorithm(), plan.scratch_len()), (Algorithm::Im2col, 47_280));
     /// let plan = plan.with_scratch_limit(0);
     /// assert_eq!((plan.algorithm(), plan.scratch_len()), (Algorithm::InPlace, 0));
     /// # Ok::<(), im2col::ShapeError>(())
@@ -313,20 +316,19 @@ impl<const D: usize> ConvPlan<D> {
         if self.lens.forward <= len {
             return self;
         }
-        let blocking = self.shape.forward_blocking();
+        // Microkernels take panels in pairs. A single panel of weights never repays packing.
         let fixed = self.lens.packed_weight / self.shape.groups + ALIGN;
-        // Microkernels take panels in pairs.
-        let pairs = len.saturating_sub(fixed) / Patches::block_len(blocking.kc, 2 * NR);
-        if self.shape.out_group > MR && pairs > 0 {
+        let pair_len = Patches::block_len(self.lens.forward_blocking.kc, 2 * NR);
+        let columns = len.saturating_sub(fixed) / pair_len * (2 * NR);
+        if self.shape.out_group > MR && columns > 0 {
             let algorithm = if self.shape.is_pointwise() { Algorithm::Pointwise } else { Algorithm::Im2col };
-            let smaller = Blocking { kc: blocking.kc, nc: pairs * 2 * NR };
-            if let Ok(plan) = self.with_blocks(algorithm, smaller)
+            if let Ok(plan) = self.with_blocks(algorithm, columns)
                 && plan.lens.forward <= len
             {
                 return plan;
             }
         }
-        match self.with_blocks(Algorithm::InPlace, blocking) {
+        match self.with_blocks(Algorithm::InPlace, usize::MAX) {
             Ok(plan) => plan,
             Err(_) => self,
         }
@@ -343,10 +345,6 @@ impl<const D: usize> ConvPlan<D> {
     pub(crate) const fn with_activation(mut self, activation: Activation) -> Self {
         self.params.activation = activation;
         self
-    }
-
-    pub(super) const fn blocking(&self) -> Blocking {
-        self.blocking
     }
 
     pub(super) fn isa(&self) -> Isa {

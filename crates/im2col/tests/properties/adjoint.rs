@@ -1,8 +1,8 @@
-//! The explicit im2col matrix and its adjoint.
+//! The explicit im2col matrix, its adjoint, and the view that makes none.
 
-use crate::plans::{Operands, conv_plan, each_rank, isas};
+use crate::plans::{Operands, assert_same, conv_plan, each_rank, isas};
 use im2col::Activation;
-use im2col_testkit::operands::{garbage, integers};
+use im2col_testkit::operands::{Rng, garbage, integers};
 use im2col_testkit::oracle::ConvCase;
 
 /// The sum of products, exact: integers far below `2^53`.
@@ -45,3 +45,49 @@ fn weights_times_columns_are_the_convolution<const D: usize>(case: &ConvCase, se
         assert_eq!(dot(&operands.weight[channel * depth..][..depth], &column), expected.value, "output {o}");
     }
 }
+
+each_rank!(blocks, 500, conv_case, any_block_of_the_view_is_the_matrix);
+
+fn any_block_of_the_view_is_the_matrix<const D: usize>(case: &ConvCase, seed: u64) {
+    let operands = Operands::reals(case, seed);
+    for plan in isas(conv_plan::<D>(case, &operands, Activation::Identity)) {
+        let mut matrices = garbage(seed, plan.columns_len());
+        plan.im2col(&operands.input, &mut matrices).unwrap();
+        let view = plan.columns(&operands.input).unwrap();
+        assert_eq!(view.rows() * view.columns(), matrices.len());
+        // The matrices of the images lie one behind the other; the view puts them side by side.
+        let positions = view.columns() / case.batch.max(1);
+        let at = |row: usize, column: usize| {
+            matrices[(column / positions * view.rows() + row) * positions + column % positions]
+        };
+        let mut rng = Rng::new(seed);
+        let mut cut = |len: usize| {
+            let mut ends = [0; 2].map(|_| (rng.bits() % (len as u64 + 1)) as usize);
+            ends.sort_unstable();
+            ends[0]..ends[1]
+        };
+        let (rows, columns) = (cut(view.rows()), cut(view.columns()));
+        let mut block = garbage(seed, rows.len() * columns.len());
+        view.copy_block(rows.clone(), columns.clone(), &mut block).unwrap();
+        let expected: Vec<f32> = rows
+            .clone()
+            .flat_map(|row| columns.clone().map(move |column| (row, column)))
+            .map(|(r, c)| at(r, c))
+            .collect();
+        assert_same(&block, &expected, (plan, rows.clone(), columns.clone()));
+        if !block.is_empty() {
+            assert_eq!(view.get(rows.start, columns.start), Some(block[0]));
+        }
+        assert_eq!(view.get(view.rows(), 0), None);
+        assert_eq!(view.get(0, view.columns()), None);
+        let mut untouched = [SENTINEL];
+        for (rows, columns) in
+            [(0..view.rows() + 1, 0..1), (0..1, 0..view.columns() + 1), (view.rows()..0, 0..1), (0..1, 0..2)]
+        {
+            assert!(view.copy_block(rows, columns, &mut untouched).is_err());
+            assert_eq!(untouched, [SENTINEL]);
+        }
+    }
+}
+
+const SENTINEL: f32 = -12345.0;

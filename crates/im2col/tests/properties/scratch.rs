@@ -1,6 +1,8 @@
 //! What a scratch held before, how long it is and where it begins cannot change a bit.
 
-use crate::plans::{Operands, assert_same, conv_plan, each_rank, isas, ordered_algorithms};
+use crate::plans::{
+    Operands, assert_same, conv_plan, each_rank, forward, forward_packed, isas, ordered_algorithms,
+};
 use im2col::{Activation, LinearOperands, LinearParams, Weights};
 use im2col_testkit::operands::garbage;
 use im2col_testkit::oracle::ConvCase;
@@ -78,4 +80,24 @@ fn of_a_linear_layer() {
             });
         }
     });
+}
+
+each_rank!(limits, 500, conv_case, no_limit_changes_a_bit);
+
+/// A limit is kept, down to none at all, and the result stays the same.
+fn no_limit_changes_a_bit<const D: usize>(case: &ConvCase, seed: u64) {
+    let operands = Operands::reals(case, seed);
+    let plan = conv_plan::<D>(case, &operands, Activation::Relu);
+    let full = plan.scratch_len();
+    let limits = [0, 1, full / 3, full / 2, full.saturating_sub(1), full, usize::MAX];
+    for limit in limits.into_iter().chain([(seed % (full as u64 + 1)) as usize]) {
+        let limited = plan.with_scratch_limit(limit);
+        assert!(limited.scratch_len() <= limit && limited.packed_scratch_len() <= limited.scratch_len());
+        assert!(limit < full || limited == plan);
+        for (plan, limited) in isas(plan).zip(isas(limited)) {
+            let expected = forward(&plan, &operands);
+            assert_same(&forward(&limited, &operands), &expected, limited);
+            assert_same(&forward_packed(&limited, &operands).unwrap(), &expected, limited);
+        }
+    }
 }
