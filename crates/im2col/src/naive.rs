@@ -6,7 +6,7 @@
 
 mod pool;
 
-pub use pool::{pool_forward, pool_grad_input};
+pub use pool::{pool_forward, pool_grad_input, pool_indices, unpool, unpool_grad_pooled};
 
 use crate::conv::ConvPlan;
 use crate::error::{RunError, check_len};

@@ -1,93 +1,123 @@
 //! The backward pass, along rows of output.
 
-use super::{PoolKind, Pooling};
+use super::argmax::first_maximum;
+use super::windows::Pooling;
 use crate::kernel::{Job, MulAdd};
 use crate::window::Window;
+use core::iter::repeat_n;
 use core::ops::Range;
 
-pub(super) struct Backward<'a> {
+pub(super) struct MaxBackward<'a> {
     pub(super) pooling: Pooling,
     pub(super) input: &'a [f32],
     pub(super) grad_output: &'a [f32],
     pub(super) grad_input: &'a mut [f32],
 }
 
-impl Job for Backward<'_> {
+impl Job for MaxBackward<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
         let Self { pooling, input, grad_output, grad_input } = self;
         grad_input.fill(0.0);
-        match (pooling.kind, pooling.is_2x2()) {
-            (PoolKind::Max, true) => tiles_2x2(&pooling, input, grad_output, grad_input, to_first_maximum),
-            (PoolKind::Average, true) => tiles_2x2(&pooling, input, grad_output, grad_input, to_all),
-            (PoolKind::Max, false) => for_each_row(&pooling, input, grad_output, grad_input, max_row),
-            (PoolKind::Average, false) => for_each_row(&pooling, input, grad_output, grad_input, mean_row),
+        let [_, height, width] = pooling.window.input;
+        let [depth, out_height, _] = pooling.window.output;
+        if pooling.is_2x2() {
+            let tiles = |row: usize| {
+                let rows = &input[(row / out_height * height + row % out_height * 2) * width..][..2 * width];
+                let (upper, lower) = rows.split_at(width);
+                upper.chunks_exact(2).zip(lower.chunks_exact(2))
+            };
+            tiles_2x2(&pooling, grad_output, grad_input, tiles, |(upper, lower), grad| {
+                only(first_maximum([upper[0], upper[1], lower[0], lower[1]]).1 as u32, grad)
+            });
+            return;
+        }
+        let plane_len = pooling.window.plane_len();
+        for_each_row(&pooling, grad_output, grad_input, |row, at, grad_output, grad_input| {
+            let plane = &input[row / (depth * out_height) * plane_len..][..plane_len];
+            max_row(&pooling, plane, at, grad_output, grad_input);
+        });
+    }
+}
+
+/// What a mean was taken of does not matter, so there is no input.
+pub(super) struct MeanBackward<'a> {
+    pub(super) pooling: Pooling,
+    pub(super) grad_output: &'a [f32],
+    pub(super) grad_input: &'a mut [f32],
+}
+
+impl Job for MeanBackward<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
+        let Self { pooling, grad_output, grad_input } = self;
+        grad_input.fill(0.0);
+        if pooling.is_2x2() {
+            let tiles = |_| repeat_n((), pooling.window.output[2]);
+            tiles_2x2(&pooling, grad_output, grad_input, tiles, |(), grad| [grad / 4.0; 4]);
+        } else if pooling.adaptive {
+            for_each_row(&pooling, grad_output, grad_input, |_, at, grad_output, grad_input| {
+                adaptive_mean_row(&pooling, at, grad_output, grad_input);
+            });
+        } else {
+            for_each_row(&pooling, grad_output, grad_input, |_, at, grad_output, grad_input| {
+                mean_row(&pooling, at, grad_output, grad_input);
+            });
         }
     }
 }
 
-/// What each of four values in ascending order receives of the gradient of their maximum.
+/// What each of four values receives if one of them receives all.
 #[inline(always)]
-fn to_first_maximum(values: [f32; 4], grad: f32) -> [f32; 4] {
-    let (mut max, mut at) = (values[0], 0);
-    for (i, v) in (0_u32..).zip(values) {
-        let wins = v > max || v.is_nan();
-        max = if wins { v } else { max };
-        at = if wins { i } else { at };
-    }
-    [0, 1, 2, 3].map(|i| if i == at { grad } else { 0.0 })
-}
-
-/// What each of four values receives of the gradient of their mean.
-#[inline(always)]
-fn to_all(_: [f32; 4], grad: f32) -> [f32; 4] {
-    [grad / 4.0; 4]
+pub(super) fn only(winner: u32, grad: f32) -> [f32; 4] {
+    [0, 1, 2, 3].map(|i| if i == winner { grad } else { 0.0 })
 }
 
 /// Windows that are the 2x2 tiles of a plane: nothing adds up, and each gradient is written once.
+///
+/// `tiles(row)` are the tiles of a row of output, counted over all planes, and `share(tile, grad)`
+/// is what the four values of a tile receive.
 #[inline(always)]
-fn tiles_2x2(
+pub(super) fn tiles_2x2<Tiles: Iterator>(
     pooling: &Pooling,
-    input: &[f32],
     grad_output: &[f32],
     grad_input: &mut [f32],
-    share: impl Fn([f32; 4], f32) -> [f32; 4],
+    tiles: impl Fn(usize) -> Tiles,
+    share: impl Fn(Tiles::Item, f32) -> [f32; 4],
 ) {
     let ([_, height, width], [_, out_height, out_width]) = (pooling.window.input, pooling.window.output);
-    let planes = input.chunks_exact(height * width).zip(grad_input.chunks_exact_mut(height * width));
-    for ((x, grad_x), grad_y) in planes.zip(grad_output.chunks_exact(out_height * out_width)) {
-        let rows = x.chunks_exact(2 * width).zip(grad_x.chunks_exact_mut(2 * width));
-        for ((x, grad_x), grad_y) in rows.zip(grad_y.chunks_exact(out_width)) {
-            let (x0, x1) = x.split_at(width);
-            let (grad_x0, grad_x1) = grad_x.split_at_mut(width);
-            let upper = x0.chunks_exact(2).zip(grad_x0.chunks_exact_mut(2));
-            let lower = x1.chunks_exact(2).zip(grad_x1.chunks_exact_mut(2));
-            for (((x0, grad_x0), (x1, grad_x1)), grad) in upper.zip(lower).zip(grad_y) {
-                let shares = share([x0[0], x0[1], x1[0], x1[1]], *grad);
-                grad_x0.copy_from_slice(&shares[..2]);
-                grad_x1.copy_from_slice(&shares[2..]);
+    // Depth is not pooled, so its slices are planes.
+    let planes = grad_input.chunks_exact_mut(height * width);
+    for (i, (grad_x, grad_y)) in planes.zip(grad_output.chunks_exact(out_height * out_width)).enumerate() {
+        let rows = grad_x.chunks_exact_mut(2 * width).zip(grad_y.chunks_exact(out_width));
+        for (y, (grad_x, grad_y)) in rows.enumerate() {
+            let (upper, lower) = grad_x.split_at_mut(width);
+            let squares = upper.chunks_exact_mut(2).zip(lower.chunks_exact_mut(2));
+            for ((tile, grad), (upper, lower)) in tiles(i * out_height + y).zip(grad_y).zip(squares) {
+                let shares = share(tile, *grad);
+                upper.copy_from_slice(&shares[..2]);
+                lower.copy_from_slice(&shares[2..]);
             }
         }
     }
 }
 
-/// Calls `row(pooling, plane of input, [z, y], row of grad_output, plane of grad_input)` for every
-/// row of output.
+/// Calls `for_row(row, [z, y], row of grad_output, plane of grad_input)` for every row of output,
+/// counted over all planes.
 #[inline(always)]
-fn for_each_row(
+pub(super) fn for_each_row(
     pooling: &Pooling,
-    input: &[f32],
     grad_output: &[f32],
     grad_input: &mut [f32],
-    row: impl Fn(&Pooling, &[f32], [usize; 2], &[f32], &mut [f32]),
+    for_row: impl Fn(usize, [usize; 2], &[f32], &mut [f32]),
 ) {
-    let [_, height, width] = pooling.window.output;
-    let plane_len = pooling.window.plane_len();
-    let planes = input.chunks_exact(plane_len).zip(grad_input.chunks_exact_mut(plane_len));
-    for ((x, grad_x), grad_y) in planes.zip(grad_output.chunks_exact(pooling.window.positions())) {
+    let [depth, height, width] = pooling.window.output;
+    let planes = grad_input.chunks_exact_mut(pooling.window.plane_len());
+    for (i, (grad_x, grad_y)) in planes.zip(grad_output.chunks_exact(pooling.window.positions())).enumerate()
+    {
         for (z, grad_y) in grad_y.chunks_exact(height * width).enumerate() {
             for (y, grad_y) in grad_y.chunks_exact(width).enumerate() {
-                row(pooling, x, [z, y], grad_y, grad_x);
+                for_row((i * depth + z) * height + y, [z, y], grad_y, grad_x);
             }
         }
     }
@@ -102,42 +132,52 @@ fn max_row(
     grad_input: &mut [f32],
 ) {
     for (x, grad) in grad_output.iter().enumerate() {
-        let taps = pooling.taps(2, x);
-        let mut first_max = None;
-        let mut max = f32::NEG_INFINITY;
-        for row in pooling.input_rows(z, y) {
-            for tap in taps.clone() {
-                let i = row + pooling.column(x, tap);
-                let v = input[i];
-                if v > max || v.is_nan() || first_max.is_none() {
-                    (max, first_max) = (v, Some(i));
-                }
-            }
-        }
-        if let Some(i) = first_max {
-            grad_input[i] += grad;
+        if let Some(winner) = pooling.winner(input, [z, y, x]) {
+            grad_input[winner.offset] += grad;
         }
     }
 }
 
 #[inline(always)]
-fn mean_row(pooling: &Pooling, _: &[f32], [z, y]: [usize; 2], grad_output: &[f32], grad_input: &mut [f32]) {
+fn mean_row(pooling: &Pooling, [z, y]: [usize; 2], grad_output: &[f32], grad_input: &mut [f32]) {
     let (width, stride) = (pooling.window.input[2], pooling.window.stride[2]);
-    let rows = pooling.input_rows(z, y).count();
+    let rows = pooling.counted_rows(z, y);
     for row in pooling.input_rows(z, y) {
         let grad_input = &mut grad_input[row..row + width];
         // Taps descend, so that what meets in an input adds up in the order of the outputs.
-        for tap in (0..pooling.window.kernel[2]).rev() {
+        for tap in seeing_taps(pooling).rev() {
             let outputs = outputs(pooling, tap);
             if outputs.is_empty() {
                 continue;
             }
-            let grad_input = &mut grad_input[pooling.column(outputs.start, tap)..];
+            let grad_input = &mut grad_input[pooling.column(outputs.start * stride, tap)..];
             for (x, grad_input) in outputs.zip(grad_input.chunks_mut(stride)) {
                 grad_input[0] += grad_output[x] / pooling.divisor(rows, x);
             }
         }
     }
+}
+
+/// The same for windows that adapt, one output after the other.
+#[inline(always)]
+fn adaptive_mean_row(pooling: &Pooling, [z, y]: [usize; 2], grad_output: &[f32], grad_input: &mut [f32]) {
+    let rows = pooling.counted_rows(z, y);
+    for (x, grad) in grad_output.iter().enumerate() {
+        let (start, width) = (pooling.start(2, x), pooling.tap_count(2, x));
+        let part = grad / pooling.divisor(rows, x);
+        for row in pooling.input_rows(z, y) {
+            grad_input[row + start..][..width].iter_mut().for_each(|grad| *grad += part);
+        }
+    }
+}
+
+/// The taps of a row that see the input from some output: of a window much larger than the input
+/// only a few.
+#[inline(always)]
+fn seeing_taps(pooling: &Pooling) -> Range<usize> {
+    let Window { input, kernel, stride, padding, output, .. } = &pooling.window;
+    let before = padding[2][0];
+    before.saturating_sub((output[2] - 1) * stride[2])..kernel[2].min(before + input[2])
 }
 
 /// The outputs of a row whose tap `tap` sees the input.

@@ -1,6 +1,7 @@
 //! The forward pass, along rows of output.
 
-use super::{PoolKind, Pooling};
+use super::PoolKind;
+use super::windows::{Divisor, Pooling};
 use crate::kernel::{Job, MulAdd, NR};
 
 /// Columns of input that are staged at a time: `CHUNKS` chunks at stride 2, and a window of 64.
@@ -68,7 +69,8 @@ fn tiles_2x2(
 #[inline(always)]
 fn for_each_row(pooling: &Pooling, input: &[f32], output: &mut [f32]) {
     let [_, height, width] = pooling.window.output;
-    let chunks = if width >= LEAST_WIDTH { pooling.staged_chunks() } else { 0 };
+    let staged = width >= LEAST_WIDTH && !pooling.adaptive;
+    let chunks = if staged { pooling.staged_chunks() } else { 0 };
     let mut stage = Stage { columns: [0.0; COLUMNS], results: [[0.0; NR]; CHUNKS] };
     let planes = input.chunks_exact(pooling.window.plane_len());
     for (plane, output) in planes.zip(output.chunks_exact_mut(pooling.window.positions())) {
@@ -80,25 +82,32 @@ fn for_each_row(pooling: &Pooling, input: &[f32], output: &mut [f32]) {
                     (_, PoolKind::Average) => stage.sum_row(pooling, plane, [z, y], output, chunks),
                 }
                 if let PoolKind::Average = pooling.kind {
-                    let rows = pooling.input_rows(z, y).count();
-                    for (x, y) in output.iter_mut().enumerate() {
-                        *y /= pooling.divisor(rows, x);
-                    }
+                    divide_row(pooling, [z, y], output);
                 }
             }
         }
     }
 }
 
-/// A row of maxima or sums, one output after the other: for windows that do not fit the stage, and
-/// rows too short for vectors.
+#[inline(always)]
+fn divide_row(pooling: &Pooling, [z, y]: [usize; 2], output: &mut [f32]) {
+    if let Divisor::Constant(divisor) = pooling.divisor {
+        output.iter_mut().for_each(|y| *y /= divisor as f32);
+    } else {
+        let rows = pooling.counted_rows(z, y);
+        output.iter_mut().enumerate().for_each(|(x, y)| *y /= pooling.divisor(rows, x));
+    }
+}
+
+/// A row of maxima or sums, one output after the other: for windows that do not fit the stage or
+/// adapt, and rows too short for vectors.
 #[inline(always)]
 fn plain_row(pooling: &Pooling, plane: &[f32], [z, y]: [usize; 2], output: &mut [f32]) {
     for (x, output) in output.iter_mut().enumerate() {
-        let taps = pooling.taps(2, x);
+        let (start, taps) = (pooling.start(2, x), pooling.taps(2, x));
         let values = pooling
             .input_rows(z, y)
-            .flat_map(|row| taps.clone().map(move |tap| plane[row + pooling.column(x, tap)]));
+            .flat_map(|row| taps.clone().map(move |tap| plane[row + pooling.column(start, tap)]));
         *output = match pooling.kind {
             PoolKind::Max => values.fold(f32::NEG_INFINITY, maximum),
             PoolKind::Average => values.fold(0.0, sum),

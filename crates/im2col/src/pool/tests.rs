@@ -3,6 +3,9 @@
 extern crate std;
 
 use super::*;
+use crate::error::{RunError, ShapeError};
+use crate::kernel::Isa;
+use crate::window::Window;
 use std::{vec, vec::Vec};
 
 /// Small integers in no order: every sum of them is exact.
@@ -12,10 +15,10 @@ fn integers(len: usize, seed: usize) -> Vec<f32> {
 
 /// For each output, the flat offsets of what its window sees, in ascending order.
 fn windows<const D: usize>(plan: &PoolPlan<D>) -> Vec<Vec<usize>> {
-    let Window { input, kernel, stride, padding, dilation, output } = plan.window;
+    let Window { input, kernel, stride, padding, dilation, output, .. } = plan.pooling.window;
     let points = |[d, h, w]: [usize; 3]| (0..d * h * w).map(move |i| [i / (h * w), i / w % h, i % w]);
     let mut windows = Vec::new();
-    for plane in 0..plan.batch * plan.channels {
+    for plane in 0..plan.batch() * plan.channels() {
         for o in points(output) {
             let offset = |k: [usize; 3]| {
                 let at = |axis: usize| {
@@ -31,7 +34,7 @@ fn windows<const D: usize>(plan: &PoolPlan<D>) -> Vec<Vec<usize>> {
 }
 
 fn twin_forward<const D: usize>(plan: &PoolPlan<D>, input: &[f32]) -> Vec<f32> {
-    let pool = |window: &Vec<usize>| match plan.params.kind {
+    let pool = |window: &Vec<usize>| match plan.params().kind {
         PoolKind::Max => winner(input, window).map_or(f32::NEG_INFINITY, |i| input[i]),
         PoolKind::Average => window.iter().fold(0.0, |sum, i| sum + input[*i]) / divisor(plan, window),
     };
@@ -41,7 +44,7 @@ fn twin_forward<const D: usize>(plan: &PoolPlan<D>, input: &[f32]) -> Vec<f32> {
 fn twin_backward<const D: usize>(plan: &PoolPlan<D>, input: &[f32], grad_output: &[f32]) -> Vec<f32> {
     let mut grad_input = vec![0.0; input.len()];
     for (window, grad) in windows(plan).iter().zip(grad_output) {
-        match plan.params.kind {
+        match plan.params().kind {
             PoolKind::Max => winner(input, window).into_iter().for_each(|i| grad_input[i] += grad),
             PoolKind::Average => window.iter().for_each(|i| grad_input[*i] += grad / divisor(plan, window)),
         }
@@ -61,8 +64,8 @@ fn winner(input: &[f32], window: &[usize]) -> Option<usize> {
 }
 
 fn divisor<const D: usize>(plan: &PoolPlan<D>, window: &[usize]) -> f32 {
-    let full: usize = plan.params.window.iter().product();
-    (if plan.params.count_include_pad { full } else { window.len() }) as f32
+    let full: usize = plan.params().window.iter().product();
+    (if plan.params().count_include_pad { full } else { window.len() }) as f32
 }
 
 /// Equal, or both NaN.
@@ -216,10 +219,14 @@ fn plans_are_checked() {
     let max = PoolParams::max([2, 3]);
     let too_much =
         |axis, padding, window| Err(ShapeError::PaddingExceedsHalfWindow { axis, padding, window });
+    let inapplicable = |option, operation| Err(ShapeError::Inapplicable { option, operation });
     assert_eq!(max.with_padding([1, 2]).plan(1, 1, [9, 9]), too_much(1, 2, 3));
     assert_eq!(max.with_padding_per_side([[0, 2], [0, 0]]).plan(1, 1, [9, 9]), too_much(0, 2, 2));
     assert_eq!(max.with_stride([0, 1]).plan(1, 1, [9, 9]), Err(ShapeError::Zero { what: "stride" }));
-    assert_eq!(PoolParams::average([2]).with_dilation([2]).plan(1, 1, [9]), Err(ShapeError::Algorithm));
+    assert_eq!(
+        PoolParams::average([2]).with_dilation([2]).plan(1, 1, [9]),
+        inapplicable("dilation", "average pooling")
+    );
     assert_eq!(max.plan(usize::MAX, 2, [2, 3]), Err(ShapeError::Overflow { what: "input" }));
     assert_eq!(PoolParams::max([1; 4]).plan(1, 1, [1; 4]), Err(ShapeError::Rank { rank: 4 }));
     let extent = ShapeError::KernelExceedsInput { axis: 1, kernel_extent: 3, padded_input: 2 };

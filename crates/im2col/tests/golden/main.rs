@@ -73,10 +73,10 @@ struct Case<'a> {
 impl<'a> Case<'a> {
     /// Whether the operation does not exist in this crate.
     fn is_foreign(&self) -> bool {
-        let supported = matches!(self.text("op"), "conv" | "conv_same" | "max_pool" | "avg_pool" | "im2col");
+        let op = self.text("op");
+        let supported = matches!(op, "conv" | "conv_same" | "im2col") || op.ends_with("_pool");
         let zeros = matches!(self.text("padding_mode"), "" | "zeros");
-        let ceil_mode = self.json["ceil_mode"].as_bool() == Some(true);
-        !supported || !zeros || ceil_mode
+        !supported || !zeros
     }
 
     fn run(&self) -> Checked {
@@ -94,6 +94,8 @@ impl<'a> Case<'a> {
             "im2col" => conv::im2col::<D>(self),
             "max_pool" => pool::max::<D>(self),
             "avg_pool" => pool::average::<D>(self),
+            "adaptive_max_pool" => pool::adaptive_max::<D>(self),
+            "adaptive_avg_pool" => pool::adaptive_average::<D>(self),
             op => Err(format!("operation {op}").into()),
         }
     }
@@ -123,6 +125,11 @@ impl<'a> Case<'a> {
 
     fn values(&self, role: &str) -> Result<&'a [f32], String> {
         Ok(&self.tensor(role)?.values)
+    }
+
+    fn indices(&self, role: &str) -> Option<&'a [i64]> {
+        let name = self.json["tensors"][role].as_str()?;
+        Some(&self.tensors.i64(name)?.values)
     }
 
     /// Checks `given` against the reference, which the oracle says how far to trust.

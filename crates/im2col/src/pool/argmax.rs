@@ -1,0 +1,291 @@
+//! Where each maximum came from: as PyTorch's indices, and in a byte or two for a backward pass
+//! that no longer has the input.
+
+use super::backward::{MeanBackward, for_each_row, only, tiles_2x2};
+use super::plan::tap_bytes;
+use super::windows::{Pooling, Winner};
+use super::{PoolKind, PoolPlan};
+use crate::error::{RunError, check_len};
+use crate::kernel::{Job, MulAdd, dispatch};
+
+impl<const D: usize> PoolPlan<D> {
+    /// Pools as [`forward`](Self::forward), and says where each maximum is: PyTorch's
+    /// `return_indices=True`.
+    ///
+    /// input: `[batch, channels, input_dims..]`, output and indices: `[batch, channels, output_dims..]`.
+    ///
+    /// `indices[n, c, o]` is the position of the maximum in its plane `input[n, c]`, flat and without
+    /// padding. Of equal values the first is the maximum, of several NaN the last, as in PyTorch.
+    /// It is -1 where a dilated window straddles the whole input and the output is -inf.
+    ///
+    /// Costs one step for each value that a window sees.
+    ///
+    /// ```
+    /// use im2col::PoolParams;
+    ///
+    /// let plan = PoolParams::max([2, 2]).plan(1, 1, [2, 4])?;
+    /// let (mut output, mut indices) = ([0.0; 2], [0; 2]);
+    /// plan.forward_with_indices(&[1., 2., 8., 8., 4., 3., 5., 8.], &mut output, &mut indices)?;
+    /// assert_eq!((output, indices), ([4., 8.], [4, 2]));
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::NoIndices`] if this is an average, [`RunError::Length`] if an operand does not have
+    /// the planned length. Output and indices are then untouched.
+    pub fn forward_with_indices(
+        &self,
+        input: &[f32],
+        output: &mut [f32],
+        indices: &mut [i64],
+    ) -> Result<(), RunError> {
+        self.check_max()?;
+        check_len("input", self.input_len, input.len())?;
+        check_len("output", self.output_len, output.len())?;
+        check_len("indices", self.output_len, indices.len())?;
+        dispatch(
+            self.isa(),
+            Marking { pooling: self.pooling, input, output, marks: indices, size: 1, mark: mark_index },
+        );
+        Ok(())
+    }
+
+    /// Pools as [`forward`](Self::forward), and leaves in `workspace` what
+    /// [`backward_from`](Self::backward_from) needs, so that the input need not be kept.
+    ///
+    /// input: `[batch, channels, input_dims..]`, output: `[batch, channels, output_dims..]`,
+    /// workspace: [`workspace_len`](Self::workspace_len) bytes.
+    ///
+    /// The workspace of a maximum holds for each output the number of the tap that won, row-major in
+    /// its window, in little-endian bytes: a quarter of the output's size where the window has at most
+    /// 256 taps, and the input's share of it is smaller still. A mean remembers nothing.
+    ///
+    /// Costs one step for each value that a window of a maximum sees.
+    ///
+    /// ```
+    /// use im2col::PoolParams;
+    ///
+    /// let plan = PoolParams::max([2, 2]).plan(1, 1, [2, 4])?;
+    /// let (mut output, mut workspace) = ([0.0; 2], [0; 2]);
+    /// plan.forward_train(&[1., 2., 8., 8., 4., 3., 5., 8.], &mut output, &mut workspace)?;
+    /// assert_eq!((output, workspace), ([4., 8.], [2, 0]));
+    ///
+    /// let mut grad_input = [0.0; 8];
+    /// plan.backward_from(&workspace, &[10., 20.], &mut grad_input)?;
+    /// assert_eq!(grad_input, [0., 0., 20., 0., 10., 0., 0., 0.]);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Length`] if an operand does not have the planned length. Output and workspace are
+    /// then untouched.
+    pub fn forward_train(
+        &self,
+        input: &[f32],
+        output: &mut [f32],
+        workspace: &mut [u8],
+    ) -> Result<(), RunError> {
+        check_len("input", self.input_len, input.len())?;
+        check_len("output", self.output_len, output.len())?;
+        check_len("workspace", self.workspace_len, workspace.len())?;
+        if let PoolKind::Average = self.pooling.kind {
+            return self.forward(input, output);
+        }
+        let size = tap_bytes(self.pooling.window.taps());
+        dispatch(
+            self.isa(),
+            Marking { pooling: self.pooling, input, output, marks: workspace, size, mark: mark_tap },
+        );
+        Ok(())
+    }
+
+    /// The gradient of [`forward`](Self::forward), as [`backward`](Self::backward) computes it, from
+    /// the workspace of [`forward_train`](Self::forward_train) instead of the input.
+    ///
+    /// workspace: [`workspace_len`](Self::workspace_len) bytes,
+    /// grad_output: `[batch, channels, output_dims..]`, grad_input: `[batch, channels, input_dims..]`.
+    ///
+    /// `grad_input` is overwritten, not added to. Costs one step for each output of a maximum, and
+    /// one for each value that a window of a mean sees.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Length`] if an operand does not have the planned length, [`RunError::Tap`] if the
+    /// workspace holds a number that is not a tap of its window. `grad_input` is then untouched.
+    /// Nothing else is asked of a workspace: a tap that is not the maximum receives the gradient,
+    /// and one in the padding loses it.
+    pub fn backward_from(
+        &self,
+        workspace: &[u8],
+        grad_output: &[f32],
+        grad_input: &mut [f32],
+    ) -> Result<(), RunError> {
+        check_len("workspace", self.workspace_len, workspace.len())?;
+        check_len("grad_output", self.output_len, grad_output.len())?;
+        check_len("grad_input", self.input_len, grad_input.len())?;
+        if let PoolKind::Average = self.pooling.kind {
+            dispatch(self.isa(), MeanBackward { pooling: self.pooling, grad_output, grad_input });
+            return Ok(());
+        }
+        let size = tap_bytes(self.pooling.window.taps());
+        for (position, bytes) in workspace.chunks_exact(size).enumerate() {
+            let (given, taps) = (read_tap(bytes), self.pooling.taps_at(position));
+            if given >= taps as u64 {
+                return Err(RunError::Tap { position, taps, given });
+            }
+        }
+        dispatch(
+            self.isa(),
+            BackwardFrom { pooling: self.pooling, workspace, size, grad_output, grad_input },
+        );
+        Ok(())
+    }
+
+    pub(super) const fn check_max(&self) -> Result<(), RunError> {
+        match self.pooling.kind {
+            PoolKind::Max => Ok(()),
+            PoolKind::Average => Err(RunError::NoIndices),
+        }
+    }
+}
+
+/// The forward pass of a maximum that leaves a mark of `size` values for each output.
+struct Marking<'a, M, F> {
+    pooling: Pooling,
+    input: &'a [f32],
+    output: &'a mut [f32],
+    marks: &'a mut [M],
+    size: usize,
+    mark: F,
+}
+
+impl<M, F: Fn(Option<Winner>, &mut [M])> Job for Marking<'_, M, F> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
+        let Self { pooling, input, output, marks, size, mark } = self;
+        let positions = pooling.window.positions();
+        let planes = input.chunks_exact(pooling.window.plane_len());
+        let results = output.chunks_exact_mut(positions).zip(marks.chunks_exact_mut(positions * size));
+        for (plane, (output, marks)) in planes.zip(results) {
+            if pooling.is_2x2() {
+                // Its four taps need one mark of any kind.
+                mark_tiles_2x2(&pooling, plane, output, marks, &mark);
+            } else {
+                mark_plane(&pooling, plane, output, marks.chunks_exact_mut(size), &mark);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn mark_tiles_2x2<M>(
+    pooling: &Pooling,
+    plane: &[f32],
+    output: &mut [f32],
+    marks: &mut [M],
+    mark: impl Fn(Option<Winner>, &mut [M]),
+) {
+    let (width, out_width) = (pooling.window.input[2], pooling.window.output[2]);
+    let results = output.chunks_exact_mut(out_width).zip(marks.chunks_exact_mut(out_width));
+    for ((y, rows), (output, marks)) in plane.chunks_exact(2 * width).enumerate().zip(results) {
+        let (upper, lower) = rows.split_at(width);
+        let tiles = upper.chunks_exact(2).zip(lower.chunks_exact(2)).enumerate();
+        for ((x, (upper, lower)), (output, m)) in tiles.zip(output.iter_mut().zip(marks.chunks_exact_mut(1)))
+        {
+            let (max, tap) = first_maximum([upper[0], upper[1], lower[0], lower[1]]);
+            *output = max;
+            mark(Some(Winner { offset: (2 * y + tap / 2) * width + 2 * x + tap % 2, tap }), m);
+        }
+    }
+}
+
+/// The largest of four values, or the last NaN, and which it is.
+#[inline(always)]
+pub(super) fn first_maximum(values: [f32; 4]) -> (f32, usize) {
+    let (mut max, mut at) = (values[0], 0);
+    for (i, v) in (0_u32..).zip(values) {
+        let wins = v > max || v.is_nan();
+        max = if wins { v } else { max };
+        at = if wins { i } else { at };
+    }
+    (max, at as usize)
+}
+
+#[inline(always)]
+fn mark_plane<'a, M: 'a>(
+    pooling: &Pooling,
+    plane: &[f32],
+    output: &mut [f32],
+    marks: impl Iterator<Item = &'a mut [M]>,
+    mark: impl Fn(Option<Winner>, &mut [M]),
+) {
+    let [depth, height, width] = pooling.window.output;
+    let rows = (0..depth).flat_map(|z| (0..height).map(move |y| (z, y)));
+    let mut results = output.iter_mut().zip(marks);
+    for (z, y) in rows {
+        for (x, (output, m)) in results.by_ref().take(width).enumerate() {
+            let winner = pooling.winner(plane, [z, y, x]);
+            *output = winner.map_or(f32::NEG_INFINITY, |winner| plane[winner.offset]);
+            mark(winner, m);
+        }
+    }
+}
+
+#[inline(always)]
+fn mark_index(winner: Option<Winner>, index: &mut [i64]) {
+    if let [index] = index {
+        // A plane has at most `isize::MAX` values.
+        *index = winner.map_or(-1, |winner| winner.offset as i64);
+    }
+}
+
+/// Where no tap sees the input the first stands for nowhere.
+#[inline(always)]
+fn mark_tap(winner: Option<Winner>, bytes: &mut [u8]) {
+    let tap = winner.map_or(0, |winner| winner.tap);
+    match bytes {
+        [byte] => *byte = tap as u8,
+        bytes => bytes.copy_from_slice(&(tap as u64).to_le_bytes()[..bytes.len()]),
+    }
+}
+
+#[inline(always)]
+fn read_tap(bytes: &[u8]) -> u64 {
+    match bytes {
+        [byte] => u64::from(*byte),
+        bytes => bytes.iter().rev().fold(0, |tap, byte| tap << 8 | u64::from(*byte)),
+    }
+}
+
+/// The backward pass of a maximum from a workspace whose taps have been checked.
+struct BackwardFrom<'a> {
+    pooling: Pooling,
+    workspace: &'a [u8],
+    size: usize,
+    grad_output: &'a [f32],
+    grad_input: &'a mut [f32],
+}
+
+impl Job for BackwardFrom<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
+        let Self { pooling, workspace, size, grad_output, grad_input } = self;
+        grad_input.fill(0.0);
+        let width = pooling.window.output[2];
+        if pooling.is_2x2() {
+            let taps = |row: usize| workspace[row * width..][..width].iter();
+            tiles_2x2(&pooling, grad_output, grad_input, taps, |tap, grad| only(u32::from(*tap), grad));
+            return;
+        }
+        for_each_row(&pooling, grad_output, grad_input, |row, [z, y], grad_output, grad_input| {
+            let taps = workspace[row * width * size..][..width * size].chunks_exact(size);
+            for (x, (tap, grad)) in taps.zip(grad_output).enumerate() {
+                if let Some(offset) = pooling.offset_of([z, y, x], read_tap(tap) as usize) {
+                    grad_input[offset] += grad;
+                }
+            }
+        });
+    }
+}
