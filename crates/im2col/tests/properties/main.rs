@@ -20,5 +20,6 @@ mod isa;
 mod linear;
 mod plans;
 mod pool;
+mod pool_indices;
 mod scratch;
 mod small_shapes;
