@@ -153,8 +153,7 @@ fn unpooling_is_its_definition<const D: usize>(case: &PoolCase, seed: u64) {
     let plane_len = case.input.iter().product::<usize>() as u64;
     let positions = case.output().iter().product::<usize>();
     let mut rng = Rng::new(seed);
-    let any: Vec<i64> =
-        (0..plan.output_len()).map(|_| (rng.bits() % (plane_len + 1)) as i64 - 1).collect();
+    let any: Vec<i64> = (0..plan.output_len()).map(|_| (rng.bits() % (plane_len + 1)) as i64 - 1).collect();
     let mut once = any.clone();
     for plane in once.chunks_mut(positions) {
         for i in 0..plane.len() {
