@@ -10,6 +10,7 @@ mod backward;
 mod forward;
 mod params;
 mod plan;
+mod stage;
 #[cfg(test)]
 mod tests;
 mod unpool;

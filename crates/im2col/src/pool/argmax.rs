@@ -3,7 +3,8 @@
 
 use super::backward::{MeanBackward, for_each_row, only, tiles_2x2};
 use super::plan::tap_bytes;
-use super::windows::{Pooling, Winner};
+use super::stage::{Label, Stage};
+use super::windows::Pooling;
 use super::{PoolKind, PoolPlan};
 use crate::error::{RunError, check_len};
 use crate::kernel::{Job, MulAdd, dispatch};
@@ -46,7 +47,15 @@ impl<const D: usize> PoolPlan<D> {
         check_len("indices", self.output_len, indices.len())?;
         dispatch(
             self.isa(),
-            Marking { pooling: self.pooling, input, output, marks: indices, size: 1, mark: mark_index },
+            Marking {
+                pooling: self.pooling,
+                input,
+                output,
+                marks: indices,
+                size: 1,
+                label: Label::Offset,
+                mark: mark_index,
+            },
         );
         Ok(())
     }
@@ -96,7 +105,15 @@ impl<const D: usize> PoolPlan<D> {
         let size = tap_bytes(self.pooling.window.taps());
         dispatch(
             self.isa(),
-            Marking { pooling: self.pooling, input, output, marks: workspace, size, mark: mark_tap },
+            Marking {
+                pooling: self.pooling,
+                input,
+                output,
+                marks: workspace,
+                size,
+                label: Label::Tap,
+                mark: mark_tap,
+            },
         );
         Ok(())
     }
@@ -158,34 +175,50 @@ struct Marking<'a, M, F> {
     output: &'a mut [f32],
     marks: &'a mut [M],
     size: usize,
+    label: Label,
     mark: F,
 }
 
-impl<M, F: Fn(Option<Winner>, &mut [M])> Job for Marking<'_, M, F> {
+impl<M, F: Fn(Option<usize>, &mut [M])> Job for Marking<'_, M, F> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
-        let Self { pooling, input, output, marks, size, mark } = self;
+        let Self { pooling, input, output, marks, size, label, mark } = self;
         let positions = pooling.window.positions();
         let planes = input.chunks_exact(pooling.window.plane_len());
         let results = output.chunks_exact_mut(positions).zip(marks.chunks_exact_mut(positions * size));
+        if pooling.is_2x2() {
+            for (plane, (output, marks)) in planes.zip(results) {
+                mark_tiles_2x2(&pooling, plane, output, marks, label, &mark);
+            }
+            return;
+        }
+        let [_, height, width] = pooling.window.output;
+        let mut stage = Stage::new();
         for (plane, (output, marks)) in planes.zip(results) {
-            if pooling.is_2x2() {
-                // Its four taps need one mark of any kind.
-                mark_tiles_2x2(&pooling, plane, output, marks, &mark);
-            } else {
-                mark_plane(&pooling, plane, output, marks.chunks_exact_mut(size), &mark);
+            let rows = output.chunks_exact_mut(width).zip(marks.chunks_exact_mut(width * size));
+            for (row, (output, marks)) in rows.enumerate() {
+                let at = [row / height, row % height];
+                let mut results = output.iter_mut().zip(marks.chunks_exact_mut(size));
+                stage.for_each_winner(&pooling, plane, at, label, |_, max, place| {
+                    if let Some((output, m)) = results.next() {
+                        *output = max;
+                        mark(place, m);
+                    }
+                });
             }
         }
     }
 }
 
+/// Four taps need one mark each, of any kind.
 #[inline(always)]
 fn mark_tiles_2x2<M>(
     pooling: &Pooling,
     plane: &[f32],
     output: &mut [f32],
     marks: &mut [M],
-    mark: impl Fn(Option<Winner>, &mut [M]),
+    label: Label,
+    mark: impl Fn(Option<usize>, &mut [M]),
 ) {
     let (width, out_width) = (pooling.window.input[2], pooling.window.output[2]);
     let results = output.chunks_exact_mut(out_width).zip(marks.chunks_exact_mut(out_width));
@@ -196,7 +229,11 @@ fn mark_tiles_2x2<M>(
         {
             let (max, tap) = first_maximum([upper[0], upper[1], lower[0], lower[1]]);
             *output = max;
-            mark(Some(Winner { offset: (2 * y + tap / 2) * width + 2 * x + tap % 2, tap }), m);
+            let place = match label {
+                Label::Tap => tap,
+                Label::Offset => (2 * y + tap / 2) * width + 2 * x + tap % 2,
+            };
+            mark(Some(place), m);
         }
     }
 }
@@ -214,37 +251,17 @@ pub(super) fn first_maximum(values: [f32; 4]) -> (f32, usize) {
 }
 
 #[inline(always)]
-fn mark_plane<'a, M: 'a>(
-    pooling: &Pooling,
-    plane: &[f32],
-    output: &mut [f32],
-    marks: impl Iterator<Item = &'a mut [M]>,
-    mark: impl Fn(Option<Winner>, &mut [M]),
-) {
-    let [depth, height, width] = pooling.window.output;
-    let rows = (0..depth).flat_map(|z| (0..height).map(move |y| (z, y)));
-    let mut results = output.iter_mut().zip(marks);
-    for (z, y) in rows {
-        for (x, (output, m)) in results.by_ref().take(width).enumerate() {
-            let winner = pooling.winner(plane, [z, y, x]);
-            *output = winner.map_or(f32::NEG_INFINITY, |winner| plane[winner.offset]);
-            mark(winner, m);
-        }
-    }
-}
-
-#[inline(always)]
-fn mark_index(winner: Option<Winner>, index: &mut [i64]) {
+fn mark_index(offset: Option<usize>, index: &mut [i64]) {
     if let [index] = index {
         // A plane has at most `isize::MAX` values.
-        *index = winner.map_or(-1, |winner| winner.offset as i64);
+        *index = offset.map_or(-1, |offset| offset as i64);
     }
 }
 
 /// Where no tap sees the input the first stands for nowhere.
 #[inline(always)]
-fn mark_tap(winner: Option<Winner>, bytes: &mut [u8]) {
-    let tap = winner.map_or(0, |winner| winner.tap);
+fn mark_tap(tap: Option<usize>, bytes: &mut [u8]) {
+    let tap = tap.unwrap_or(0);
     match bytes {
         [byte] => *byte = tap as u8,
         bytes => bytes.copy_from_slice(&(tap as u64).to_le_bytes()[..bytes.len()]),

@@ -1,6 +1,7 @@
 //! The backward pass, along rows of output.
 
 use super::argmax::first_maximum;
+use super::stage::{Label, Stage};
 use super::windows::Pooling;
 use crate::kernel::{Job, MulAdd};
 use crate::window::Window;
@@ -32,10 +33,14 @@ impl Job for MaxBackward<'_> {
             });
             return;
         }
-        let plane_len = pooling.window.plane_len();
+        let (plane_len, mut stage) = (pooling.window.plane_len(), Stage::new());
         for_each_row(&pooling, grad_output, grad_input, |row, at, grad_output, grad_input| {
             let plane = &input[row / (depth * out_height) * plane_len..][..plane_len];
-            max_row(&pooling, plane, at, grad_output, grad_input);
+            stage.for_each_winner(&pooling, plane, at, Label::Offset, |x, _, offset| {
+                if let Some(offset) = offset {
+                    grad_input[offset] += grad_output[x];
+                }
+            });
         });
     }
 }
@@ -109,7 +114,7 @@ pub(super) fn for_each_row(
     pooling: &Pooling,
     grad_output: &[f32],
     grad_input: &mut [f32],
-    for_row: impl Fn(usize, [usize; 2], &[f32], &mut [f32]),
+    mut for_row: impl FnMut(usize, [usize; 2], &[f32], &mut [f32]),
 ) {
     let [depth, height, width] = pooling.window.output;
     let planes = grad_input.chunks_exact_mut(pooling.window.plane_len());
@@ -119,21 +124,6 @@ pub(super) fn for_each_row(
             for (y, grad_y) in grad_y.chunks_exact(width).enumerate() {
                 for_row((i * depth + z) * height + y, [z, y], grad_y, grad_x);
             }
-        }
-    }
-}
-
-#[inline(always)]
-fn max_row(
-    pooling: &Pooling,
-    input: &[f32],
-    [z, y]: [usize; 2],
-    grad_output: &[f32],
-    grad_input: &mut [f32],
-) {
-    for (x, grad) in grad_output.iter().enumerate() {
-        if let Some(winner) = pooling.winner(input, [z, y, x]) {
-            grad_input[winner.offset] += grad;
         }
     }
 }

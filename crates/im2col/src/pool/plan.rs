@@ -189,12 +189,12 @@ const fn exceeds_padding(window: &Window) -> bool {
     false
 }
 
-/// How many bytes the number of a tap takes.
+/// How many bytes the number of a tap takes, the largest of which is `taps - 1`.
 pub(super) const fn tap_bytes(taps: usize) -> usize {
-    match taps as u64 {
-        0..=0x100 => 1,
-        0..=0x1_0000 => 2,
-        0..=0x1_0000_0000 => 4,
+    match taps as u64 - 1 {
+        0..=0xff => 1,
+        0x100..=0xffff => 2,
+        0x1_0000..=0xffff_ffff => 4,
         _ => 8,
     }
 }

@@ -27,15 +27,6 @@ pub(super) enum Divisor {
     Seen,
 }
 
-/// The value that a maximum is.
-#[derive(Clone, Copy)]
-pub(super) struct Winner {
-    /// Where in the plane.
-    pub(super) offset: usize,
-    /// Which tap of the window.
-    pub(super) tap: usize,
-}
-
 impl Pooling {
     /// Whether the windows are the 2x2 tiles of each plane: the pooling of LeNet and of most networks.
     pub(super) fn is_2x2(&self) -> bool {
@@ -137,24 +128,37 @@ impl Pooling {
         self.tap_count(0, at[0]) * self.tap_count(1, at[1]) * self.tap_count(2, at[2])
     }
 
-    /// Where the maximum of the window at `[z, y, x]` is: the first of the largest values, or the last
-    /// NaN. `None` if the window sees nothing but padding.
+    /// Where in a plane the maximum of the window at `[z, y, x]` is: the first of the largest values,
+    /// or the last NaN. `None` if the window sees nothing but padding.
     #[inline(always)]
-    pub(super) fn winner(&self, plane: &[f32], [z, y, x]: [usize; 3]) -> Option<Winner> {
-        let (start, taps, width) = (self.start(2, x), self.taps(2, x), self.tap_count(2, x));
+    pub(super) fn winner(&self, plane: &[f32], [z, y, x]: [usize; 3]) -> Option<usize> {
+        let (start, taps) = (self.start(2, x), self.taps(2, x));
         let mut max = f32::NEG_INFINITY;
         let mut winner = None;
-        for (tap_row, row) in self.window_rows(z, y) {
+        for row in self.input_rows(z, y) {
             for tap in taps.clone() {
                 let offset = row + self.column(start, tap);
                 let v = plane[offset];
                 if v > max || v.is_nan() || winner.is_none() {
-                    max = v;
-                    winner = Some(Winner { offset, tap: tap_row * width + tap });
+                    (max, winner) = (v, Some(offset));
                 }
             }
         }
         winner
+    }
+
+    /// Which tap of the window at `[z, y, x]` sees the value at `offset`: the inverse of
+    /// [`offset_of`](Self::offset_of).
+    #[inline(always)]
+    pub(super) fn tap_of(&self, [z, y, x]: [usize; 3], offset: usize) -> usize {
+        let Window { input: [_, height, width], padding, dilation, .. } = self.window;
+        let at = [offset / width / height, offset / width % height, offset % width];
+        let mut tap = 0;
+        for (axis, output) in [z, y, x].into_iter().enumerate() {
+            let along = (at[axis] + padding[axis][0] - self.start(axis, output)) / dilation[axis];
+            tap = tap * self.tap_count(axis, output) + along;
+        }
+        tap
     }
 
     /// Where in a plane tap `tap` falls of the window at `[z, y, x]`, which has that tap. `None` if in
