@@ -7,6 +7,7 @@
 
 mod argmax;
 mod backward;
+mod backward_from;
 mod forward;
 mod params;
 mod plan;

@@ -1,7 +1,8 @@
 //! Where each maximum came from: as PyTorch's indices, and in a byte or two for a backward pass
 //! that no longer has the input.
 
-use super::backward::{MeanBackward, for_each_row, only, tiles_2x2};
+use super::backward::MeanBackward;
+use super::backward_from::{BackwardFrom, check_taps};
 use super::plan::tap_bytes;
 use super::stage::{Label, Stage};
 use super::windows::Pooling;
@@ -147,12 +148,7 @@ impl<const D: usize> PoolPlan<D> {
             return Ok(());
         }
         let size = tap_bytes(self.pooling.window.taps());
-        for (position, bytes) in workspace.chunks_exact(size).enumerate() {
-            let (given, taps) = (read_tap(bytes), self.pooling.taps_at(position));
-            if given >= taps as u64 {
-                return Err(RunError::Tap { position, taps, given });
-            }
-        }
+        check_taps(&self.pooling, workspace, size)?;
         dispatch(
             self.isa(),
             BackwardFrom { pooling: self.pooling, workspace, size, grad_output, grad_input },
@@ -228,6 +224,7 @@ fn mark_tiles_2x2<M>(
         for ((x, (upper, lower)), (output, m)) in tiles.zip(output.iter_mut().zip(marks.chunks_exact_mut(1)))
         {
             let (max, tap) = first_maximum([upper[0], upper[1], lower[0], lower[1]]);
+            let tap = usize::from(tap);
             *output = max;
             let place = match label {
                 Label::Tap => tap,
@@ -240,14 +237,14 @@ fn mark_tiles_2x2<M>(
 
 /// The largest of four values, or the last NaN, and which it is.
 #[inline(always)]
-pub(super) fn first_maximum(values: [f32; 4]) -> (f32, usize) {
+pub(super) fn first_maximum(values: [f32; 4]) -> (f32, u8) {
     let (mut max, mut at) = (values[0], 0);
-    for (i, v) in (0_u32..).zip(values) {
+    for (i, v) in (0..).zip(values) {
         let wins = v > max || v.is_nan();
         max = if wins { v } else { max };
         at = if wins { i } else { at };
     }
-    (max, at as usize)
+    (max, at)
 }
 
 #[inline(always)]
@@ -265,44 +262,5 @@ fn mark_tap(tap: Option<usize>, bytes: &mut [u8]) {
     match bytes {
         [byte] => *byte = tap as u8,
         bytes => bytes.copy_from_slice(&(tap as u64).to_le_bytes()[..bytes.len()]),
-    }
-}
-
-#[inline(always)]
-fn read_tap(bytes: &[u8]) -> u64 {
-    match bytes {
-        [byte] => u64::from(*byte),
-        bytes => bytes.iter().rev().fold(0, |tap, byte| tap << 8 | u64::from(*byte)),
-    }
-}
-
-/// The backward pass of a maximum from a workspace whose taps have been checked.
-struct BackwardFrom<'a> {
-    pooling: Pooling,
-    workspace: &'a [u8],
-    size: usize,
-    grad_output: &'a [f32],
-    grad_input: &'a mut [f32],
-}
-
-impl Job for BackwardFrom<'_> {
-    #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
-        let Self { pooling, workspace, size, grad_output, grad_input } = self;
-        grad_input.fill(0.0);
-        let width = pooling.window.output[2];
-        if pooling.is_2x2() {
-            let taps = |row: usize| workspace[row * width..][..width].iter();
-            tiles_2x2(&pooling, grad_output, grad_input, taps, |tap, grad| only(u32::from(*tap), grad));
-            return;
-        }
-        for_each_row(&pooling, grad_output, grad_input, |row, [z, y], grad_output, grad_input| {
-            let taps = workspace[row * width * size..][..width * size].chunks_exact(size);
-            for (x, (tap, grad)) in taps.zip(grad_output).enumerate() {
-                if let Some(offset) = pooling.offset_of([z, y, x], read_tap(tap) as usize) {
-                    grad_input[offset] += grad;
-                }
-            }
-        });
     }
 }

@@ -5,7 +5,6 @@ use super::stage::{Label, Stage};
 use super::windows::Pooling;
 use crate::kernel::{Job, MulAdd};
 use crate::window::Window;
-use core::iter::repeat_n;
 use core::ops::Range;
 
 pub(super) struct MaxBackward<'a> {
@@ -23,13 +22,13 @@ impl Job for MaxBackward<'_> {
         let [_, height, width] = pooling.window.input;
         let [depth, out_height, _] = pooling.window.output;
         if pooling.is_2x2() {
-            let tiles = |row: usize| {
+            max_tiles_2x2(&pooling, grad_output, grad_input, |row, first, winners| {
                 let rows = &input[(row / out_height * height + row % out_height * 2) * width..][..2 * width];
                 let (upper, lower) = rows.split_at(width);
-                upper.chunks_exact(2).zip(lower.chunks_exact(2))
-            };
-            tiles_2x2(&pooling, grad_output, grad_input, tiles, |(upper, lower), grad| {
-                only(first_maximum([upper[0], upper[1], lower[0], lower[1]]).1 as u32, grad)
+                let tiles = upper[2 * first..].chunks_exact(2).zip(lower[2 * first..].chunks_exact(2));
+                for (winner, (upper, lower)) in winners.iter_mut().zip(tiles) {
+                    *winner = first_maximum([upper[0], upper[1], lower[0], lower[1]]).1;
+                }
             });
             return;
         }
@@ -58,8 +57,13 @@ impl Job for MeanBackward<'_> {
         let Self { pooling, grad_output, grad_input } = self;
         grad_input.fill(0.0);
         if pooling.is_2x2() {
-            let tiles = |_| repeat_n((), pooling.window.output[2]);
-            tiles_2x2(&pooling, grad_output, grad_input, tiles, |(), grad| [grad / 4.0; 4]);
+            for_each_row_of_tiles(&pooling, grad_output, grad_input, |_, grad_y, upper, lower| {
+                let tiles = upper.chunks_exact_mut(2).zip(lower.chunks_exact_mut(2));
+                for ((upper, lower), grad) in tiles.zip(grad_y) {
+                    upper.fill(grad / 4.0);
+                    lower.fill(grad / 4.0);
+                }
+            });
         } else if pooling.adaptive {
             for_each_row(&pooling, grad_output, grad_input, |_, at, grad_output, grad_input| {
                 adaptive_mean_row(&pooling, at, grad_output, grad_input);
@@ -72,23 +76,45 @@ impl Job for MeanBackward<'_> {
     }
 }
 
-/// What each of four values receives if one of them receives all.
-#[inline(always)]
-pub(super) fn only(winner: u32, grad: f32) -> [f32; 4] {
-    [0, 1, 2, 3].map(|i| if i == winner { grad } else { 0.0 })
-}
+/// How many winners of tiles are found at a time: to find them and to use them are two loops that
+/// become vector code, and one loop would not.
+const TILES: usize = 64;
 
-/// Windows that are the 2x2 tiles of a plane: nothing adds up, and each gradient is written once.
+/// The maxima of the 2x2 tiles of each plane: nothing adds up, and each gradient is written once.
 ///
-/// `tiles(row)` are the tiles of a row of output, counted over all planes, and `share(tile, grad)`
-/// is what the four values of a tile receive.
+/// `find(row, first, winners)` finds which of their four values won in the tiles from `first` of a row
+/// of output, counted over all planes.
 #[inline(always)]
-pub(super) fn tiles_2x2<Tiles: Iterator>(
+pub(super) fn max_tiles_2x2(
     pooling: &Pooling,
     grad_output: &[f32],
     grad_input: &mut [f32],
-    tiles: impl Fn(usize) -> Tiles,
-    share: impl Fn(Tiles::Item, f32) -> [f32; 4],
+    find: impl Fn(usize, usize, &mut [u8]),
+) {
+    for_each_row_of_tiles(pooling, grad_output, grad_input, |row, grad_y, upper, lower| {
+        let squares = upper.chunks_mut(2 * TILES).zip(lower.chunks_mut(2 * TILES));
+        for (i, (grad_y, (upper, lower))) in grad_y.chunks(TILES).zip(squares).enumerate() {
+            let mut winners = [0; TILES];
+            let winners = &mut winners[..grad_y.len()];
+            find(row, i * TILES, winners);
+            let squares = upper.chunks_exact_mut(2).zip(lower.chunks_exact_mut(2));
+            for ((winner, grad), (upper, lower)) in winners.iter().zip(grad_y).zip(squares) {
+                let shares = [0, 1, 2, 3].map(|i| if i == *winner { *grad } else { 0.0 });
+                upper.copy_from_slice(&shares[..2]);
+                lower.copy_from_slice(&shares[2..]);
+            }
+        }
+    });
+}
+
+/// Calls `for_row(row, row of grad_output, upper row of grad_input, lower row)` for every row of 2x2
+/// tiles, counted over all planes.
+#[inline(always)]
+fn for_each_row_of_tiles(
+    pooling: &Pooling,
+    grad_output: &[f32],
+    grad_input: &mut [f32],
+    for_row: impl Fn(usize, &[f32], &mut [f32], &mut [f32]),
 ) {
     let ([_, height, width], [_, out_height, out_width]) = (pooling.window.input, pooling.window.output);
     // Depth is not pooled, so its slices are planes.
@@ -97,12 +123,7 @@ pub(super) fn tiles_2x2<Tiles: Iterator>(
         let rows = grad_x.chunks_exact_mut(2 * width).zip(grad_y.chunks_exact(out_width));
         for (y, (grad_x, grad_y)) in rows.enumerate() {
             let (upper, lower) = grad_x.split_at_mut(width);
-            let squares = upper.chunks_exact_mut(2).zip(lower.chunks_exact_mut(2));
-            for ((tile, grad), (upper, lower)) in tiles(i * out_height + y).zip(grad_y).zip(squares) {
-                let shares = share(tile, *grad);
-                upper.copy_from_slice(&shares[..2]);
-                lower.copy_from_slice(&shares[2..]);
-            }
+            for_row(i * out_height + y, grad_y, upper, lower);
         }
     }
 }

@@ -32,13 +32,13 @@ impl Pooling {
             return 0;
         }
         let chunk = self.window.stride[2].saturating_mul(NR);
-        (COLUMNS.saturating_sub(self.extent()) / chunk).min(CHUNKS)
+        (COLUMNS.saturating_sub(self.extent(2)) / chunk).min(CHUNKS)
     }
 
     /// How many columns the windows of so many chunks of outputs may read.
     #[inline(always)]
     fn staged_columns(&self, chunks: usize) -> usize {
-        chunks * NR * self.window.stride[2] + self.extent()
+        chunks * NR * self.window.stride[2] + self.extent(2)
     }
 }
 

@@ -41,10 +41,10 @@ impl Pooling {
             && (matches!(self.kind, PoolKind::Max) || self.divisor == Divisor::Constant(4))
     }
 
-    /// How many columns a window spans.
+    /// How many inputs a window spans on an axis.
     #[inline(always)]
-    pub(super) fn extent(&self) -> usize {
-        (self.window.kernel[2] - 1) * self.window.dilation[2] + 1
+    pub(super) fn extent(&self, axis: usize) -> usize {
+        (self.window.kernel[axis] - 1) * self.window.dilation[axis] + 1
     }
 
     /// Where on an axis of the padded input the window at `output` begins.
