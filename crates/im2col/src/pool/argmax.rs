@@ -20,7 +20,7 @@ impl<const D: usize> PoolPlan<D> {
     /// padding. Of equal values the first is the maximum, of several NaN the last, as in PyTorch.
     /// It is -1 where a dilated window straddles the whole input and the output is -inf.
     ///
-    /// Costs one step for each value that a window sees.
+    /// Costs as much as [`backward`](Self::backward), which looks for the same places.
     ///
     /// ```
     /// use im2col::PoolParams;
@@ -68,10 +68,11 @@ impl<const D: usize> PoolPlan<D> {
     /// workspace: [`workspace_len`](Self::workspace_len) bytes.
     ///
     /// The workspace of a maximum holds for each output the number of the tap that won, row-major in
-    /// its window, in little-endian bytes: a quarter of the output's size where the window has at most
-    /// 256 taps, and the input's share of it is smaller still. A mean remembers nothing.
+    /// its window, in little-endian bytes: a quarter of the output's size where no window has more than
+    /// 256 taps. A mean remembers nothing.
     ///
-    /// Costs one step for each value that a window of a maximum sees.
+    /// Costs as much as [`backward`](Self::backward), which looks for the same places, and for a mean as
+    /// much as `forward`.
     ///
     /// ```
     /// use im2col::PoolParams;

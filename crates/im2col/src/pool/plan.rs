@@ -106,9 +106,9 @@ impl<const D: usize> PoolParams<D> {
             if outputs == 0 {
                 return Err(ShapeError::Zero { what: "output" });
             }
-            // Where the sizes do not divide, a window takes in the input that its start or its end
-            // cuts. Some windows cut one at each end, unless the cuts are `rest` times as many as
-            // the outputs and every `outputs / rest`th window begins and ends between two inputs.
+            // A window has `inputs / outputs` inputs, and one more for each of its ends that cuts one.
+            // Ends cut at multiples of `rest / outputs`; only if that is one half, one third ... of an
+            // input, no window cuts at both.
             let rest = inputs % outputs;
             let cut = if rest == 0 {
                 0
@@ -332,6 +332,10 @@ impl<const D: usize> PoolPlan<D> {
     /// (to the last NaN, if there is one, as in PyTorch); a mean passes equal parts to all values
     /// that it saw, and ignores what is in `input`. Where windows overlap the gradients add up, in the
     /// order of the outputs. `grad_input` is overwritten, not added to.
+    ///
+    /// Windows of `h` rows and `w` columns that slide cost `h * w` steps of a vector, and for a maximum
+    /// one addition for each output. Windows that adapt and are no tiles cost one step for each value
+    /// they see.
     ///
     /// # Errors
     ///
