@@ -6,7 +6,7 @@
 use arbitrary::Arbitrary;
 use im2col::{
     ConvOperands, ConvParams, ConvPlan, Layer, LinearOperands, LinearParams, Network, NetworkWeights,
-    PoolParams, PoolPlan, Weights,
+    PoolKind, PoolParams, PoolPlan, Weights,
 };
 use im2col_fuzz::{ALGORITHMS, Random, Size, activation, dim_pairs, dims, probe_lengths};
 use libfuzzer_sys::fuzz_target;
@@ -45,17 +45,27 @@ struct Pool {
     stride: [Size; 3],
     padding: [[Size; 2]; 3],
     dilation: [Size; 3],
+    ceil_mode: bool,
     count_include_pad: bool,
+    divisor: Option<Size>,
+    adaptive: bool,
 }
 
 impl Pool {
     fn params<const D: usize>(&self) -> PoolParams<D> {
         let window = dims(self.window);
-        if self.max { PoolParams::max(window) } else { PoolParams::average(window) }
+        match (self.adaptive, self.max) {
+            (true, true) => return PoolParams::adaptive_max(window),
+            (true, false) => return PoolParams::adaptive_average(window),
+            _ => (),
+        }
+        let params = if self.max { PoolParams::max(window) } else { PoolParams::average(window) }
             .with_stride(dims(self.stride))
             .with_padding_per_side(dim_pairs(self.padding))
             .with_dilation(dims(self.dilation))
-            .with_count_include_pad(self.count_include_pad)
+            .with_ceil_mode(self.ceil_mode)
+            .with_count_include_pad(self.count_include_pad);
+        self.divisor.map_or(params, |divisor| params.with_divisor_override(divisor.get()))
     }
 }
 
@@ -183,7 +193,11 @@ fn run_conv<const D: usize>(plan: Option<ConvPlan<D>>, random: Random) {
 fn run_pool<const D: usize>(plan: Option<PoolPlan<D>>, random: Random) {
     let Some(plan) = plan else { return };
     let (input, output) = (plan.input_len(), plan.output_len());
-    let window: usize = plan.params().window().iter().product();
+    // A window that adapts may see all of the input.
+    let window: usize = match plan.params().adaptive_output() {
+        Some(_) => plan.input_dims().iter().product(),
+        None => plan.params().window().iter().product(),
+    };
     if !small(&[input, output], output.saturating_mul(window)) {
         return;
     }
@@ -191,6 +205,24 @@ fn run_pool<const D: usize>(plan: Option<PoolPlan<D>>, random: Random) {
     probe_lengths([input, output, input, 0], random, |[input, grad_output, grad_input, _]| {
         plan.backward(input, grad_output, grad_input)
     });
+    let mut random = random;
+    let (x, mut y) = (random.hostile_floats(input), vec![0.0; output]);
+    let mut workspace = vec![0; plan.workspace_len()];
+    assert_eq!(plan.forward_train(&x, &mut y, &mut workspace), Ok(()));
+    probe_lengths([output, input, 0], random, |[grad_output, grad_input, _]| {
+        plan.backward_from(&workspace, grad_output, grad_input)
+    });
+    // Bytes and indices that nobody wrote are errors or are used, but nothing else.
+    let any = random.integers(workspace.len());
+    any.iter().zip(&mut workspace).for_each(|(v, byte)| *byte = *v as i8 as u8);
+    let _ = plan.backward_from(&workspace, &y, &mut vec![0.0; input]);
+    let indices: Vec<i64> = random.integers(output).into_iter().map(|v| v as i64).collect();
+    let _ = plan.unpool(&y, &indices, &mut vec![0.0; input]);
+    let _ = plan.unpool_backward(&x, &indices, &mut vec![0.0; output]);
+    let mut indices = vec![0; output];
+    let result = plan.forward_with_indices(&x, &mut y, &mut indices);
+    assert_eq!(result.is_ok(), plan.params().kind() == PoolKind::Max);
+    assert!(result.is_err() || plan.unpool(&y, &indices, &mut vec![0.0; input]).is_ok());
 }
 
 fn run_linear(params: LinearParams, batch: usize, random: Random) {

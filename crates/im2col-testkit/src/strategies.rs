@@ -200,7 +200,9 @@ pub fn max_pool_case(rank: usize) -> impl Strategy<Value = PoolCase> {
         1 => axes(rank, many_positions(rank)),
         3 => tiles(rank),
     ];
-    ((batch(), 1..=4_usize, any::<bool>()), axes).prop_map(|((batch, channels, count_include_pad), axes)| {
+    let options = (any::<bool>(), prop_oneof![3 => Just(false), 1 => Just(true)]);
+    (batch(), 1..=4_usize, options, axes).prop_map(|(batch, channels, options, axes)| {
+        let (count_include_pad, ceil_mode) = options;
         let axes = axes.map(|axis| {
             let padding = axis.padding.map(|pad| pad.min(axis.kernel / 2));
             // Padding that was cut leaves the window less to slide over.
@@ -217,6 +219,9 @@ pub fn max_pool_case(rank: usize) -> impl Strategy<Value = PoolCase> {
             padding: axes.map(|axis| axis.padding),
             dilation: axes.map(|axis| axis.dilation),
             count_include_pad,
+            ceil_mode,
+            divisor: None,
+            adaptive: None,
         }
     })
 }
@@ -233,9 +238,39 @@ fn tiles(rank: usize) -> impl Strategy<Value = [Axis; 3]> {
     })
 }
 
-/// Valid average poolings: as [`max_pool_case`], without dilation.
+/// Valid average poolings: as [`max_pool_case`], without dilation, and some with a divisor.
 pub fn average_pool_case(rank: usize) -> impl Strategy<Value = PoolCase> {
-    max_pool_case(rank).prop_map(|case| PoolCase { dilation: [1; 3], ..case })
+    let divisor = prop_oneof![5 => Just(None), 1 => (1..=20_usize).prop_map(Some)];
+    (max_pool_case(rank), divisor).prop_map(|(case, divisor)| PoolCase { dilation: [1; 3], divisor, ..case })
+}
+
+/// Poolings that adapt to the size of their output: a divisor of the input's on a third of the axes,
+/// and on a few more than the input's.
+pub fn adaptive_pool_case(rank: usize) -> impl Strategy<Value = PoolCase> {
+    let axis = || {
+        let output = prop_oneof![2 => Just(1), 5 => 2..=7_usize, 1 => 8..=20_usize];
+        (output, 1..=4_usize, 1..=20_usize, 0..3_usize)
+            .prop_map(|(output, times, input, kind)| (if kind == 0 { output * times } else { input }, output))
+    };
+    (batch(), 1..=3_usize, [axis(), axis(), axis()]).prop_map(move |(batch, channels, mut axes)| {
+        axes[..3 - rank].fill((1, 1));
+        if rank == 3 {
+            axes = axes.map(|(input, output)| (input.min(8), output.min(8)));
+        }
+        PoolCase {
+            batch,
+            channels,
+            input: axes.map(|axis| axis.0),
+            window: [1; 3],
+            stride: [1; 3],
+            padding: [[0; 2]; 3],
+            dilation: [1; 3],
+            count_include_pad: true,
+            ceil_mode: false,
+            divisor: None,
+            adaptive: Some(axes.map(|axis| axis.1)),
+        }
+    })
 }
 
 /// Linear layers: few and many inputs, outputs around the height of a tile.

@@ -78,6 +78,13 @@ pub enum ShapeError {
         /// The larger of stride and dilation.
         limit: usize,
     },
+    /// An option was set that means nothing to the kind of pooling.
+    Inapplicable {
+        /// The option: `"stride"`, `"divisor"` ...
+        option: &'static str,
+        /// What does not have it: `"adaptive pooling"` ...
+        operation: &'static str,
+    },
     /// The algorithm or operation does not support this shape.
     Algorithm,
     /// A layer of a network does not take what the layer before it gives.
@@ -105,6 +112,7 @@ impl ShapeError {
             Self::PaddingExceedsInput { .. } => "more padding than the padding mode is defined for",
             Self::PaddingExceedsOutput { .. } => "the padding takes away the whole output",
             Self::OutputPadding { .. } => "the output padding is not less than the stride or the dilation",
+            Self::Inapplicable { .. } => "an option does not apply to this kind of pooling",
             Self::Algorithm => "the algorithm or operation does not support this shape",
             Self::Layer { .. } => "a layer does not take what the layer before it gives",
         }
@@ -138,6 +146,7 @@ impl fmt::Display for ShapeError {
                 "axis {axis}: output padding {output_padding} must be less than {limit}, the larger of stride \
                  and dilation"
             ),
+            Self::Inapplicable { option, operation } => write!(f, "{option} does not apply to {operation}"),
             Self::Algorithm => f.write_str(self.message()),
             Self::Layer { layer, required, given } => {
                 write!(f, "layer {layer} takes {required} channels or features and is given {given}")
@@ -193,6 +202,26 @@ pub enum RunError {
         /// The label.
         given: usize,
     },
+    /// Indices were asked of an average: only a maximum comes from one place.
+    NoIndices,
+    /// An index of unpooling is neither in its plane nor -1.
+    Index {
+        /// The index's position among all indices.
+        position: usize,
+        /// How many values the plane has.
+        plane_len: usize,
+        /// The index.
+        given: i64,
+    },
+    /// A number in the workspace of a pooling names no tap of its window.
+    Tap {
+        /// The output whose window it is.
+        position: usize,
+        /// How many taps the window has.
+        taps: usize,
+        /// The number.
+        given: u64,
+    },
 }
 
 impl fmt::Display for RunError {
@@ -214,6 +243,13 @@ impl fmt::Display for RunError {
             }
             Self::Label { position, classes, given } => {
                 write!(f, "label {position}: {given} is not one of {classes} classes")
+            }
+            Self::NoIndices => f.write_str("an average has no indices: only a maximum comes from one place"),
+            Self::Index { position, plane_len, given } => {
+                write!(f, "index {position}: {given} is neither in a plane of {plane_len} values nor -1")
+            }
+            Self::Tap { position, taps, given } => {
+                write!(f, "workspace: output {position}: {given} is not one of {taps} taps")
             }
         }
     }

@@ -7,7 +7,7 @@
 mod pool;
 mod transpose;
 
-pub use pool::{pool_forward, pool_grad_input};
+pub use pool::{pool_forward, pool_grad_input, pool_indices, unpool, unpool_grad_pooled};
 pub use transpose::{
     conv_transpose_forward, conv_transpose_grad_bias, conv_transpose_grad_input, conv_transpose_grad_weight,
 };

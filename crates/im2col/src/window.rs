@@ -30,6 +30,19 @@ impl Window {
         padding: [[usize; 2]; D],
         dilation: [usize; D],
     ) -> Result<Self, ShapeError> {
+        Self::rounded(input, kernel, stride, padding, dilation, false)
+    }
+
+    /// The same, with a quotient that is rounded up under `ceil_mode`: the last window may then
+    /// reach beyond the padding, but begins no later than the input ends.
+    pub(crate) const fn rounded<const D: usize>(
+        input: [usize; D],
+        kernel: [usize; D],
+        stride: [usize; D],
+        padding: [[usize; 2]; D],
+        dilation: [usize; D],
+        ceil_mode: bool,
+    ) -> Result<Self, ShapeError> {
         if D == 0 || D > 3 {
             return Err(ShapeError::Rank { rank: D });
         }
@@ -44,7 +57,7 @@ impl Window {
         };
         let mut axis = 0;
         while axis < 3 {
-            window.output[axis] = match window.output_dim(axis, named_axis(axis, D)) {
+            window.output[axis] = match window.output_dim(axis, named_axis(axis, D), ceil_mode) {
                 Ok(output) => output,
                 Err(error) => return Err(error),
             };
@@ -62,8 +75,8 @@ impl Window {
         Ok(window)
     }
 
-    #[allow(clippy::arithmetic_side_effects, reason = "the last line follows the checks that make it safe")]
-    const fn output_dim(&self, axis: usize, named: usize) -> Result<usize, ShapeError> {
+    #[allow(clippy::arithmetic_side_effects, reason = "the arithmetic follows the checks that make it safe")]
+    const fn output_dim(&self, axis: usize, named: usize, ceil_mode: bool) -> Result<usize, ShapeError> {
         let (input, kernel) = (self.input[axis], self.kernel[axis]);
         let (stride, dilation) = (self.stride[axis], self.dilation[axis]);
         if input == 0 {
@@ -87,6 +100,10 @@ impl Window {
             _ => return Err(ShapeError::Overflow { what: "padded input" }),
         };
         if reach >= padded {
+            // Rounded up, a window that is too long by less than the stride is one window.
+            if ceil_mode && reach <= isize::MAX as usize && reach - padded < stride - 1 {
+                return Ok(1);
+            }
             return Err(ShapeError::KernelExceedsInput {
                 axis: named,
                 kernel_extent: reach.saturating_add(1),
@@ -94,7 +111,16 @@ impl Window {
             });
         }
         // `1 <= padded - reach <= isize::MAX` and `stride >= 1`: nothing wraps.
-        Ok((padded - reach - 1) / stride + 1)
+        let rest = padded - reach - 1;
+        let output = rest / stride + 1;
+        match output.checked_mul(stride) {
+            Some(next)
+                if ceil_mode && !rest.is_multiple_of(stride) && next < input + self.padding[axis][0] =>
+            {
+                Ok(output + 1)
+            }
+            _ => Ok(output),
+        }
     }
 
     /// The same window with other values in the padding, if they are defined.

@@ -87,6 +87,9 @@ fn pooling() {
         padding: [[0; 2]; 3],
         dilation: [1; 3],
         count_include_pad: true,
+        ceil_mode: false,
+        divisor: None,
+        adaptive: None,
     };
     let x = counting(0, 9);
     assert_eq!(one.max(&x), [4.0, 5.0, 7.0, 8.0]);
@@ -123,8 +126,50 @@ fn the_first_maximum_wins_and_the_last_nan() {
         padding: [[0; 2]; 3],
         dilation: [1; 3],
         count_include_pad: true,
+        ceil_mode: false,
+        divisor: None,
+        adaptive: None,
     };
     assert_eq!(line.argmax(&[1.0, 3.0, 3.0, 2.0]), [Some(1)]);
     assert_eq!(line.argmax(&[1.0, f32::NAN, f32::NAN, 9.0]), [Some(2)]);
     assert_eq!(line.argmax(&[f32::NEG_INFINITY; 4]), [Some(0)]);
+}
+
+#[test]
+fn windows_that_are_rounded_up_or_adapt() {
+    let line = PoolCase {
+        batch: 1,
+        channels: 1,
+        input: [1, 1, 5],
+        window: [1, 1, 3],
+        stride: [1, 1, 2],
+        padding: [[0; 2], [0; 2], [1; 2]],
+        dilation: [1; 3],
+        count_include_pad: true,
+        ceil_mode: true,
+        divisor: None,
+        adaptive: None,
+    };
+    let x = [1.0, 2.0, 6.0, 4.0, 3.0];
+    assert_eq!(line.max(&x), [2.0, 6.0, 4.0]);
+    // The second window would begin behind the input.
+    let once =
+        PoolCase { input: [1, 1, 3], window: [1, 1, 2], stride: [1, 1, 3], padding: [[0; 2]; 3], ..line };
+    assert_eq!(once.output(), [1; 3]);
+    assert_eq!(PoolCase { input: [1, 1, 4], ..once }.output(), [1, 1, 2]);
+    // A window of 3 over 2 values.
+    let short = PoolCase { input: [1, 1, 2], padding: [[0; 2]; 3], ..line };
+    assert_eq!(values(&short.average(&x[..2])), [1.5]);
+    let padded = PoolCase { input: [1, 1, 4], ..line };
+    assert_eq!(values(&padded.average(&x[..4])), [1.0, 4.0, 2.0]);
+    let seen = PoolCase { count_include_pad: false, ..padded };
+    assert_eq!(values(&seen.average(&x[..4])), [1.5, 4.0, 4.0]);
+    assert_eq!(values(&PoolCase { divisor: Some(1), ..padded }.average(&x[..4])), [3.0, 12.0, 4.0]);
+
+    let adaptive = PoolCase { adaptive: Some([1, 1, 3]), ..line };
+    assert_eq!(adaptive.max(&x), [2.0, 6.0, 4.0]);
+    assert_eq!((adaptive.indices(&x), adaptive.winning_taps(&x)), (vec![1, 2, 3], vec![1, 1, 0]));
+    assert_eq!(values(&adaptive.average(&x)), [1.5, 4.0, 3.5]);
+    let more = PoolCase { input: [1, 1, 2], ..adaptive };
+    assert_eq!(more.max(&[1.0, 2.0]), [1.0, 2.0, 2.0]);
 }

@@ -157,9 +157,11 @@ impl Op {
     const fn name(&self) -> &'static str {
         match self {
             Self::Conv(_) => "Conv2d",
-            Self::Pool(plan) => match plan.params().kind() {
-                PoolKind::Max => "MaxPool2d",
-                PoolKind::Average => "AvgPool2d",
+            Self::Pool(plan) => match (plan.params().kind(), plan.params().adaptive_output()) {
+                (PoolKind::Max, None) => "MaxPool2d",
+                (PoolKind::Average, None) => "AvgPool2d",
+                (PoolKind::Max, Some(_)) => "AdaptiveMaxPool2d",
+                (PoolKind::Average, Some(_)) => "AdaptiveAvgPool2d",
             },
             Self::Activation(Activation::Identity) => "Identity",
             Self::Activation(Activation::Relu) => "ReLU",

@@ -1,143 +1,194 @@
 //! The backward pass, along rows of output.
 
-use super::{PoolKind, Pooling};
+use super::argmax::first_maximum;
+use super::stage::{Label, Stage};
+use super::windows::Pooling;
 use crate::kernel::{Job, MulAdd};
 use crate::window::Window;
 use core::ops::Range;
 
-pub(super) struct Backward<'a> {
+pub(super) struct MaxBackward<'a> {
     pub(super) pooling: Pooling,
     pub(super) input: &'a [f32],
     pub(super) grad_output: &'a [f32],
     pub(super) grad_input: &'a mut [f32],
 }
 
-impl Job for Backward<'_> {
+impl Job for MaxBackward<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
         let Self { pooling, input, grad_output, grad_input } = self;
         grad_input.fill(0.0);
-        match (pooling.kind, pooling.is_2x2()) {
-            (PoolKind::Max, true) => tiles_2x2(&pooling, input, grad_output, grad_input, to_first_maximum),
-            (PoolKind::Average, true) => tiles_2x2(&pooling, input, grad_output, grad_input, to_all),
-            (PoolKind::Max, false) => for_each_row(&pooling, input, grad_output, grad_input, max_row),
-            (PoolKind::Average, false) => for_each_row(&pooling, input, grad_output, grad_input, mean_row),
+        let [_, height, width] = pooling.window.input;
+        let [depth, out_height, _] = pooling.window.output;
+        if pooling.is_2x2() {
+            max_tiles_2x2(&pooling, grad_output, grad_input, |row, first, winners| {
+                let rows = &input[(row / out_height * height + row % out_height * 2) * width..][..2 * width];
+                let (upper, lower) = rows.split_at(width);
+                let tiles = upper[2 * first..].chunks_exact(2).zip(lower[2 * first..].chunks_exact(2));
+                for (winner, (upper, lower)) in winners.iter_mut().zip(tiles) {
+                    *winner = first_maximum([upper[0], upper[1], lower[0], lower[1]]).1;
+                }
+            });
+            return;
+        }
+        let (plane_len, mut stage) = (pooling.window.plane_len(), Stage::new());
+        for_each_row(&pooling, grad_output, grad_input, |row, at, grad_output, grad_input| {
+            let plane = &input[row / (depth * out_height) * plane_len..][..plane_len];
+            stage.for_each_winner(&pooling, plane, at, Label::Offset, |x, _, offset| {
+                if let Some(offset) = offset {
+                    grad_input[offset] += grad_output[x];
+                }
+            });
+        });
+    }
+}
+
+/// What a mean was taken of does not matter, so there is no input.
+pub(super) struct MeanBackward<'a> {
+    pub(super) pooling: Pooling,
+    pub(super) grad_output: &'a [f32],
+    pub(super) grad_input: &'a mut [f32],
+}
+
+impl Job for MeanBackward<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
+        let Self { pooling, grad_output, grad_input } = self;
+        grad_input.fill(0.0);
+        if pooling.is_2x2() {
+            for_each_row_of_tiles(&pooling, grad_output, grad_input, |_, grad_y, upper, lower| {
+                let tiles = upper.chunks_exact_mut(2).zip(lower.chunks_exact_mut(2));
+                for ((upper, lower), grad) in tiles.zip(grad_y) {
+                    upper.fill(grad / 4.0);
+                    lower.fill(grad / 4.0);
+                }
+            });
+        } else if pooling.adaptive {
+            for_each_row(&pooling, grad_output, grad_input, |_, at, grad_output, grad_input| {
+                adaptive_mean_row(&pooling, at, grad_output, grad_input);
+            });
+        } else {
+            for_each_row(&pooling, grad_output, grad_input, |_, at, grad_output, grad_input| {
+                mean_row(&pooling, at, grad_output, grad_input);
+            });
         }
     }
 }
 
-/// What each of four values in ascending order receives of the gradient of their maximum.
-#[inline(always)]
-fn to_first_maximum(values: [f32; 4], grad: f32) -> [f32; 4] {
-    let (mut max, mut at) = (values[0], 0);
-    for (i, v) in (0_u32..).zip(values) {
-        let wins = v > max || v.is_nan();
-        max = if wins { v } else { max };
-        at = if wins { i } else { at };
-    }
-    [0, 1, 2, 3].map(|i| if i == at { grad } else { 0.0 })
-}
+/// How many winners of tiles are found at a time: to find them and to use them are two loops that
+/// become vector code, and one loop would not.
+const TILES: usize = 64;
 
-/// What each of four values receives of the gradient of their mean.
+/// The maxima of the 2x2 tiles of each plane: nothing adds up, and each gradient is written once.
+///
+/// `find(row, first, winners)` finds which of their four values won in the tiles from `first` of a row
+/// of output, counted over all planes.
 #[inline(always)]
-fn to_all(_: [f32; 4], grad: f32) -> [f32; 4] {
-    [grad / 4.0; 4]
-}
-
-/// Windows that are the 2x2 tiles of a plane: nothing adds up, and each gradient is written once.
-#[inline(always)]
-fn tiles_2x2(
+pub(super) fn max_tiles_2x2(
     pooling: &Pooling,
-    input: &[f32],
     grad_output: &[f32],
     grad_input: &mut [f32],
-    share: impl Fn([f32; 4], f32) -> [f32; 4],
+    find: impl Fn(usize, usize, &mut [u8]),
+) {
+    for_each_row_of_tiles(pooling, grad_output, grad_input, |row, grad_y, upper, lower| {
+        let squares = upper.chunks_mut(2 * TILES).zip(lower.chunks_mut(2 * TILES));
+        for (i, (grad_y, (upper, lower))) in grad_y.chunks(TILES).zip(squares).enumerate() {
+            let mut winners = [0; TILES];
+            let winners = &mut winners[..grad_y.len()];
+            find(row, i * TILES, winners);
+            let squares = upper.chunks_exact_mut(2).zip(lower.chunks_exact_mut(2));
+            for ((winner, grad), (upper, lower)) in winners.iter().zip(grad_y).zip(squares) {
+                let shares = [0, 1, 2, 3].map(|i| if i == *winner { *grad } else { 0.0 });
+                upper.copy_from_slice(&shares[..2]);
+                lower.copy_from_slice(&shares[2..]);
+            }
+        }
+    });
+}
+
+/// Calls `for_row(row, row of grad_output, upper row of grad_input, lower row)` for every row of 2x2
+/// tiles, counted over all planes.
+#[inline(always)]
+fn for_each_row_of_tiles(
+    pooling: &Pooling,
+    grad_output: &[f32],
+    grad_input: &mut [f32],
+    for_row: impl Fn(usize, &[f32], &mut [f32], &mut [f32]),
 ) {
     let ([_, height, width], [_, out_height, out_width]) = (pooling.window.input, pooling.window.output);
-    let planes = input.chunks_exact(height * width).zip(grad_input.chunks_exact_mut(height * width));
-    for ((x, grad_x), grad_y) in planes.zip(grad_output.chunks_exact(out_height * out_width)) {
-        let rows = x.chunks_exact(2 * width).zip(grad_x.chunks_exact_mut(2 * width));
-        for ((x, grad_x), grad_y) in rows.zip(grad_y.chunks_exact(out_width)) {
-            let (x0, x1) = x.split_at(width);
-            let (grad_x0, grad_x1) = grad_x.split_at_mut(width);
-            let upper = x0.chunks_exact(2).zip(grad_x0.chunks_exact_mut(2));
-            let lower = x1.chunks_exact(2).zip(grad_x1.chunks_exact_mut(2));
-            for (((x0, grad_x0), (x1, grad_x1)), grad) in upper.zip(lower).zip(grad_y) {
-                let shares = share([x0[0], x0[1], x1[0], x1[1]], *grad);
-                grad_x0.copy_from_slice(&shares[..2]);
-                grad_x1.copy_from_slice(&shares[2..]);
-            }
+    // Depth is not pooled, so its slices are planes.
+    let planes = grad_input.chunks_exact_mut(height * width);
+    for (i, (grad_x, grad_y)) in planes.zip(grad_output.chunks_exact(out_height * out_width)).enumerate() {
+        let rows = grad_x.chunks_exact_mut(2 * width).zip(grad_y.chunks_exact(out_width));
+        for (y, (grad_x, grad_y)) in rows.enumerate() {
+            let (upper, lower) = grad_x.split_at_mut(width);
+            for_row(i * out_height + y, grad_y, upper, lower);
         }
     }
 }
 
-/// Calls `row(pooling, plane of input, [z, y], row of grad_output, plane of grad_input)` for every
-/// row of output.
+/// Calls `for_row(row, [z, y], row of grad_output, plane of grad_input)` for every row of output,
+/// counted over all planes.
 #[inline(always)]
-fn for_each_row(
+pub(super) fn for_each_row(
     pooling: &Pooling,
-    input: &[f32],
     grad_output: &[f32],
     grad_input: &mut [f32],
-    row: impl Fn(&Pooling, &[f32], [usize; 2], &[f32], &mut [f32]),
+    mut for_row: impl FnMut(usize, [usize; 2], &[f32], &mut [f32]),
 ) {
-    let [_, height, width] = pooling.window.output;
-    let plane_len = pooling.window.plane_len();
-    let planes = input.chunks_exact(plane_len).zip(grad_input.chunks_exact_mut(plane_len));
-    for ((x, grad_x), grad_y) in planes.zip(grad_output.chunks_exact(pooling.window.positions())) {
+    let [depth, height, width] = pooling.window.output;
+    let planes = grad_input.chunks_exact_mut(pooling.window.plane_len());
+    for (i, (grad_x, grad_y)) in planes.zip(grad_output.chunks_exact(pooling.window.positions())).enumerate()
+    {
         for (z, grad_y) in grad_y.chunks_exact(height * width).enumerate() {
             for (y, grad_y) in grad_y.chunks_exact(width).enumerate() {
-                row(pooling, x, [z, y], grad_y, grad_x);
+                for_row((i * depth + z) * height + y, [z, y], grad_y, grad_x);
             }
         }
     }
 }
 
 #[inline(always)]
-fn max_row(
-    pooling: &Pooling,
-    input: &[f32],
-    [z, y]: [usize; 2],
-    grad_output: &[f32],
-    grad_input: &mut [f32],
-) {
-    for (x, grad) in grad_output.iter().enumerate() {
-        let taps = pooling.taps(2, x);
-        let mut first_max = None;
-        let mut max = f32::NEG_INFINITY;
-        for row in pooling.input_rows(z, y) {
-            for tap in taps.clone() {
-                let i = row + pooling.column(x, tap);
-                let v = input[i];
-                if v > max || v.is_nan() || first_max.is_none() {
-                    (max, first_max) = (v, Some(i));
-                }
-            }
-        }
-        if let Some(i) = first_max {
-            grad_input[i] += grad;
-        }
-    }
-}
-
-#[inline(always)]
-fn mean_row(pooling: &Pooling, _: &[f32], [z, y]: [usize; 2], grad_output: &[f32], grad_input: &mut [f32]) {
+fn mean_row(pooling: &Pooling, [z, y]: [usize; 2], grad_output: &[f32], grad_input: &mut [f32]) {
     let (width, stride) = (pooling.window.input[2], pooling.window.stride[2]);
-    let rows = pooling.input_rows(z, y).count();
+    let rows = pooling.counted_rows(z, y);
     for row in pooling.input_rows(z, y) {
         let grad_input = &mut grad_input[row..row + width];
         // Taps descend, so that what meets in an input adds up in the order of the outputs.
-        for tap in (0..pooling.window.kernel[2]).rev() {
+        for tap in seeing_taps(pooling).rev() {
             let outputs = outputs(pooling, tap);
             if outputs.is_empty() {
                 continue;
             }
-            let grad_input = &mut grad_input[pooling.column(outputs.start, tap)..];
+            let grad_input = &mut grad_input[pooling.column(outputs.start * stride, tap)..];
             for (x, grad_input) in outputs.zip(grad_input.chunks_mut(stride)) {
                 grad_input[0] += grad_output[x] / pooling.divisor(rows, x);
             }
         }
     }
+}
+
+/// The same for windows that adapt, one output after the other.
+#[inline(always)]
+fn adaptive_mean_row(pooling: &Pooling, [z, y]: [usize; 2], grad_output: &[f32], grad_input: &mut [f32]) {
+    let rows = pooling.counted_rows(z, y);
+    for (x, grad) in grad_output.iter().enumerate() {
+        let (start, width) = (pooling.start(2, x), pooling.tap_count(2, x));
+        let part = grad / pooling.divisor(rows, x);
+        for row in pooling.input_rows(z, y) {
+            grad_input[row + start..][..width].iter_mut().for_each(|grad| *grad += part);
+        }
+    }
+}
+
+/// The taps of a row that see the input from some output: of a window much larger than the input
+/// only a few.
+#[inline(always)]
+fn seeing_taps(pooling: &Pooling) -> Range<usize> {
+    let Window { input, kernel, stride, padding, output, .. } = &pooling.window;
+    let before = padding[2][0];
+    before.saturating_sub((output[2] - 1) * stride[2])..kernel[2].min(before + input[2])
 }
 
 /// The outputs of a row whose tap `tap` sees the input.

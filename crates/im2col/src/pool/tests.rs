@@ -3,6 +3,9 @@
 extern crate std;
 
 use super::*;
+use crate::error::{RunError, ShapeError};
+use crate::kernel::Isa;
+use crate::window::Window;
 use std::{vec, vec::Vec};
 
 /// Small integers in no order: every sum of them is exact.
@@ -10,40 +13,61 @@ fn integers(len: usize, seed: usize) -> Vec<f32> {
     (0..len).map(|i| ((i * 7919 + seed * 104_729) % 61) as f32 - 30.0).collect()
 }
 
-/// For each output, the flat offsets of what its window sees, in ascending order.
-fn windows<const D: usize>(plan: &PoolPlan<D>) -> Vec<Vec<usize>> {
-    let Window { input, kernel, stride, padding, dilation, output, .. } = plan.window;
+/// For each output, the flat offsets of what its window sees, in ascending order, and how many of
+/// its taps lie in the padded input.
+fn windows<const D: usize>(plan: &PoolPlan<D>) -> Vec<(Vec<usize>, usize)> {
+    let Window { input, kernel, stride, padding, dilation, output, .. } = plan.pooling.window;
+    let adaptive = plan.params().adaptive_output().is_some();
     let points = |[d, h, w]: [usize; 3]| (0..d * h * w).map(move |i| [i / (h * w), i / w % h, i % w]);
     let mut windows = Vec::new();
-    for plane in 0..plan.batch * plan.channels {
+    for plane in 0..plan.batch() * plan.channels() {
         for o in points(output) {
-            let offset = |k: [usize; 3]| {
-                let at = |axis: usize| {
-                    let padded = o[axis] * stride[axis] + k[axis] * dilation[axis];
-                    padded.checked_sub(padding[axis][0]).filter(|i| *i < input[axis])
-                };
-                Some(((plane * input[0] + at(0)?) * input[1] + at(1)?) * input[2] + at(2)?)
+            // In the padded input.
+            let axis = |axis: usize| -> Vec<usize> {
+                if adaptive {
+                    let overlaps = |i: &usize| {
+                        i * output[axis] < (o[axis] + 1) * input[axis]
+                            && (i + 1) * output[axis] > o[axis] * input[axis]
+                    };
+                    return (0..input[axis]).filter(overlaps).collect();
+                }
+                let end = input[axis] + padding[axis][0] + padding[axis][1];
+                let taps = (0..kernel[axis]).map(|k| o[axis] * stride[axis] + k * dilation[axis]);
+                taps.filter(|i| *i < end).collect()
             };
-            windows.push(points(kernel).filter_map(offset).collect());
+            let [z, y, x] = [axis(0), axis(1), axis(2)];
+            let inside = |axis: usize, padded: usize| {
+                padded.checked_sub(padding[axis][0]).filter(|i| *i < input[axis])
+            };
+            let offset = |k: [usize; 3]| {
+                let (z, y, x) = (inside(0, z[k[0]])?, inside(1, y[k[1]])?, inside(2, x[k[2]])?);
+                Some(((plane * input[0] + z) * input[1] + y) * input[2] + x)
+            };
+            let taps = [z.len(), y.len(), x.len()];
+            windows.push((points(taps).filter_map(offset).collect(), taps.iter().product()));
         }
     }
     windows
 }
 
 fn twin_forward<const D: usize>(plan: &PoolPlan<D>, input: &[f32]) -> Vec<f32> {
-    let pool = |window: &Vec<usize>| match plan.params.kind {
+    let pool = |(window, padded): &(Vec<usize>, usize)| match plan.params().kind {
         PoolKind::Max => winner(input, window).map_or(f32::NEG_INFINITY, |i| input[i]),
-        PoolKind::Average => window.iter().fold(0.0, |sum, i| sum + input[*i]) / divisor(plan, window),
+        PoolKind::Average => {
+            window.iter().fold(0.0, |sum, i| sum + input[*i]) / divisor(plan, window, *padded)
+        }
     };
     windows(plan).iter().map(pool).collect()
 }
 
 fn twin_backward<const D: usize>(plan: &PoolPlan<D>, input: &[f32], grad_output: &[f32]) -> Vec<f32> {
     let mut grad_input = vec![0.0; input.len()];
-    for (window, grad) in windows(plan).iter().zip(grad_output) {
-        match plan.params.kind {
+    for ((window, padded), grad) in windows(plan).iter().zip(grad_output) {
+        match plan.params().kind {
             PoolKind::Max => winner(input, window).into_iter().for_each(|i| grad_input[i] += grad),
-            PoolKind::Average => window.iter().for_each(|i| grad_input[*i] += grad / divisor(plan, window)),
+            PoolKind::Average => {
+                window.iter().for_each(|i| grad_input[*i] += grad / divisor(plan, window, *padded));
+            }
         }
     }
     grad_input
@@ -60,9 +84,9 @@ fn winner(input: &[f32], window: &[usize]) -> Option<usize> {
     Some(at)
 }
 
-fn divisor<const D: usize>(plan: &PoolPlan<D>, window: &[usize]) -> f32 {
-    let full: usize = plan.params.window.iter().product();
-    (if plan.params.count_include_pad { full } else { window.len() }) as f32
+fn divisor<const D: usize>(plan: &PoolPlan<D>, window: &[usize], padded: usize) -> f32 {
+    let counted = if plan.params().count_include_pad { padded } else { window.len() };
+    plan.params().divisor_override.unwrap_or(counted) as f32
 }
 
 /// Equal, or both NaN.
@@ -97,10 +121,12 @@ fn check<const D: usize>(params: PoolParams<D>, batch: usize, channels: usize, i
     true
 }
 
-/// Both kinds, and both ways to count.
-fn kinds<const D: usize>(window: [usize; D]) -> [PoolParams<D>; 3] {
-    let average = PoolParams::average(window);
-    [PoolParams::max(window), average, average.with_count_include_pad(false)]
+/// Both kinds, all ways to count, rounded down and up.
+fn kinds<const D: usize>(window: [usize; D]) -> [PoolParams<D>; 7] {
+    let (max, average) = (PoolParams::max(window), PoolParams::average(window));
+    let not_padding = average.with_count_include_pad(false);
+    let up = [max, average, not_padding].map(|params| params.with_ceil_mode(true));
+    [max, average, not_padding, up[0], up[1], up[2], average.with_divisor_override(3)]
 }
 
 #[test]
@@ -168,6 +194,89 @@ fn rows_and_windows_longer_than_the_stage() {
 }
 
 #[test]
+fn adaptive_windows() {
+    for input in 1..=24 {
+        for output in 1..=24 {
+            assert!(check(PoolParams::adaptive_max([output]), 2, 1, [input]));
+            assert!(check(PoolParams::adaptive_average([output]), 1, 2, [input]));
+        }
+    }
+    for (input, output) in [([7, 5], [3, 5]), ([6, 40], [3, 20]), ([6, 40], [4, 20]), ([3, 3], [5, 7])] {
+        assert!(check(PoolParams::adaptive_max(output), 2, 2, input));
+        assert!(check(PoolParams::adaptive_average(output), 2, 2, input));
+    }
+    assert!(check(PoolParams::adaptive_average([2, 3, 4]), 1, 2, [4, 5, 6]));
+    assert!(check(PoolParams::global_max(), 2, 3, [3, 4, 5]));
+    assert!(check(PoolParams::global_average(), 2, 3, [3, 4, 5]));
+}
+
+#[test]
+fn the_largest_adaptive_window_is_no_larger() {
+    for input in 1..=60 {
+        for output in 1..=60 {
+            let plan = PoolParams::adaptive_max([output]).plan(1, 1, [input]).unwrap();
+            let largest = windows(&plan).iter().map(|(window, _)| window.len()).max();
+            assert_eq!(Some(plan.pooling.window.taps()), largest, "{input} to {output}");
+            assert_eq!(plan.pooling.adaptive, input % output != 0);
+        }
+    }
+}
+
+/// Sizes whose products need more than 64 bits.
+#[test]
+fn adaptive_windows_of_huge_inputs() {
+    let plan = PoolParams::adaptive_max([usize::MAX / 5]).plan(0, 1, [usize::MAX / 3]).unwrap();
+    let (input, output) = ((usize::MAX / 3) as u128, (usize::MAX / 5) as u128);
+    for o in [0, 1, usize::MAX / 7, usize::MAX / 5 - 1] {
+        let start = o as u128 * input / output;
+        let end = ((o as u128 + 1) * input).div_ceil(output);
+        assert_eq!(plan.pooling.start(2, o) as u128, start);
+        assert_eq!(plan.pooling.taps(2, o).len() as u128, end - start);
+    }
+}
+
+/// PyTorch's formula, for every small window.
+#[test]
+fn sizes_in_ceil_mode() {
+    let mut planned = 0;
+    for (input, kernel, stride) in
+        (1..=9).flat_map(|i| (1..=5).flat_map(move |k| (1..=6).map(move |s| (i, k, s))))
+    {
+        for (padding, dilation) in (0..=kernel / 2).flat_map(|p| (1..=3).map(move |d| (p, d))) {
+            let params = PoolParams::max([kernel as usize])
+                .with_stride([stride as usize])
+                .with_padding([padding as usize])
+                .with_dilation([dilation as usize])
+                .with_ceil_mode(true);
+            let mut expected =
+                (input + 2 * padding - dilation * (kernel - 1) - 1 + stride - 1_i32).div_euclid(stride) + 1;
+            if (expected - 1) * stride >= input + padding {
+                expected -= 1;
+            }
+            match params.plan(1, 1, [input as usize]) {
+                Ok(plan) => assert_eq!(plan.output_dims(), [expected as usize], "{params:?} {input}"),
+                Err(_) => assert!(expected < 1, "{params:?} {input}"),
+            }
+            planned += 1;
+        }
+    }
+    assert!(planned > 1000, "{planned}");
+}
+
+#[test]
+fn networks_take_adaptive_pooling() {
+    use crate::{Layer, Network, NetworkWeights};
+    let layers = [Layer::Pool(PoolParams::adaptive_max([2, 2])), Layer::Pool(PoolParams::global_average())];
+    let network = Network::plan(layers, 1, [2, 3, 3]).unwrap();
+    let input: Vec<f32> = (0..18).map(|x| x as f32).collect();
+    let (mut output, mut scratch) = ([0.0; 2], vec![0.0; network.scratch_len()]);
+    network.forward(NetworkWeights::Plain(&[]), &input, &mut output, &mut scratch).unwrap();
+    assert_eq!(output, [6.0, 15.0]);
+    let names: Vec<_> = network.layers().map(|layer| layer.name).collect();
+    assert_eq!(names, ["AdaptiveMaxPool2d", "AdaptiveAvgPool2d"]);
+}
+
+#[test]
 fn a_dilated_window_may_straddle_the_input() {
     let plan = PoolParams::max([2]).with_padding([1]).with_dilation([3]).plan(1, 1, [2]).unwrap();
     let (mut y, mut grad) = ([0.0], [7.0; 2]);
@@ -216,10 +325,14 @@ fn plans_are_checked() {
     let max = PoolParams::max([2, 3]);
     let too_much =
         |axis, padding, window| Err(ShapeError::PaddingExceedsHalfWindow { axis, padding, window });
+    let inapplicable = |option, operation| Err(ShapeError::Inapplicable { option, operation });
     assert_eq!(max.with_padding([1, 2]).plan(1, 1, [9, 9]), too_much(1, 2, 3));
     assert_eq!(max.with_padding_per_side([[0, 2], [0, 0]]).plan(1, 1, [9, 9]), too_much(0, 2, 2));
     assert_eq!(max.with_stride([0, 1]).plan(1, 1, [9, 9]), Err(ShapeError::Zero { what: "stride" }));
-    assert_eq!(PoolParams::average([2]).with_dilation([2]).plan(1, 1, [9]), Err(ShapeError::Algorithm));
+    assert_eq!(
+        PoolParams::average([2]).with_dilation([2]).plan(1, 1, [9]),
+        inapplicable("dilation", "average pooling")
+    );
     assert_eq!(max.plan(usize::MAX, 2, [2, 3]), Err(ShapeError::Overflow { what: "input" }));
     assert_eq!(PoolParams::max([1; 4]).plan(1, 1, [1; 4]), Err(ShapeError::Rank { rank: 4 }));
     let extent = ShapeError::KernelExceedsInput { axis: 1, kernel_extent: 3, padded_input: 2 };

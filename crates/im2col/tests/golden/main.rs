@@ -13,6 +13,7 @@ use im2col_testkit::bound;
 use im2col_testkit::golden::{Tensor, Tensors, read_json, shared_dir};
 use im2col_testkit::oracle::Sum;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
@@ -49,20 +50,23 @@ fn run(shared: &Path) -> Result<bool, Box<dyn Error>> {
     let isas: Vec<_> = Isa::available().map(Isa::name).collect();
     println!("golden: instruction sets {}", isas.join(", "));
 
-    let (mut passed, mut skipped) = (0, 0);
+    // Passed and in all, by operation and rank.
+    let mut counts = BTreeMap::new();
     for json in cases {
         let case = Case { json, tensors: &tensors };
-        if case.is_foreign() {
-            skipped += 1;
-            continue;
-        }
+        let count: &mut [usize; 2] = counts.entry((case.text("op"), json["rank"].as_u64())).or_default();
+        count[1] += 1;
         match case.run() {
-            Ok(()) => passed += 1,
+            Ok(()) => count[0] += 1,
             Err(error) => println!("golden: FAILED: {}: {error}", case.text("name")),
         }
     }
-    println!("golden: {passed} of {} passed, {skipped} skipped", cases.len());
-    Ok(passed + skipped == cases.len())
+    for ((op, rank), [passed, all]) in &counts {
+        println!("golden: {op} {}-D: {passed} of {all}", rank.unwrap_or_default());
+    }
+    let passed: usize = counts.values().map(|[passed, _]| passed).sum();
+    println!("golden: {passed} of {} passed", cases.len());
+    Ok(passed == cases.len())
 }
 
 #[derive(Clone, Copy)]
@@ -72,16 +76,6 @@ struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    /// Whether the operation does not exist in this crate.
-    fn is_foreign(&self) -> bool {
-        let supported = matches!(
-            self.text("op"),
-            "conv" | "conv_same" | "conv_transpose" | "max_pool" | "avg_pool" | "im2col"
-        );
-        let ceil_mode = self.json["ceil_mode"].as_bool() == Some(true);
-        !supported || ceil_mode
-    }
-
     fn run(&self) -> Checked {
         match self.json["rank"].as_u64() {
             Some(1) => self.run_rank::<1>(),
@@ -98,6 +92,8 @@ impl<'a> Case<'a> {
             "im2col" => conv::im2col::<D>(self),
             "max_pool" => pool::max::<D>(self),
             "avg_pool" => pool::average::<D>(self),
+            "adaptive_max_pool" => pool::adaptive_max::<D>(self),
+            "adaptive_avg_pool" => pool::adaptive_average::<D>(self),
             op => Err(format!("operation {op}").into()),
         }
     }
@@ -127,6 +123,11 @@ impl<'a> Case<'a> {
 
     fn values(&self, role: &str) -> Result<&'a [f32], String> {
         Ok(&self.tensor(role)?.values)
+    }
+
+    fn indices(&self, role: &str) -> Option<&'a [i64]> {
+        let name = self.json["tensors"][role].as_str()?;
+        Some(&self.tensors.i64(name)?.values)
     }
 
     /// Checks `given` against the reference, which the oracle says how far to trust.

@@ -123,6 +123,138 @@ fn pooling() {
 }
 
 #[test]
+fn pooling_with_indices() {
+    let plan = PoolParams::max([2, 2]).plan(2, 3, [4, 6]).unwrap();
+    let (input, output) = (("input", plan.input_len()), ("output", plan.output_len()));
+    let (pooled, indices) = (("pooled", plan.output_len()), ("indices", plan.output_len()));
+    let (grad_output, grad_input) = (("grad_output", plan.output_len()), ("grad_input", plan.input_len()));
+    let workspace = ("workspace", plan.workspace_len());
+    let zeros = |like: &[f32]| vec![0_i64; like.len()];
+
+    check_lengths(&[input, indices, output], |given, output| {
+        let mut indices = vec![-7; given[1].len()];
+        let result = plan.forward_with_indices(&given[0], output, &mut indices);
+        assert_eq!(result.is_err(), indices.iter().all(|&index| index == -7));
+        result
+    });
+    check_lengths(&[input, workspace, output], |given, output| {
+        let mut workspace = vec![0xee; given[1].len()];
+        let result = plan.forward_train(&given[0], output, &mut workspace);
+        assert_eq!(result.is_err(), workspace.iter().all(|&byte| byte == 0xee));
+        result
+    });
+    check_lengths(&[workspace, grad_output, grad_input], |given, grad| {
+        plan.backward_from(&vec![0; given[0].len()], &given[1], grad)
+    });
+    check_lengths(&[pooled, indices, ("output", plan.input_len())], |given, output| {
+        naive::unpool(&plan, &given[0], &zeros(&given[1]), &mut output.to_vec())?;
+        plan.unpool(&given[0], &zeros(&given[1]), output)
+    });
+    let grads = [("grad_output", plan.input_len()), indices, ("grad_pooled", plan.output_len())];
+    check_lengths(&grads, |given, grad| {
+        naive::unpool_grad_pooled(&plan, &given[0], &zeros(&given[1]), &mut grad.to_vec())?;
+        plan.unpool_backward(&given[0], &zeros(&given[1]), grad)
+    });
+    assert_eq!(
+        naive::pool_indices(&plan, &vec![0.0; plan.input_len()], &mut []),
+        Err(RunError::Length { operand: "indices", required: plan.output_len(), given: 0 })
+    );
+}
+
+#[test]
+fn an_average_has_no_indices() {
+    let plan = PoolParams::average([2]).plan(1, 1, [4]).unwrap();
+    let (mut output, mut indices, mut places) = ([SENTINEL; 2], [7; 2], [SENTINEL; 4]);
+    let results = [
+        plan.forward_with_indices(&[0.0; 4], &mut output, &mut indices),
+        naive::pool_indices(&plan, &[0.0; 4], &mut indices),
+        plan.unpool(&[0.0; 2], &[0; 2], &mut places),
+        naive::unpool(&plan, &[0.0; 2], &[0; 2], &mut places),
+        plan.unpool_backward(&[0.0; 4], &[0; 2], &mut output),
+        naive::unpool_grad_pooled(&plan, &[0.0; 4], &[0; 2], &mut output),
+    ];
+    assert_eq!(results, [Err(RunError::NoIndices); 6]);
+    assert_eq!((output, indices, places), ([SENTINEL; 2], [7; 2], [SENTINEL; 4]));
+    assert!(RunError::NoIndices.to_string().contains("average"));
+}
+
+#[test]
+fn indices_outside_their_plane() {
+    let plan = PoolParams::max([2]).plan(1, 2, [4]).unwrap();
+    for given in [4, 5, -2, i64::MAX, i64::MIN] {
+        // The index would fit into the batch, but not into its plane.
+        let indices = [0, 3, -1, given];
+        let error = RunError::Index { position: 3, plane_len: 4, given };
+        let (mut output, mut grad) = ([SENTINEL; 8], [SENTINEL; 4]);
+        assert_eq!(plan.unpool(&[1.0; 4], &indices, &mut output), Err(error));
+        assert_eq!(naive::unpool(&plan, &[1.0; 4], &indices, &mut output), Err(error));
+        assert_eq!(plan.unpool_backward(&[1.0; 8], &indices, &mut grad), Err(error));
+        assert_eq!(naive::unpool_grad_pooled(&plan, &[1.0; 8], &indices, &mut grad), Err(error));
+        assert_eq!((output, grad), ([SENTINEL; 8], [SENTINEL; 4]));
+        assert!(error.to_string().contains(&format!("index 3: {given}")), "{error}");
+    }
+}
+
+#[test]
+fn bytes_that_name_no_tap() {
+    let sliding = PoolParams::max([3]).with_stride([1]).plan(1, 1, [6]).unwrap();
+    let square = PoolParams::max([2, 2]).plan(1, 1, [4, 4]).unwrap();
+    let adaptive = PoolParams::adaptive_max([4]).plan(1, 1, [6]).unwrap();
+    let wide = PoolParams::max([300]).plan(1, 1, [301]).unwrap();
+    let check = |result: &dyn Fn(&mut [f32]) -> Result<(), RunError>, len, position, taps, given| {
+        let mut grad_input = vec![SENTINEL; len];
+        let error = RunError::Tap { position, taps, given };
+        assert_eq!(result(&mut grad_input), Err(error));
+        assert!(grad_input.iter().all(|&grad| grad == SENTINEL));
+        assert!(error.to_string().starts_with(&format!("workspace: output {position}: {given}")), "{error}");
+    };
+    check(&|grad| sliding.backward_from(&[0, 1, 3, 2], &[1.0; 4], grad), 6, 2, 3, 3);
+    check(&|grad| square.backward_from(&[0, 3, 2, 255], &[1.0; 4], grad), 16, 3, 4, 255);
+    // The windows are 0..2, 1..3, 3..5, 4..6, and the largest counts for none of the others.
+    check(&|grad| adaptive.backward_from(&[0, 1, 1, 2], &[1.0; 4], grad), 6, 3, 2, 2);
+    check(&|grad| wide.backward_from(&[44, 1], &[1.0], grad), 301, 0, 300, 300);
+}
+
+#[test]
+fn options_that_do_not_apply() {
+    let inapplicable = |option, operation| Err(ShapeError::Inapplicable { option, operation });
+    let sliding = |params: PoolParams<2>| params.plan(1, 1, [9, 9]);
+    let (max, average) = (PoolParams::max([3, 3]), PoolParams::average([3, 3]));
+    assert_eq!(sliding(max.with_divisor_override(2)), inapplicable("divisor", "maximum pooling"));
+    assert_eq!(sliding(average.with_divisor_override(0)), Err(ShapeError::Zero { what: "divisor" }));
+    assert_eq!(sliding(average.with_dilation([1, 2])), inapplicable("dilation", "average pooling"));
+
+    let adaptive = PoolParams::adaptive_average([3, 2]);
+    for (option, params) in [
+        ("stride", adaptive.with_stride([1, 1])),
+        ("stride", adaptive.with_stride([0, 3])),
+        ("padding", adaptive.with_padding([0, 1])),
+        ("padding", adaptive.with_padding_per_side([[0, 0], [0, 1]])),
+        ("dilation", adaptive.with_dilation([2, 1])),
+        ("ceil_mode", adaptive.with_ceil_mode(true)),
+        ("count_include_pad", adaptive.with_count_include_pad(false)),
+        ("divisor", adaptive.with_divisor_override(2)),
+        ("divisor", PoolParams::global_max().with_divisor_override(2)),
+    ] {
+        let error = ShapeError::Inapplicable { option, operation: "adaptive pooling" };
+        assert_eq!(sliding(params), Err(error));
+        assert_eq!(error.to_string(), format!("{option} does not apply to adaptive pooling"));
+        assert!(!error.message().is_empty());
+    }
+    assert_eq!(sliding(PoolParams::adaptive_max([3, 0])), Err(ShapeError::Zero { what: "output" }));
+    assert_eq!(adaptive.plan(1, 1, [9, 0]), Err(ShapeError::Zero { what: "input" }));
+    let huge = PoolParams::adaptive_max([usize::MAX, 2]).plan(1, 1, [3, 3]);
+    assert_eq!(huge, Err(ShapeError::Overflow { what: "output" }));
+    assert_eq!(PoolParams::adaptive_max([1; 4]).plan(1, 1, [1; 4]), Err(ShapeError::Rank { rank: 4 }));
+
+    // Rounded up, a window may be too long by less than a stride.
+    let ceil = |window, stride| PoolParams::max([window]).with_stride([stride]).with_ceil_mode(true);
+    assert_eq!(ceil(5, 3).plan(1, 1, [3]).map(|plan| plan.output_dims()), Ok([1]));
+    let exceeds = ShapeError::KernelExceedsInput { axis: 0, kernel_extent: 6, padded_input: 3 };
+    assert_eq!(ceil(6, 3).plan(1, 1, [3]), Err(exceeds));
+}
+
+#[test]
 fn definitions() {
     let plan = ConvParams::new(2, 3, [2, 2]).plan(2, [4, 3]).unwrap();
     let (input, weight, bias) =

@@ -5,10 +5,10 @@ use crate::plans::{
     Operands, algorithms, assert_same, backward, conv_params, each_rank, forward, isas, last,
 };
 use im2col::{
-    ConvOperands, ConvParams, ConvPlan, Isa, LinearOperands, LinearParams, PoolKind, PoolParams, Weights,
-    naive,
+    ConvOperands, ConvParams, ConvPlan, Isa, LinearOperands, LinearParams, PoolKind, PoolParams, PoolPlan,
+    Weights, naive,
 };
-use im2col_testkit::operands::{garbage, integers, specials};
+use im2col_testkit::operands::{Rng, garbage, integers, specials};
 use im2col_testkit::oracle::ConvCase;
 use im2col_testkit::property::{cases, for_all};
 use im2col_testkit::strategies::hostile_size;
@@ -94,22 +94,53 @@ each_rank!(max_pooling_partly, 4000, partly_hostile_conv_case, max_pooling_of_an
 
 fn max_pooling_of_any_size<const D: usize>(case: &ConvCase, seed: u64) {
     let params = PoolParams::max(last(case.kernel)).with_dilation(last(case.dilation));
-    pooling_of_any_size::<D>(case, params, seed);
+    sliding_of_any_size::<D>(case, params, seed);
 }
 
 each_rank!(average_pooling, 4000, hostile_conv_case, average_pooling_of_any_size);
 each_rank!(average_pooling_partly, 4000, partly_hostile_conv_case, average_pooling_of_any_size);
 
 fn average_pooling_of_any_size<const D: usize>(case: &ConvCase, seed: u64) {
-    pooling_of_any_size::<D>(case, PoolParams::average(last(case.kernel)), seed);
+    let params = PoolParams::average(last(case.kernel)).with_count_include_pad(seed.is_multiple_of(3));
+    match seed % 4 {
+        0 => sliding_of_any_size::<D>(case, params.with_divisor_override(case.groups), seed),
+        _ => sliding_of_any_size::<D>(case, params, seed),
+    }
 }
 
-fn pooling_of_any_size<const D: usize>(case: &ConvCase, params: PoolParams<D>, seed: u64) {
-    let params = params.with_stride(last(case.stride)).with_padding_per_side(last(case.padding));
-    let Ok(plan) = params.plan(case.batch, case.in_channels, last(case.input)) else { return };
+fn sliding_of_any_size<const D: usize>(case: &ConvCase, params: PoolParams<D>, seed: u64) {
+    let params = params
+        .with_stride(last(case.stride))
+        .with_padding_per_side(last(case.padding))
+        .with_ceil_mode(seed & 16 == 0);
     let taps = case.kernel.iter().fold(1, |taps: usize, &k| taps.saturating_mul(k));
-    if plan.input_len() > RUN || plan.output_len().saturating_mul(taps) > RUN {
+    pooling_of_any_size(case, params, taps, seed);
+}
+
+each_rank!(adaptive_pooling, 4000, hostile_conv_case, adaptive_pooling_of_any_size);
+each_rank!(adaptive_pooling_partly, 4000, partly_hostile_conv_case, adaptive_pooling_of_any_size);
+
+/// The kernel of the case, or its stride, serves as the output's size.
+fn adaptive_pooling_of_any_size<const D: usize>(case: &ConvCase, seed: u64) {
+    let output = last(if seed & 1 == 0 { case.kernel } else { case.stride });
+    let mut params = PoolParams::adaptive_max(output);
+    if seed & 2 == 0 {
+        params = PoolParams::adaptive_average(output);
+    }
+    let taps = case.input.iter().fold(1, |taps: usize, &input| taps.saturating_mul(input));
+    pooling_of_any_size::<D>(case, params, taps, seed);
+}
+
+/// Plans; runs what is small enough, and what is not with the wrong lengths.
+fn pooling_of_any_size<const D: usize>(case: &ConvCase, params: PoolParams<D>, taps: usize, seed: u64) {
+    let Ok(plan) = params.plan(case.batch, case.in_channels, last(case.input)) else { return };
+    if plan.input_len() > RUN || plan.output_len().saturating_mul(taps) > 4 * RUN {
         assert!(plan.forward(&[], &mut []).is_err());
+        assert!(plan.forward_train(&[], &mut [], &mut []).is_err());
+        assert!(plan.backward_from(&[], &[], &mut []).is_err());
+        assert!(plan.forward_with_indices(&[], &mut [], &mut []).is_err());
+        assert!(plan.unpool(&[], &[], &mut []).is_err());
+        assert!(plan.unpool_backward(&[], &[], &mut []).is_err());
         return;
     }
     let (input, grad_output) = (specials(seed, plan.input_len()), integers(seed, plan.output_len()));
@@ -121,11 +152,44 @@ fn pooling_of_any_size<const D: usize>(case: &ConvCase, params: PoolParams<D>, s
         let (mut output, mut grad) = (garbage(3, plan.output_len()), garbage(4, plan.input_len()));
         plan.forward(&input, &mut output).unwrap();
         plan.backward(&input, &grad_output, &mut grad).unwrap();
+        let mut workspace = vec![0; plan.workspace_len()];
+        let (mut output_too, mut grad_too) = (output.clone(), garbage(5, plan.input_len()));
+        plan.forward_train(&input, &mut output_too, &mut workspace).unwrap();
+        plan.backward_from(&workspace, &grad_output, &mut grad_too).unwrap();
+        assert_same(&output_too, &output, plan);
+        assert_same(&grad_too, &grad, plan);
         // Means are rounded; their bound is tested where the oracle can follow.
         if plan.params().kind() == PoolKind::Max {
             assert_same(&output, &expected, plan);
             assert_same(&grad, &grad_input, plan);
         }
+    }
+    if plan.params().kind() == PoolKind::Max {
+        hostile_indices_and_bytes(&plan, seed);
+    }
+}
+
+/// What says where the maxima were may be anything at all.
+fn hostile_indices_and_bytes<const D: usize>(plan: &PoolPlan<D>, seed: u64) {
+    const UNTOUCHED: f32 = -12_345.0;
+    let mut rng = Rng::new(seed);
+    let untouched = |values: &[f32]| values.iter().all(|&value| value == UNTOUCHED);
+    let (values, places) = (integers(seed, plan.output_len()), integers(seed, plan.input_len()));
+    for bits in [1, 4, 8, 64] {
+        let indices: Vec<i64> =
+            (0..plan.output_len()).map(|_| (rng.bits() >> (64 - bits)).cast_signed() - 1).collect();
+        let (mut output, mut grad) = (vec![UNTOUCHED; places.len()], vec![UNTOUCHED; values.len()]);
+        let result = plan.unpool(&values, &indices, &mut output);
+        assert_eq!(result, plan.unpool_backward(&places, &indices, &mut grad));
+        assert_eq!(result, naive::unpool(plan, &values, &indices, &mut output.clone()));
+        assert_eq!(result.is_err(), untouched(&output) && !output.is_empty());
+        assert_eq!(result.is_err(), untouched(&grad) && !grad.is_empty());
+
+        let limit = u8::MAX >> (8 - bits.min(8));
+        let bytes: Vec<u8> = (0..plan.workspace_len()).map(|_| rng.bits() as u8 & limit).collect();
+        let mut grad_input = vec![UNTOUCHED; places.len()];
+        let result = plan.backward_from(&bytes, &values, &mut grad_input);
+        assert_eq!(result.is_err(), untouched(&grad_input) && !grad_input.is_empty());
     }
 }
 
@@ -135,6 +199,8 @@ fn ranks_that_do_not_exist() {
     assert!(ConvParams::new(1, 1, [1; 4]).plan(1, [1; 4]).is_err());
     assert!(PoolParams::max([]).plan(1, 1, []).is_err());
     assert!(PoolParams::average([1; 4]).plan(1, 1, [1; 4]).is_err());
+    assert!(PoolParams::<0>::global_max().plan(1, 1, []).is_err());
+    assert!(PoolParams::<4>::global_average().plan(1, 1, [1; 4]).is_err());
 }
 
 #[test]

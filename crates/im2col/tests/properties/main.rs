@@ -22,6 +22,7 @@ mod linear;
 mod padding;
 mod plans;
 mod pool;
+mod pool_indices;
 mod scratch;
 mod small_shapes;
 mod transpose;

@@ -85,6 +85,19 @@ pub(crate) fn conv_plan<const D: usize>(
 }
 
 pub(crate) fn pool_plan<const D: usize>(case: &PoolCase, kind: PoolKind) -> PoolPlan<D> {
+    let params = match (case.adaptive, kind) {
+        (Some(output), PoolKind::Max) => PoolParams::adaptive_max(last(output)),
+        (Some(output), PoolKind::Average) => PoolParams::adaptive_average(last(output)),
+        (None, _) => sliding(case, kind),
+    };
+    let plan = params.plan(case.batch, case.channels, last(case.input)).unwrap();
+    assert_eq!(plan.output_dims(), last(case.output()));
+    assert_eq!(plan.input_len(), case.input_len());
+    assert_eq!(plan.output_len(), case.output_len());
+    plan
+}
+
+fn sliding<const D: usize>(case: &PoolCase, kind: PoolKind) -> PoolParams<D> {
     let params = match kind {
         PoolKind::Max => PoolParams::max(last(case.window)).with_dilation(last(case.dilation)),
         PoolKind::Average => PoolParams::average(last(case.window)),
@@ -92,12 +105,12 @@ pub(crate) fn pool_plan<const D: usize>(case: &PoolCase, kind: PoolKind) -> Pool
     let params = params
         .with_stride(last(case.stride))
         .with_padding_per_side(last(case.padding))
+        .with_ceil_mode(case.ceil_mode)
         .with_count_include_pad(case.count_include_pad);
-    let plan = params.plan(case.batch, case.channels, last(case.input)).unwrap();
-    assert_eq!(plan.output_dims(), last(case.output()));
-    assert_eq!(plan.input_len(), case.input_len());
-    assert_eq!(plan.output_len(), case.output_len());
-    plan
+    match (kind, case.divisor) {
+        (PoolKind::Average, Some(divisor)) => params.with_divisor_override(divisor),
+        _ => params,
+    }
 }
 
 /// The plan under every instruction set.

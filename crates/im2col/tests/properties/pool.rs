@@ -1,22 +1,22 @@
-//! Pooling is its definition, forward and backward.
+//! Pooling is its definition, forward and backward, whether its windows slide or adapt.
 
-use crate::plans::{assert_same, each_rank, pool_plan};
-use im2col::{Isa, PoolKind, PoolPlan, naive};
+use crate::plans::{assert_same, each_rank, last, pool_plan};
+use im2col::{Isa, PoolKind, PoolParams, PoolPlan, naive};
 use im2col_testkit::bound;
 use im2col_testkit::operands::{garbage, integers, reals, specials};
 use im2col_testkit::oracle::PoolCase;
 
-fn isas<const D: usize>(plan: PoolPlan<D>) -> impl Iterator<Item = PoolPlan<D>> {
+pub(crate) fn isas<const D: usize>(plan: PoolPlan<D>) -> impl Iterator<Item = PoolPlan<D>> {
     Isa::available().map(move |isa| plan.with_isa(isa))
 }
 
-fn forward<const D: usize>(plan: &PoolPlan<D>, input: &[f32]) -> Vec<f32> {
+pub(crate) fn forward<const D: usize>(plan: &PoolPlan<D>, input: &[f32]) -> Vec<f32> {
     let mut output = garbage(1, plan.output_len());
     plan.forward(input, &mut output).unwrap();
     output
 }
 
-fn backward<const D: usize>(plan: &PoolPlan<D>, input: &[f32], grad_output: &[f32]) -> Vec<f32> {
+pub(crate) fn backward<const D: usize>(plan: &PoolPlan<D>, input: &[f32], grad_output: &[f32]) -> Vec<f32> {
     let mut grad_input = garbage(2, plan.input_len());
     plan.backward(input, grad_output, &mut grad_input).unwrap();
     grad_input
@@ -35,6 +35,7 @@ fn naive_backward<const D: usize>(plan: &PoolPlan<D>, input: &[f32], grad_output
 }
 
 each_rank!(max, 700, max_pool_case, max_is_exact);
+each_rank!(adaptive_max, 500, adaptive_pool_case, max_is_exact);
 
 /// With ties, infinities and NaNs: the first maximum wins, a NaN wins over all.
 fn max_is_exact<const D: usize>(case: &PoolCase, seed: u64) {
@@ -54,6 +55,7 @@ fn max_is_exact<const D: usize>(case: &PoolCase, seed: u64) {
 }
 
 each_rank!(max_gradient, 300, max_pool_case, max_gradient_is_within_the_bound);
+each_rank!(adaptive_max_gradient, 200, adaptive_pool_case, max_gradient_is_within_the_bound);
 
 fn max_gradient_is_within_the_bound<const D: usize>(case: &PoolCase, seed: u64) {
     let plan = pool_plan::<D>(case, PoolKind::Max);
@@ -66,6 +68,7 @@ fn max_gradient_is_within_the_bound<const D: usize>(case: &PoolCase, seed: u64) 
 }
 
 each_rank!(average, 700, average_pool_case, average_is_within_the_bound);
+each_rank!(adaptive_average, 500, adaptive_pool_case, average_is_within_the_bound);
 
 fn average_is_within_the_bound<const D: usize>(case: &PoolCase, seed: u64) {
     let plan = pool_plan::<D>(case, PoolKind::Average);
@@ -81,6 +84,7 @@ fn average_is_within_the_bound<const D: usize>(case: &PoolCase, seed: u64) {
 }
 
 each_rank!(average_non_finite, 300, average_pool_case, average_propagates_what_is_not_finite);
+each_rank!(adaptive_average_non_finite, 200, adaptive_pool_case, average_propagates_what_is_not_finite);
 
 fn average_propagates_what_is_not_finite<const D: usize>(case: &PoolCase, seed: u64) {
     let plan = pool_plan::<D>(case, PoolKind::Average);
@@ -91,5 +95,52 @@ fn average_propagates_what_is_not_finite<const D: usize>(case: &PoolCase, seed: 
     let expected = not_finite(naive_forward(&plan, &input));
     for plan in isas(plan) {
         assert_same(&not_finite(forward(&plan, &input)), &expected, plan);
+    }
+}
+
+each_rank!(adjoint, 300, average_pool_case, backward_is_the_adjoint_of_average);
+each_rank!(adaptive_adjoint, 200, adaptive_pool_case, backward_is_the_adjoint_of_average);
+
+/// `<average(x), g> = <x, backward(g)>`, up to the rounding of both.
+fn backward_is_the_adjoint_of_average<const D: usize>(case: &PoolCase, seed: u64) {
+    let plan = pool_plan::<D>(case, PoolKind::Average);
+    let (x, g) = (integers(seed, plan.input_len()), integers(!seed, plan.output_len()));
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        assert_eq!(a.len(), b.len());
+        a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+    };
+    let absolute = |values: &[f32]| -> Vec<f32> { values.iter().map(|x| x.abs()).collect() };
+    for plan in isas(plan) {
+        let magnitude = dot(&forward(&plan, &absolute(&x)), &absolute(&g));
+        let difference = dot(&forward(&plan, &x), &g) - dot(&x, &backward(&plan, &x, &g));
+        let bound = 3.0 * bound::gamma(case.products() + 2) * magnitude;
+        assert!(difference.abs() <= bound, "{plan:?}: {difference:e} > {bound:e}");
+    }
+}
+
+each_rank!(tiles, 300, adaptive_pool_case, adapting_to_a_divisor_is_sliding);
+
+/// Where input sizes are multiples of the output's, adaptive windows are tiles: the same bits.
+fn adapting_to_a_divisor_is_sliding<const D: usize>(case: &PoolCase, seed: u64) {
+    let output = last::<usize, D>(case.output());
+    let window = last::<usize, D>(case.input).map(|input| input.min(4));
+    let input: [usize; D] = std::array::from_fn(|axis| output[axis] * window[axis]);
+    if input.iter().product::<usize>() > 1 << 12 {
+        return;
+    }
+    let pairs = [
+        (PoolParams::adaptive_max(output), PoolParams::max(window)),
+        (PoolParams::adaptive_average(output), PoolParams::average(window)),
+    ];
+    for (adaptive, sliding) in pairs {
+        let [adaptive, sliding] =
+            [adaptive, sliding].map(|params| params.plan(case.batch, case.channels, input).unwrap());
+        assert_eq!(adaptive.output_dims(), sliding.output_dims());
+        let (x, g) = (specials(seed, adaptive.input_len()), reals(seed, adaptive.output_len()));
+        let (y, grad) = (forward(&sliding, &x), backward(&sliding, &x, &g));
+        for plan in isas(adaptive) {
+            assert_same(&forward(&plan, &x), &y, plan);
+            assert_same(&backward(&plan, &x, &g), &grad, plan);
+        }
     }
 }

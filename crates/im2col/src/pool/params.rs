@@ -1,0 +1,279 @@
+//! What a user asks for.
+
+use super::PoolKind;
+
+/// A pooling over `D` = 1, 2 or 3 spatial axes, without the size of its input.
+///
+/// A builder. [`max`](Self::max) and [`average`](Self::average) slide a window over the input; it
+/// moves by its own size, without padding or dilation, unless told otherwise.
+/// [`adaptive_max`](Self::adaptive_max) and [`adaptive_average`](Self::adaptive_average) are told
+/// the size of the output instead, and [`global_max`](Self::global_max) and
+/// [`global_average`](Self::global_average) reduce each channel to one value.
+///
+/// ```
+/// use im2col::PoolParams;
+///
+/// // 0..16 as 4x4, window 3, padding 1, stride 2.
+/// let plan = PoolParams::max([3, 3]).with_padding([1, 1]).with_stride([2, 2]).plan(1, 1, [4, 4])?;
+/// let input: [f32; 16] = core::array::from_fn(|i| i as f32);
+/// let mut output = [0.0; 4];
+/// plan.forward(&input, &mut output)?;
+/// assert_eq!(output, [5., 7., 13., 15.]);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolParams<const D: usize> {
+    pub(super) kind: PoolKind,
+    pub(super) window: [usize; D],
+    pub(super) stride: [usize; D],
+    pub(super) padding: [[usize; 2]; D],
+    pub(super) dilation: [usize; D],
+    pub(super) ceil_mode: bool,
+    pub(super) count_include_pad: bool,
+    pub(super) divisor_override: Option<usize>,
+    pub(super) adaptive_output: Option<[usize; D]>,
+}
+
+impl<const D: usize> PoolParams<D> {
+    /// Takes the maximum of each window of the given size.
+    #[must_use]
+    pub const fn max(window: [usize; D]) -> Self {
+        Self::sliding(PoolKind::Max, window)
+    }
+
+    /// Takes the mean of each window of the given size.
+    #[must_use]
+    pub const fn average(window: [usize; D]) -> Self {
+        Self::sliding(PoolKind::Average, window)
+    }
+
+    /// Takes as many maxima on each axis as `output_dims` says, whatever the size of the input.
+    ///
+    /// On an axis of `n` inputs and `m` outputs, output `o` sees the inputs from `floor(o n / m)` to
+    /// before `ceil((o + 1) n / m)`. Where `m` divides `n` these are tiles; elsewhere neighbours
+    /// overlap, and where `m` exceeds `n` inputs repeat.
+    ///
+    /// The windows follow from the sizes alone: stride, padding, dilation and all other options of
+    /// a sliding window are errors in [`plan`](Self::plan).
+    ///
+    /// ```
+    /// use im2col::PoolParams;
+    ///
+    /// // Three windows over five values: 0..2, 1..4, 3..5.
+    /// let plan = PoolParams::adaptive_max([3]).plan(1, 1, [5])?;
+    /// let mut output = [0.0; 3];
+    /// plan.forward(&[1., 0., 3., 4., 2.], &mut output)?;
+    /// assert_eq!(output, [1., 4., 4.]);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn adaptive_max(output_dims: [usize; D]) -> Self {
+        Self::adaptive(PoolKind::Max, output_dims)
+    }
+
+    /// Takes as many means on each axis as `output_dims` says, of the windows of
+    /// [`adaptive_max`](Self::adaptive_max). Each mean divides by the size of its own window.
+    ///
+    /// ```
+    /// use im2col::PoolParams;
+    ///
+    /// let plan = PoolParams::adaptive_average([3]).plan(1, 1, [5])?;
+    /// let mut output = [0.0; 3];
+    /// plan.forward(&[1., 3., 4., 8., 2.], &mut output)?;
+    /// assert_eq!(output, [2., 5., 5.]);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn adaptive_average(output_dims: [usize; D]) -> Self {
+        Self::adaptive(PoolKind::Average, output_dims)
+    }
+
+    /// The maximum of each channel: adaptive, with one output.
+    ///
+    /// ```
+    /// use im2col::PoolParams;
+    ///
+    /// let plan = PoolParams::global_max().plan(1, 2, [2, 2])?;
+    /// let mut output = [0.0; 2];
+    /// plan.forward(&[1., 2., 3., 4., 8., 7., 6., 5.], &mut output)?;
+    /// assert_eq!(output, [4., 8.]);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn global_max() -> Self {
+        Self::adaptive_max([1; D])
+    }
+
+    /// The mean of each channel: adaptive, with one output. It is the end of most networks since
+    /// 2014, because it fits any size of image.
+    ///
+    /// ```
+    /// use im2col::PoolParams;
+    ///
+    /// let plan = PoolParams::global_average().plan(1, 2, [2, 2])?;
+    /// let mut output = [0.0; 2];
+    /// plan.forward(&[1., 2., 3., 4., 8., 7., 6., 5.], &mut output)?;
+    /// assert_eq!(output, [2.5, 6.5]);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn global_average() -> Self {
+        Self::adaptive_average([1; D])
+    }
+
+    const fn sliding(kind: PoolKind, window: [usize; D]) -> Self {
+        Self {
+            kind,
+            window,
+            stride: window,
+            padding: [[0; 2]; D],
+            dilation: [1; D],
+            ceil_mode: false,
+            count_include_pad: true,
+            divisor_override: None,
+            adaptive_output: None,
+        }
+    }
+
+    const fn adaptive(kind: PoolKind, output_dims: [usize; D]) -> Self {
+        // No window has size 0, so a stride that somebody sets differs from this one.
+        Self { adaptive_output: Some(output_dims), ..Self::sliding(kind, [0; D]) }
+    }
+
+    /// How far the window moves from one output to the next.
+    #[must_use]
+    pub const fn with_stride(mut self, stride: [usize; D]) -> Self {
+        self.stride = stride;
+        self
+    }
+
+    /// Padding around the input, the same on both sides of an axis.
+    #[must_use]
+    pub const fn with_padding(mut self, padding: [usize; D]) -> Self {
+        let mut axis = 0;
+        while axis < D {
+            self.padding[axis] = [padding[axis]; 2];
+            axis += 1;
+        }
+        self
+    }
+
+    /// Padding around the input, `[before, after]` on each axis.
+    #[must_use]
+    pub const fn with_padding_per_side(mut self, padding: [[usize; 2]; D]) -> Self {
+        self.padding = padding;
+        self
+    }
+
+    /// The distance between the values of a window. Only a maximum can be dilated.
+    #[must_use]
+    pub const fn with_dilation(mut self, dilation: [usize; D]) -> Self {
+        self.dilation = dilation;
+        self
+    }
+
+    /// Whether the size of the output is rounded up, so that what is left at the end of an axis has
+    /// a window as well, which may reach beyond the padding. It is dropped if it would begin beyond
+    /// the input and the padding before it.
+    ///
+    /// A mean that counts the padding counts as much of it as there is, and nothing beyond.
+    ///
+    /// ```
+    /// use im2col::PoolParams;
+    ///
+    /// let params = PoolParams::average([2]);
+    /// assert_eq!(params.plan(1, 1, [5])?.output_dims(), [2]);
+    ///
+    /// let plan = params.with_ceil_mode(true).plan(1, 1, [5])?;
+    /// let mut output = [0.0; 3];
+    /// plan.forward(&[1., 3., 5., 7., 9.], &mut output)?;
+    /// assert_eq!(output, [2., 6., 9.]);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn with_ceil_mode(mut self, ceil_mode: bool) -> Self {
+        self.ceil_mode = ceil_mode;
+        self
+    }
+
+    /// Whether a mean divides by the size of the window (the default, as in PyTorch) or by how
+    /// many values of the input it sees.
+    #[must_use]
+    pub const fn with_count_include_pad(mut self, count_include_pad: bool) -> Self {
+        self.count_include_pad = count_include_pad;
+        self
+    }
+
+    /// What an average divides the sum of each window by, whatever the window sees. A divisor of 1
+    /// makes it the sum.
+    ///
+    /// ```
+    /// use im2col::PoolParams;
+    ///
+    /// let plan = PoolParams::average([2]).with_divisor_override(1).plan(1, 1, [4])?;
+    /// let mut output = [0.0; 2];
+    /// plan.forward(&[1., 2., 3., 4.], &mut output)?;
+    /// assert_eq!(output, [3., 7.]);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn with_divisor_override(mut self, divisor: usize) -> Self {
+        self.divisor_override = Some(divisor);
+        self
+    }
+
+    /// Maximum or mean.
+    #[must_use]
+    pub const fn kind(&self) -> PoolKind {
+        self.kind
+    }
+
+    /// The size of the window; zeros where it [adapts](Self::adaptive_output).
+    #[must_use]
+    pub const fn window(&self) -> [usize; D] {
+        self.window
+    }
+
+    /// How far the window moves from one output to the next; zeros where it
+    /// [adapts](Self::adaptive_output).
+    #[must_use]
+    pub const fn stride(&self) -> [usize; D] {
+        self.stride
+    }
+
+    /// `[before, after]` on each axis.
+    #[must_use]
+    pub const fn padding(&self) -> [[usize; 2]; D] {
+        self.padding
+    }
+
+    /// The distance between the values of a window.
+    #[must_use]
+    pub const fn dilation(&self) -> [usize; D] {
+        self.dilation
+    }
+
+    /// Whether the size of the output is rounded up.
+    #[must_use]
+    pub const fn ceil_mode(&self) -> bool {
+        self.ceil_mode
+    }
+
+    /// Whether a mean divides by the size of the window rather than by what it sees.
+    #[must_use]
+    pub const fn count_include_pad(&self) -> bool {
+        self.count_include_pad
+    }
+
+    /// What every sum is divided by, if that was said.
+    #[must_use]
+    pub const fn divisor_override(&self) -> Option<usize> {
+        self.divisor_override
+    }
+
+    /// The spatial sizes of the output of an adaptive or global pooling; `None` for a sliding window.
+    #[must_use]
+    pub const fn adaptive_output(&self) -> Option<[usize; D]> {
+        self.adaptive_output
+    }
+}

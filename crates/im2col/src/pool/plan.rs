@@ -1,0 +1,364 @@
+//! The plan: every size checked once.
+
+use super::backward::{MaxBackward, MeanBackward};
+use super::forward::Forward;
+use super::windows::{Divisor, Pooling};
+use super::{PoolKind, PoolParams};
+use crate::error::{RunError, ShapeError, check_len};
+use crate::kernel::{Isa, dispatch};
+use crate::window::{Window, checked_product, lift, unlift, volume};
+
+impl<const D: usize> PoolParams<D> {
+    /// Plans the pooling of `[batch, channels, input..]`.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError`] if `D` is not 1, 2 or 3, a size or the divisor is 0, a product of sizes
+    /// overflows, the window exceeds the padded input (in ceil mode, by a stride or more), the
+    /// padding exceeds half the window (a mean could then see nothing but padding), or an option was
+    /// set that does not apply ([`ShapeError::Inapplicable`]): the dilation of a mean, the divisor of
+    /// a maximum, any option of a sliding window for an adaptive one.
+    pub const fn plan(
+        self,
+        batch: usize,
+        channels: usize,
+        input: [usize; D],
+    ) -> Result<PoolPlan<D>, ShapeError> {
+        let windows = match self.adaptive_output {
+            Some(output) => self.adaptive_windows(input, output),
+            None => self.sliding_windows(input),
+        };
+        let (window, adaptive) = match windows {
+            Ok(windows) => windows,
+            Err(error) => return Err(error),
+        };
+        let Some(input_len) = checked_product([batch, channels, window.plane_len()]) else {
+            return Err(ShapeError::Overflow { what: "input" });
+        };
+        let Some(output_len) = checked_product([batch, channels, window.positions()]) else {
+            return Err(ShapeError::Overflow { what: "output" });
+        };
+        let tap_bytes = match self.kind {
+            PoolKind::Max => tap_bytes(window.taps()),
+            PoolKind::Average => 0,
+        };
+        // One plane's part is computed even where there are no planes.
+        let plane = checked_product([window.positions(), tap_bytes]);
+        let (Some(workspace_len), Some(_)) = (checked_product([output_len, tap_bytes]), plane) else {
+            return Err(ShapeError::Overflow { what: "workspace" });
+        };
+        let pooling = Pooling { kind: self.kind, divisor: self.divisor(&window, adaptive), window, adaptive };
+        Ok(PoolPlan {
+            params: self,
+            batch,
+            channels,
+            pooling,
+            input_len,
+            output_len,
+            workspace_len,
+            isa: None,
+        })
+    }
+
+    const fn sliding_windows(&self, input: [usize; D]) -> Result<(Window, bool), ShapeError> {
+        let window =
+            Window::rounded(input, self.window, self.stride, self.padding, self.dilation, self.ceil_mode);
+        let window = match window {
+            Ok(window) => window,
+            Err(error) => return Err(error),
+        };
+        let mut axis = 0;
+        while axis < D {
+            let [before, after] = self.padding[axis];
+            let padding = if before > after { before } else { after };
+            if padding > self.window[axis] / 2 {
+                let window = self.window[axis];
+                return Err(ShapeError::PaddingExceedsHalfWindow { axis, padding, window });
+            }
+            if matches!(self.kind, PoolKind::Average) && self.dilation[axis] != 1 {
+                return Err(ShapeError::Inapplicable { option: "dilation", operation: "average pooling" });
+            }
+            axis += 1;
+        }
+        match (self.kind, self.divisor_override) {
+            (PoolKind::Max, Some(_)) => {
+                Err(ShapeError::Inapplicable { option: "divisor", operation: "maximum pooling" })
+            }
+            (PoolKind::Average, Some(0)) => Err(ShapeError::Zero { what: "divisor" }),
+            _ => Ok((window, false)),
+        }
+    }
+
+    /// The windows, and whether they have to adapt. Where the input is a multiple of the output on
+    /// every axis they do not: they are tiles, and the faster loops over sliding windows serve.
+    const fn adaptive_windows(
+        &self,
+        input: [usize; D],
+        output: [usize; D],
+    ) -> Result<(Window, bool), ShapeError> {
+        if let Some(option) = self.option_of_sliding_windows() {
+            return Err(ShapeError::Inapplicable { option, operation: "adaptive pooling" });
+        }
+        let (mut largest, mut tiles) = ([0; D], true);
+        let mut axis = 0;
+        while axis < D {
+            let (inputs, outputs) = (input[axis], output[axis]);
+            if outputs == 0 {
+                return Err(ShapeError::Zero { what: "output" });
+            }
+            // A window has `inputs / outputs` inputs, and one more for each of its ends that cuts one.
+            // Ends cut at multiples of `rest / outputs`; only if that is one half, one third ... of an
+            // input, no window cuts at both.
+            let rest = inputs % outputs;
+            let cut = if rest == 0 {
+                0
+            } else if outputs.is_multiple_of(rest) {
+                1
+            } else {
+                2
+            };
+            tiles &= rest == 0;
+            largest[axis] = inputs / outputs + cut;
+            axis += 1;
+        }
+        let stride = if tiles { largest } else { [1; D] };
+        let mut window = match Window::new(input, largest, stride, [[0; 2]; D], [1; D]) {
+            Ok(window) => window,
+            Err(error) => return Err(error),
+        };
+        window.output = lift(output, 1);
+        if volume(window.output).is_none() {
+            return Err(ShapeError::Overflow { what: "output" });
+        }
+        Ok((window, !tiles))
+    }
+
+    /// The first option that differs from what adaptive poolings start with.
+    const fn option_of_sliding_windows(&self) -> Option<&'static str> {
+        let mut axis = 0;
+        while axis < D {
+            if self.stride[axis] != 0 {
+                return Some("stride");
+            }
+            if self.padding[axis][0] != 0 || self.padding[axis][1] != 0 {
+                return Some("padding");
+            }
+            if self.dilation[axis] != 1 {
+                return Some("dilation");
+            }
+            axis += 1;
+        }
+        if self.ceil_mode {
+            return Some("ceil_mode");
+        }
+        if !self.count_include_pad {
+            return Some("count_include_pad");
+        }
+        if self.divisor_override.is_some() { Some("divisor") } else { None }
+    }
+
+    const fn divisor(&self, window: &Window, adaptive: bool) -> Divisor {
+        if let Some(divisor) = self.divisor_override {
+            return Divisor::Constant(divisor);
+        }
+        let whole = !exceeds_padding(window);
+        if adaptive {
+            Divisor::Seen
+        } else if whole && (self.count_include_pad || !window.is_padded()) {
+            Divisor::Constant(window.taps())
+        } else if self.count_include_pad {
+            Divisor::Padded
+        } else {
+            Divisor::Seen
+        }
+    }
+}
+
+/// Whether the last window of an axis reaches beyond the padding, as it may in ceil mode.
+const fn exceeds_padding(window: &Window) -> bool {
+    let mut axis = 0;
+    while axis < 3 {
+        let [before, after] = window.padding[axis];
+        let reach = (window.kernel[axis] - 1) * window.dilation[axis];
+        // A second window begins in the input or before, so neither sum exceeds twice `isize::MAX`.
+        if (window.output[axis] - 1) * window.stride[axis] + reach >= window.input[axis] + before + after {
+            return true;
+        }
+        axis += 1;
+    }
+    false
+}
+
+/// How many bytes the number of a tap takes, the largest of which is `taps - 1`.
+pub(super) const fn tap_bytes(taps: usize) -> usize {
+    match taps as u64 - 1 {
+        0..=0xff => 1,
+        0x100..=0xffff => 2,
+        0x1_0000..=0xffff_ffff => 4,
+        _ => 8,
+    }
+}
+
+/// A pooling of one input size.
+///
+/// | | reads | writes |
+/// |---|---|---|
+/// | [`forward`](Self::forward) | input | output |
+/// | [`forward_with_indices`](Self::forward_with_indices) | input | output, indices |
+/// | [`forward_train`](Self::forward_train) | input | output, workspace |
+/// | [`backward`](Self::backward) | input, grad_output | grad_input |
+/// | [`backward_from`](Self::backward_from) | workspace, grad_output | grad_input |
+/// | [`unpool`](Self::unpool) | pooled, indices | output |
+/// | [`unpool_backward`](Self::unpool_backward) | grad_output, indices | grad_pooled |
+///
+/// ```
+/// use im2col::{PoolParams, PoolPlan, planned};
+///
+/// const MAX: PoolPlan<2> = planned!(PoolParams::max([2, 2]).with_stride([1, 1]).plan(1, 1, [3, 3]));
+/// const MEAN: PoolPlan<2> = planned!(PoolParams::average([2, 2]).with_stride([1, 1]).plan(1, 1, [3, 3]));
+///
+/// let input = [0., 1., 2., 3., 4., 5., 6., 7., 8.];
+/// let mut output = [0.0; MAX.output_len()];
+/// MAX.forward(&input, &mut output)?;
+/// assert_eq!(output, [4., 5., 7., 8.]);
+/// MEAN.forward(&input, &mut output)?;
+/// assert_eq!(output, [2., 3., 5., 6.]);
+///
+/// let mut grad_input = [0.0; MEAN.input_len()];
+/// MEAN.backward(&input, &[4.0; 4], &mut grad_input)?;
+/// assert_eq!(grad_input, [1., 2., 1., 2., 4., 2., 1., 2., 1.]);
+/// # Ok::<(), im2col::RunError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolPlan<const D: usize> {
+    params: PoolParams<D>,
+    batch: usize,
+    channels: usize,
+    pub(super) pooling: Pooling,
+    pub(super) input_len: usize,
+    pub(super) output_len: usize,
+    pub(super) workspace_len: usize,
+    isa: Option<Isa>,
+}
+
+impl<const D: usize> PoolPlan<D> {
+    /// What was planned.
+    #[must_use]
+    pub const fn params(&self) -> PoolParams<D> {
+        self.params
+    }
+
+    /// How many images.
+    #[must_use]
+    pub const fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// How many channels, in and out.
+    #[must_use]
+    pub const fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// The spatial sizes of the input.
+    #[must_use]
+    pub const fn input_dims(&self) -> [usize; D] {
+        unlift(self.pooling.window.input)
+    }
+
+    /// The spatial sizes of the output: `(input + padding - dilation (window - 1) - 1) / stride + 1`,
+    /// the quotient rounded down, or up in ceil mode; for an adaptive pooling what was asked for.
+    #[must_use]
+    pub const fn output_dims(&self) -> [usize; D] {
+        unlift(self.pooling.window.output)
+    }
+
+    /// `batch * channels *` the input's spatial sizes.
+    #[must_use]
+    pub const fn input_len(&self) -> usize {
+        self.input_len
+    }
+
+    /// `batch * channels *` the output's spatial sizes.
+    #[must_use]
+    pub const fn output_len(&self) -> usize {
+        self.output_len
+    }
+
+    /// How many bytes [`forward_train`](Self::forward_train) remembers: for a maximum 1 for each
+    /// output, or 2, 4 or 8 where the largest window has more than 256, 65,536 or 2^32 taps; for a
+    /// mean none.
+    #[must_use]
+    pub const fn workspace_len(&self) -> usize {
+        self.workspace_len
+    }
+
+    /// Forces an instruction set. Otherwise each call takes the fastest that the CPU has.
+    #[must_use]
+    pub const fn with_isa(mut self, isa: Isa) -> Self {
+        self.isa = Some(isa);
+        self
+    }
+
+    /// Pools: `output[n, c, o]` is the maximum or the mean of what the window at `o` sees.
+    ///
+    /// input: `[batch, channels, input_dims..]`, output: `[batch, channels, output_dims..]`.
+    ///
+    /// A mean is the sum of the window's values in ascending order, divided by their number. So the
+    /// result does not depend on the instruction set, and is within `gamma(K + 2) sum |x| / K` of
+    /// the exact mean of `K` values. A maximum is exact; it is NaN if the window holds NaN, and
+    /// -inf if a dilated window straddles the whole input.
+    ///
+    /// Windows of `h` rows and `w` columns that slide cost `h + w` steps of a vector for a maximum,
+    /// `h * w` for a mean. Windows that adapt and are no tiles cost one step for each value they see.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Length`] if an operand does not have the planned length. The output is then
+    /// untouched.
+    pub fn forward(&self, input: &[f32], output: &mut [f32]) -> Result<(), RunError> {
+        check_len("input", self.input_len, input.len())?;
+        check_len("output", self.output_len, output.len())?;
+        dispatch(self.isa(), Forward { pooling: self.pooling, input, output });
+        Ok(())
+    }
+
+    /// The gradient of [`forward`](Self::forward) with respect to its input.
+    ///
+    /// input, grad_input: `[batch, channels, input_dims..]`,
+    /// grad_output: `[batch, channels, output_dims..]`.
+    ///
+    /// A maximum passes its gradient to the first value that attains it, found anew in `input`
+    /// (to the last NaN, if there is one, as in PyTorch); a mean passes equal parts to all values
+    /// that it saw, and ignores what is in `input`. Where windows overlap the gradients add up, in the
+    /// order of the outputs. `grad_input` is overwritten, not added to.
+    ///
+    /// Windows of `h` rows and `w` columns that slide cost `h * w` steps of a vector, and for a maximum
+    /// one addition for each output. Windows that adapt and are no tiles cost one step for each value
+    /// they see.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Length`] if an operand does not have the planned length. `grad_input` is then
+    /// untouched.
+    pub fn backward(
+        &self,
+        input: &[f32],
+        grad_output: &[f32],
+        grad_input: &mut [f32],
+    ) -> Result<(), RunError> {
+        check_len("input", self.input_len, input.len())?;
+        check_len("grad_output", self.output_len, grad_output.len())?;
+        check_len("grad_input", self.input_len, grad_input.len())?;
+        let pooling = self.pooling;
+        match pooling.kind {
+            PoolKind::Max => dispatch(self.isa(), MaxBackward { pooling, input, grad_output, grad_input }),
+            PoolKind::Average => dispatch(self.isa(), MeanBackward { pooling, grad_output, grad_input }),
+        }
+        Ok(())
+    }
+
+    pub(super) fn isa(&self) -> Isa {
+        self.isa.unwrap_or_else(Isa::detect)
+    }
+}
