@@ -64,9 +64,9 @@ impl Job for MeanBackward<'_> {
                     lower.fill(grad / 4.0);
                 }
             });
-        } else if pooling.adaptive {
+        } else if pooling.staged_chunks() == 0 {
             for_each_row(&pooling, grad_output, grad_input, |_, at, grad_output, grad_input| {
-                adaptive_mean_row(&pooling, at, grad_output, grad_input);
+                mean_row_by_output(&pooling, at, grad_output, grad_input);
             });
         } else {
             for_each_row(&pooling, grad_output, grad_input, |_, at, grad_output, grad_input| {
@@ -156,7 +156,7 @@ fn mean_row(pooling: &Pooling, [z, y]: [usize; 2], grad_output: &[f32], grad_inp
     for row in pooling.input_rows(z, y) {
         let grad_input = &mut grad_input[row..row + width];
         // Taps descend, so that what meets in an input adds up in the order of the outputs.
-        for tap in seeing_taps(pooling).rev() {
+        for tap in (0..pooling.window.kernel[2]).rev() {
             let outputs = outputs(pooling, tap);
             if outputs.is_empty() {
                 continue;
@@ -169,26 +169,18 @@ fn mean_row(pooling: &Pooling, [z, y]: [usize; 2], grad_output: &[f32], grad_inp
     }
 }
 
-/// The same for windows that adapt, one output after the other.
+/// The same one output after the other: for windows that adapt or are long, and short rows of output.
 #[inline(always)]
-fn adaptive_mean_row(pooling: &Pooling, [z, y]: [usize; 2], grad_output: &[f32], grad_input: &mut [f32]) {
+fn mean_row_by_output(pooling: &Pooling, [z, y]: [usize; 2], grad_output: &[f32], grad_input: &mut [f32]) {
     let rows = pooling.counted_rows(z, y);
     for (x, grad) in grad_output.iter().enumerate() {
-        let (start, width) = (pooling.start(2, x), pooling.tap_count(2, x));
+        let (start, taps) = (pooling.start(2, x), pooling.taps(2, x));
+        let first = pooling.column(start, taps.start);
         let part = grad / pooling.divisor(rows, x);
         for row in pooling.input_rows(z, y) {
-            grad_input[row + start..][..width].iter_mut().for_each(|grad| *grad += part);
+            grad_input[row + first..][..taps.len()].iter_mut().for_each(|grad| *grad += part);
         }
     }
-}
-
-/// The taps of a row that see the input from some output: of a window much larger than the input
-/// only a few.
-#[inline(always)]
-fn seeing_taps(pooling: &Pooling) -> Range<usize> {
-    let Window { input, kernel, stride, padding, output, .. } = &pooling.window;
-    let before = padding[2][0];
-    before.saturating_sub((output[2] - 1) * stride[2])..kernel[2].min(before + input[2])
 }
 
 /// The outputs of a row whose tap `tap` sees the input.

@@ -132,15 +132,17 @@ impl Pooling {
     /// or the last NaN. `None` if the window sees nothing but padding.
     #[inline(always)]
     pub(super) fn winner(&self, plane: &[f32], [z, y, x]: [usize; 3]) -> Option<usize> {
-        let (start, taps) = (self.start(2, x), self.taps(2, x));
+        let (start, taps, step) = (self.start(2, x), self.taps(2, x), self.window.dilation[2]);
+        if taps.is_empty() {
+            return None;
+        }
+        let (first, span) = (self.column(start, taps.start), (taps.len() - 1) * step + 1);
         let mut max = f32::NEG_INFINITY;
         let mut winner = None;
         for row in self.input_rows(z, y) {
-            for tap in taps.clone() {
-                let offset = row + self.column(start, tap);
-                let v = plane[offset];
-                if v > max || v.is_nan() || winner.is_none() {
-                    (max, winner) = (v, Some(offset));
+            for (i, v) in plane[row + first..][..span].iter().enumerate().step_by(step) {
+                if *v > max || v.is_nan() || winner.is_none() {
+                    (max, winner) = (*v, Some(row + first + i));
                 }
             }
         }
