@@ -4,7 +4,9 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use im2col::{Activation, Algorithm, ConvOperands, ConvParams, ConvPlan, Isa, RunError, Weights, naive};
+use im2col::{
+    Activation, Algorithm, ConvOperands, ConvParams, ConvPlan, Isa, PaddingMode, RunError, Weights, naive,
+};
 use im2col_fuzz::{ALGORITHMS, Random};
 use libfuzzer_sys::fuzz_target;
 
@@ -22,6 +24,7 @@ struct Case {
     stride: [u8; 3],
     padding: [[u8; 2]; 3],
     dilation: [u8; 3],
+    mode: u8,
     bias: bool,
     relu: bool,
     random: Random,
@@ -35,6 +38,9 @@ fuzz_target!(|case: Case| {
     };
     assert_eq!(result, Ok(()));
 });
+
+const MODES: [PaddingMode; 4] =
+    [PaddingMode::Zeros, PaddingMode::Reflect, PaddingMode::Replicate, PaddingMode::Circular];
 
 /// A size in `1..=max`.
 fn size(byte: u8, max: u8) -> usize {
@@ -52,6 +58,7 @@ fn plan<const D: usize>(case: &Case) -> Option<ConvPlan<D>> {
         .with_padding_per_side(core::array::from_fn(|axis| {
             case.padding[axis].map(|byte| usize::from(byte % 5))
         }))
+        .with_padding_mode(MODES[usize::from(case.mode % 4)])
         .with_dilation(dims(case.dilation, 3))
         .with_groups(groups)
         .with_bias(case.bias)

@@ -4,8 +4,13 @@ use arbitrary::Arbitrary;
 use im2col::{Activation, Algorithm, RunError};
 
 /// Every way to compute a convolution.
-pub const ALGORITHMS: [Algorithm; 4] =
-    [Algorithm::Im2col, Algorithm::Pointwise, Algorithm::Direct, Algorithm::Matrixmultiply];
+pub const ALGORITHMS: [Algorithm; 5] = [
+    Algorithm::Im2col,
+    Algorithm::Pointwise,
+    Algorithm::Direct,
+    Algorithm::InPlace,
+    Algorithm::Matrixmultiply,
+];
 
 /// A size from one byte: usually 0 to 11, sometimes one whose products overflow.
 #[derive(Arbitrary, Clone, Copy, Debug)]
