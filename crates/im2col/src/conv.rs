@@ -6,6 +6,7 @@
 
 mod backward;
 mod columns;
+mod depthwise;
 mod direct;
 mod forward;
 mod in_place;

@@ -7,6 +7,8 @@
 //! - `grad_weight = sum over images of G X^T`,
 //! - `grad_bias = sum over images and positions of G`.
 
+use super::depthwise;
+use super::direct::Stage;
 use super::forward::Weights;
 use super::plan::{ConvPlan, Shape};
 use super::transpose;
@@ -46,7 +48,8 @@ impl<const D: usize> ConvPlan<D> {
 
     /// Computes the gradient of the weight, `[out_channels, in_channels / groups, kernel..]`.
     ///
-    /// Each value is one chain of sums over images, then positions: `K = batch * positions`.
+    /// Each value is one chain of sums over images, then positions: `K = batch * positions`. With one
+    /// input channel per group it is 16 chains for each image, one per lane, added in order.
     /// `grad_output` is as in [`ConvPlan::backward_input`].
     ///
     /// # Errors
@@ -109,6 +112,9 @@ pub(super) struct BackwardInput<'a> {
 impl Job for BackwardInput<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd) {
+        if self.shape.depthwise_stage_len().is_some() {
+            return self.depthwise(mul_add);
+        }
         let Shape { groups, in_group, out_group, window, .. } = self.shape;
         let (depth, positions) = (self.shape.depth(), window.positions());
         let patches = self.shape.patches();
@@ -160,6 +166,37 @@ impl Job for BackwardInput<'_> {
     }
 }
 
+impl BackwardInput<'_> {
+    #[inline(always)]
+    fn depthwise(self, mul_add: impl MulAdd) {
+        let Shape { groups, out_group, window, .. } = self.shape;
+        let taps = window.taps();
+        let layout = Stage::new(&self.shape);
+        let stage = aligned(self.scratch);
+        let panels_len = panels_len::<MR>(out_group, taps);
+        self.grad_input.fill(0.0);
+        let planes = self.grad_input.chunks_exact_mut(window.plane_len());
+        let grads = self.grad_output.chunks_exact(out_group * window.positions());
+        for (i, (plane, grad_output)) in planes.zip(grads).enumerate() {
+            let group = i % groups;
+            layout.clear(stage);
+            match self.weight {
+                Weights::Plain(weight) => {
+                    let weight = &weight[group * out_group * taps..][..out_group * taps];
+                    let weight = |output: usize, tap: usize| weight[output * taps + tap];
+                    depthwise::gather_grad_input(&layout, stage, grad_output, weight, mul_add);
+                }
+                Weights::Packed(packed) => {
+                    let panels = packed.panels[group * panels_len..][..panels_len].as_chunks::<MR>().0;
+                    let weight = |output: usize, tap: usize| panels[tap / MR * out_group + output][tap % MR];
+                    depthwise::gather_grad_input(&layout, stage, grad_output, weight, mul_add);
+                }
+            }
+            layout.add_to(stage, plane);
+        }
+    }
+}
+
 struct BackwardWeight<'a> {
     shape: Shape,
     input: &'a [f32],
@@ -171,6 +208,9 @@ struct BackwardWeight<'a> {
 impl Job for BackwardWeight<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd) {
+        if self.shape.depthwise_stage_len().is_some() {
+            return self.depthwise::<ROWS, PANELS>();
+        }
         let Shape { groups, in_group, out_group, window, .. } = self.shape;
         let (depth, positions) = (self.shape.depth(), window.positions());
         let patches = self.shape.patches();
@@ -195,6 +235,23 @@ impl Job for BackwardWeight<'_> {
                     }
                 }
             }
+        }
+    }
+}
+
+impl BackwardWeight<'_> {
+    #[inline(always)]
+    fn depthwise<const ROWS: usize, const PANELS: usize>(self) {
+        let Shape { groups, out_group, window, .. } = self.shape;
+        let layout = Stage::new(&self.shape);
+        let (stage, len) = (aligned(self.scratch), out_group * window.taps());
+        self.grad_weight.fill(0.0);
+        let planes = self.input.chunks_exact(window.plane_len());
+        let grads = self.grad_output.chunks_exact(out_group * window.positions());
+        for (i, (plane, grad_output)) in planes.zip(grads).enumerate() {
+            layout.copy(plane, stage);
+            let grad_weight = &mut self.grad_weight[i % groups * len..][..len];
+            depthwise::add_grad_weight::<ROWS, PANELS>(&layout, stage, grad_output, grad_weight);
         }
     }
 }

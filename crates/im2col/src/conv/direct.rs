@@ -24,7 +24,7 @@ const fn padded_dim(input: usize, [before, after]: [usize; 2]) -> usize {
 /// The padded copy of a group's planes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stage {
-    window: Window,
+    pub(super) window: Window,
     channels: usize,
     /// Values of one residue of `x`; a line has `stride` of them.
     residue_len: usize,
@@ -63,7 +63,78 @@ impl Stage {
         self.residue_len * self.window.stride[2]
     }
 
+    /// How far tap `tap` of a channel reads behind tap 0.
+    #[inline(always)]
+    pub(super) fn tap_offset(&self, tap: usize) -> usize {
+        let Window { kernel, stride, dilation, .. } = &self.window;
+        let x = tap % kernel[2] * dilation[2];
+        let y = tap / kernel[2] % kernel[1] * dilation[1];
+        let z = tap / kernel[2] / kernel[1] * dilation[0];
+        (z * self.lines[1] + y) * self.line_len() + x % stride[2] * self.residue_len + x / stride[2]
+    }
+
     /// Copies the planes, with their padding around them.
+    #[inline(always)]
+    pub(super) fn copy(&self, planes: &[f32], stage: &mut [f32]) {
+        // Decided once: in the innermost loop the compiler would make a gather of all cases.
+        match self.window.stride[2] {
+            1 => self.fill::<1>(planes, stage),
+            2 => self.fill::<2>(planes, stage),
+            _ => self.fill::<0>(planes, stage),
+        }
+    }
+
+    /// Zeros the stage.
+    #[inline(always)]
+    pub(super) fn clear(&self, stage: &mut [f32]) {
+        let [planes, lines] = self.lines;
+        stage[..self.channels * planes * lines * self.line_len() + NR].fill(0.0);
+    }
+
+    /// Adds what the stage holds to the planes: the adjoint of [`Stage::copy`].
+    #[inline(always)]
+    pub(super) fn add_to(&self, stage: &[f32], planes: &mut [f32]) {
+        let Window { input, padding, stride, mode, .. } = self.window;
+        let mut lines = stage.chunks_exact(self.line_len());
+        for plane in planes.chunks_exact_mut(self.window.plane_len()) {
+            for z in 0..self.lines[0] {
+                for y in 0..self.lines[1] {
+                    let Some(staged) = lines.next() else { return };
+                    let (z, y) = (z.wrapping_sub(padding[0][0]), y.wrapping_sub(padding[1][0]));
+                    let Some(line) = self.window.source([z, y, 0]) else { continue };
+                    let line = &mut plane[line..][..input[2]];
+                    for (residue, staged) in staged.chunks_exact(self.residue_len).enumerate() {
+                        let before = padding[2][0].saturating_sub(residue).div_ceil(stride[2]);
+                        let start = (before * stride[2] + residue).saturating_sub(padding[2][0]);
+                        let values = line.get_mut(start..).unwrap_or_default();
+                        let staged = staged.get(before..).unwrap_or_default();
+                        if stride[2] == 1 {
+                            values.iter_mut().zip(staged).for_each(|(value, staged)| *value += staged);
+                        } else {
+                            let values = values.iter_mut().step_by(stride[2]);
+                            values.zip(staged).for_each(|(value, staged)| *value += staged);
+                        }
+                    }
+                    if mode != PaddingMode::Zeros {
+                        self.add_ends(staged, line);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds what stands in the padding of a line to the values that it shows.
+    fn add_ends(&self, staged: &[f32], line: &mut [f32]) {
+        let Window { padding, stride, mode, .. } = self.window;
+        let [before, after] = padding[2];
+        for x in (0..before).chain(before + line.len()..before + line.len() + after) {
+            if let Some(i) = mode.source(x.wrapping_sub(before), line.len()) {
+                line[i] += staged[x % stride[2] * self.residue_len + x / stride[2]];
+            }
+        }
+    }
+
+    /// [`Stage::copy`] for a line stride of `STRIDE` (0: any).
     ///
     /// Whole vectors are written; what is written too much is in the part that comes next.
     #[inline(always)]
@@ -129,11 +200,7 @@ impl Stage {
         stage: &mut [f32],
         mul_add: impl MulAdd,
     ) {
-        match self.window.stride[2] {
-            1 => self.fill::<1>(planes, stage),
-            2 => self.fill::<2>(planes, stage),
-            _ => self.fill::<0>(planes, stage),
-        }
+        self.copy(planes, stage);
         let positions = self.window.positions();
         for (panel, output) in output.chunks_mut(MR * positions).enumerate() {
             let (weights, channel) = (weights.panel(panel), panel * MR);
@@ -196,7 +263,7 @@ impl Stage {
 
     /// The vector of outputs that begins at `[z, y, x]`.
     #[inline(always)]
-    fn spot(&self, [z, y, x]: [usize; 3]) -> Spot {
+    pub(super) fn spot(&self, [z, y, x]: [usize; 3]) -> Spot {
         let Window { output, stride, .. } = &self.window;
         Spot {
             stage: (z * stride[0] * self.lines[1] + y * stride[1]) * self.line_len() + x,
@@ -248,12 +315,12 @@ impl Stage {
 
 /// `NR` consecutive outputs of a line, of which `len` exist.
 #[derive(Clone, Copy, Debug, Default)]
-struct Spot {
+pub(super) struct Spot {
     /// Where tap 0 of the first one reads.
-    stage: usize,
+    pub(super) stage: usize,
     /// Where the first one is stored in its plane.
-    output: usize,
-    len: usize,
+    pub(super) output: usize,
+    pub(super) len: usize,
 }
 
 /// Zeros `len` values and up to `NR` more.

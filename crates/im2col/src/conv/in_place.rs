@@ -187,7 +187,7 @@ const MASKS: [u32; 3 * NR] = {
 /// Zeros the lanes that are not in `start..end`: two loads, where comparing lane numbers takes longer
 /// than the rest of the loop.
 #[inline(always)]
-fn keep(mut lanes: Lanes, start: usize, end: usize) -> Lanes {
+pub(super) fn keep(mut lanes: Lanes, start: usize, end: usize) -> Lanes {
     let (not_before, not_after) = (&MASKS[NR - start..][..NR], &MASKS[2 * NR - end..][..NR]);
     for i in 0..NR {
         lanes[i] = f32::from_bits(lanes[i].to_bits() & not_before[i] & not_after[i]);

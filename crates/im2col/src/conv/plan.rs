@@ -108,15 +108,29 @@ impl Shape {
         !self.window.is_padded()
     }
 
+    /// The length of the direct algorithm's stage, if padding does not make it too large.
+    const fn stage_len(&self) -> Option<usize> {
+        match Stage::new(self).len() {
+            Some(len) if len / MOST_STAGE / self.in_group <= self.window.plane_len() + NR => Some(len),
+            _ => None,
+        }
+    }
+
+    /// The length of the stage on which the gradients of a depthwise convolution are computed; none
+    /// if they are products of matrices, which from a whole panel of outputs on is as fast.
+    pub(super) const fn depthwise_stage_len(&self) -> Option<usize> {
+        let depthwise = self.in_group == 1 && self.out_group < MR && self.window.taps() > 1;
+        if depthwise { self.stage_len() } else { None }
+    }
+
     const fn best_algorithm(&self) -> Algorithm {
         if self.is_pointwise() {
             return Algorithm::Pointwise;
         }
-        let stage = Stage::new(self);
-        let Some(stage_len) = stage.len() else { return Algorithm::Im2col };
-        if stage_len / MOST_STAGE / self.in_group > self.window.plane_len() + NR {
+        if self.stage_len().is_none() {
             return Algorithm::Im2col;
         }
+        let stage = Stage::new(self);
         // Measured with `time_cases` on LeNet's layers, 8 to 32 channels, and ResNet's 7x7 and 3x3:
         // a single panel of weights never repays packing (the table is in ARCHITECTURE.md); more of
         // them do once the lines that an output line reads exceed L1 (3x3 on 64 channels of 56x56),
@@ -204,15 +218,22 @@ impl Lens {
         let Blocking { kc, nc } = shape.backward_input_blocking();
         let panels_transposed =
             checked!(checked_product([checked!(depth.checked_next_multiple_of(MR)), out_group]));
-        let backward_input_packed =
-            checked!(checked_sum(
-                [ALIGN + panels_len::<NR>(kc, nc), checked!(checked_product([depth, nc])),]
-            ));
+        let (backward_input_packed, panels_backward) = match shape.depthwise_stage_len() {
+            Some(stage) => (checked!(checked_sum([ALIGN, stage])), 0),
+            None => {
+                let columns = checked!(checked_product([depth, nc]));
+                let blocks = checked!(checked_sum([ALIGN + panels_len::<NR>(kc, nc), columns]));
+                (blocks, panels_transposed)
+            }
+        };
         let Blocking { kc, nc } = shape.backward_weight_blocking();
-        let backward_weight = checked!(checked_sum([
-            ALIGN + panels_len::<NR>(kc, nc),
-            checked!(checked_product([panel_rows, kc])),
-        ]));
+        let backward_weight = match shape.depthwise_stage_len() {
+            Some(stage) => checked!(checked_sum([ALIGN, stage])),
+            None => checked!(checked_sum([
+                ALIGN + panels_len::<NR>(kc, nc),
+                checked!(checked_product([panel_rows, kc])),
+            ])),
+        };
         Some(Self {
             input,
             weight,
@@ -223,7 +244,7 @@ impl Lens {
             forward_blocking,
             forward: checked!(checked_sum([forward_packed, panels])),
             forward_packed,
-            backward_input: checked!(checked_sum([backward_input_packed, panels_transposed])),
+            backward_input: checked!(checked_sum([backward_input_packed, panels_backward])),
             backward_input_packed,
             packed_transposed: checked!(checked_product([groups, panels_transposed])),
             backward_weight,

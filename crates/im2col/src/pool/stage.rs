@@ -234,7 +234,8 @@ impl Stage {
                     *max = if wins { v } else { *max };
                     *at = if wins { label } else { *at };
                 }
-                label += step;
+                // Behind the last tap it may wrap: a window of one tap can have any dilation.
+                label = label.wrapping_add(step);
             }
             (*result, *labels) = (max, at);
         }
