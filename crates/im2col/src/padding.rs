@@ -87,6 +87,16 @@ impl PaddingMode {
         if at < len {
             return Some(at);
         }
+        match self {
+            Self::Zeros => None,
+            _ => self.shown(at, len),
+        }
+    }
+
+    /// [`PaddingMode::source`] outside the input; a call, to keep it out of hot loops.
+    #[cold]
+    #[inline(never)]
+    const fn shown(self, at: usize, len: usize) -> Option<usize> {
         let before = at > isize::MAX as usize;
         let place = match self {
             Self::Zeros => return None,
