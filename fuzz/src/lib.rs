@@ -4,10 +4,11 @@ use arbitrary::Arbitrary;
 use im2col::{Activation, Algorithm, RunError};
 
 /// Every way to compute a convolution.
-pub const ALGORITHMS: [Algorithm; 5] = [
+pub const ALGORITHMS: [Algorithm; 6] = [
     Algorithm::Im2col,
     Algorithm::Pointwise,
     Algorithm::Direct,
+    Algorithm::Depthwise,
     Algorithm::InPlace,
     Algorithm::Matrixmultiply,
 ];

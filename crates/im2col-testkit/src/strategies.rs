@@ -84,6 +84,22 @@ pub fn conv_case(rank: usize) -> impl Strategy<Value = ConvCase> {
     (zeros, mode()).prop_map(|(case, mode)| with_mode(case, mode))
 }
 
+/// Depthwise convolutions of rank 2 that have a kernel of their own: 3x3 and 5x5, stride 1 and 2 on
+/// both axes, widths around one, two and three vectors, padding that may exceed the kernel.
+pub fn depthwise_case() -> impl Strategy<Value = ConvCase> {
+    let kernel = prop_oneof![Just(3), Just(5)];
+    let pads = || prop_oneof![4 => 0..=2_usize, 1 => 3..=20_usize];
+    let width = prop_oneof![1..=20_usize, 30..=35_usize, 46..=50_usize];
+    let padding = [[pads(), pads()], [pads(), pads()]];
+    ((0..=2_usize, 1..=4_usize), (kernel, 1..=2_usize), (1..=11_usize, width), padding).prop_map(
+        |((batch, channels), (kernel, stride), (height, width), [pad_y, pad_x])| {
+            let axis = |padding, positions| Axis::new((kernel, stride, 1), padding, positions, positions);
+            let axes = [TRIVIAL, axis(pad_y, height), axis(pad_x, width)];
+            case(batch, [channels, channels], channels, axes)
+        },
+    )
+}
+
 /// Zeros half of the time.
 fn mode() -> impl Strategy<Value = Mode> {
     prop_oneof![

@@ -91,6 +91,18 @@ impl Activation {
         Ok(())
     }
 
+    /// Adds the bias and applies the activation to finished sums.
+    #[inline(always)]
+    pub(crate) fn finish(self, sums: &mut [f32], bias: f32) {
+        // Matched outside the loop, so that each loop is one vectorised expression.
+        match self {
+            Self::Identity => sums.iter_mut().for_each(|y| *y += bias),
+            Self::Relu => sums.iter_mut().for_each(|y| *y = Self::Relu.apply(*y + bias)),
+            Self::Sigmoid => sums.iter_mut().for_each(|y| *y = Self::Sigmoid.apply(*y + bias)),
+            Self::Tanh => sums.iter_mut().for_each(|y| *y = Self::Tanh.apply(*y + bias)),
+        }
+    }
+
     /// `f(x)`. In a loop, match on the activation outside of it: each arm then is one vector loop.
     #[inline(always)]
     pub(crate) fn apply(self, x: f32) -> f32 {

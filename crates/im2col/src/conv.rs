@@ -7,9 +7,11 @@
 mod backward;
 mod columns;
 mod depthwise;
+mod depthwise_backward;
 mod direct;
 mod forward;
 mod in_place;
+mod mask;
 mod plan;
 mod transpose;
 

@@ -7,7 +7,7 @@
 //! - `grad_weight = sum over images of G X^T`,
 //! - `grad_bias = sum over images and positions of G`.
 
-use super::depthwise;
+use super::depthwise_backward as depthwise;
 use super::direct::Stage;
 use super::forward::Weights;
 use super::plan::{ConvPlan, Shape};

@@ -1,124 +1,198 @@
-//! The gradients of depthwise convolution: groups of one input channel and few outputs.
+//! Depthwise convolution: one channel in, one channel out, 3x3 or 5x5 taps, stride 1 or 2.
 //!
-//! As products of matrices they would have one row, or sums of one product. Here both work on the
-//! stage of the direct algorithm, the padded copy of a plane on which every tap is a shift:
-//!
-//! - `grad_weight[m, k]` is the inner product of output `m`'s gradient and the stage shifted by `k`;
-//! - `grad_input` is gathered on an empty stage: each tap adds the gradient, times its weight, to the
-//!   stage shifted by `k`, and the padding hands what it got to the values that it showed.
+//! The input is read where it lies, a vector for each tap. Which lanes of it are padding depends only
+//! on the tap's column and on where in its line the vector stands: masks for the first and the last
+//! vector serve all lines, and the others need none. Nothing is copied and no scratch is needed.
 
-use super::direct::Stage;
-use super::in_place::keep;
+use super::in_place::{GroupWeights, Planes};
+use super::mask::{self, Mask};
 use crate::kernel::{Lanes, MulAdd, NR};
+use crate::padding::PaddingMode;
+use crate::window::Window;
 
-/// Adds the inner products of `grad_output` `[out_group, positions]` and the shifted plane to
-/// `grad_weight` `[out_group, taps]`. The stage holds the padded plane.
-///
-/// Each is summed in `NR` chains, one per lane, which are then added in order.
+/// Whether there is a kernel for the window.
+pub(super) const fn is_supported(window: &Window) -> bool {
+    let Window { kernel: [planes, height, width], stride, dilation, mode, .. } = *window;
+    let square = planes == 1 && height == width && (width == 3 || width == 5);
+    let strided = stride[1] == stride[2] && (stride[2] == 1 || stride[2] == 2);
+    square && strided && dilation[1] == 1 && dilation[2] == 1 && matches!(mode, PaddingMode::Zeros)
+}
+
+/// Writes the sums of a plane, `[positions]`, without bias and activation.
 #[inline(always)]
-pub(super) fn add_grad_weight<const ROWS: usize, const PANELS: usize>(
-    layout: &Stage,
-    stage: &[f32],
-    grad_output: &[f32],
-    grad_weight: &mut [f32],
+pub(super) fn convolve(
+    window: &Window,
+    plane: Planes<'_>,
+    weights: GroupWeights<'_>,
+    output: &mut [f32],
+    mul_add: impl MulAdd,
 ) {
-    let taps = layout.window.taps();
-    let outputs = grad_output.chunks_exact(layout.window.positions());
-    for (grad_output, grad_weight) in outputs.zip(grad_weight.chunks_exact_mut(taps)) {
-        // As many taps at a time as there are registers for their sums.
-        for (chunk, grad_weight) in grad_weight.chunks_mut(ROWS * PANELS).enumerate() {
-            let mut offsets = [[0; ROWS]; PANELS];
-            for (i, offset) in offsets.as_flattened_mut().iter_mut().enumerate() {
-                // Taps past the last repeat it; they are not stored.
-                *offset = layout.tap_offset((chunk * ROWS * PANELS + i).min(taps - 1));
-            }
-            let sums = inner_products(layout, stage, grad_output, offsets);
-            for (weight, sums) in grad_weight.iter_mut().zip(sums.as_flattened()) {
-                *weight = sums.iter().fold(*weight, |sum, lane| sum + lane);
-            }
-        }
+    let kernel = Kernel { window, plane };
+    match (window.kernel[2], window.stride[2]) {
+        (3, 1) => kernel.run::<3, 1, { span(3, 1) }>(weights, output, mul_add),
+        (3, 2) => kernel.run::<3, 2, { span(3, 2) }>(weights, output, mul_add),
+        (5, 1) => kernel.run::<5, 1, { span(5, 1) }>(weights, output, mul_add),
+        (5, 2) => kernel.run::<5, 2, { span(5, 2) }>(weights, output, mul_add),
+        _ => {}
     }
 }
 
-#[inline(always)]
-fn inner_products<const ROWS: usize, const PANELS: usize>(
-    layout: &Stage,
-    stage: &[f32],
-    grad_output: &[f32],
-    offsets: [[usize; ROWS]; PANELS],
-) -> [[Lanes; ROWS]; PANELS] {
-    let [planes, lines, width] = layout.window.output;
-    let mut sums = [[[0.0; NR]; ROWS]; PANELS];
-    for z in 0..planes {
-        for y in 0..lines {
-            for x in (0..width).step_by(NR) {
-                let spot = layout.spot([z, y, x]);
-                let grad = read(grad_output, spot.output, spot.len);
-                for (sums, offsets) in sums.iter_mut().zip(offsets) {
-                    for (sums, offset) in sums.iter_mut().zip(offsets) {
-                        // Zeros on both sides: what the next line holds may not be finite.
-                        let values = read(stage, spot.stage + offset, spot.len);
-                        for lane in 0..NR {
-                            sums[lane] += grad[lane] * values[lane];
+/// Lines of output that are computed at once.
+const LINES: usize = 4;
+
+/// How many values of a line a vector of outputs reads.
+const fn span(taps: usize, stride: usize) -> usize {
+    taps - 1 + NR * stride
+}
+
+#[derive(Clone, Copy)]
+struct Kernel<'a> {
+    window: &'a Window,
+    plane: Planes<'a>,
+}
+
+impl Kernel<'_> {
+    #[inline(always)]
+    fn run<const K: usize, const STRIDE: usize, const SPAN: usize>(
+        self,
+        group: GroupWeights<'_>,
+        output: &mut [f32],
+        mul_add: impl MulAdd,
+    ) {
+        let mut weights = [[0.0; K]; K];
+        for (tap, weights) in weights.as_flattened_mut().iter_mut().enumerate() {
+            *weights = group.at(tap);
+        }
+        let Window { output: [planes, lines, width], input, stride, padding, .. } = *self.window;
+        let first = |x: usize| (x * STRIDE).wrapping_sub(padding[2][0]);
+        let last = (width - 1) / NR * NR;
+        let (left, right) =
+            (masks::<K, STRIDE>(first(0), input[2]), masks::<K, STRIDE>(first(last), input[2]));
+        for z in 0..planes {
+            let in_z = (z * stride[0]).wrapping_sub(padding[0][0]);
+            let output = &mut output[z * lines * width..][..lines * width];
+            for y in (0..lines).step_by(LINES) {
+                let in_y = (y * STRIDE).wrapping_sub(padding[1][0]);
+                // The last vectors first: what they hold too much is overwritten by the next line's.
+                for block in 0..width.div_ceil(NR) {
+                    let x = if block == 0 { last } else { (block - 1) * NR };
+                    let at = [in_z, in_y, first(x)];
+                    let sums = if at[2] < input[2] && input[2] - at[2] >= SPAN {
+                        self.sums::<K, STRIDE, SPAN>(&weights, at, None, mul_add)
+                    } else if x == 0 {
+                        self.sums::<K, STRIDE, SPAN>(&weights, at, Some(&left), mul_add)
+                    } else if x == last {
+                        self.sums::<K, STRIDE, SPAN>(&weights, at, Some(&right), mul_add)
+                    } else {
+                        // Where the last vector has fewer lanes than the kernel is wide.
+                        let masks = masks::<K, STRIDE>(at[2], input[2]);
+                        self.sums::<K, STRIDE, SPAN>(&weights, at, Some(&masks), mul_add)
+                    };
+                    for (sums, line) in sums.iter().zip(y..lines) {
+                        let output = &mut output[line * width + x..];
+                        match output.first_chunk_mut() {
+                            Some(output) => *output = *sums,
+                            None => store_end(output, sums),
                         }
                     }
                 }
             }
         }
     }
-    sums
-}
 
-/// Adds to the stage, shifted tap by tap, `grad_output` `[out_group, positions]` times
-/// `weight(output, tap)`.
-#[inline(always)]
-pub(super) fn gather_grad_input(
-    layout: &Stage,
-    stage: &mut [f32],
-    grad_output: &[f32],
-    weight: impl Fn(usize, usize) -> f32,
-    mul_add: impl MulAdd,
-) {
-    let [planes, lines, width] = layout.window.output;
-    for (output, grad_output) in grad_output.chunks_exact(layout.window.positions()).enumerate() {
-        // A tap at a time over the whole plane: its neighbour reads what this one has just written.
-        for tap in 0..layout.window.taps() {
-            let (weight, offset) = (weight(output, tap), layout.tap_offset(tap));
-            for z in 0..planes {
-                for y in 0..lines {
-                    for x in (0..width).step_by(NR) {
-                        let spot = layout.spot([z, y, x]);
-                        let grad = read(grad_output, spot.output, spot.len);
-                        let Some(sums) = stage[spot.stage + offset..].first_chunk_mut::<NR>() else { return };
-                        let added = mul_add(weight, grad, *sums);
-                        *sums = if spot.len == NR { added } else { replace(*sums, added, spot.len) };
+    /// The sums of vectors on `LINES` lines of output, the first of which sees the input at `at`, which
+    /// wraps around before it. Without masks no lane sees padding on its line.
+    #[inline(always)]
+    fn sums<const K: usize, const STRIDE: usize, const SPAN: usize>(
+        self,
+        weights: &[[f32; K]; K],
+        [z, y, x]: [usize; 3],
+        masks: Option<&[Mask; K]>,
+        mul_add: impl MulAdd,
+    ) -> [Lanes; LINES] {
+        let [depth, height, width] = self.window.input;
+        let mut sums = [[0.0; NR]; LINES];
+        if z >= depth {
+            return sums;
+        }
+        for row in 0..(LINES - 1) * STRIDE + K {
+            let y = y.wrapping_add(row);
+            if y >= height {
+                continue;
+            }
+            let start = (self.plane.start + (z * height + y) * width).wrapping_add(x);
+            let beyond;
+            let values: &[f32; SPAN] = match self.plane.input.get(start..).and_then(<[f32]>::first_chunk) {
+                Some(values) => values,
+                None => {
+                    beyond = read_each(self.plane.input, start);
+                    &beyond
+                }
+            };
+            for kx in 0..K {
+                let mut lanes = take::<STRIDE, SPAN>(values, kx);
+                if let Some(masks) = masks {
+                    lanes = mask::apply(&masks[kx], lanes);
+                }
+                // Each value is read once for all lines that it is for.
+                for (line, sums) in sums.iter_mut().enumerate() {
+                    let ky = row.wrapping_sub(line * STRIDE);
+                    if ky < K {
+                        *sums = mul_add(weights[ky][kx], lanes, *sums);
                     }
                 }
             }
         }
+        sums
     }
 }
 
-/// `NR` values from `start` on, of which those from `len` on are zero.
+/// For each tap, the lanes that see a line of `width` values when the first tap of the first lane is
+/// at `x`.
 #[inline(always)]
-fn read(values: &[f32], start: usize, len: usize) -> Lanes {
-    match values[start..].first_chunk::<NR>() {
-        Some(lanes) if len == NR => *lanes,
-        Some(lanes) => keep(*lanes, 0, len),
-        None => {
-            let mut lanes = [0.0; NR];
-            lanes[..len].copy_from_slice(&values[start..][..len]);
-            lanes
-        }
+fn masks<const K: usize, const STRIDE: usize>(x: usize, width: usize) -> [Mask; K] {
+    let mut masks = [[0; NR]; K];
+    for (kx, mask) in masks.iter_mut().enumerate() {
+        *mask = seen::<STRIDE>(x.wrapping_add(kx), width);
     }
+    masks
 }
 
-/// The first `len` lanes of `new`, the others of `old`.
+/// The lanes that see a line of `width` values when the first is at `x`, which wraps around before it.
 #[inline(always)]
-fn replace(old: Lanes, new: Lanes, len: usize) -> Lanes {
-    let (mut lanes, new) = (keep(old, len, NR), keep(new, 0, len));
-    for (lane, new) in lanes.iter_mut().zip(new) {
-        *lane = f32::from_bits(lane.to_bits() | new.to_bits());
+fn seen<const STRIDE: usize>(x: usize, width: usize) -> Mask {
+    let x = x as isize;
+    let before = if x < 0 { x.unsigned_abs().div_ceil(STRIDE) } else { 0 };
+    let end = width.saturating_add_signed(-x).div_ceil(STRIDE);
+    let end = if x >= width as isize { 0 } else { end };
+    mask::lanes(before.min(NR), end.min(NR))
+}
+
+/// The values `STRIDE` apart from `first` on.
+#[inline(always)]
+fn take<const STRIDE: usize, const SPAN: usize>(values: &[f32; SPAN], first: usize) -> Lanes {
+    let mut lanes = [0.0; NR];
+    for (lane, value) in lanes.iter_mut().zip(values[first..].iter().step_by(STRIDE)) {
+        *lane = *value;
     }
     lanes
+}
+
+/// The values from `start` on, which wraps around before the input; 0 for those that do not exist.
+#[cold]
+#[inline(never)]
+fn read_each<const SPAN: usize>(input: &[f32], start: usize) -> [f32; SPAN] {
+    let mut values = [0.0; SPAN];
+    for (i, value) in values.iter_mut().enumerate() {
+        *value = input.get(start.wrapping_add(i)).copied().unwrap_or_default();
+    }
+    values
+}
+
+/// The last vector of a plane. A call, or the compiler makes both stores one of unknown length.
+#[cold]
+#[inline(never)]
+fn store_end(output: &mut [f32], sums: &Lanes) {
+    let len = output.len().min(NR);
+    output[..len].copy_from_slice(&sums[..len]);
 }

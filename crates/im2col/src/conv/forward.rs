@@ -1,5 +1,6 @@
 //! The forward pass.
 
+use super::depthwise;
 use super::direct::Stage;
 use super::in_place::{self, GroupWeights, Planes};
 use super::plan::{Algorithm, ConvPlan, Shape};
@@ -118,25 +119,16 @@ impl<const D: usize> ConvPlan<D> {
             Algorithm::Pointwise => self.shape.pointwise(),
             _ => self.shape,
         };
-        let (algorithm, blocking) = (self.algorithm(), self.lens.forward_blocking);
+        let blocking = self.lens.forward_blocking;
         let activation = self.params().activation();
         let block_len = self.packed_scratch_len().saturating_sub(ALIGN);
-        let forward = Forward {
-            shape,
-            algorithm,
-            blocking,
-            block_len,
-            input,
-            weight,
-            bias,
-            activation,
-            output,
-            scratch,
-        };
-        match algorithm {
-            Algorithm::Im2col | Algorithm::Pointwise | Algorithm::Direct | Algorithm::InPlace => {
-                dispatch(self.isa(), forward);
-            }
+        let forward =
+            Forward { shape, blocking, block_len, input, weight, bias, activation, output, scratch };
+        match self.algorithm() {
+            Algorithm::Im2col | Algorithm::Pointwise => dispatch(self.isa(), Blocks(forward)),
+            Algorithm::Direct => dispatch(self.isa(), Direct(forward)),
+            Algorithm::Depthwise => dispatch(self.isa(), Depthwise(forward)),
+            Algorithm::InPlace => dispatch(self.isa(), InPlace(forward)),
             #[cfg(feature = "matrixmultiply")]
             Algorithm::Matrixmultiply => forward.matrixmultiply(),
         }
@@ -158,7 +150,6 @@ fn pack_group(weight: &[f32], rows: usize, depth: usize, panels: &mut [f32]) {
 
 struct Forward<'a> {
     shape: Shape,
-    algorithm: Algorithm,
     blocking: Blocking,
     block_len: usize,
     input: &'a [f32],
@@ -169,59 +160,74 @@ struct Forward<'a> {
     scratch: &'a mut [f32],
 }
 
-impl Job for Forward<'_> {
+// Each algorithm is a job of its own: one function with all of them inlined would be so large that
+// the compiler keeps in memory what belongs into registers.
+
+struct Blocks<'a>(Forward<'a>);
+struct Direct<'a>(Forward<'a>);
+struct Depthwise<'a>(Forward<'a>);
+struct InPlace<'a>(Forward<'a>);
+
+// Loops, not closures: a closure called by a helper is not compiled for the instruction set.
+
+impl Job for Blocks<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(mut self, mul_add: impl MulAdd) {
-        if self.algorithm == Algorithm::InPlace {
-            return self.in_place::<ROWS>(mul_add);
+    fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd) {
+        let mut forward = self.0;
+        let (block, panels) = forward.take_scratch();
+        for group in 0..forward.shape.groups {
+            let weights = forward.panels(group, panels);
+            forward.multiply_blocks::<ROWS, PANELS>(group, weights, block, mul_add);
         }
-        let Shape { groups, out_group, .. } = self.shape;
-        let depth = self.shape.depth();
-        let panels_len = panels_len::<MR>(depth, out_group);
-        let (block, weight_panels) = aligned(core::mem::take(&mut self.scratch)).split_at_mut(self.block_len);
-        for group in 0..groups {
-            let panels = match self.weight {
-                Weights::Packed(packed) => &packed.panels[group * panels_len..][..panels_len],
-                Weights::Plain(weight) => {
-                    let panels = &mut weight_panels[..panels_len];
-                    pack_group(&weight[group * out_group * depth..], out_group, depth, panels);
-                    panels
-                }
-            };
-            let weights = Panels::new(panels, depth);
-            match self.algorithm {
-                Algorithm::Direct => self.direct::<ROWS, PANELS>(group, weights, block, mul_add),
-                _ => self.multiply_blocks::<ROWS, PANELS>(group, weights, block, mul_add),
+    }
+}
+
+impl Job for Direct<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd) {
+        let mut forward = self.0;
+        let layout = Stage::new(&forward.shape);
+        let (stage, panels) = forward.take_scratch();
+        for group in 0..forward.shape.groups {
+            let (weights, epilogue) = (forward.panels(group, panels), forward.epilogue(group));
+            for image in 0..forward.shape.batch {
+                let (planes, output) = forward.image(image, group);
+                let planes = &planes.input[planes.start..][..planes.len];
+                layout.convolve::<ROWS, PANELS>(planes, weights, epilogue, output, stage, mul_add);
             }
         }
     }
 }
 
-impl<'a> Forward<'a> {
-    fn epilogue(&self, group: usize) -> Epilogue<'a> {
-        let bias = self.bias.get(group * self.shape.out_group..).map_or(Bias::None, Bias::PerRow);
-        Epilogue { bias, activation: self.activation }
-    }
-
-    /// The input and output of each image in a group.
-    fn images(&mut self, group: usize) -> impl Iterator<Item = (&'a [f32], &mut [f32])> {
-        let Shape { groups, in_group, out_group, window, .. } = self.shape;
-        // One chunk per image and group; those of this group are `groups` apart.
-        let inputs = self.input.chunks_exact(in_group * window.plane_len());
-        inputs.zip(self.output.chunks_exact_mut(out_group * window.positions())).skip(group).step_by(groups)
-    }
-
+impl Job for Depthwise<'_> {
     #[inline(always)]
-    fn in_place<const ROWS: usize>(mut self, mul_add: impl MulAdd) {
-        let shape = self.shape;
-        let panels_len = panels_len::<MR>(shape.depth(), shape.out_group);
-        let in_len = shape.in_group * shape.window.plane_len();
+    fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd) {
+        let mut forward = self.0;
+        let (window, activation) = (forward.shape.window, forward.activation);
+        for group in 0..forward.shape.groups {
+            let weights = forward.weights(group);
+            let nothing_to_do = forward.bias.is_empty() && activation == Activation::Identity;
+            let bias = (!nothing_to_do).then(|| forward.bias.get(group).copied().unwrap_or_default());
+            for image in 0..forward.shape.batch {
+                let (planes, output) = forward.image(image, group);
+                depthwise::convolve(&window, planes, weights, output, mul_add);
+                if let Some(bias) = bias {
+                    activation.finish(output, bias);
+                }
+            }
+        }
+    }
+}
+
+impl Job for InPlace<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd) {
+        let mut forward = self.0;
+        let shape = forward.shape;
         for group in 0..shape.groups {
-            let weights = GroupWeights::new(self.weight, &shape, group, panels_len);
-            let (input, epilogue) = (self.input, self.epilogue(group));
-            let starts = (group..).step_by(shape.groups).map(|plane| plane * in_len);
-            for ((_, output), start) in self.images(group).zip(starts) {
-                let planes = Planes { input, start };
+            let (weights, epilogue) = (forward.weights(group), forward.epilogue(group));
+            for image in 0..forward.shape.batch {
+                let (planes, output) = forward.image(image, group);
                 if shape.out_group == 1 {
                     in_place::convolve::<1>(&shape, planes, weights, epilogue, output, mul_add);
                 } else {
@@ -230,19 +236,57 @@ impl<'a> Forward<'a> {
             }
         }
     }
+}
+
+impl<'a> Forward<'a> {
+    #[inline(always)]
+    fn epilogue(&self, group: usize) -> Epilogue<'a> {
+        let bias = self.bias.get(group * self.shape.out_group..).map_or(Bias::None, Bias::PerRow);
+        Epilogue { bias, activation: self.activation }
+    }
+
+    /// The block or stage, and where plain weights are packed.
+    #[inline(always)]
+    fn take_scratch(&mut self) -> (&'a mut [f32], &'a mut [f32]) {
+        aligned(core::mem::take(&mut self.scratch)).split_at_mut(self.block_len)
+    }
 
     #[inline(always)]
-    fn direct<const ROWS: usize, const PANELS: usize>(
-        &mut self,
-        group: usize,
-        weights: Panels<'_, MR>,
-        stage: &mut [f32],
-        mul_add: impl MulAdd,
-    ) {
-        let (plan, epilogue) = (Stage::new(&self.shape), self.epilogue(group));
-        for (planes, output) in self.images(group) {
-            plan.convolve::<ROWS, PANELS>(planes, weights, epilogue, output, stage, mul_add);
-        }
+    fn panels_len(&self) -> usize {
+        panels_len::<MR>(self.shape.depth(), self.shape.out_group)
+    }
+
+    /// The weights of a group as panels; plain ones are packed into `panels`.
+    #[inline(always)]
+    fn panels<'b>(&self, group: usize, panels: &'b mut [f32]) -> Panels<'b, MR>
+    where
+        'a: 'b,
+    {
+        let (depth, len, out_group) = (self.shape.depth(), self.panels_len(), self.shape.out_group);
+        let panels = match self.weight {
+            Weights::Packed(packed) => &packed.panels[group * len..][..len],
+            Weights::Plain(weight) => {
+                pack_group(&weight[group * out_group * depth..], out_group, depth, &mut panels[..len]);
+                &panels[..len]
+            }
+        };
+        Panels::new(panels, depth)
+    }
+
+    /// The weights of a group as they are.
+    #[inline(always)]
+    fn weights(&self, group: usize) -> GroupWeights<'a> {
+        GroupWeights::new(self.weight, &self.shape, group, self.panels_len())
+    }
+
+    /// The input and output of a group of an image.
+    #[inline(always)]
+    fn image(&mut self, image: usize, group: usize) -> (Planes<'a>, &mut [f32]) {
+        let Shape { groups, in_group, out_group, window, .. } = self.shape;
+        let (place, len) = (image * groups + group, in_group * window.plane_len());
+        let out_len = out_group * window.positions();
+        let planes = Planes { input: self.input, start: place * len, len };
+        (planes, &mut self.output[place * out_len..][..out_len])
     }
 
     /// Multiplies the weights of a group by its im2col matrix, of all images together, block by block.

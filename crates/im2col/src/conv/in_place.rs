@@ -4,6 +4,7 @@
 //! lanes that see it are mended.
 
 use super::forward::Weights;
+use super::mask::keep;
 use super::plan::Shape;
 use crate::gemm::Epilogue;
 use crate::kernel::{Lanes, MR, MulAdd, NR};
@@ -29,13 +30,23 @@ impl<'a> GroupWeights<'a> {
             Weights::Packed(packed) => Self::Packed(&packed.panels[group * panels_len..][..panels_len]),
         }
     }
+
+    /// The weight `k` of the first output.
+    #[inline(always)]
+    pub(super) fn at(&self, k: usize) -> f32 {
+        match self {
+            Self::Plain(weight) => weight[k],
+            Self::Packed(panels) => panels[k * MR],
+        }
+    }
 }
 
-/// Where the planes of one image and group begin in the whole input.
+/// Where the planes of one image and group lie in the whole input.
 #[derive(Clone, Copy)]
 pub(super) struct Planes<'a> {
     pub(super) input: &'a [f32],
     pub(super) start: usize,
+    pub(super) len: usize,
 }
 
 /// Convolves one image and group: `output` is `[out_group, positions]`.
@@ -171,28 +182,6 @@ fn read<const STRIDE: usize>(window: &Window, input: &[f32], line: usize, x: usi
     let before = if x < 0 { x.unsigned_abs().div_ceil(stride) } else { 0 };
     let end = width.saturating_add_signed(-x).div_ceil(stride);
     keep(lanes, before.min(NR), end.min(NR))
-}
-
-/// Ones for `NR` lanes, none before and after.
-const MASKS: [u32; 3 * NR] = {
-    let mut masks = [0; 3 * NR];
-    let mut i = NR;
-    while i < 2 * NR {
-        masks[i] = u32::MAX;
-        i += 1;
-    }
-    masks
-};
-
-/// Zeros the lanes that are not in `start..end`: two loads, where comparing lane numbers takes longer
-/// than the rest of the loop.
-#[inline(always)]
-pub(super) fn keep(mut lanes: Lanes, start: usize, end: usize) -> Lanes {
-    let (not_before, not_after) = (&MASKS[NR - start..][..NR], &MASKS[2 * NR - end..][..NR]);
-    for i in 0..NR {
-        lanes[i] = f32::from_bits(lanes[i].to_bits() & not_before[i] & not_after[i]);
-    }
-    lanes
 }
 
 /// Mends the lanes that see padding.

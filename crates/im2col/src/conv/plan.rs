@@ -1,7 +1,7 @@
 //! The checked arithmetic of a convolution: every length, once.
 
-use super::ConvParams;
 use super::direct::Stage;
+use super::{ConvParams, depthwise};
 use crate::activation::Activation;
 use crate::error::ShapeError;
 use crate::gemm::{Blocking, pack::panels_len};
@@ -21,7 +21,10 @@ pub enum Algorithm {
     Pointwise,
     /// No matrix: shifted reads of a padded copy of a group's planes.
     Direct,
-    /// No scratch at all: input and weights are read where they lie.
+    /// For one channel in and one out per group, kernels of 3x3 or 5x5, stride 1 or 2 along the line,
+    /// padding of zeros: the input is read where it lies. No scratch.
+    Depthwise,
+    /// Any shape: input and weights are read where they lie. No scratch.
     InPlace,
     /// The whole im2col matrix of an image in scratch, multiplied by the `matrixmultiply` crate,
     /// which allocates. The sums are rounded in that crate's order.
@@ -123,9 +126,16 @@ impl Shape {
         if depthwise { self.stage_len() } else { None }
     }
 
+    const fn is_depthwise(&self) -> bool {
+        self.in_group == 1 && self.out_group == 1 && depthwise::is_supported(&self.window)
+    }
+
     const fn best_algorithm(&self) -> Algorithm {
         if self.is_pointwise() {
             return Algorithm::Pointwise;
+        }
+        if self.is_depthwise() {
+            return Algorithm::Depthwise;
         }
         if self.stage_len().is_none() {
             return Algorithm::Im2col;
@@ -209,7 +219,7 @@ impl Lens {
             Algorithm::Im2col | Algorithm::Pointwise => {
                 (ALIGN + Patches::block_len(kc, forward_blocking.nc), packed_weight / groups)
             }
-            Algorithm::InPlace => (0, 0),
+            Algorithm::Depthwise | Algorithm::InPlace => (0, 0),
             #[cfg(feature = "matrixmultiply")]
             Algorithm::Matrixmultiply => {
                 (checked!(checked_sum([ALIGN, checked!(checked_product([depth, positions]))])), 0)
@@ -301,10 +311,15 @@ impl<const D: usize> ConvPlan<D> {
     ///
     /// # Errors
     ///
-    /// [`ShapeError::Algorithm`] for [`Algorithm::Pointwise`] if the kernel has several taps, a
-    /// stride or padding; [`ShapeError::Overflow`] if its scratch does not fit in `usize`.
+    /// [`ShapeError::Algorithm`] for [`Algorithm::Pointwise`] or [`Algorithm::Depthwise`] if the shape
+    /// is not theirs; [`ShapeError::Overflow`] if its scratch does not fit in `usize`.
     pub const fn with_algorithm(self, algorithm: Algorithm) -> Result<Self, ShapeError> {
-        if matches!(algorithm, Algorithm::Pointwise) && !self.shape.is_pointwise() {
+        let is_for = match algorithm {
+            Algorithm::Pointwise => self.shape.is_pointwise(),
+            Algorithm::Depthwise => self.shape.is_depthwise(),
+            _ => true,
+        };
+        if !is_for {
             return Err(ShapeError::Algorithm);
         }
         self.with_blocks(algorithm, usize::MAX)

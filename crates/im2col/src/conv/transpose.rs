@@ -356,20 +356,9 @@ impl Job for Finish<'_> {
         let Self { plane_len, bias, activation, output } = self;
         let planes = output.chunks_exact_mut(plane_len);
         if bias.is_empty() {
-            planes.for_each(|plane| finish(plane, 0.0, activation));
+            planes.for_each(|plane| activation.finish(plane, 0.0));
         } else {
-            planes.zip(bias.iter().cycle()).for_each(|(plane, bias)| finish(plane, *bias, activation));
+            planes.zip(bias.iter().cycle()).for_each(|(plane, bias)| activation.finish(plane, *bias));
         }
-    }
-}
-
-#[inline(always)]
-fn finish(plane: &mut [f32], bias: f32, activation: Activation) {
-    // Matched outside the loop, so that each loop is one vectorised expression.
-    match activation {
-        Activation::Identity => plane.iter_mut().for_each(|y| *y += bias),
-        Activation::Relu => plane.iter_mut().for_each(|y| *y = Activation::Relu.apply(*y + bias)),
-        Activation::Sigmoid => plane.iter_mut().for_each(|y| *y = Activation::Sigmoid.apply(*y + bias)),
-        Activation::Tanh => plane.iter_mut().for_each(|y| *y = Activation::Tanh.apply(*y + bias)),
     }
 }

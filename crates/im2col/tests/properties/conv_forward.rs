@@ -4,12 +4,12 @@ use crate::plans::{
     Operands, activation, algorithms, assert_same, conv_plan, each_rank, forward, forward_packed, isa_names,
     isas, report,
 };
-use im2col::{Activation, naive};
+use im2col::{Activation, Algorithm, naive};
 use im2col_testkit::bound;
 use im2col_testkit::operands::specials;
 use im2col_testkit::oracle::{ConvCase, Sum};
 use im2col_testkit::property::{cases, for_all};
-use im2col_testkit::strategies::conv_case;
+use im2col_testkit::strategies::{conv_case, depthwise_case};
 use proptest::prelude::any;
 use std::thread;
 
@@ -81,4 +81,17 @@ fn non_finite_inputs_propagate<const D: usize>(case: &ConvCase, seed: u64) {
     let mut operands = Operands::integers(case, seed);
     operands.input = specials(seed, case.input_len());
     equals_naive::<D>(case, &operands, Activation::Identity);
+}
+
+#[test]
+fn depthwise() {
+    for_all(cases(4000), (depthwise_case(), any::<u64>()), |(case, seed)| {
+        let mut operands = Operands::integers(&case, seed);
+        let plan = conv_plan::<2>(&case, &operands, activation(seed));
+        assert_eq!(plan.algorithm(), Algorithm::Depthwise);
+        assert_eq!(plan.scratch_len(), 0);
+        equals_naive::<2>(&case, &operands, activation(seed));
+        operands.input = specials(seed, case.input_len());
+        equals_naive::<2>(&case, &operands, Activation::Sigmoid);
+    });
 }

@@ -338,6 +338,8 @@ fn shapes() {
     assert!(matches!(conv.plan(usize::MAX, [5, 5]), Err(ShapeError::Overflow { .. })));
     let pointwise = conv.plan(1, [5, 5]).unwrap().with_algorithm(Algorithm::Pointwise);
     assert_eq!(pointwise, Err(ShapeError::Algorithm));
+    let depthwise = conv.plan(1, [5, 5]).unwrap().with_algorithm(Algorithm::Depthwise);
+    assert_eq!(depthwise, Err(ShapeError::Algorithm));
     assert_eq!(ConvParams::new(1, 1, [1; 4]).plan(1, [1; 4]), Err(ShapeError::Rank { rank: 4 }));
 
     assert_eq!(
