@@ -1,7 +1,9 @@
 //! Where convolution comes from: a fully connected layer on pixels that must do the same everywhere
 //! (translation invariance) and look at neighbours only (locality).
 
-use im2col::{ConvOperands, ConvParams, ConvPlan, LinearOperands, LinearParams, RunError, Weights, planned};
+use im2col::{
+    ConvOperands, ConvParams, ConvPlan, LinearOperands, LinearParams, RunError, Weights, naive, planned,
+};
 use std::error::Error;
 
 /// The side of the image, and how far a pixel looks in each direction.
@@ -21,15 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Written relative to the output, v[i, j, a, b] = w[i, j, i + a, j + b], the two demands read:
     // v does not depend on (i, j), and it is 0 where |a| or |b| exceeds the reach.
     let mut dense = [0.0; PIXELS * PIXELS];
-    for output in 0..PIXELS {
-        for (tap, weight) in KERNEL.into_iter().enumerate() {
-            let neighbour = |at: usize, tap: usize| (at + tap).checked_sub(REACH).filter(|&at| at < SIDE);
-            let (row, column) = (neighbour(output / SIDE, tap / 3), neighbour(output % SIDE, tap % 3));
-            if let (Some(row), Some(column)) = (row, column) {
-                dense[output * PIXELS + row * SIDE + column] = weight;
-            }
-        }
-    }
+    naive::dense_matrix(&CONV, &KERNEL, &mut dense)?;
     println!("the weights of the fully connected layer, an output per row, 0 as a dot:\n");
     for row in dense.chunks(PIXELS) {
         let row: String = row.iter().map(|&w| if w == 0.0 { " .".into() } else { format!(" {w}") }).collect();

@@ -7,7 +7,7 @@ use im2col_testkit::oracle::ConvCase;
 
 each_rank!(integers, 500, conv_case, equals_naive);
 
-fn equals_naive<const D: usize>(case: &ConvCase, seed: u64) {
+pub(crate) fn equals_naive<const D: usize>(case: &ConvCase, seed: u64) {
     let operands = Operands::integers(case, seed);
     let plan = conv_plan::<D>(case, &operands, Activation::Identity);
     let Operands { input, weight, grad_output, .. } = &operands;

@@ -18,6 +18,7 @@ mod equivariance;
 mod errors;
 mod gemm_tails;
 mod hostile;
+mod hostile_calls;
 mod isa;
 mod linear;
 mod padding;

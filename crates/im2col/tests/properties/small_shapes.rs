@@ -1,6 +1,7 @@
-//! All small shapes, not a sample of them: the forward pass is the definition, and what does not
-//! fit is an error.
+//! All small shapes, not a sample of them: the forward pass (and, up to rank 2, the gradients) is the
+//! definition, and what does not fit is an error.
 
+use crate::conv_backward;
 use crate::conv_forward::equals_naive;
 use crate::plans::{Operands, conv_params, last, report};
 use im2col::{Activation, ShapeError};
@@ -75,6 +76,9 @@ fn check<const D: usize>(axes: [Axis; 3], mode: Mode) {
         assert_eq!(conv_params::<D>(&case).plan(1, last(case.input)), Err(error));
     } else {
         equals_naive::<D>(&case, &Operands::integers(&case, 0), Activation::Identity);
+        if D < 3 {
+            conv_backward::equals_naive::<D>(&case, 0);
+        }
     }
 }
 
