@@ -49,7 +49,8 @@ impl<const D: usize> ConvPlan<D> {
     /// Computes the gradient of the weight, `[out_channels, in_channels / groups, kernel..]`.
     ///
     /// Each value is one chain of sums over images, then positions: `K = batch * positions`. With one
-    /// input channel per group it is 16 chains for each image, one per lane, added in order.
+    /// input channel and fewer than six outputs per group it is 16 chains for each image, one per
+    /// lane, added in order.
     /// `grad_output` is as in [`ConvPlan::backward_input`].
     ///
     /// # Errors

@@ -21,8 +21,8 @@ pub enum Algorithm {
     Pointwise,
     /// No matrix: shifted reads of a padded copy of a group's planes.
     Direct,
-    /// For one channel in and one out per group, kernels of 3x3 or 5x5, stride 1 or 2 along the line,
-    /// padding of zeros: the input is read where it lies. No scratch.
+    /// For one channel in and one out per group, a kernel of 3x3 or 5x5, stride 1 or 2 on both of its
+    /// axes, no dilation, padding of zeros: the input is read where it lies. No scratch.
     Depthwise,
     /// Any shape: input and weights are read where they lie. No scratch.
     InPlace,

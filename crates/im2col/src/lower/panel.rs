@@ -62,8 +62,9 @@ impl Panel {
         }
     }
 
-    /// Mends the lanes of the taps that see padding, in the rows from `first` on.
-    #[inline(always)]
+    /// Mends the lanes of the taps that see padding, in the rows from `first` on. Scalar code, and a call:
+    /// it would take registers from the loops around it.
+    #[inline(never)]
     fn fill_padding(&self, window: &Window, input: &[f32], first: usize, rows: &mut [Lanes]) {
         let Window { kernel, dilation, .. } = window;
         let (taps, plane_len) = (window.taps(), window.plane_len());
