@@ -11,6 +11,7 @@ mod depthwise_backward;
 mod direct;
 mod forward;
 mod in_place;
+mod lens;
 mod mask;
 mod plan;
 mod transpose;

@@ -1,14 +1,15 @@
-//! The checked arithmetic of a convolution: every length, once.
+//! A convolution of one input size, and the choice of the algorithm.
 
 use super::direct::Stage;
+use super::lens::Lens;
 use super::{ConvParams, depthwise};
 use crate::activation::Activation;
 use crate::error::ShapeError;
-use crate::gemm::{Blocking, pack::panels_len};
+use crate::gemm::Blocking;
 use crate::kernel::{Isa, MR, NR};
 use crate::lower::Patches;
 use crate::scratch::ALIGN;
-use crate::window::{Window, checked_product, checked_sum, lift, unlift};
+use crate::window::{Window, lift, unlift};
 
 /// How a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,22 @@ pub enum Algorithm {
 ///
 /// Made by [`ConvParams::plan`]. A plan depends on the parameters and on the compilation target,
 /// never on the CPU, so it can be a constant.
+///
+/// # Cost
+///
+/// The forward pass takes [`multiply_adds`](ConvPlan::multiply_adds) multiply-adds, and as many for
+/// each of the gradients of input and weight. Scratch is at most 16 values of alignment, the group's
+/// weights packed (unless they are packed beforehand), and a block of 32,768 values for
+/// [`Algorithm::Im2col`] or the padded planes of a group for [`Algorithm::Direct`];
+/// [`scratch_len`](ConvPlan::scratch_len) times 4 is the exact number of bytes.
+///
+/// ```
+/// use im2col::{ConvParams, ConvPlan, planned};
+///
+/// const CONV: ConvPlan<2> = planned!(ConvParams::new(16, 32, [3, 3]).with_padding([1, 1]).plan(1, [8, 8]));
+/// assert_eq!(CONV.multiply_adds(), 32 * 8 * 8 * 16 * 9);
+/// assert_eq!(CONV.with_scratch_limit(0).scratch_len(), 0);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvPlan<const D: usize> {
     params: ConvParams<D>,
@@ -54,26 +71,6 @@ pub(super) struct Shape {
     pub(super) in_group: usize,
     pub(super) out_group: usize,
     pub(super) window: Window,
-}
-
-/// The lengths of operands and scratches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lens {
-    pub(super) input: usize,
-    pub(super) weight: usize,
-    pub(super) output: usize,
-    pub(super) columns: usize,
-    pub(super) packed_weight: usize,
-    pub(super) multiply_adds: usize,
-    pub(super) forward_blocking: Blocking,
-    /// Scratch of the forward pass with plain and with packed weights.
-    pub(super) forward: usize,
-    pub(super) forward_packed: usize,
-    pub(super) backward_input: usize,
-    /// The same for a transposed convolution, whose weights may be packed, and the length of those.
-    pub(super) backward_input_packed: usize,
-    pub(super) packed_transposed: usize,
-    pub(super) backward_weight: usize,
 }
 
 impl Shape {
@@ -181,86 +178,6 @@ const L1_LINES: usize = 6 * 1024;
 
 /// The most values in a block of gradient columns: 128 KiB.
 const GRAD_COLUMNS: usize = 32 * 1024;
-
-impl Lens {
-    /// `most_columns` limits the blocks of the forward product.
-    const fn new(shape: &Shape, algorithm: Algorithm, most_columns: usize) -> Option<Self> {
-        let Shape { batch, groups, in_group, out_group, window } = *shape;
-        let (taps, positions) = (window.taps(), window.positions());
-        macro_rules! checked {
-            ($sizes:expr) => {
-                match $sizes {
-                    Some(size) => size,
-                    None => return None,
-                }
-            };
-        }
-        let depth = checked!(checked_product([in_group, taps]));
-        // The batch last: it may be 0, and a single image must fit all the same.
-        let input = checked!(checked_product([groups, in_group, window.plane_len(), batch]));
-        let output = checked!(checked_product([groups, out_group, positions, batch]));
-        let weight = checked!(checked_product([groups, out_group, depth]));
-        let columns = checked!(checked_product([groups, depth, positions, batch]));
-        let multiply_adds = output.saturating_mul(depth);
-        // Rounding up to whole panels must not overflow either; an operand is at most
-        // `isize::MAX` bytes, so sizes beyond a quarter of the address space serve nobody.
-        let panel_rows = checked!(out_group.checked_next_multiple_of(MR));
-        let packed_weight = checked!(checked_product([groups, panel_rows, depth]));
-        checked!(checked_product([4, 2 * NR, checked!(checked_sum([depth, positions, out_group]))]));
-        checked!(checked_product([4, checked!(checked_sum([input, output, weight]))]));
-
-        let Blocking { kc, nc } = shape.forward_blocking();
-        let forward_blocking = Blocking { kc, nc: if nc < most_columns { nc } else { most_columns } };
-        // What the forward pass multiplies the weights by, and the plain weights of a group packed.
-        let (forward_packed, panels) = match algorithm {
-            Algorithm::Direct => {
-                (checked!(checked_sum([ALIGN, checked!(Stage::new(shape).len())])), packed_weight / groups)
-            }
-            Algorithm::Im2col | Algorithm::Pointwise => {
-                (ALIGN + Patches::block_len(kc, forward_blocking.nc), packed_weight / groups)
-            }
-            Algorithm::Depthwise | Algorithm::InPlace => (0, 0),
-            #[cfg(feature = "matrixmultiply")]
-            Algorithm::Matrixmultiply => {
-                (checked!(checked_sum([ALIGN, checked!(checked_product([depth, positions]))])), 0)
-            }
-        };
-        let Blocking { kc, nc } = shape.backward_input_blocking();
-        let panels_transposed =
-            checked!(checked_product([checked!(depth.checked_next_multiple_of(MR)), out_group]));
-        let (backward_input_packed, panels_backward) = match shape.depthwise_stage_len() {
-            Some(stage) => (checked!(checked_sum([ALIGN, stage])), 0),
-            None => {
-                let columns = checked!(checked_product([depth, nc]));
-                let blocks = checked!(checked_sum([ALIGN + panels_len::<NR>(kc, nc), columns]));
-                (blocks, panels_transposed)
-            }
-        };
-        let Blocking { kc, nc } = shape.backward_weight_blocking();
-        let backward_weight = match shape.depthwise_stage_len() {
-            Some(stage) => checked!(checked_sum([ALIGN, stage])),
-            None => checked!(checked_sum([
-                ALIGN + panels_len::<NR>(kc, nc),
-                checked!(checked_product([panel_rows, kc])),
-            ])),
-        };
-        Some(Self {
-            input,
-            weight,
-            output,
-            columns,
-            packed_weight,
-            multiply_adds,
-            forward_blocking,
-            forward: checked!(checked_sum([forward_packed, panels])),
-            forward_packed,
-            backward_input: checked!(checked_sum([backward_input_packed, panels_backward])),
-            backward_input_packed,
-            packed_transposed: checked!(checked_product([groups, panels_transposed])),
-            backward_weight,
-        })
-    }
-}
 
 impl<const D: usize> ConvPlan<D> {
     pub(super) const fn new(

@@ -21,6 +21,9 @@ use crate::window::checked_sum;
 
 /// A transposed convolution of one input size. Made by [`ConvParams::plan_transposed`].
 ///
+/// Forward takes [`multiply_adds`](ConvTransposePlan::multiply_adds) multiply-adds and as many
+/// additions where kernels overlap; its scratch is that of [`ConvPlan::backward_input`].
+///
 /// ```
 /// use im2col::{ConvOperands, ConvParams, Weights};
 ///
