@@ -121,7 +121,8 @@ impl<const D: usize> ConvParams<D> {
         self
     }
 
-    /// Which values the padding holds. No padded copy of the input is made.
+    /// Which values the padding holds. The input needs no padded copy: indices are mapped where it is
+    /// read.
     ///
     /// ```
     /// use im2col::{ConvOperands, ConvParams, PaddingMode, Weights};
@@ -274,7 +275,7 @@ impl<const D: usize> ConvParams<D> {
     ///
     /// As [`plan`](Self::plan), and: [`ShapeError::OutputPadding`] unless it is smaller than the
     /// stride or the dilation; [`ShapeError::PaddingExceedsOutput`] if nothing is left;
-    /// [`ShapeError::Algorithm`] for padding that is not given per side, or not of zeros.
+    /// [`ShapeError::Inapplicable`] for padding that is not given per side, or not of zeros.
     pub const fn plan_transposed(
         self,
         batch: usize,

@@ -78,7 +78,7 @@ pub enum ShapeError {
         /// The larger of stride and dilation.
         limit: usize,
     },
-    /// An option was set that means nothing to the kind of pooling.
+    /// An option was set that means nothing to the operation.
     Inapplicable {
         /// The option: `"stride"`, `"divisor"` ...
         option: &'static str,
@@ -112,7 +112,7 @@ impl ShapeError {
             Self::PaddingExceedsInput { .. } => "more padding than the padding mode is defined for",
             Self::PaddingExceedsOutput { .. } => "the padding takes away the whole output",
             Self::OutputPadding { .. } => "the output padding is not less than the stride or the dilation",
-            Self::Inapplicable { .. } => "an option does not apply to this kind of pooling",
+            Self::Inapplicable { .. } => "an option does not apply to this operation",
             Self::Algorithm => "the algorithm or operation does not support this shape",
             Self::Layer { .. } => "a layer does not take what the layer before it gives",
         }
@@ -235,7 +235,7 @@ impl fmt::Display for RunError {
             }
             Self::PackedWeights { required, given } => write!(
                 f,
-                "packed weights: packed for other sizes ({required} values required, {given} given), or the \
+                "packed weights: packed for other sizes or another operation ({required} values required, {given} given), or the \
                  algorithm takes plain weights only"
             ),
             Self::Range { operand, len, given: (start, end) } => {

@@ -249,7 +249,16 @@ pub fn linear_forward(
 
 /// Calls `product(o, i, w)` for every output, input and weight that meet: output by output, and
 /// for each the channels and taps ascending.
-fn for_each_product<const D: usize>(plan: &ConvPlan<D>, mut product: impl FnMut(usize, usize, usize)) {
+fn for_each_product<const D: usize>(plan: &ConvPlan<D>, product: impl FnMut(usize, usize, usize)) {
+    for_each_product_of(plan, plan.batch(), product);
+}
+
+/// The same for the first `images` of a batch.
+fn for_each_product_of<const D: usize>(
+    plan: &ConvPlan<D>,
+    images: usize,
+    mut product: impl FnMut(usize, usize, usize),
+) {
     let params = plan.params();
     let group_in = params.in_channels() / params.groups();
     let group_out = params.out_channels() / params.groups();
@@ -262,7 +271,7 @@ fn for_each_product<const D: usize>(plan: &ConvPlan<D>, mut product: impl FnMut(
         dilation: lift(params.dilation(), 1),
     };
     let mut o = 0;
-    for n in 0..plan.batch() {
+    for n in 0..images {
         for m in 0..params.out_channels() {
             for position in points(lift(plan.output_dims(), 1)) {
                 for c in 0..group_in {

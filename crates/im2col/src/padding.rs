@@ -1,6 +1,6 @@
 //! What lies around the input of a convolution: how much, and which values.
 //!
-//! Padding is never stored. Where a window reaches beyond the input, [`PaddingMode::source`] says
+//! Callers store no padding. Where a window reaches beyond the input, [`PaddingMode::source`] says
 //! which input value it finds there, if any.
 
 #![deny(clippy::arithmetic_side_effects)]

@@ -16,7 +16,8 @@ use crate::scratch::{ALIGN, aligned};
 pub struct ConvOperands<'a> {
     /// `[batch, in_channels, dims..]`
     pub input: &'a [f32],
-    /// `[out_channels, in_channels / groups, kernel..]`
+    /// `[out_channels, in_channels / groups, kernel..]`; of a transposed convolution
+    /// `[in_channels, out_channels / groups, kernel..]`.
     pub weight: Weights<'a>,
     /// `[out_channels]`; empty without a bias.
     pub bias: &'a [f32],
@@ -117,6 +118,7 @@ impl<const D: usize> ConvPlan<D> {
         }
         let shape = match self.algorithm() {
             Algorithm::Pointwise => self.shape.pointwise(),
+            Algorithm::InPlace if self.shape.is_pointwise() => self.shape.pointwise(),
             _ => self.shape,
         };
         let blocking = self.lens.forward_blocking;

@@ -1,4 +1,4 @@
-//! How long operands and scratches are: the only arithmetic on sizes, checked.
+//! How long operands and scratches are, checked: what follows may multiply sizes freely.
 
 use super::direct::Stage;
 use super::plan::{Algorithm, Shape};
@@ -49,7 +49,8 @@ impl Lens {
         let columns = checked!(checked_product([groups, depth, positions, batch]));
         let multiply_adds = output.saturating_mul(depth);
         // Rounding up to whole panels must not overflow either; an operand is at most
-        // `isize::MAX` bytes, so sizes beyond a quarter of the address space serve nobody.
+        // `isize::MAX` bytes, so all of them together may take a quarter of the address space, and the rows
+        // and columns of a group's matrices a 128th.
         let panel_rows = checked!(out_group.checked_next_multiple_of(MR));
         let packed_weight = checked!(checked_product([groups, panel_rows, depth]));
         checked!(checked_product([4, 2 * NR, checked!(checked_sum([depth, positions, out_group]))]));

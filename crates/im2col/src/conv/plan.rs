@@ -41,10 +41,10 @@ pub enum Algorithm {
 /// # Cost
 ///
 /// The forward pass takes [`multiply_adds`](ConvPlan::multiply_adds) multiply-adds, and as many for
-/// each of the gradients of input and weight. Scratch is at most 16 values of alignment, the group's
-/// weights packed (unless they are packed beforehand), and a block of 32,768 values for
-/// [`Algorithm::Im2col`] or the padded planes of a group for [`Algorithm::Direct`];
-/// [`scratch_len`](ConvPlan::scratch_len) times 4 is the exact number of bytes.
+/// each of the gradients of input and weight. Scratch is 16 values of alignment, the group's weights
+/// packed (unless they are packed beforehand), and a block of at most 65,536 values for
+/// [`Algorithm::Im2col`] and [`Algorithm::Pointwise`] or the padded planes of a group for
+/// [`Algorithm::Direct`]; [`scratch_len`](ConvPlan::scratch_len) times 4 is the number of bytes.
 ///
 /// ```
 /// use im2col::{ConvParams, ConvPlan, planned};
@@ -95,7 +95,7 @@ impl Shape {
         Self { window, ..*self }
     }
 
-    const fn is_pointwise(&self) -> bool {
+    pub(super) const fn is_pointwise(&self) -> bool {
         let Window { input, kernel, stride, output, .. } = self.window;
         let mut axis = 0;
         while axis < 3 {
@@ -250,8 +250,12 @@ impl<const D: usize> ConvPlan<D> {
     }
 
     /// The same convolution with at most `len` values of scratch for [`ConvPlan::forward`]: by the
-    /// same algorithm, if it fits; otherwise by im2col in smaller blocks; otherwise in place, which
-    /// needs none. Neither changes a bit of the result.
+    /// same algorithm, if it fits; otherwise, with more than six outputs per group, by im2col in smaller
+    /// blocks; otherwise in place, which needs none.
+    ///
+    /// For finite weights the result stays the same, bit for bit but for the sign of a zero, unless the
+    /// algorithm was `Matrixmultiply`. (A weight that is not finite may or may not meet the zeros of the
+    /// padding.)
     ///
     /// ```
     /// use im2col::{Algorithm, ConvParams};

@@ -17,7 +17,7 @@ use crate::error::{RunError, ShapeError, check_len, check_scratch};
 use crate::gemm::pack::{Matrix, panels_len};
 use crate::kernel::{Isa, Job, MR, MulAdd, dispatch};
 use crate::padding::{Padding, PaddingMode};
-use crate::window::checked_sum;
+use crate::window::{checked_sum, lift, volume};
 
 /// A transposed convolution of one input size. Made by [`ConvParams::plan_transposed`].
 ///
@@ -54,9 +54,13 @@ impl<const D: usize> ConvTransposePlan<D> {
         input: [usize; D],
         output_padding: [usize; D],
     ) -> Result<Self, ShapeError> {
-        let (Padding::PerSide(padding), PaddingMode::Zeros) = (params.padding, params.padding_mode) else {
-            return Err(ShapeError::Algorithm);
+        let operation = "transposed convolution";
+        let Padding::PerSide(padding) = params.padding else {
+            return Err(ShapeError::Inapplicable { option: "a padding rule", operation });
         };
+        if !matches!(params.padding_mode, PaddingMode::Zeros) {
+            return Err(ShapeError::Inapplicable { option: "a padding mode", operation });
+        }
         // In the mirror they have each other's names.
         if let Err(error) = params.check_channels() {
             return Err(error);
@@ -66,16 +70,25 @@ impl<const D: usize> ConvTransposePlan<D> {
         while axis < D {
             let (kernel, stride, dilation) =
                 (params.kernel[axis], params.stride[axis], params.dilation[axis]);
+            let sizes =
+                [("input", input[axis]), ("kernel", kernel), ("stride", stride), ("dilation", dilation)];
+            let mut i = 0;
+            while i < sizes.len() {
+                if sizes[i].1 == 0 {
+                    return Err(ShapeError::Zero { what: sizes[i].0 });
+                }
+                i += 1;
+            }
             let limit = if stride > dilation { stride } else { dilation };
-            if output_padding[axis] >= limit && limit > 0 {
+            if output_padding[axis] >= limit {
                 let output_padding = output_padding[axis];
                 return Err(ShapeError::OutputPadding { axis, output_padding, limit });
             }
-            let input_extent = match input[axis].saturating_sub(1).checked_mul(stride) {
+            let input_extent = match (input[axis] - 1).checked_mul(stride) {
                 Some(extent) => extent,
                 None => return Err(ShapeError::Overflow { what: "output" }),
             };
-            let reach = match kernel.saturating_sub(1).checked_mul(dilation) {
+            let reach = match (kernel - 1).checked_mul(dilation) {
                 Some(reach) => reach,
                 None => return Err(ShapeError::Overflow { what: "kernel" }),
             };
@@ -88,10 +101,11 @@ impl<const D: usize> ConvTransposePlan<D> {
                 return Err(ShapeError::PaddingExceedsOutput { axis, padding: cropped, unpadded });
             }
             output[axis] = unpadded - cropped;
-            if input[axis] == 0 {
-                return Err(ShapeError::Zero { what: "input" });
-            }
             axis += 1;
+        }
+        // The mirror would call it its input.
+        if volume(lift(output, 1)).is_none() {
+            return Err(ShapeError::Overflow { what: "output" });
         }
         let mirror = ConvParams {
             in_channels: params.out_channels,

@@ -1,6 +1,6 @@
 //! A convolution as a fully connected layer.
 
-use super::for_each_product;
+use super::for_each_product_of;
 use crate::conv::ConvPlan;
 use crate::error::{RunError, check_len};
 
@@ -11,7 +11,7 @@ use crate::error::{RunError, check_len};
 /// Its entries are the kernel's: each row holds the weights of one output at the inputs that the
 /// window sees, and zeros elsewhere (locality); the rows of one channel differ only in where they
 /// stand (translation invariance). Padding that shows an input twice adds up its weights. The matrix
-/// is that of one image, whatever the batch, unless it is 0: then nothing meets, and all is 0.
+/// is that of one image, whatever the batch.
 ///
 /// ```
 /// use im2col::{ConvParams, naive};
@@ -35,7 +35,7 @@ pub fn dense_matrix<const D: usize>(
     weight: &[f32],
     matrix: &mut [f32],
 ) -> Result<(), RunError> {
-    // Sizes of one image; the products exist, the batch may be 0.
+    // Of one image: the plan's batch may be 0.
     let values = |channels: usize, dims: [usize; D]| {
         dims.iter().fold(channels, |product, size| product.saturating_mul(*size))
     };
@@ -45,10 +45,6 @@ pub fn dense_matrix<const D: usize>(
     // No slice is as long as a product that saturates.
     check_len("matrix", outputs.saturating_mul(inputs), matrix.len())?;
     matrix.fill(0.0);
-    for_each_product(plan, |o, i, w| {
-        if o < outputs {
-            matrix[o * inputs + i] += weight[w];
-        }
-    });
+    for_each_product_of(plan, 1, |o, i, w| matrix[o * inputs + i] += weight[w]);
     Ok(())
 }

@@ -20,7 +20,7 @@ impl<const D: usize> PoolPlan<D> {
     /// padding. Of equal values the first is the maximum, of several NaN the last, as in PyTorch.
     /// It is -1 where a dilated window straddles the whole input and the output is -inf.
     ///
-    /// Costs as much as [`backward`](Self::backward), which looks for the same places.
+    /// Takes longer than [`forward`](Self::forward): finding the place takes a step for each tap.
     ///
     /// ```
     /// use im2col::PoolParams;
@@ -71,8 +71,7 @@ impl<const D: usize> PoolPlan<D> {
     /// its window, in little-endian bytes: a quarter of the output's size where no window has more than
     /// 256 taps. A mean remembers nothing.
     ///
-    /// Costs as much as [`backward`](Self::backward), which looks for the same places, and for a mean as
-    /// much as `forward`.
+    /// Finding the place of a maximum takes a step for each tap; a mean costs as much as `forward`.
     ///
     /// ```
     /// use im2col::PoolParams;

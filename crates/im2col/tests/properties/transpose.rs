@@ -182,6 +182,7 @@ fn shapes() {
     assert_eq!(plan(ConvParams::new(0, 6, [3, 3]), [5, 5], [0, 0]), zero("in_channels"));
     assert_eq!(plan(ConvParams::new(4, 0, [3, 3]), [5, 5], [0, 0]), zero("out_channels"));
     assert_eq!(plan(conv, [5, 0], [0, 0]), zero("input"));
+    assert_eq!(plan(conv.with_padding([0, 9]), [5, 0], [0, 0]), zero("input"));
     assert_eq!(plan(conv.with_stride([1, 0]), [5, 5], [0, 0]), zero("stride"));
     assert_eq!(plan(conv.with_dilation([0, 1]), [5, 5], [0, 0]), zero("dilation"));
     assert_eq!(plan(ConvParams::new(4, 6, [3, 0]), [5, 5], [0, 0]), zero("kernel"));
@@ -192,9 +193,11 @@ fn shapes() {
     assert_eq!(plan(conv.with_stride([1, 2]), [5, 5], [0, 2]), output_padding);
     let padding = Err(ShapeError::PaddingExceedsOutput { axis: 0, padding: 4, unpadded: 4 });
     assert_eq!(plan(conv.with_padding([2, 0]), [2, 5], [0, 0]), padding);
-    assert_eq!(plan(conv.with_padding_rule(Padding::SameUpper), [5, 5], [0, 0]), Err(ShapeError::Algorithm));
+    let inapplicable = |option| Err(ShapeError::Inapplicable { option, operation: "transposed convolution" });
+    let rule = conv.with_padding_rule(Padding::SameUpper);
+    assert_eq!(plan(rule, [5, 5], [0, 0]), inapplicable("a padding rule"));
     let reflect = conv.with_padding_mode(PaddingMode::Reflect);
-    assert_eq!(plan(reflect, [5, 5], [0, 0]), Err(ShapeError::Algorithm));
+    assert_eq!(plan(reflect, [5, 5], [0, 0]), inapplicable("a padding mode"));
 }
 
 #[test]
