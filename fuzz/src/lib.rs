@@ -4,9 +4,10 @@ use arbitrary::Arbitrary;
 use im2col::{Activation, Algorithm, RunError};
 
 /// Every way to compute a convolution.
-pub const ALGORITHMS: [Algorithm; 6] = [
+pub const ALGORITHMS: [Algorithm; 7] = [
     Algorithm::Im2col,
     Algorithm::Pointwise,
+    Algorithm::Broadcast,
     Algorithm::Direct,
     Algorithm::Depthwise,
     Algorithm::InPlace,

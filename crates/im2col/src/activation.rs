@@ -1,7 +1,7 @@
 //! Activations: functions of one value, forward and backward.
 
 use crate::error::{RunError, check_len};
-use crate::kernel::{Isa, Job, MulAdd, dispatch};
+use crate::kernel::{Isa, Job, MulAdd, Transpose, dispatch};
 use crate::math;
 
 /// A function applied to each value, as a pass of its own or fused into a convolution.
@@ -144,7 +144,11 @@ struct Forward<'a> {
 
 impl Job for Forward<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Transpose,
+    ) {
         match self.activation {
             Activation::Identity => self.output.copy_from_slice(self.input),
             Activation::Relu => map(self.input, self.output, relu),
@@ -161,7 +165,11 @@ struct ForwardInPlace<'a> {
 
 impl Job for ForwardInPlace<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Transpose,
+    ) {
         match self.activation {
             Activation::Identity => {}
             Activation::Relu => map_in_place(self.values, relu),
@@ -180,7 +188,11 @@ struct Backward<'a> {
 
 impl Job for Backward<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Transpose,
+    ) {
         let Self { activation, output, grad_output, grad_input } = self;
         match activation {
             Activation::Identity => grad_input.copy_from_slice(grad_output),
@@ -199,7 +211,11 @@ struct BackwardInPlace<'a> {
 
 impl Job for BackwardInPlace<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Transpose,
+    ) {
         match self.activation {
             Activation::Identity => {}
             Activation::Relu => zip_map_in_place(self.output, self.grad, relu_backward),

@@ -38,6 +38,13 @@ impl Blocking {
         let most = B_BLOCK / kc / (2 * NR) * (2 * NR);
         Self { kc, nc: if n < most { n } else { most } }
     }
+
+    /// The same with blocks of `B` of at most `len` values, if that is a pair of panels or more.
+    pub(crate) const fn at_most(self, len: usize) -> Self {
+        let most = len / (self.kc + 1) / (2 * NR) * (2 * NR);
+        let most = if most < 2 * NR { 2 * NR } else { most };
+        Self { nc: if self.nc < most { self.nc } else { most }, ..self }
+    }
 }
 
 /// Splits `0..len` into blocks of `size`; the last may be shorter.
@@ -97,6 +104,12 @@ pub(crate) enum Bias<'a> {
 
 impl Epilogue<'_> {
     pub(crate) const NONE: Self = Self { bias: Bias::None, activation: Activation::Identity };
+
+    /// Whether it leaves sums as they are.
+    #[inline(always)]
+    pub(crate) fn is_none(&self) -> bool {
+        matches!(self.bias, Bias::None | Bias::PerRow([])) && self.activation == Activation::Identity
+    }
 
     /// Finishes the sums of a tile whose first is at (`row`, `column`).
     #[inline(always)]

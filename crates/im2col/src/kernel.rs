@@ -25,14 +25,24 @@ pub(crate) type Lanes = [f32; NR];
 pub(crate) trait MulAdd: Fn(f32, Lanes, Lanes) -> Lanes + Copy {}
 impl<F: Fn(f32, Lanes, Lanes) -> Lanes + Copy> MulAdd for F {}
 
+/// Turns sixteen rows into sixteen columns: the only shuffle that an instruction set supplies.
+///
+/// Written as loops, or with the places spelled out, it became loads and stores of single values.
+pub(crate) trait Transpose: Fn(&[Lanes; NR]) -> [Lanes; NR] + Copy {}
+impl<F: Fn(&[Lanes; NR]) -> [Lanes; NR] + Copy> Transpose for F {}
+
 /// An operation that [`dispatch`] runs under an instruction set.
 ///
 /// `run` and what it calls in its loops must be `#[inline(always)]`: only code inlined into the
 /// dispatching function is compiled for the instruction set.
 pub(crate) trait Job {
-    /// `ROWS` (a divisor of `MR`) and `PANELS` say how many sums fit into the registers:
-    /// `ROWS * PANELS` rows of [`Lanes`].
-    fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd);
+    /// How many sums fit into the registers: `ROWS` (a divisor of `MR`) times `PANELS` of [`Lanes`]
+    /// where the lanes are positions, `2 * PAIRS` times `PANELS` where they are channels.
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        mul_add: impl MulAdd,
+        transpose: impl Transpose,
+    );
 }
 
 /// An instruction set that this CPU has.
@@ -109,8 +119,8 @@ impl Isa {
 #[allow(unsafe_code, reason = "the call into a function of an instruction set that was detected")]
 pub(crate) fn dispatch<J: Job>(isa: Isa, job: J) {
     match isa.0 {
-        Kind::Scalar => job.run::<2, 1>(scalar::mul_add),
-        Kind::Wide => job.run::<{ wide::ROWS }, 1>(wide::mul_add),
+        Kind::Scalar => job.run::<2, 1, 1>(scalar::mul_add, scalar::transpose),
+        Kind::Wide => job.run::<{ wide::ROWS }, 1, { wide::ROWS / 2 }>(wide::mul_add, wide::transpose),
         #[cfg(target_arch = "x86_64")]
         Kind::Avx2Fma => {
             // SAFETY: a function with `#[target_feature]` may be called where the CPU has the

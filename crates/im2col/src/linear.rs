@@ -3,7 +3,7 @@
 use crate::activation::Activation;
 use crate::conv::{Layout, PackedWeights, Weights};
 use crate::error::{RunError, ShapeError, check_len, check_scratch};
-use crate::gemm::pack::{Matrix, panels_len};
+use crate::gemm::pack::{Matrix, PackRows, panels_len};
 use crate::gemm::product::{Product, Right};
 use crate::gemm::{Bias, Epilogue};
 use crate::kernel::{Isa, NR, dispatch};
@@ -253,7 +253,8 @@ impl LinearPlan {
     ) -> Result<PackedWeights<'a>, RunError> {
         check_len("weight", self.weight_len(), weight.len())?;
         check_len("packed", self.packed_weight_len(), packed.len())?;
-        self.right(weight).pack_b(0..self.params.inputs, 0..self.params.outputs, packed);
+        let (depth, rows) = (self.params.inputs, self.params.outputs);
+        dispatch(self.isa(), PackRows { values: weight, row_stride: depth, rows, depth, panels: packed });
         Ok(PackedWeights { panels: packed, layout: self.layout() })
     }
 

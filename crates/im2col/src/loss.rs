@@ -4,7 +4,7 @@
 //! raised to a power, so no finite logit overflows; sums run over the classes in ascending order.
 
 use crate::error::{RunError, check_len};
-use crate::kernel::{Isa, Job, MulAdd, dispatch};
+use crate::kernel::{Isa, Job, MulAdd, Transpose, dispatch};
 use crate::math;
 
 /// `probabilities[n, c] = e^logits[n, c] / sum over k of e^logits[n, k]`.
@@ -122,7 +122,11 @@ struct Softmax<'a> {
 
 impl Job for Softmax<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Transpose,
+    ) {
         let classes = self.classes.max(1);
         let rows = self.logits.chunks_exact(classes).zip(self.probabilities.chunks_exact_mut(classes));
         for (logits, probabilities) in rows {
@@ -143,7 +147,11 @@ struct CrossEntropyBackward<'a> {
 
 impl Job for CrossEntropyBackward<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Transpose,
+    ) {
         let classes = self.classes.max(1);
         let rows = self.logits.chunks_exact(classes).zip(self.grad_logits.chunks_exact_mut(classes));
         for ((logits, grad), label) in rows.zip(self.labels) {

@@ -15,7 +15,7 @@ use super::transpose;
 use crate::error::{RunError, check_len, check_scratch};
 use crate::gemm::pack::{Matrix, panels_len};
 use crate::gemm::{Blocking, Destination, Panels, blocks, multiply};
-use crate::kernel::{Job, MR, MulAdd, NR, dispatch};
+use crate::kernel::{Job, MR, MulAdd, NR, Transpose, dispatch};
 use crate::scratch::aligned;
 
 impl<const D: usize> ConvPlan<D> {
@@ -112,7 +112,11 @@ pub(super) struct BackwardInput<'a> {
 
 impl Job for BackwardInput<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd) {
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        mul_add: impl MulAdd,
+        _: impl Transpose,
+    ) {
         if self.shape.depthwise_stage_len().is_some() {
             return self.depthwise(mul_add);
         }
@@ -208,7 +212,11 @@ struct BackwardWeight<'a> {
 
 impl Job for BackwardWeight<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd) {
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        mul_add: impl MulAdd,
+        _: impl Transpose,
+    ) {
         if self.shape.depthwise_stage_len().is_some() {
             return self.depthwise::<ROWS, PANELS>();
         }

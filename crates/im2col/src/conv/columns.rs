@@ -2,7 +2,7 @@
 
 use super::plan::{ConvPlan, Shape};
 use crate::error::{RunError, check_len, check_range};
-use crate::kernel::{Isa, Job, MulAdd, dispatch};
+use crate::kernel::{Isa, Job, MulAdd, Transpose, dispatch};
 use crate::lower::Patches;
 use core::ops::Range;
 
@@ -137,7 +137,11 @@ struct CopyBlock<'a> {
 
 impl Job for CopyBlock<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Transpose,
+    ) {
         self.patches.copy_block(self.input, self.rows, self.columns, self.block);
     }
 }
@@ -150,7 +154,11 @@ struct Im2col<'a> {
 
 impl Job for Im2col<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Transpose,
+    ) {
         let (rows, positions) = (self.patches.rows(), self.patches.window.positions());
         let images = self.input.chunks_exact(self.patches.image_stride);
         for (image, matrix) in images.zip(self.columns.chunks_exact_mut(rows * positions)) {
@@ -167,7 +175,11 @@ struct Col2im<'a> {
 
 impl Job for Col2im<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Transpose,
+    ) {
         let positions = self.patches.window.positions();
         let images = self.sums.chunks_exact_mut(self.patches.image_stride);
         for (image, matrix) in images.zip(self.columns.chunks_exact(self.patches.rows() * positions)) {

@@ -21,6 +21,9 @@ const fn padded_dim(input: usize, [before, after]: [usize; 2]) -> usize {
     input + before + after
 }
 
+/// The length of what precedes the stage in the scratch of the forward pass: the sums of a tile.
+pub(super) const TILE_LEN: usize = 4 * MR * NR;
+
 /// The padded copy of a group's planes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stage {
@@ -200,17 +203,41 @@ impl Stage {
         stage: &mut [f32],
         mul_add: impl MulAdd,
     ) {
+        let (tile, stage) = stage.split_at_mut(TILE_LEN);
+        let tile = tile.as_chunks_mut().0;
         self.copy(planes, stage);
         let positions = self.window.positions();
         for (panel, output) in output.chunks_mut(MR * positions).enumerate() {
             let (weights, channel) = (weights.panel(panel), panel * MR);
             if output.len() == positions {
                 // A single channel: the registers are filled with positions instead.
-                self.tiles::<1, ROWS>(weights, 0, epilogue, channel, output, stage, mul_add);
+                self.tiles::<1, ROWS>(weights, 0, epilogue, channel, output, stage, tile, mul_add);
                 continue;
             }
             for (part, output) in (0..MR).step_by(ROWS).zip(output.chunks_mut(ROWS * positions)) {
-                self.tiles::<ROWS, PANELS>(weights, part, epilogue, channel + part, output, stage, mul_add);
+                if PANELS > 1 {
+                    self.tiles::<ROWS, 4>(
+                        weights,
+                        part,
+                        epilogue,
+                        channel + part,
+                        output,
+                        stage,
+                        tile,
+                        mul_add,
+                    );
+                } else {
+                    self.tiles::<ROWS, 1>(
+                        weights,
+                        part,
+                        epilogue,
+                        channel + part,
+                        output,
+                        stage,
+                        tile,
+                        mul_add,
+                    );
+                }
             }
         }
     }
@@ -227,6 +254,7 @@ impl Stage {
         channel: usize,
         output: &mut [f32],
         stage: &[f32],
+        tile: &mut [Lanes],
         mul_add: impl MulAdd,
     ) {
         let positions = self.window.positions();
@@ -246,8 +274,15 @@ impl Stage {
                     at = if at[1] + 1 == lines { [at[0] + 1, 0, 0] } else { [at[0], at[1] + 1, 0] };
                 }
             }
-            let mut sums = self.sums::<ROWS, SPOTS>(weights, part, &spots, stage, mul_add);
-            for (sums, spot) in sums.iter_mut().zip(&spots).filter(|(_, spot)| spot.len > 0) {
+            let sums = self.sums::<ROWS, SPOTS>(weights, part, &spots, stage, mul_add);
+            for i in 0..SPOTS {
+                for j in 0..ROWS {
+                    tile[i * ROWS + j] = sums[i][j];
+                }
+            }
+            // From here on in memory: the loops below would take the sums out of their registers.
+            let tile = tile.as_chunks_mut::<ROWS>().0;
+            for (sums, spot) in tile.iter_mut().zip(&spots).filter(|(_, spot)| spot.len > 0) {
                 epilogue.apply(sums, channel, 0);
                 for (sums, plane) in sums.iter().zip(output.chunks_exact_mut(positions)) {
                     let plane = &mut plane[spot.output..];
@@ -284,32 +319,60 @@ impl Stage {
     ) -> [[Lanes; ROWS]; SPOTS] {
         let Window { kernel, stride, dilation, .. } = &self.window;
         let (residue_step, step) = (dilation[2] % stride[2], dilation[2] / stride[2]);
-        let mut sums = [[[0.0; NR]; ROWS]; SPOTS];
-        let mut weights = weights.iter();
-        for channel in 0..self.channels {
-            for kz in 0..kernel[0] {
-                for ky in 0..kernel[1] {
-                    let plane = channel * self.lines[0] + kz * dilation[0];
-                    let line = (plane * self.lines[1] + ky * dilation[1]) * self.line_len();
-                    let (mut residue, mut column) = (0, 0);
-                    for weights in weights.by_ref().take(kernel[2]) {
-                        let offset = line + residue * self.residue_len + column;
-                        for (sums, spot) in sums.iter_mut().zip(spots) {
-                            let mut lanes = [0.0; NR];
-                            lanes.copy_from_slice(&stage[spot.stage + offset..][..NR]);
-                            for (sums, weight) in sums.iter_mut().zip(&weights[part..part + ROWS]) {
-                                *sums = mul_add(*weight, lanes, *sums);
-                            }
-                        }
-                        (residue, column) = (residue + residue_step, column + step);
-                        if residue >= stride[2] {
-                            (residue, column) = (residue - stride[2], column + 1);
-                        }
+        // Wrapping: a dilation counts only where there is a second tap.
+        let line_step = dilation[1].wrapping_mul(self.line_len());
+        let plane_step = dilation[0].wrapping_mul(self.lines[1] * self.line_len());
+        let channel_step = self.lines[0] * self.lines[1] * self.line_len();
+        // What a vector of positions sees lies in as many values for each of them, so one check a tap is
+        // enough.
+        let reach = (kernel[2] - 1) * dilation[2];
+        let last_tap = (kernel[0] - 1) * plane_step + (kernel[1] - 1) * line_step + reach / stride[2];
+        let last_residue = (stride[2] - 1).min(reach) * self.residue_len;
+        let extent = (self.channels - 1) * channel_step + last_tap + last_residue + NR;
+        let mut values: [&[f32]; SPOTS] = [&[]; SPOTS];
+        for (values, spot) in values.iter_mut().zip(spots) {
+            *values = &stage[spot.stage..][..extent];
+        }
+        let mut tile = [[[0.0; NR]; ROWS]; SPOTS];
+        let (mut residue, mut column, mut tap) = (0, 0, [0; 3]);
+        let (mut line, mut plane, mut channel) = (0_usize, 0_usize, 0);
+        for weights in weights {
+            let offset = line + residue * self.residue_len + column;
+            if offset >= extent || extent - offset < NR {
+                break;
+            }
+            let mut lanes = [[0.0; NR]; SPOTS];
+            for i in 0..SPOTS {
+                lanes[i].copy_from_slice(&values[i][offset..][..NR]);
+            }
+            for j in 0..ROWS {
+                for i in 0..SPOTS {
+                    tile[i][j] = mul_add(weights[part + j], lanes[i], tile[i][j]);
+                }
+            }
+            (residue, column) = (residue + residue_step, column + step);
+            if residue >= stride[2] {
+                (residue, column) = (residue - stride[2], column + 1);
+            }
+            tap[2] += 1;
+            if tap[2] == kernel[2] {
+                (residue, column, tap[2]) = (0, 0, 0);
+                line = line.wrapping_add(line_step);
+                tap[1] += 1;
+                if tap[1] == kernel[1] {
+                    tap[1] = 0;
+                    plane = plane.wrapping_add(plane_step);
+                    tap[0] += 1;
+                    if tap[0] == kernel[0] {
+                        tap[0] = 0;
+                        channel += channel_step;
+                        plane = channel;
                     }
+                    line = plane;
                 }
             }
         }
-        sums
+        tile
     }
 }
 

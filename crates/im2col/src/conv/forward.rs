@@ -1,15 +1,17 @@
 //! The forward pass.
 
+use super::broadcast::{self, Block, Operands, PANELS_AT_ONCE};
 use super::depthwise;
 use super::direct::Stage;
 use super::in_place::{self, GroupWeights, Planes};
 use super::plan::{Algorithm, ConvPlan, Shape};
 use crate::activation::Activation;
 use crate::error::{RunError, check_len, check_scratch};
-use crate::gemm::pack::{Matrix, panels_len};
+use crate::gemm::pack::{Matrix, PackRows, panels_len};
 use crate::gemm::{Bias, Blocking, Destination, Epilogue, Panels, blocks, multiply};
-use crate::kernel::{Job, MR, MulAdd, dispatch};
+use crate::kernel::{Isa, Job, MR, MulAdd, NR, Transpose, dispatch};
 use crate::scratch::{ALIGN, aligned};
+use core::ops::Range;
 
 /// What a convolution reads.
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +47,8 @@ pub struct PackedWeights<'a> {
 /// What the weights were packed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layout {
-    /// `A` panels, group after group.
-    Conv { groups: usize, rows: usize, depth: usize },
+    /// Panels of `width` output channels, group after group.
+    Conv { groups: usize, rows: usize, depth: usize, width: usize },
     /// The same of the transposed weights of a transposed convolution.
     ConvTranspose { groups: usize, rows: usize, depth: usize },
     /// `B` panels.
@@ -56,7 +58,8 @@ pub(crate) enum Layout {
 impl<const D: usize> ConvPlan<D> {
     pub(crate) const fn layout(&self) -> Layout {
         let Shape { groups, out_group: rows, .. } = self.shape;
-        Layout::Conv { groups, rows, depth: self.shape.depth() }
+        let width = if matches!(self.algorithm(), Algorithm::Broadcast) { NR } else { MR };
+        Layout::Conv { groups, rows, depth: self.shape.depth(), width }
     }
 
     /// Packs the weights into `packed`, for [`Weights::Packed`].
@@ -75,7 +78,10 @@ impl<const D: usize> ConvPlan<D> {
         let Shape { groups, out_group, .. } = self.shape;
         let panels = packed.chunks_exact_mut(packed.len() / groups);
         for (weight, panels) in weight.chunks_exact(weight.len() / groups).zip(panels) {
-            pack_group(weight, out_group, self.shape.depth(), panels);
+            match self.algorithm() {
+                Algorithm::Broadcast => dispatch(self.isa(), pack_channels(&self.shape, weight, panels)),
+                _ => pack_group(weight, out_group, self.shape.depth(), panels),
+            }
         }
         Ok(PackedWeights { panels: packed, layout: self.layout() })
     }
@@ -118,16 +124,17 @@ impl<const D: usize> ConvPlan<D> {
         }
         let shape = match self.algorithm() {
             Algorithm::Pointwise => self.shape.pointwise(),
-            Algorithm::InPlace if self.shape.is_pointwise() => self.shape.pointwise(),
+            Algorithm::InPlace | Algorithm::Broadcast if self.shape.is_pointwise() => self.shape.pointwise(),
             _ => self.shape,
         };
-        let blocking = self.lens.forward_blocking;
+        let (blocking, block) = (self.lens.forward_blocking, self.lens.block);
         let activation = self.params().activation();
         let block_len = self.packed_scratch_len().saturating_sub(ALIGN);
         let forward =
-            Forward { shape, blocking, block_len, input, weight, bias, activation, output, scratch };
+            Forward { shape, blocking, block, block_len, input, weight, bias, activation, output, scratch };
         match self.algorithm() {
             Algorithm::Im2col | Algorithm::Pointwise => dispatch(self.isa(), Blocks(forward)),
+            Algorithm::Broadcast => forward.broadcast(self.isa()),
             Algorithm::Direct => dispatch(self.isa(), Direct(forward)),
             Algorithm::Depthwise => dispatch(self.isa(), Depthwise(forward)),
             Algorithm::InPlace => dispatch(self.isa(), InPlace(forward)),
@@ -146,6 +153,13 @@ impl<const D: usize> ConvPlan<D> {
     }
 }
 
+/// Panels of `NR` output channels.
+fn pack_channels<'a>(shape: &Shape, weight: &'a [f32], panels: &'a mut [f32]) -> PackRows<'a> {
+    let depth = shape.depth();
+    PackRows { values: weight, row_stride: depth, rows: shape.out_group, depth, panels }
+}
+
+/// Panels of `MR` output channels.
 fn pack_group(weight: &[f32], rows: usize, depth: usize, panels: &mut [f32]) {
     Matrix::row_major(weight, depth).pack_a(rows, 0..depth, panels);
 }
@@ -153,6 +167,7 @@ fn pack_group(weight: &[f32], rows: usize, depth: usize, panels: &mut [f32]) {
 struct Forward<'a> {
     shape: Shape,
     blocking: Blocking,
+    block: Block,
     block_len: usize,
     input: &'a [f32],
     weight: Weights<'a>,
@@ -174,7 +189,11 @@ struct InPlace<'a>(Forward<'a>);
 
 impl Job for Blocks<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd) {
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        mul_add: impl MulAdd,
+        _: impl Transpose,
+    ) {
         let mut forward = self.0;
         let (block, panels) = forward.take_scratch();
         for group in 0..forward.shape.groups {
@@ -186,7 +205,11 @@ impl Job for Blocks<'_> {
 
 impl Job for Direct<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd) {
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        mul_add: impl MulAdd,
+        _: impl Transpose,
+    ) {
         let mut forward = self.0;
         let layout = Stage::new(&forward.shape);
         let (stage, panels) = forward.take_scratch();
@@ -203,7 +226,11 @@ impl Job for Direct<'_> {
 
 impl Job for Depthwise<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd) {
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        mul_add: impl MulAdd,
+        _: impl Transpose,
+    ) {
         let mut forward = self.0;
         let (window, activation) = (forward.shape.window, forward.activation);
         for group in 0..forward.shape.groups {
@@ -223,7 +250,11 @@ impl Job for Depthwise<'_> {
 
 impl Job for InPlace<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd) {
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        mul_add: impl MulAdd,
+        _: impl Transpose,
+    ) {
         let mut forward = self.0;
         let shape = forward.shape;
         for group in 0..shape.groups {
@@ -241,6 +272,36 @@ impl Job for InPlace<'_> {
 }
 
 impl<'a> Forward<'a> {
+    fn broadcast(mut self, isa: Isa) {
+        let Shape { groups, out_group, .. } = self.shape;
+        let depth = self.shape.depth();
+        let len = panels_len::<NR>(depth, out_group);
+        let (scratch, panels) = self.take_scratch();
+        let step = if broadcast::is_staged(&self.shape) { out_group } else { PANELS_AT_ONCE * NR };
+        for group in 0..groups {
+            let epilogue = self.epilogue(group);
+            let mut convolve = |channels: Range<usize>, weights: &[f32]| {
+                let (input, weights) = (self.input, Panels::new(weights, depth));
+                let output = &mut *self.output;
+                let operands = Operands { group, channels, input, weights, epilogue, output };
+                broadcast::convolve(isa, &self.shape, &self.block, operands, scratch);
+            };
+            match self.weight {
+                Weights::Packed(packed) => convolve(0..out_group, &packed.panels[group * len..][..len]),
+                // Where no stage has to be filled again, a few channels at a time, which stay in the cache.
+                Weights::Plain(weight) => {
+                    for channels in blocks(out_group, step) {
+                        let values = &weight[(group * out_group + channels.start) * depth..];
+                        let (rows, row_stride) = (channels.len(), depth);
+                        let panels = &mut panels[..panels_len::<NR>(depth, rows)];
+                        dispatch(isa, PackRows { values, row_stride, rows, depth, panels });
+                        convolve(channels, panels);
+                    }
+                }
+            }
+        }
+    }
+
     #[inline(always)]
     fn epilogue(&self, group: usize) -> Epilogue<'a> {
         let bias = self.bias.get(group * self.shape.out_group..).map_or(Bias::None, Bias::PerRow);

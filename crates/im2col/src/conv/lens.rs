@@ -1,6 +1,7 @@
 //! How long operands and scratches are, checked: what follows may multiply sizes freely.
 
-use super::direct::Stage;
+use super::broadcast::{self, Block, PANELS_AT_ONCE, STRIP_LEN};
+use super::direct::{Stage, TILE_LEN};
 use super::plan::{Algorithm, Shape};
 use crate::gemm::{Blocking, pack::panels_len};
 use crate::kernel::{MR, NR};
@@ -18,6 +19,8 @@ pub(super) struct Lens {
     pub(super) packed_weight: usize,
     pub(super) multiply_adds: usize,
     pub(super) forward_blocking: Blocking,
+    /// Blocks of [`Algorithm::Broadcast`].
+    pub(super) block: Block,
     /// Scratch of the forward pass with plain and with packed weights.
     pub(super) forward: usize,
     pub(super) forward_packed: usize,
@@ -29,8 +32,8 @@ pub(super) struct Lens {
 }
 
 impl Lens {
-    /// All of them, if they fit in `usize`. `most_columns` limits the blocks of the forward product.
-    pub(super) const fn new(shape: &Shape, algorithm: Algorithm, most_columns: usize) -> Option<Self> {
+    /// All of them, if they fit in `usize`. `most` limits the blocks of the forward pass, in values.
+    pub(super) const fn new(shape: &Shape, algorithm: Algorithm, most: usize) -> Option<Self> {
         let Shape { batch, groups, in_group, out_group, window } = *shape;
         let (taps, positions) = (window.taps(), window.positions());
         macro_rules! checked {
@@ -52,19 +55,31 @@ impl Lens {
         // `isize::MAX` bytes, so all of them together may take a quarter of the address space, and the rows
         // and columns of a group's matrices a 128th.
         let panel_rows = checked!(out_group.checked_next_multiple_of(MR));
-        let packed_weight = checked!(checked_product([groups, panel_rows, depth]));
+        let packed_rows = match algorithm {
+            Algorithm::Broadcast => checked!(out_group.checked_next_multiple_of(NR)),
+            _ => panel_rows,
+        };
+        let packed_weight = checked!(checked_product([groups, packed_rows, depth]));
         checked!(checked_product([4, 2 * NR, checked!(checked_sum([depth, positions, out_group]))]));
         checked!(checked_product([4, checked!(checked_sum([input, output, weight]))]));
 
-        let Blocking { kc, nc } = shape.forward_blocking();
-        let forward_blocking = Blocking { kc, nc: if nc < most_columns { nc } else { most_columns } };
+        let forward_blocking = shape.forward_blocking().at_most(most);
+        let block = Block::new(&shape.as_lines(), most);
         // What the forward pass multiplies the weights by, and the plain weights of a group packed.
         let (forward_packed, panels) = match algorithm {
+            Algorithm::Broadcast => {
+                let stage = checked!(block.stage_len(shape));
+                let most = if broadcast::is_staged(shape) { packed_rows } else { PANELS_AT_ONCE * NR };
+                let rows = if packed_rows < most { packed_rows } else { most };
+                (checked!(checked_sum([ALIGN, STRIP_LEN, stage])), rows * depth)
+            }
             Algorithm::Direct => {
-                (checked!(checked_sum([ALIGN, checked!(Stage::new(shape).len())])), packed_weight / groups)
+                let stage = checked!(Stage::new(shape).len());
+                (checked!(checked_sum([ALIGN, TILE_LEN, stage])), packed_weight / groups)
             }
             Algorithm::Im2col | Algorithm::Pointwise => {
-                (ALIGN + Patches::block_len(kc, forward_blocking.nc), packed_weight / groups)
+                let Blocking { kc, nc } = forward_blocking;
+                (ALIGN + Patches::block_len(kc, nc), packed_weight / groups)
             }
             Algorithm::Depthwise | Algorithm::InPlace => (0, 0),
             #[cfg(feature = "matrixmultiply")]
@@ -99,6 +114,7 @@ impl Lens {
             packed_weight,
             multiply_adds,
             forward_blocking,
+            block,
             forward: checked!(checked_sum([forward_packed, panels])),
             forward_packed,
             backward_input: checked!(checked_sum([backward_input_packed, panels_backward])),

@@ -8,7 +8,6 @@ use crate::error::ShapeError;
 use crate::gemm::Blocking;
 use crate::kernel::{Isa, MR, NR};
 use crate::lower::Patches;
-use crate::scratch::ALIGN;
 use crate::window::{Window, lift, unlift};
 
 /// How a convolution is computed.
@@ -20,6 +19,9 @@ pub enum Algorithm {
     /// For a kernel of one tap, stride 1, no padding: the input already is the matrix, and a plane
     /// is taken as one line.
     Pointwise,
+    /// No matrix: the lanes are output channels, and the input, or a padded copy of it, is read value by
+    /// value.
+    Broadcast,
     /// No matrix: shifted reads of a padded copy of a group's planes.
     Direct,
     /// For one channel in and one out per group, a kernel of 3x3 or 5x5, stride 1 or 2 on both of its
@@ -43,8 +45,8 @@ pub enum Algorithm {
 /// The forward pass takes [`multiply_adds`](ConvPlan::multiply_adds) multiply-adds, and as many for
 /// each of the gradients of input and weight. Scratch is 16 values of alignment, the group's weights
 /// packed (unless they are packed beforehand), and a block of at most 65,536 values for
-/// [`Algorithm::Im2col`] and [`Algorithm::Pointwise`] or the padded planes of a group for
-/// [`Algorithm::Direct`]; [`scratch_len`](ConvPlan::scratch_len) times 4 is the number of bytes.
+/// [`Algorithm::Broadcast`], [`Algorithm::Im2col`] and [`Algorithm::Pointwise`] or the padded planes of a
+/// group for [`Algorithm::Direct`]; [`scratch_len`](ConvPlan::scratch_len) times 4 is the number of bytes.
 ///
 /// ```
 /// use im2col::{ConvParams, ConvPlan, planned};
@@ -95,6 +97,11 @@ impl Shape {
         Self { window, ..*self }
     }
 
+    /// The same, or for a pointwise convolution its planes as single lines.
+    pub(super) const fn as_lines(&self) -> Self {
+        if self.is_pointwise() { self.pointwise() } else { *self }
+    }
+
     pub(super) const fn is_pointwise(&self) -> bool {
         let Window { input, kernel, stride, output, .. } = self.window;
         let mut axis = 0;
@@ -128,11 +135,14 @@ impl Shape {
     }
 
     const fn best_algorithm(&self) -> Algorithm {
-        if self.is_pointwise() {
-            return Algorithm::Pointwise;
-        }
         if self.is_depthwise() {
             return Algorithm::Depthwise;
+        }
+        if self.out_group >= 12 {
+            return Algorithm::Broadcast;
+        }
+        if self.is_pointwise() {
+            return Algorithm::Pointwise;
         }
         if self.stage_len().is_none() {
             return Algorithm::Im2col;
@@ -242,15 +252,15 @@ impl<const D: usize> ConvPlan<D> {
         self.with_blocks(algorithm, usize::MAX)
     }
 
-    const fn with_blocks(self, algorithm: Algorithm, most_columns: usize) -> Result<Self, ShapeError> {
-        match Lens::new(&self.shape, algorithm, most_columns) {
+    const fn with_blocks(self, algorithm: Algorithm, most: usize) -> Result<Self, ShapeError> {
+        match Lens::new(&self.shape, algorithm, most) {
             Some(lens) => Ok(Self { algorithm, lens, ..self }),
             None => Err(ShapeError::Overflow { what: "an operand or scratch" }),
         }
     }
 
     /// The same convolution with at most `len` values of scratch for [`ConvPlan::forward`]: by the
-    /// same algorithm, if it fits; otherwise, with more than six outputs per group, by im2col in smaller
+    /// same algorithm, if it fits; otherwise, with more than six outputs per group, by `Broadcast` in smaller
     /// blocks; otherwise in place, which needs none.
     ///
     /// For finite weights the result stays the same, bit for bit but for the sign of a zero, unless the
@@ -261,9 +271,9 @@ impl<const D: usize> ConvPlan<D> {
     /// use im2col::{Algorithm, ConvParams};
     ///
     /// let plan = ConvParams::new(64, 64, [3, 3]).with_padding([1, 1]).plan(1, [56, 56])?;
-    /// assert_eq!(plan.scratch_len(), 65_776);
+    /// assert_eq!(plan.scratch_len(), 100_416);
     /// let plan = plan.with_scratch_limit(50_000);
-    /// assert_eq!((plan.algorithm(), plan.scratch_len()), (Algorithm::Im2col, 47_280));
+    /// assert_eq!((plan.algorithm(), plan.scratch_len()), (Algorithm::Broadcast, 46_784));
     /// let plan = plan.with_scratch_limit(0);
     /// assert_eq!((plan.algorithm(), plan.scratch_len()), (Algorithm::InPlace, 0));
     /// # Ok::<(), im2col::ShapeError>(())
@@ -273,17 +283,14 @@ impl<const D: usize> ConvPlan<D> {
         if self.lens.forward <= len {
             return self;
         }
-        // Microkernels take panels in pairs. A single panel of weights never repays packing.
-        let fixed = self.lens.packed_weight / self.shape.groups + ALIGN;
-        let pair_len = Patches::block_len(self.lens.forward_blocking.kc, 2 * NR);
-        let columns = len.saturating_sub(fixed) / pair_len * (2 * NR);
-        if self.shape.out_group > MR && columns > 0 {
-            let algorithm = if self.shape.is_pointwise() { Algorithm::Pointwise } else { Algorithm::Im2col };
-            if let Ok(plan) = self.with_blocks(algorithm, columns)
-                && plan.lens.forward <= len
-            {
-                return plan;
-            }
+        // A single panel of weights never repays packing.
+        if self.shape.out_group > MR
+            && let Ok(least) = self.with_blocks(Algorithm::Broadcast, 0)
+            && let Some(spare) = len.checked_sub(least.lens.forward)
+            && let Ok(plan) = self.with_blocks(Algorithm::Broadcast, spare)
+            && plan.lens.forward <= len
+        {
+            return plan;
         }
         match self.with_blocks(Algorithm::InPlace, usize::MAX) {
             Ok(plan) => plan,

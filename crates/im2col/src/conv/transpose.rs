@@ -15,7 +15,7 @@ use super::{ConvParams, backward::BackwardInput};
 use crate::activation::Activation;
 use crate::error::{RunError, ShapeError, check_len, check_scratch};
 use crate::gemm::pack::{Matrix, panels_len};
-use crate::kernel::{Isa, Job, MR, MulAdd, dispatch};
+use crate::kernel::{Isa, Job, MR, MulAdd, Transpose, dispatch};
 use crate::padding::{Padding, PaddingMode};
 use crate::window::{checked_sum, lift, volume};
 
@@ -369,7 +369,11 @@ struct Finish<'a> {
 
 impl Job for Finish<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Transpose,
+    ) {
         let Self { plane_len, bias, activation, output } = self;
         let planes = output.chunks_exact_mut(plane_len);
         if bias.is_empty() {

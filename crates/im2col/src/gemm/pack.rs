@@ -1,6 +1,6 @@
 //! Packing of plain matrices into panels.
 
-use crate::kernel::{MR, NR};
+use crate::kernel::{Job, Lanes, MR, MulAdd, NR, Transpose};
 use core::ops::Range;
 
 /// A strided view: element `(i, j)` is `values[i * row_stride + j * column_stride]`.
@@ -63,4 +63,60 @@ fn pack<const W: usize>(m: Matrix<'_>, depth: Range<usize>, columns: Range<usize
             }
         }
     }
+}
+
+/// Packs the rows of a row-major matrix into panels of `NR` rows, `[panel][k][NR]`, rows past the last 0.
+#[derive(Debug)]
+pub(crate) struct PackRows<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) row_stride: usize,
+    pub(crate) rows: usize,
+    pub(crate) depth: usize,
+    pub(crate) panels: &'a mut [f32],
+}
+
+impl Job for PackRows<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        transpose: impl Transpose,
+    ) {
+        self.pack(transpose);
+    }
+}
+
+impl PackRows<'_> {
+    /// Sixteen by sixteen values at a time; the last ones of a row may be those before once more.
+    #[inline(always)]
+    pub(crate) fn pack(self, transpose: impl Transpose) {
+        let Self { values, row_stride, rows, depth, panels } = self;
+        let panels = panels.as_chunks_mut::<NR>().0.chunks_exact_mut(depth.max(1));
+        for (panel, first) in panels.zip((0..rows).step_by(NR)) {
+            for k in (0..depth).step_by(NR) {
+                let k = k.min(depth.saturating_sub(NR));
+                let mut block = [[0.0; NR]; NR];
+                for (i, row) in (first..rows).take(NR).enumerate() {
+                    let row = &values[row * row_stride + k..];
+                    block[i] = match row.first_chunk() {
+                        Some(row) => *row,
+                        None => padded(row),
+                    };
+                }
+                let columns = transpose(&block);
+                for (line, column) in panel[k..].iter_mut().zip(&columns) {
+                    *line = *column;
+                }
+            }
+        }
+    }
+}
+
+/// Fewer values than a vector, and zeros. A call, or else all copies become calls of `memcpy`.
+#[cold]
+#[inline(never)]
+fn padded(values: &[f32]) -> Lanes {
+    let mut lanes = [0.0; NR];
+    lanes[..values.len()].copy_from_slice(values);
+    lanes
 }

@@ -1,8 +1,8 @@
 //! The product of two plain matrices, as linear layers need it.
 
-use super::pack::{Matrix, panels_len};
+use super::pack::{Matrix, PackRows, panels_len};
 use super::{Blocking, Destination, Epilogue, Panels, blocks, multiply};
-use crate::kernel::{Job, MR, MulAdd, NR};
+use crate::kernel::{Job, MR, MulAdd, NR, Transpose};
 use crate::scratch::{ALIGN, aligned};
 use crate::window::checked_sum;
 
@@ -38,7 +38,11 @@ impl Product<'_> {
 
 impl Job for Product<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd) {
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        mul_add: impl MulAdd,
+        transpose: impl Transpose,
+    ) {
         let Self { rows, depth, columns, a, b, epilogue, c, scratch } = self;
         let Blocking { kc, nc } = Blocking::new(depth, columns);
         let (block, a_panels) = aligned(scratch).split_at_mut(panels_len::<NR>(kc, nc));
@@ -53,7 +57,14 @@ impl Job for Product<'_> {
                         Panels::new(panels, depth).skip(range.start / NR).rows(k.clone())
                     }
                     Right::Plain(b) => {
-                        b.pack_b(k.clone(), range.clone(), block);
+                        let (rows, depth) = (range.len(), k.len());
+                        if b.row_stride == 1 {
+                            let values = &b.values[range.start * b.column_stride + k.start..];
+                            let (row_stride, panels) = (b.column_stride, &mut *block);
+                            PackRows { values, row_stride, rows, depth, panels }.pack(transpose);
+                        } else {
+                            b.pack_b(k.clone(), range.clone(), block);
+                        }
                         Panels::new(block, k.len())
                     }
                 };

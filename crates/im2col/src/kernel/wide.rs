@@ -1,6 +1,6 @@
 //! The `wide` crate: SSE2, NEON or simd128, fixed when it is compiled.
 
-use super::Lanes;
+use super::{Lanes, NR};
 use bytemuck::must_cast;
 use wide::f32x4;
 
@@ -12,4 +12,23 @@ pub(super) const ROWS: usize = if cfg!(target_arch = "aarch64") { 6 } else { 2 }
 pub(super) fn mul_add(a: f32, b: Lanes, c: Lanes) -> Lanes {
     let (a, b, c) = (f32x4::splat(a), must_cast::<Lanes, [f32x4; 4]>(b), must_cast::<Lanes, [f32x4; 4]>(c));
     must_cast([a.mul_add(b[0], c[0]), a.mul_add(b[1], c[1]), a.mul_add(b[2], c[2]), a.mul_add(b[3], c[3])])
+}
+
+/// Block by block of four by four.
+#[inline(always)]
+pub(super) fn transpose(rows: &[Lanes; NR]) -> [Lanes; NR] {
+    let mut columns = [[f32x4::ZERO; 4]; NR];
+    for i in 0..4 {
+        for j in 0..4 {
+            let mut block = [f32x4::ZERO; 4];
+            for k in 0..4 {
+                block[k] = must_cast::<Lanes, [f32x4; 4]>(rows[4 * i + k])[j];
+            }
+            let block = f32x4::transpose(block);
+            for k in 0..4 {
+                columns[4 * j + k][i] = block[k];
+            }
+        }
+    }
+    must_cast(columns)
 }

@@ -8,7 +8,7 @@ use super::stage::{Label, Stage};
 use super::windows::Pooling;
 use super::{PoolKind, PoolPlan};
 use crate::error::{RunError, check_len};
-use crate::kernel::{Job, MulAdd, dispatch};
+use crate::kernel::{Job, MulAdd, Transpose, dispatch};
 
 impl<const D: usize> PoolPlan<D> {
     /// Pools as [`forward`](Self::forward), and says where each maximum is: PyTorch's
@@ -177,7 +177,11 @@ struct Marking<'a, M, F> {
 
 impl<M, F: Fn(Option<usize>, &mut [M])> Job for Marking<'_, M, F> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Transpose,
+    ) {
         let Self { pooling, input, output, marks, size, label, mark } = self;
         let positions = pooling.window.positions();
         let planes = input.chunks_exact(pooling.window.plane_len());

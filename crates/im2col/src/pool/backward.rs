@@ -3,7 +3,7 @@
 use super::argmax::first_maximum;
 use super::stage::{Label, Stage};
 use super::windows::Pooling;
-use crate::kernel::{Job, MulAdd};
+use crate::kernel::{Job, MulAdd, Transpose};
 use crate::window::Window;
 use core::ops::Range;
 
@@ -16,7 +16,11 @@ pub(super) struct MaxBackward<'a> {
 
 impl Job for MaxBackward<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Transpose,
+    ) {
         let Self { pooling, input, grad_output, grad_input } = self;
         grad_input.fill(0.0);
         let [_, height, width] = pooling.window.input;
@@ -53,7 +57,11 @@ pub(super) struct MeanBackward<'a> {
 
 impl Job for MeanBackward<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Transpose,
+    ) {
         let Self { pooling, grad_output, grad_input } = self;
         grad_input.fill(0.0);
         if pooling.is_2x2() {

@@ -3,7 +3,7 @@
 use super::backward::{for_each_row, max_tiles_2x2};
 use super::windows::Pooling;
 use crate::error::RunError;
-use crate::kernel::{Job, MulAdd};
+use crate::kernel::{Job, MulAdd, Transpose};
 use crate::window::Window;
 use core::ops::Range;
 
@@ -39,7 +39,11 @@ pub(super) struct BackwardFrom<'a> {
 
 impl Job for BackwardFrom<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Transpose,
+    ) {
         let Self { pooling, workspace, size, grad_output, grad_input } = self;
         grad_input.fill(0.0);
         let width = pooling.window.output[2];

@@ -3,7 +3,7 @@
 use super::PoolKind;
 use super::stage::{Stage, maximum, sum};
 use super::windows::{Divisor, Pooling};
-use crate::kernel::{Job, MulAdd};
+use crate::kernel::{Job, MulAdd, Transpose};
 
 pub(super) struct Forward<'a> {
     pub(super) pooling: Pooling,
@@ -13,7 +13,11 @@ pub(super) struct Forward<'a> {
 
 impl Job for Forward<'_> {
     #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, _: impl MulAdd) {
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Transpose,
+    ) {
         let Self { pooling, input, output } = self;
         match (pooling.kind, pooling.is_2x2()) {
             (PoolKind::Max, true) => tiles_2x2(&pooling, input, output, maximum, |max| max),

@@ -83,6 +83,7 @@ fn conv<const D: usize>(caller: &mut Caller, plan: &ConvPlan<D>) {
     let algorithms = [
         Algorithm::Im2col,
         Algorithm::Pointwise,
+        Algorithm::Broadcast,
         Algorithm::Direct,
         Algorithm::Depthwise,
         Algorithm::InPlace,

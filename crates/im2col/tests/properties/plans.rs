@@ -120,9 +120,16 @@ pub(crate) fn isas<const D: usize>(plan: ConvPlan<D>) -> impl Iterator<Item = Co
 
 /// The plan by every algorithm whose order of summation is the definition's.
 pub(crate) fn ordered_algorithms<const D: usize>(plan: ConvPlan<D>) -> impl Iterator<Item = ConvPlan<D>> {
-    [Algorithm::Im2col, Algorithm::Pointwise, Algorithm::Direct, Algorithm::Depthwise, Algorithm::InPlace]
-        .into_iter()
-        .filter_map(move |algorithm| plan.with_algorithm(algorithm).ok())
+    [
+        Algorithm::Im2col,
+        Algorithm::Pointwise,
+        Algorithm::Broadcast,
+        Algorithm::Direct,
+        Algorithm::Depthwise,
+        Algorithm::InPlace,
+    ]
+    .into_iter()
+    .filter_map(move |algorithm| plan.with_algorithm(algorithm).ok())
 }
 
 /// The plan by every algorithm that it allows.

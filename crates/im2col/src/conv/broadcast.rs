@@ -1,0 +1,120 @@
+//! The algorithm whose lanes are output channels.
+//!
+//! A vector holds the weights of sixteen output channels for one tap; the input value that the tap sees
+//! at a position is broadcast and multiplied by it. Single values can be read from anywhere, so there is
+//! no matrix to pack, no lane is lost at the end of a line, and a stride costs nothing: what would be a
+//! column of the im2col matrix is read where it lies, in the input or, where there is padding, in a
+//! padded copy of it, the *stage*. The tile is [`PAIRS`](crate::kernel::Job::run) pairs of
+//! neighbouring positions by `PANELS` vectors of channels. Its sums stay in registers for all products;
+//! then sixteen positions at a time are transposed into lines of the output.
+//!
+//! The layout of weights and the choice of lanes are those of E. Georganas et al.: Anatomy of
+//! High-Performance Deep Learning Convolutions on SIMD Architectures (2018); that tiles read the input
+//! through computed places instead of a matrix is M. Dukhan's: The Indirect Convolution Algorithm (2019).
+
+mod block;
+mod store;
+mod tile;
+
+pub(super) use block::{Block, is_staged};
+
+use super::plan::Shape;
+use crate::gemm::{Epilogue, Panels};
+use crate::kernel::{Isa, NR, dispatch};
+use block::{Field, Fill, Position};
+use core::ops::Range;
+use store::{Store, Target};
+use tile::{Multiply, Tiles, Walk};
+
+/// The operands of some output channels of a group.
+pub(super) struct Operands<'a> {
+    pub(super) group: usize,
+    /// Of the group's channels.
+    pub(super) channels: Range<usize>,
+    /// The whole input.
+    pub(super) input: &'a [f32],
+    /// Those of the channels, as panels.
+    pub(super) weights: Panels<'a, NR>,
+    pub(super) epilogue: Epilogue<'a>,
+    /// The whole output.
+    pub(super) output: &'a mut [f32],
+}
+
+/// How many panels of weights are used before the next positions.
+pub(super) const PANELS_AT_ONCE: usize = 2;
+/// The most positions whose sums wait to be transposed: 16 KiB of them, a third of L1.
+const STRIP: usize = 128;
+
+/// The length of the strip: a position before the first may be computed again.
+pub(super) const STRIP_LEN: usize = (STRIP + 1) * PANELS_AT_ONCE * NR;
+
+/// Computes channels of all images, block by block.
+///
+/// Each step is a job of its own: in one function, what the others keep in registers would push the sums
+/// out of them.
+pub(super) fn convolve(isa: Isa, shape: &Shape, block: &Block, operands: Operands<'_>, scratch: &mut [f32]) {
+    let Operands { group, channels, input, weights, epilogue, output } = operands;
+    let Shape { groups, in_group, out_group, window, .. } = *shape;
+    let [_, height, width] = window.output;
+    let (whole, channel_stride) = (Field::input(shape), window.positions());
+    let image_stride = groups * out_group * channel_stride;
+    let input = input.get(group * in_group * window.plane_len()..).unwrap_or_default();
+    let (strip, stage) = scratch.split_at_mut(STRIP_LEN);
+    let mut first = Position::default();
+    while first.image < shape.batch {
+        let part = block.at(&first, shape);
+        let (field, values) = if is_staged(shape) {
+            dispatch(isa, Fill { block: &part, first: &first, shape, field: &whole, input, stage });
+            (Field::stage(&part, shape), &*stage)
+        } else {
+            (whole, &input[whole.at(first.image, first.at)..])
+        };
+        let [z, y, x] = first.at;
+        let start = first.image * image_stride + group * out_group * channel_stride;
+        let mut target = Target {
+            values: &mut output[start + (z * height + y) * width + x..],
+            positions: part.positions.iter().product(),
+            channel_stride,
+            image_stride,
+        };
+        let tiles = Tiles { field, values, block: &part, kernel: window.kernel, channels: in_group };
+        for (pair, start) in channels.clone().step_by(PANELS_AT_ONCE * NR).enumerate() {
+            let weights = weights.skip(pair * PANELS_AT_ONCE);
+            let channels = start..channels.end.min(start + PANELS_AT_ONCE * NR);
+            tiles.convolve(isa, weights, channels, epilogue, &mut target, strip);
+        }
+        first.next(block, shape);
+    }
+}
+
+impl Tiles<'_> {
+    /// Computes the channels, as many as two panels have, of the block.
+    fn convolve(
+        &self,
+        isa: Isa,
+        weights: Panels<'_, NR>,
+        channels: Range<usize>,
+        epilogue: Epilogue<'_>,
+        target: &mut Target<'_>,
+        strip: &mut [f32],
+    ) {
+        let strip = strip.as_chunks_mut::<NR>().0;
+        let panels = channels.len().div_ceil(NR);
+        let total = self.block.images * target.positions;
+        let mut walk = Walk { image: 0, at: [0; 3], line: 0 };
+        let mut first = 0;
+        while first < total {
+            let mut end = first;
+            let (walk, end_of) = (&mut walk, &mut end);
+            dispatch(isa, Multiply { tiles: self, weights, panels, walk, first, end: end_of, strip });
+            // Whole vectors, except at the end; the rest is the beginning of the next strip.
+            let len = if end == total { end - first } else { (end - first) / NR * NR };
+            let target = &mut *target;
+            let channels = channels.clone();
+            dispatch(isa, Store { strip, panels, channels, epilogue, first, len, target });
+            let rest = (end - first - len) * PANELS_AT_ONCE;
+            strip.copy_within((len + 1) * PANELS_AT_ONCE..(len + 1) * PANELS_AT_ONCE + rest, PANELS_AT_ONCE);
+            first += len;
+        }
+    }
+}
