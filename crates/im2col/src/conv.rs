@@ -14,6 +14,8 @@ mod forward;
 mod in_place;
 mod lens;
 mod mask;
+#[cfg(feature = "rayon")]
+mod parallel;
 mod plan;
 mod transpose;
 

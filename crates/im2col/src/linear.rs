@@ -161,6 +161,12 @@ impl LinearPlan {
         self
     }
 
+    /// The same layer for its first `batch` inputs, at most as many as planned.
+    pub(crate) const fn with_fewer_images(mut self, batch: usize) -> Self {
+        self.batch = batch;
+        self
+    }
+
     fn isa(&self) -> Isa {
         self.isa.unwrap_or_else(Isa::detect)
     }

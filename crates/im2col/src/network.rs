@@ -65,13 +65,19 @@ pub enum Layer {
 pub struct Network<const L: usize> {
     layers: [LayerPlan; L],
     batch: usize,
+    /// How many images inference takes at a time.
+    shard: usize,
+    /// At most as many threads.
+    threads: usize,
     input_len: usize,
+    /// Of one image.
+    image_len: usize,
     param_len: usize,
     packed_len: usize,
     workspace_len: usize,
-    /// What inference keeps between two layers stands in one of two buffers in turn.
+    /// What inference keeps of a shard between two layers stands in one of two buffers in turn.
     buffer_lens: [usize; 2],
-    /// Both buffers, then the layers' own scratch.
+    /// Both buffers, then the layers' own scratch: what a thread needs.
     scratch_len: usize,
     /// Training keeps a gradient in one of two buffers of this length.
     gradient_len: usize,
@@ -89,6 +95,15 @@ impl<const L: usize> Network<L> {
             self.layers[index].op = self.layers[index].op.with_isa(isa);
             index += 1;
         }
+        self
+    }
+
+    /// Runs [`forward`](Self::forward) on at most `threads` threads of the current rayon pool, images apart,
+    /// so the result is the same, bit for bit, for any number. The scratch grows with it.
+    #[cfg(feature = "rayon")]
+    #[must_use]
+    pub const fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
         self
     }
 
@@ -125,7 +140,14 @@ impl<const L: usize> Network<L> {
     /// The least scratch of [`forward`](Self::forward).
     #[must_use]
     pub const fn scratch_len(&self) -> usize {
-        self.scratch_len
+        self.parts() * self.scratch_len
+    }
+
+    /// How many parts the images are divided into, whole shards, each with a scratch of its own.
+    const fn parts(&self) -> usize {
+        let shards = self.batch.div_ceil(self.shard);
+        let parts = if self.threads < shards { self.threads } else { shards };
+        if parts == 0 || self.scratch_len.checked_mul(parts).is_none() { 1 } else { parts }
     }
 
     /// The length of what training keeps from [`forward_train`](Self::forward_train) to

@@ -2,11 +2,11 @@
 //! happen before the clock starts; nothing else does.
 
 use crate::cases::Case;
-use crate::shares::Shares;
 use crate::timing::{Limits, Timing, time};
 use anyhow::Result;
 use im2col::lenet::LENET;
-use im2col::{ConvOperands, ConvParams, ConvPlan, Network, NetworkWeights, PoolParams, Weights};
+use im2col::{ConvOperands, ConvParams, Network, NetworkWeights, PoolParams, Weights};
+use rayon::current_num_threads;
 use std::hint::black_box;
 
 /// How long it takes, and what comes out.
@@ -28,16 +28,14 @@ fn conv_over<const D: usize>(
 ) -> Result<Answer> {
     let shape = case.shape;
     let (input, weight) = (case.tensor("x")?, case.tensor("w")?);
-    let plan = |images| params.plan(images, dims);
-    let mut shares = Shares::new(shape.batch, shape.multiply_adds(), plan, ConvPlan::scratch_len)?;
-    let first = shares.first()?;
-    let mut packed = vec![0.0; first.packed_weight_len()];
-    let weight = Weights::Packed(first.pack_weights(&weight, &mut packed)?);
+    let plan = params.plan(shape.batch, dims)?.with_threads(current_num_threads());
+    let mut packed = vec![0.0; plan.packed_weight_len()];
+    let weight = Weights::Packed(plan.pack_weights(&weight, &mut packed)?);
+    let operands = ConvOperands { input: &input, weight, bias: &[] };
+    let mut scratch = vec![0.0; plan.packed_scratch_len()];
     let mut output = vec![0.0; shape.output_len()];
     let timing = time(limits, || {
-        shares.run(&input, &mut output, |plan, input, output, scratch| {
-            plan.forward(ConvOperands { input, weight, bias: &[] }, output, scratch)
-        })?;
+        plan.forward(operands, &mut output, &mut scratch)?;
         black_box(&mut output);
         Ok(())
     })?;
@@ -51,7 +49,7 @@ pub(crate) fn gemm(case: &Case, limits: Limits) -> Result<Answer> {
     let shape = case.shape;
     let (input, weight) = (case.tensor("x")?, case.tensor("w")?);
     let params = ConvParams::new(shape.in_channels, shape.out_channels, [1]).with_bias(false);
-    let plan = params.plan(1, [shape.input[1]])?;
+    let plan = params.plan(1, [shape.input[1]])?.with_threads(current_num_threads());
     let mut scratch = vec![0.0; plan.scratch_len()];
     let mut output = vec![0.0; plan.output_len()];
     let operands = ConvOperands { input: &input, weight: Weights::Plain(&weight), bias: &[] };
@@ -72,11 +70,10 @@ pub(crate) fn pool(case: &Case, limits: Limits) -> Result<Answer> {
         _ => PoolParams::average(shape.kernel),
     };
     let params = window.with_stride(shape.stride).with_padding(shape.padding);
-    let plan = |images| params.plan(images, shape.in_channels, shape.input);
-    let mut shares = Shares::new(shape.batch, shape.input_len(), plan, |_| 0)?;
+    let plan = params.plan(shape.batch, shape.in_channels, shape.input)?.with_threads(current_num_threads());
     let mut output = vec![0.0; shape.batch * shape.in_channels * shape.positions()];
     let timing = time(limits, || {
-        shares.run(&input, &mut output, |plan, input, output, _| plan.forward(input, output))?;
+        plan.forward(&input, &mut output)?;
         black_box(&mut output);
         Ok(())
     })?;
@@ -87,18 +84,13 @@ pub(crate) fn pool(case: &Case, limits: Limits) -> Result<Answer> {
 pub(crate) fn lenet(case: &Case, limits: Limits) -> Result<Answer> {
     let input = case.tensor("x")?;
     let params = lenet_params(case)?;
-    let plan = |images| Network::plan(LENET, images, [1, 28, 28]);
-    let multiply_adds = plan(case.shape.batch)?.layers().map(|layer| layer.multiply_adds).sum();
-    let mut shares = Shares::new(case.shape.batch, multiply_adds, plan, Network::scratch_len)?;
-    let first = shares.first()?;
-    let mut packed = vec![0.0; first.packed_len()];
-    let packed = first.pack(&params, &mut packed)?;
-    let mut output = vec![0.0; case.shape.batch * 10];
+    let network = Network::plan(LENET, case.shape.batch, [1, 28, 28])?.with_threads(current_num_threads());
+    let mut packed = vec![0.0; network.packed_len()];
+    let weights = NetworkWeights::Packed { params: &params, packed: network.pack(&params, &mut packed)? };
+    let mut scratch = vec![0.0; network.scratch_len()];
+    let mut output = vec![0.0; network.output_len()];
     let timing = time(limits, || {
-        shares.run(&input, &mut output, |network, input, output, scratch| {
-            let weights = NetworkWeights::Packed { params: &params, packed };
-            network.forward(weights, input, output, scratch)
-        })?;
+        network.forward(weights, &input, &mut output, &mut scratch)?;
         black_box(&mut output);
         Ok(())
     })?;

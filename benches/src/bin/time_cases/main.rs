@@ -3,7 +3,6 @@
 
 mod cases;
 mod forward;
-mod shares;
 mod timing;
 mod train;
 

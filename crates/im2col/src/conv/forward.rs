@@ -129,18 +129,26 @@ impl<const D: usize> ConvPlan<D> {
         };
         let (blocking, block) = (self.lens.forward_blocking, self.lens.block);
         let activation = self.params().activation();
-        let block_len = self.packed_scratch_len().saturating_sub(ALIGN);
-        let forward =
-            Forward { shape, blocking, block, block_len, input, weight, bias, activation, output, scratch };
-        match self.algorithm() {
-            Algorithm::Im2col | Algorithm::Pointwise => dispatch(self.isa(), Blocks(forward)),
-            Algorithm::Broadcast => forward.broadcast(self.isa()),
-            Algorithm::Direct => dispatch(self.isa(), Direct(forward)),
-            Algorithm::Depthwise => dispatch(self.isa(), Depthwise(forward)),
-            Algorithm::InPlace => dispatch(self.isa(), InPlace(forward)),
-            #[cfg(feature = "matrixmultiply")]
-            Algorithm::Matrixmultiply => forward.matrixmultiply(),
-        }
+        let block_len = self.lens.forward_packed.saturating_sub(ALIGN);
+        let panel = self.panel_at_once();
+        let forward = Forward {
+            shape,
+            blocking,
+            block,
+            block_len,
+            panel,
+            input,
+            weight,
+            bias,
+            activation,
+            output,
+            scratch,
+        };
+        let (algorithm, isa) = (self.algorithm(), self.isa());
+        #[cfg(feature = "rayon")]
+        forward.run_parts(algorithm, isa, self.parts());
+        #[cfg(not(feature = "rayon"))]
+        forward.run(algorithm, isa);
         Ok(())
     }
 
@@ -164,17 +172,20 @@ fn pack_group(weight: &[f32], rows: usize, depth: usize, panels: &mut [f32]) {
     Matrix::row_major(weight, depth).pack_a(rows, 0..depth, panels);
 }
 
-struct Forward<'a> {
-    shape: Shape,
-    blocking: Blocking,
-    block: Block,
-    block_len: usize,
-    input: &'a [f32],
-    weight: Weights<'a>,
-    bias: &'a [f32],
-    activation: Activation,
-    output: &'a mut [f32],
-    scratch: &'a mut [f32],
+pub(super) struct Forward<'a> {
+    pub(super) shape: Shape,
+    pub(super) blocking: Blocking,
+    pub(super) block: Block,
+    pub(super) block_len: usize,
+    /// Channels of a panel: what a part has whole ones of.
+    #[cfg_attr(not(feature = "rayon"), expect(dead_code, reason = "only threads divide channels"))]
+    pub(super) panel: usize,
+    pub(super) input: &'a [f32],
+    pub(super) weight: Weights<'a>,
+    pub(super) bias: &'a [f32],
+    pub(super) activation: Activation,
+    pub(super) output: &'a mut [f32],
+    pub(super) scratch: &'a mut [f32],
 }
 
 // Each algorithm is a job of its own: one function with all of them inlined would be so large that
@@ -272,6 +283,18 @@ impl Job for InPlace<'_> {
 }
 
 impl<'a> Forward<'a> {
+    pub(super) fn run(self, algorithm: Algorithm, isa: Isa) {
+        match algorithm {
+            Algorithm::Im2col | Algorithm::Pointwise => dispatch(isa, Blocks(self)),
+            Algorithm::Broadcast => self.broadcast(isa),
+            Algorithm::Direct => dispatch(isa, Direct(self)),
+            Algorithm::Depthwise => dispatch(isa, Depthwise(self)),
+            Algorithm::InPlace => dispatch(isa, InPlace(self)),
+            #[cfg(feature = "matrixmultiply")]
+            Algorithm::Matrixmultiply => self.matrixmultiply(),
+        }
+    }
+
     fn broadcast(mut self, isa: Isa) {
         let Shape { groups, out_group, .. } = self.shape;
         let depth = self.shape.depth();

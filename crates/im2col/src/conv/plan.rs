@@ -1,5 +1,6 @@
 //! A convolution of one input size, and the choice of the algorithm.
 
+use super::broadcast::PANELS_AT_ONCE;
 use super::direct::Stage;
 use super::lens::Lens;
 use super::{ConvParams, depthwise};
@@ -60,6 +61,8 @@ pub struct ConvPlan<const D: usize> {
     params: ConvParams<D>,
     isa: Option<Isa>,
     algorithm: Algorithm,
+    /// At most as many threads.
+    pub(super) threads: usize,
     pub(super) shape: Shape,
     pub(super) lens: Lens,
 }
@@ -189,6 +192,17 @@ const L1_LINES: usize = 6 * 1024;
 /// The most values in a block of gradient columns: 128 KiB.
 const GRAD_COLUMNS: usize = 32 * 1024;
 
+/// The fewest multiply-adds that repay a thread: 15 us of AVX-512, where starting one takes 2 to 5.
+const PART: usize = 1 << 21;
+/// How many times longer a multiply-add of a depthwise convolution takes.
+const DEPTHWISE: usize = 8;
+
+const fn least(sizes: [usize; 3]) -> usize {
+    let [a, b, c] = sizes;
+    let least = if a < b { a } else { b };
+    if least < c { least } else { c }
+}
+
 impl<const D: usize> ConvPlan<D> {
     pub(super) const fn new(
         params: ConvParams<D>,
@@ -229,7 +243,7 @@ impl<const D: usize> ConvPlan<D> {
             Shape { batch, groups, in_group: in_channels / groups, out_group: out_channels / groups, window };
         let algorithm = shape.best_algorithm();
         match Lens::new(&shape, algorithm, usize::MAX) {
-            Some(lens) => Ok(Self { params, isa: None, algorithm, shape, lens }),
+            Some(lens) => Ok(Self { params, isa: None, algorithm, threads: 1, shape, lens }),
             None => Err(ShapeError::Overflow { what: "an operand or scratch" }),
         }
     }
@@ -279,7 +293,11 @@ impl<const D: usize> ConvPlan<D> {
     /// # Ok::<(), im2col::ShapeError>(())
     /// ```
     #[must_use]
-    pub const fn with_scratch_limit(self, len: usize) -> Self {
+    pub const fn with_scratch_limit(mut self, len: usize) -> Self {
+        if self.scratch_len() <= len {
+            return self;
+        }
+        self.threads = 1;
         if self.lens.forward <= len {
             return self;
         }
@@ -298,6 +316,17 @@ impl<const D: usize> ConvPlan<D> {
         }
     }
 
+    /// Runs the forward pass on at most `threads` threads of the current rayon pool: images, groups or
+    /// channels apart, so the result is the same, bit for bit, for any number. The scratch grows with it.
+    ///
+    /// A part of less than two million multiply-adds is not worth a thread: small convolutions stay serial.
+    #[cfg(feature = "rayon")]
+    #[must_use]
+    pub const fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
     /// Runs under this instruction set; otherwise under the fastest that the CPU has.
     #[must_use]
     pub const fn with_isa(mut self, isa: Isa) -> Self {
@@ -308,6 +337,17 @@ impl<const D: usize> ConvPlan<D> {
     /// The same convolution with another fused activation: no length depends on it.
     pub(crate) const fn with_activation(mut self, activation: Activation) -> Self {
         self.params.activation = activation;
+        self
+    }
+
+    /// The same convolution of its first `batch` images, at most as many as planned.
+    pub(crate) const fn with_fewer_images(mut self, batch: usize) -> Self {
+        let Shape { groups, in_group, out_group, window, .. } = self.shape;
+        self.shape.batch = batch;
+        self.lens.input = batch * groups * in_group * window.plane_len();
+        self.lens.output = batch * groups * out_group * window.positions();
+        self.lens.columns = self.lens.output / out_group * self.shape.depth();
+        self.lens.multiply_adds = self.lens.output.saturating_mul(self.shape.depth());
         self
     }
 
@@ -397,13 +437,37 @@ impl<const D: usize> ConvPlan<D> {
     /// Least scratch of [`ConvPlan::forward`].
     #[must_use]
     pub const fn scratch_len(&self) -> usize {
-        self.lens.forward
+        self.parts() * self.lens.forward
     }
 
     /// Least scratch of [`ConvPlan::forward`] with packed weights.
     #[must_use]
     pub const fn packed_scratch_len(&self) -> usize {
-        self.lens.forward_packed
+        self.parts() * self.lens.forward_packed
+    }
+
+    /// How many channels a tile has, so that a part has no fewer.
+    pub(super) const fn panel_at_once(&self) -> usize {
+        if matches!(self.algorithm, Algorithm::Broadcast) { PANELS_AT_ONCE * NR } else { MR }
+    }
+
+    /// How many parts the forward pass is divided into, each with a scratch of its own.
+    pub(super) const fn parts(&self) -> usize {
+        let Shape { batch, groups, out_group, .. } = self.shape;
+        let weight = match self.algorithm {
+            Algorithm::Depthwise => DEPTHWISE,
+            #[cfg(feature = "matrixmultiply")]
+            Algorithm::Matrixmultiply => return 1,
+            _ => 1,
+        };
+        let divisible = match (batch, groups) {
+            (0 | 1, 1) => out_group.div_ceil(self.panel_at_once()),
+            (0 | 1, groups) => groups,
+            (batch, _) => batch,
+        };
+        let worthwhile = self.lens.multiply_adds.saturating_mul(weight) / PART;
+        let parts = least([self.threads, divisible, worthwhile]);
+        if parts == 0 || self.lens.forward.checked_mul(parts).is_none() { 1 } else { parts }
     }
 
     /// Least scratch of [`ConvPlan::backward_input`].

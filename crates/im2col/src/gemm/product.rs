@@ -70,7 +70,13 @@ impl Job for Product<'_> {
                 };
                 let last = (k.end == depth).then_some(epilogue);
                 let first = k.start == 0;
-                multiply::<ROWS, PANELS>(rows, range.clone(), a.rows(k), b, !first, last, &mut c, mul_add);
+                let (a, columns, accumulate) = (a.rows(k), range.clone(), !first);
+                match (rows, PANELS) {
+                    // A single row: the registers are filled with columns instead.
+                    (1, 1) => multiply::<1, 4>(1, columns, a, b, accumulate, last, &mut c, mul_add),
+                    (1, _) => multiply::<1, 8>(1, columns, a, b, accumulate, last, &mut c, mul_add),
+                    _ => multiply::<ROWS, PANELS>(rows, columns, a, b, accumulate, last, &mut c, mul_add),
+                }
             }
         }
     }

@@ -82,20 +82,68 @@ impl<const L: usize> Network<L> {
         self.check_weights(&weights)?;
         check_len("input", self.input_len, input.len())?;
         check_len("output", self.output_len(), output.len())?;
-        check_scratch(self.scratch_len, scratch.len())?;
+        check_scratch(self.scratch_len(), scratch.len())?;
+        self.infer_parts(&weights, input, output, scratch, self.parts())
+    }
 
+    /// Infers some images in `parts` parts.
+    fn infer_parts(
+        &self,
+        weights: &NetworkWeights<'_, L>,
+        input: &[f32],
+        output: &mut [f32],
+        scratch: &mut [f32],
+        parts: usize,
+    ) -> Result<(), RunError> {
+        let [image_len, image_output_len] = self.image_lens();
+        #[cfg(feature = "rayon")]
+        if parts > 1 {
+            let left = parts / 2;
+            let images = output.len() / image_output_len / parts * left;
+            let (input, inputs) = input.split_at(images * image_len);
+            let (output, outputs) = output.split_at_mut(images * image_output_len);
+            let (scratch, rest) = scratch.split_at_mut(left * self.scratch_len);
+            let (first, second) = rayon::join(
+                || self.infer_parts(weights, input, output, scratch, left),
+                || self.infer_parts(weights, inputs, outputs, rest, parts - left),
+            );
+            return first.and(second);
+        }
+        let _ = parts;
+        let inputs = input.chunks(self.shard * image_len);
+        let outputs = output.chunks_mut(self.shard * image_output_len);
+        for (input, output) in inputs.zip(outputs) {
+            self.infer(weights, input, output, scratch)?;
+        }
+        Ok(())
+    }
+
+    /// Infers a shard.
+    fn infer(
+        &self,
+        weights: &NetworkWeights<'_, L>,
+        input: &[f32],
+        output: &mut [f32],
+        scratch: &mut [f32],
+    ) -> Result<(), RunError> {
+        let images = output.len() / self.image_lens()[1];
         let (first, rest) = scratch.split_at_mut(self.buffer_lens[0]);
         let (second, scratch) = rest.split_at_mut(self.buffer_lens[1]);
         let mut value = Relay::new(input, [first, second]);
         let last = self.last_step();
         for (index, layer) in self.layers[..last].iter().enumerate().filter(|(_, layer)| layer.is_step()) {
-            let (weight, bias) = self.weights_of(index, &weights);
-            value.step(layer.output_len, |source, target| {
-                self.inference_op(index).forward(weight, bias, source, target, scratch)
+            let (weight, bias) = self.weights_of(index, weights);
+            value.step(images * layer.image_len(), |source, target| {
+                self.inference_op(index, images).forward(weight, bias, source, target, scratch)
             })?;
         }
-        let (weight, bias) = self.weights_of(last, &weights);
-        self.inference_op(last).forward(weight, bias, value.value(), output, scratch)
+        let (weight, bias) = self.weights_of(last, weights);
+        self.inference_op(last, images).forward(weight, bias, value.value(), output, scratch)
+    }
+
+    /// The length of one image of the input, and of the output; neither is 0.
+    fn image_lens(&self) -> [usize; 2] {
+        [self.image_len, self.layers[L - 1].image_len()]
     }
 
     /// Runs the network and keeps every layer's output in `workspace`, for
@@ -166,9 +214,9 @@ impl<const L: usize> Network<L> {
         (weight.unwrap_or(Weights::Plain(layer.weight(params))), layer.bias(params))
     }
 
-    /// The layer as inference runs it: with the activation that it applies for the next one.
-    fn inference_op(&self, index: usize) -> Op {
-        let op = self.layers[index].op;
+    /// The layer as inference runs it on some images: with the activation that it applies for the next one.
+    fn inference_op(&self, index: usize, images: usize) -> Op {
+        let op = self.layers[index].op.with_fewer_images(images);
         match self.layers.get(index + 1) {
             Some(&LayerPlan { fused: true, op: Op::Activation(activation), .. }) => {
                 op.with_activation(activation)

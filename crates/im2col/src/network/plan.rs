@@ -6,7 +6,7 @@ use super::{Layer, Network};
 use crate::activation::Activation;
 use crate::conv::{ConvPlan, Layout};
 use crate::error::ShapeError;
-use crate::kernel::Isa;
+use crate::kernel::{Isa, MR};
 use crate::linear::LinearPlan;
 use crate::pool::PoolPlan;
 use crate::window::{checked_product, checked_sum};
@@ -69,6 +69,10 @@ impl<const L: usize> Network<L> {
             return Err(ShapeError::Zero { what: "layers" });
         }
         let mut shape = Shape::Planes(input);
+        let image_len = match shape.batch_len(1) {
+            Ok(len) => len,
+            Err(error) => return Err(error),
+        };
         let input_len = match shape.batch_len(batch) {
             Ok(len) => len,
             Err(error) => return Err(error),
@@ -76,7 +80,10 @@ impl<const L: usize> Network<L> {
         let mut network = Self {
             layers: [LayerPlan::UNPLANNED; L],
             batch,
+            shard: 1,
+            threads: 1,
             input_len,
+            image_len,
             param_len: 0,
             packed_len: 0,
             workspace_len: 0,
@@ -141,13 +148,14 @@ impl<const L: usize> Network<L> {
         let first_trained = self.first_trained();
         let last_step = self.last_step();
         let mut turn = 0;
+        let mut image_lens = [0; 2];
         let (mut forward_len, mut backward_len) = (0, 0);
         let mut index = 0;
         while index < L {
             let layer = self.layers[index];
             // The last step writes to the caller's output, so only those before it need a buffer.
             if layer.is_step() && index < last_step {
-                self.buffer_lens[turn] = max(self.buffer_lens[turn], layer.output_len);
+                image_lens[turn] = max(image_lens[turn], layer.image_len());
                 turn ^= 1;
             }
             // A gradient is kept for what lies between the first trained layer and the last one.
@@ -158,7 +166,13 @@ impl<const L: usize> Network<L> {
             forward_len = max(forward_len, layer.op.lens().scratch);
             index = index.wrapping_add(1);
         }
-        let [first, second] = self.buffer_lens;
+        let [first, second] = image_lens;
+        self.shard = shard_of(self.batch, first.saturating_add(second));
+        let (Some(first), Some(second)) = (first.checked_mul(self.shard), second.checked_mul(self.shard))
+        else {
+            return Err(ShapeError::Overflow { what: "scratch" });
+        };
+        self.buffer_lens = [first, second];
         let inference = checked_sum([first, second, forward_len]);
         let training = checked_sum([self.gradient_len, self.gradient_len, backward_len]);
         let (Some(inference), Some(training)) = (inference, training) else {
@@ -188,7 +202,29 @@ impl<const L: usize> Network<L> {
     }
 }
 
+/// How many images inference takes at a time, if between two layers it keeps `image_len` values of each:
+/// as many as stay in L2, in whole tiles of the linear layers.
+const fn shard_of(batch: usize, image_len: usize) -> usize {
+    let most = match SHARD.checked_div(image_len) {
+        Some(most) => most,
+        None => batch,
+    };
+    let most = if most > MR { most.wrapping_sub(most % MR) } else { max(most, 1) };
+    if batch < most { max(batch, 1) } else { most }
+}
+
+/// The most values that a shard keeps between two layers: 256 KiB, half of the smallest L2 in use.
+const SHARD: usize = 64 * 1024;
+
 impl LayerPlan {
+    /// The length of one image of the output.
+    pub(super) const fn image_len(&self) -> usize {
+        match self.output {
+            Shape::Planes([channels, height, width]) => channels.wrapping_mul(height).wrapping_mul(width),
+            Shape::Features(features) => features,
+        }
+    }
+
     const UNPLANNED: Self = Self {
         op: Op::Flatten,
         fused: false,
@@ -296,6 +332,16 @@ impl Op {
             Self::Conv(plan) => Self::Conv(plan.with_activation(activation)),
             Self::Linear(plan) => Self::Linear(plan.with_activation(activation)),
             Self::Pool(_) | Self::Activation(_) | Self::Flatten => self,
+        }
+    }
+
+    /// The same for the first `batch` images only; no scratch gets longer.
+    pub(super) const fn with_fewer_images(self, batch: usize) -> Self {
+        match self {
+            Self::Conv(plan) => Self::Conv(plan.with_fewer_images(batch)),
+            Self::Pool(plan) => Self::Pool(plan.with_fewer_images(batch)),
+            Self::Linear(plan) => Self::Linear(plan.with_fewer_images(batch)),
+            Self::Activation(_) | Self::Flatten => self,
         }
     }
 

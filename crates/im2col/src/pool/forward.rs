@@ -3,12 +3,34 @@
 use super::PoolKind;
 use super::stage::{Stage, maximum, sum};
 use super::windows::{Divisor, Pooling};
+#[cfg(feature = "rayon")]
+use crate::kernel::{Isa, dispatch};
 use crate::kernel::{Job, MulAdd, Transpose};
 
 pub(super) struct Forward<'a> {
     pub(super) pooling: Pooling,
     pub(super) input: &'a [f32],
     pub(super) output: &'a mut [f32],
+}
+
+#[cfg(feature = "rayon")]
+impl Forward<'_> {
+    /// Runs in `parts` of whole planes, each on a thread of its own.
+    pub(super) fn run_parts(self, isa: Isa, parts: usize) {
+        let Self { pooling, input, output } = self;
+        let planes = output.len() / pooling.window.positions();
+        if parts < 2 || planes < 2 {
+            return dispatch(isa, Self { pooling, input, output });
+        }
+        let left = parts / 2;
+        let share = (planes / parts * left).max(1);
+        let (input, inputs) = input.split_at(share * pooling.window.plane_len());
+        let (output, outputs) = output.split_at_mut(share * pooling.window.positions());
+        rayon::join(
+            || Self { pooling, input, output }.run_parts(isa, left),
+            || Self { pooling, input: inputs, output: outputs }.run_parts(isa, parts - left),
+        );
+    }
 }
 
 impl Job for Forward<'_> {

@@ -57,6 +57,8 @@ impl<const D: usize> PoolParams<D> {
             output_len,
             workspace_len,
             isa: None,
+            #[cfg(feature = "rayon")]
+            threads: 1,
         })
     }
 
@@ -238,10 +240,26 @@ pub struct PoolPlan<const D: usize> {
     pub(super) input_len: usize,
     pub(super) output_len: usize,
     pub(super) workspace_len: usize,
+    /// At most as many threads.
+    #[cfg(feature = "rayon")]
+    threads: usize,
     isa: Option<Isa>,
 }
 
+/// The fewest values of input that repay a thread: 15 us of 2x2 windows.
+#[cfg(feature = "rayon")]
+const PART: usize = 1 << 18;
+
 impl<const D: usize> PoolPlan<D> {
+    /// The same pooling of its first `batch` images, at most as many as planned.
+    pub(crate) const fn with_fewer_images(mut self, batch: usize) -> Self {
+        let planes = batch * self.channels;
+        self.batch = batch;
+        self.input_len = planes * self.pooling.window.plane_len();
+        self.output_len = planes * self.pooling.window.positions();
+        self
+    }
+
     /// What was planned.
     #[must_use]
     pub const fn params(&self) -> PoolParams<D> {
@@ -319,8 +337,21 @@ impl<const D: usize> PoolPlan<D> {
     pub fn forward(&self, input: &[f32], output: &mut [f32]) -> Result<(), RunError> {
         check_len("input", self.input_len, input.len())?;
         check_len("output", self.output_len, output.len())?;
-        dispatch(self.isa(), Forward { pooling: self.pooling, input, output });
+        let forward = Forward { pooling: self.pooling, input, output };
+        #[cfg(feature = "rayon")]
+        forward.run_parts(self.isa(), self.threads.min(input.len() / PART));
+        #[cfg(not(feature = "rayon"))]
+        dispatch(self.isa(), forward);
         Ok(())
+    }
+
+    /// Runs [`forward`](Self::forward) on at most `threads` threads of the current rayon pool, planes apart,
+    /// so the result is the same for any number. Less than 2^18 values of input are not worth a thread.
+    #[cfg(feature = "rayon")]
+    #[must_use]
+    pub const fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
     }
 
     /// The gradient of [`forward`](Self::forward) with respect to its input.
