@@ -8,6 +8,17 @@ mod shape;
 
 pub use shape::ConvShape;
 
+use anyhow::{Context, Result};
+use im2col::Isa;
+
+/// The instruction set of this name, `avx2+fma` for example.
+///
+/// # Errors
+/// If this CPU has none of that name.
+pub fn isa_by_name(name: &str) -> Result<Isa> {
+    Isa::available().find(|isa| isa.name() == name).with_context(|| format!("this CPU has no {name}"))
+}
+
 /// `len` values in -1..1, the same for the same `seed` on every machine.
 #[must_use]
 pub fn operand(len: usize, seed: u64) -> Vec<f32> {
