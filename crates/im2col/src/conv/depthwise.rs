@@ -4,11 +4,14 @@
 //! on the tap's column and on where in its line the vector stands: masks for the first and the last
 //! vector serve all lines, and the others need none. Nothing is copied and no scratch is needed.
 
+use super::forward::Forward;
 use super::in_place::{GroupWeights, Planes};
 use super::mask::{self, Mask};
-use crate::kernel::{Lanes, MulAdd, NR};
+use crate::activation::Activation;
+use crate::kernel::{Isa, Job, Lanes, MulAdd, NR, dispatch};
 use crate::padding::PaddingMode;
 use crate::window::Window;
+use core::ops::Range;
 
 /// Whether there is a kernel for the window.
 pub(super) const fn is_supported(window: &Window) -> bool {
@@ -18,43 +21,85 @@ pub(super) const fn is_supported(window: &Window) -> bool {
     square && strided && dilation[1] == 1 && dilation[2] == 1 && matches!(mode, PaddingMode::Zeros)
 }
 
-/// Writes the sums of a plane, `[positions]`, without bias and activation.
-#[inline(always)]
-pub(super) fn convolve(
-    window: &Window,
-    plane: Planes<'_>,
-    weights: GroupWeights<'_>,
-    output: &mut [f32],
-    mul_add: impl MulAdd,
-) {
-    let kernel = Kernel { window, plane };
-    match (window.kernel[2], window.stride[2]) {
-        (3, 1) => kernel.run::<3, 1, { span(3, 1) }>(weights, output, mul_add),
-        (3, 2) => kernel.run::<3, 2, { span(3, 2) }>(weights, output, mul_add),
-        (5, 1) => kernel.run::<5, 1, { span(5, 1) }>(weights, output, mul_add),
-        (5, 2) => kernel.run::<5, 2, { span(5, 2) }>(weights, output, mul_add),
+/// Runs the kernel for the window.
+pub(super) fn forward(isa: Isa, forward: Forward<'_>) {
+    match (forward.shape.window.kernel[2], forward.shape.window.stride[2]) {
+        (3, 1) => dispatch(isa, Depthwise::<3, 1, { span(3, 1) }, 3>(forward)),
+        (3, 2) => dispatch(isa, Depthwise::<3, 2, { span(3, 2) }, 2>(forward)),
+        (5, 1) => dispatch(isa, Depthwise::<5, 1, { span(5, 1) }, 5>(forward)),
+        (5, 2) => dispatch(isa, Depthwise::<5, 2, { span(5, 2) }, 3>(forward)),
         _ => {}
     }
 }
 
-/// Lines of output that are computed at once.
-const LINES: usize = 4;
+/// A vector of outputs reads `SPAN` values of a line, and a line is for at most `OPEN` lines of output.
+/// Each kernel is a job of its own, or they would compete for registers.
+struct Depthwise<'a, const K: usize, const STRIDE: usize, const SPAN: usize, const OPEN: usize>(Forward<'a>);
+
+impl<const K: usize, const STRIDE: usize, const SPAN: usize, const OPEN: usize> Job
+    for Depthwise<'_, K, STRIDE, SPAN, OPEN>
+{
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd) {
+        let mut forward = self.0;
+        let (shape, activation) = (forward.shape, forward.activation);
+        let kernel = Kernel::<K, STRIDE, SPAN, OPEN>::new(&shape.window);
+        let nothing_to_do = forward.bias.is_empty() && activation == Activation::Identity;
+        for image in 0..shape.batch {
+            for group in 0..shape.groups {
+                let weights = forward.weights(group);
+                let bias = (!nothing_to_do).then(|| forward.bias.get(group).copied().unwrap_or_default());
+                let (planes, output) = forward.image(image, group);
+                kernel.convolve(planes, weights, output, mul_add);
+                if let Some(bias) = bias {
+                    activation.finish(output, bias);
+                }
+            }
+        }
+    }
+}
+
+/// Lines of output that a column of vectors goes down before the next one begins.
+const LINES: usize = 8;
 
 /// How many values of a line a vector of outputs reads.
 const fn span(taps: usize, stride: usize) -> usize {
-    taps - 1 + NR * stride
+    (NR - 1) * stride + taps
 }
 
-#[derive(Clone, Copy)]
-struct Kernel<'a> {
+struct Kernel<'a, const K: usize, const STRIDE: usize, const SPAN: usize, const OPEN: usize> {
     window: &'a Window,
-    plane: Planes<'a>,
+    left: [Mask; K],
+    right: [Mask; K],
 }
 
-impl Kernel<'_> {
+/// The last vector of a line ends where the line does, if that is long enough.
+const fn last_vector(width: usize) -> usize {
+    width.saturating_sub(NR)
+}
+
+impl<'a, const K: usize, const STRIDE: usize, const SPAN: usize, const OPEN: usize>
+    Kernel<'a, K, STRIDE, SPAN, OPEN>
+{
     #[inline(always)]
-    fn run<const K: usize, const STRIDE: usize, const SPAN: usize>(
-        self,
+    fn new(window: &'a Window) -> Self {
+        let mut kernel = Self { window, left: [[0; NR]; K], right: [[0; NR]; K] };
+        kernel.left = masks::<K, STRIDE>(kernel.first_tap(0), window.input[2]);
+        kernel.right = masks::<K, STRIDE>(kernel.first_tap(last_vector(window.output[2])), window.input[2]);
+        kernel
+    }
+
+    /// Where on its line the first tap of output `x` reads; wraps around before it.
+    #[inline(always)]
+    fn first_tap(&self, x: usize) -> usize {
+        (x * STRIDE).wrapping_sub(self.window.padding[2][0])
+    }
+
+    /// Writes the sums of a plane, `[positions]`, without bias and activation.
+    #[inline(always)]
+    fn convolve(
+        &self,
+        plane: Planes<'_>,
         group: GroupWeights<'_>,
         output: &mut [f32],
         mul_add: impl MulAdd,
@@ -64,87 +109,159 @@ impl Kernel<'_> {
             *weights = group.at(tap);
         }
         let Window { output: [planes, lines, width], input, stride, padding, .. } = *self.window;
-        let first = |x: usize| (x * STRIDE).wrapping_sub(padding[2][0]);
-        let last = (width - 1) / NR * NR;
-        let (left, right) =
-            (masks::<K, STRIDE>(first(0), input[2]), masks::<K, STRIDE>(first(last), input[2]));
+        let last = last_vector(width);
         for z in 0..planes {
             let in_z = (z * stride[0]).wrapping_sub(padding[0][0]);
             let output = &mut output[z * lines * width..][..lines * width];
-            for y in (0..lines).step_by(LINES) {
-                let in_y = (y * STRIDE).wrapping_sub(padding[1][0]);
-                // The last vectors first: what they hold too much is overwritten by the next line's.
-                for block in 0..width.div_ceil(NR) {
-                    let x = if block == 0 { last } else { (block - 1) * NR };
-                    let at = [in_z, in_y, first(x)];
-                    let sums = if at[2] < input[2] && input[2] - at[2] >= SPAN {
-                        self.sums::<K, STRIDE, SPAN>(&weights, at, None, mul_add)
-                    } else if x == 0 {
-                        self.sums::<K, STRIDE, SPAN>(&weights, at, Some(&left), mul_add)
-                    } else if x == last {
-                        self.sums::<K, STRIDE, SPAN>(&weights, at, Some(&right), mul_add)
-                    } else {
-                        // Where the last vector has fewer lanes than the kernel is wide.
-                        let masks = masks::<K, STRIDE>(at[2], input[2]);
-                        self.sums::<K, STRIDE, SPAN>(&weights, at, Some(&masks), mul_add)
-                    };
-                    for (sums, line) in sums.iter().zip(y..lines) {
-                        let output = &mut output[line * width + x..];
-                        match output.first_chunk_mut() {
-                            Some(output) => *output = *sums,
-                            None => store_end(output, sums),
-                        }
+            if in_z >= input[0] {
+                output.fill(0.0);
+                continue;
+            }
+            let start = plane.start + in_z * input[1] * input[2];
+            for first in (0..lines).step_by(LINES) {
+                let lines = first..lines.min(first + LINES);
+                for x in (0..width).step_by(NR) {
+                    let x = x.min(last);
+                    let at = self.first_tap(x);
+                    let mut column = Column { input: plane.input, start: start.wrapping_add(at), x, lines: lines.clone(), masks: None };
+                    if at < input[2] && input[2] - at >= SPAN {
+                        self.column(&weights, column, output, mul_add);
+                        continue;
                     }
+                    let masks;
+                    column.masks = Some(if x == 0 {
+                        &self.left
+                    } else if x == last {
+                        &self.right
+                    } else {
+                        // Where a vector has fewer lanes than the kernel is wide.
+                        masks = self::masks::<K, STRIDE>(at, input[2]);
+                        &masks
+                    });
+                    self.column(&weights, column, output, mul_add);
                 }
             }
         }
     }
 
-    /// The sums of vectors on `LINES` lines of output, the first of which sees the input at `at`, which
-    /// wraps around before it. Without masks no lane sees padding on its line.
     #[inline(always)]
-    fn sums<const K: usize, const STRIDE: usize, const SPAN: usize>(
-        self,
+    fn column(
+        &self,
         weights: &[[f32; K]; K],
-        [z, y, x]: [usize; 3],
-        masks: Option<&[Mask; K]>,
+        column: Column<'_, K>,
+        output: &mut [f32],
         mul_add: impl MulAdd,
-    ) -> [Lanes; LINES] {
-        let [depth, height, width] = self.window.input;
-        let mut sums = [[0.0; NR]; LINES];
-        if z >= depth {
-            return sums;
-        }
-        for row in 0..(LINES - 1) * STRIDE + K {
-            let y = y.wrapping_add(row);
-            if y >= height {
-                continue;
-            }
-            let start = (self.plane.start + (z * height + y) * width).wrapping_add(x);
-            let beyond;
-            let values: &[f32; SPAN] = match self.plane.input.get(start..).and_then(<[f32]>::first_chunk) {
-                Some(values) => values,
-                None => {
-                    beyond = read_each(self.plane.input, start);
-                    &beyond
-                }
-            };
-            for kx in 0..K {
-                let mut lanes = take::<STRIDE, SPAN>(values, kx);
-                if let Some(masks) = masks {
-                    lanes = mask::apply(&masks[kx], lanes);
-                }
-                // Each value is read once for all lines that it is for.
-                for (line, sums) in sums.iter_mut().enumerate() {
-                    let ky = row.wrapping_sub(line * STRIDE);
-                    if ky < K {
-                        *sums = mul_add(weights[ky][kx], lanes, *sums);
+    ) {
+        let ([_, height, in_width], width) = (self.window.input, self.window.output[2]);
+        let Column { input, start, x, lines, masks } = column;
+        let mut sums = [[0.0; NR]; OPEN];
+        // The first lines of input are for outputs before, too, which are not stored.
+        let mut row = (lines.start * STRIDE + K).wrapping_sub(self.window.padding[1][0] + OPEN * STRIDE);
+        for step in 0..lines.len() + OPEN - 1 {
+            for j in 0..STRIDE {
+                if row < height {
+                    let beyond;
+                    let start = start.wrapping_add(row * in_width);
+                    let values = match input.get(start..).and_then(<[f32]>::first_chunk) {
+                        Some(values) => values,
+                        None => {
+                            beyond = read_each(input, start);
+                            &beyond
+                        }
+                    };
+                    let mut taps = taps::<K, STRIDE, SPAN>(values);
+                    for kx in 0..K {
+                        if let Some(masks) = masks {
+                            taps[kx] = mask::apply(&masks[kx], taps[kx]);
+                        }
+                        for d in 0..OPEN {
+                            let ky = (K - STRIDE + j).wrapping_sub(d * STRIDE);
+                            if ky < K {
+                                sums[d] = mul_add(weights[ky][kx], taps[kx], sums[d]);
+                            }
+                        }
                     }
                 }
+                row = row.wrapping_add(1);
             }
+            if step + 1 >= OPEN {
+                let line = lines.start + (step + 1 - OPEN);
+                let output = &mut output[line * width + x..];
+                let done = sums[0];
+                match output.first_chunk_mut() {
+                    Some(output) => *output = done,
+                    None => store_end(output, done),
+                }
+            }
+            next_line(&mut sums);
         }
-        sums
     }
+}
+
+/// Vectors of outputs below each other.
+struct Column<'a, const K: usize> {
+    input: &'a [f32],
+    start: usize,
+    x: usize,
+    lines: Range<usize>,
+    masks: Option<&'a [Mask; K]>,
+}
+
+#[inline(always)]
+fn next_line<const OPEN: usize>(sums: &mut [Lanes; OPEN]) {
+    sums[0] = sums[1];
+    if OPEN > 2 {
+        sums[1] = sums[2];
+    }
+    if OPEN > 3 {
+        sums[2] = sums[3];
+    }
+    if OPEN > 4 {
+        sums[3] = sums[4];
+    }
+    sums[OPEN - 1] = [0.0; NR];
+}
+
+/// What each tap finds in the values.
+#[inline(always)]
+fn taps<const K: usize, const STRIDE: usize, const SPAN: usize>(values: &[f32; SPAN]) -> [Lanes; K] {
+    let mut taps = [[0.0; NR]; K];
+    if STRIDE == 1 {
+        for (first, lanes) in taps.iter_mut().enumerate() {
+            lanes.copy_from_slice(&values[first..][..NR]);
+        }
+        return taps;
+    }
+    let (mut a, mut b) = ([0.0; NR], [0.0; NR]);
+    a.copy_from_slice(&values[..NR]);
+    b.copy_from_slice(&values[NR..][..NR]);
+    taps[0] = even(a, b);
+    taps[1] = odd(a, b);
+    for first in 2..K {
+        taps[first] = shifted(taps[first - 2], values[2 * NR + first - 2]);
+    }
+    taps
+}
+
+#[inline(always)]
+fn even(a: Lanes, b: Lanes) -> Lanes {
+    [
+        a[0], a[2], a[4], a[6], a[8], a[10], a[12], a[14], b[0], b[2], b[4], b[6], b[8], b[10], b[12], b[14],
+    ]
+}
+
+#[inline(always)]
+fn odd(a: Lanes, b: Lanes) -> Lanes {
+    [
+        a[1], a[3], a[5], a[7], a[9], a[11], a[13], a[15], b[1], b[3], b[5], b[7], b[9], b[11], b[13], b[15],
+    ]
+}
+
+#[inline(always)]
+fn shifted(a: Lanes, next: f32) -> Lanes {
+    [
+        a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12], a[13], a[14], a[15], next,
+    ]
 }
 
 /// For each tap, the lanes that see a line of `width` values when the first tap of the first lane is
@@ -168,16 +285,6 @@ fn seen<const STRIDE: usize>(x: usize, width: usize) -> Mask {
     mask::lanes(before.min(NR), end.min(NR))
 }
 
-/// The values `STRIDE` apart from `first` on.
-#[inline(always)]
-fn take<const STRIDE: usize, const SPAN: usize>(values: &[f32; SPAN], first: usize) -> Lanes {
-    let mut lanes = [0.0; NR];
-    for (lane, value) in lanes.iter_mut().zip(values[first..].iter().step_by(STRIDE)) {
-        *lane = *value;
-    }
-    lanes
-}
-
 /// The values from `start` on, which wraps around before the input; 0 for those that do not exist.
 #[cold]
 #[inline(never)]
@@ -189,10 +296,13 @@ fn read_each<const SPAN: usize>(input: &[f32], start: usize) -> [f32; SPAN] {
     values
 }
 
-/// The last vector of a plane. A call, or the compiler makes both stores one of unknown length.
-#[cold]
-#[inline(never)]
-fn store_end(output: &mut [f32], sums: &Lanes) {
+/// The last vector of a plane.
+#[inline(always)]
+fn store_end(output: &mut [f32], sums: Lanes) {
     let len = output.len().min(NR);
-    output[..len].copy_from_slice(&sums[..len]);
+    for lane in 0..NR {
+        if lane < len {
+            output[lane] = sums[lane];
+        }
+    }
 }

@@ -129,7 +129,7 @@ impl<const D: usize> ConvPlan<D> {
         match self.algorithm() {
             Algorithm::Im2col | Algorithm::Pointwise => dispatch(self.isa(), Blocks(forward)),
             Algorithm::Direct => dispatch(self.isa(), Direct(forward)),
-            Algorithm::Depthwise => dispatch(self.isa(), Depthwise(forward)),
+            Algorithm::Depthwise => depthwise::forward(self.isa(), forward),
             Algorithm::InPlace => dispatch(self.isa(), InPlace(forward)),
             #[cfg(feature = "matrixmultiply")]
             Algorithm::Matrixmultiply => forward.matrixmultiply(),
@@ -150,14 +150,14 @@ fn pack_group(weight: &[f32], rows: usize, depth: usize, panels: &mut [f32]) {
     Matrix::row_major(weight, depth).pack_a(rows, 0..depth, panels);
 }
 
-struct Forward<'a> {
-    shape: Shape,
+pub(super) struct Forward<'a> {
+    pub(super) shape: Shape,
     blocking: Blocking,
     block_len: usize,
     input: &'a [f32],
     weight: Weights<'a>,
-    bias: &'a [f32],
-    activation: Activation,
+    pub(super) bias: &'a [f32],
+    pub(super) activation: Activation,
     output: &'a mut [f32],
     scratch: &'a mut [f32],
 }
@@ -167,7 +167,6 @@ struct Forward<'a> {
 
 struct Blocks<'a>(Forward<'a>);
 struct Direct<'a>(Forward<'a>);
-struct Depthwise<'a>(Forward<'a>);
 struct InPlace<'a>(Forward<'a>);
 
 // Loops, not closures: a closure called by a helper is not compiled for the instruction set.
@@ -196,26 +195,6 @@ impl Job for Direct<'_> {
                 let (planes, output) = forward.image(image, group);
                 let planes = &planes.input[planes.start..][..planes.len];
                 layout.convolve::<ROWS, PANELS>(planes, weights, epilogue, output, stage, mul_add);
-            }
-        }
-    }
-}
-
-impl Job for Depthwise<'_> {
-    #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd) {
-        let mut forward = self.0;
-        let (window, activation) = (forward.shape.window, forward.activation);
-        for group in 0..forward.shape.groups {
-            let weights = forward.weights(group);
-            let nothing_to_do = forward.bias.is_empty() && activation == Activation::Identity;
-            let bias = (!nothing_to_do).then(|| forward.bias.get(group).copied().unwrap_or_default());
-            for image in 0..forward.shape.batch {
-                let (planes, output) = forward.image(image, group);
-                depthwise::convolve(&window, planes, weights, output, mul_add);
-                if let Some(bias) = bias {
-                    activation.finish(output, bias);
-                }
             }
         }
     }
@@ -277,13 +256,13 @@ impl<'a> Forward<'a> {
 
     /// The weights of a group as they are.
     #[inline(always)]
-    fn weights(&self, group: usize) -> GroupWeights<'a> {
+    pub(super) fn weights(&self, group: usize) -> GroupWeights<'a> {
         GroupWeights::new(self.weight, &self.shape, group, self.panels_len())
     }
 
     /// The input and output of a group of an image.
     #[inline(always)]
-    fn image(&mut self, image: usize, group: usize) -> (Planes<'a>, &mut [f32]) {
+    pub(super) fn image(&mut self, image: usize, group: usize) -> (Planes<'a>, &mut [f32]) {
         let Shape { groups, in_group, out_group, window, .. } = self.shape;
         let (place, len) = (image * groups + group, in_group * window.plane_len());
         let out_len = out_group * window.positions();
