@@ -158,32 +158,15 @@ impl<'a, const K: usize, const STRIDE: usize, const SPAN: usize, const OPEN: usi
         // The first lines of input are for outputs before, too, which are not stored.
         let mut row = (lines.start * STRIDE + K).wrapping_sub(self.window.padding[1][0] + OPEN * STRIDE);
         for step in 0..lines.len() + OPEN - 1 {
-            for j in 0..STRIDE {
-                if row < height {
-                    let beyond;
-                    let start = start.wrapping_add(row * in_width);
-                    let values = match input.get(start..).and_then(<[f32]>::first_chunk) {
-                        Some(values) => values,
-                        None => {
-                            beyond = read_each(input, start);
-                            &beyond
-                        }
-                    };
-                    let mut taps = taps::<K, STRIDE, SPAN>(values);
-                    for kx in 0..K {
-                        if let Some(masks) = masks {
-                            taps[kx] = mask::apply(&masks[kx], taps[kx]);
-                        }
-                        for d in 0..OPEN {
-                            let ky = (K - STRIDE + j).wrapping_sub(d * STRIDE);
-                            if ky < K {
-                                sums[d] = mul_add(weights[ky][kx], taps[kx], sums[d]);
-                            }
-                        }
-                    }
-                }
-                row = row.wrapping_add(1);
+            if row < height {
+                let start = start.wrapping_add(row * in_width);
+                Self::line::<0>(weights, input, start, masks, &mut sums, mul_add);
             }
+            if STRIDE == 2 && row.wrapping_add(1) < height {
+                let start = start.wrapping_add(row.wrapping_add(1) * in_width);
+                Self::line::<1>(weights, input, start, masks, &mut sums, mul_add);
+            }
+            row = row.wrapping_add(STRIDE);
             if step + 1 >= OPEN {
                 let line = lines.start + (step + 1 - OPEN);
                 let output = &mut output[line * width + x..];
@@ -194,6 +177,38 @@ impl<'a, const K: usize, const STRIDE: usize, const SPAN: usize, const OPEN: usi
                 }
             }
             next_line(&mut sums);
+        }
+    }
+
+    /// Adds what a line of input is for to the sums.
+    #[inline(always)]
+    fn line<const J: usize>(
+        weights: &[[f32; K]; K],
+        input: &[f32],
+        start: usize,
+        masks: Option<&[Mask; K]>,
+        sums: &mut [Lanes; OPEN],
+        mul_add: impl MulAdd,
+    ) {
+        let beyond;
+        let values = match input.get(start..).and_then(<[f32]>::first_chunk) {
+            Some(values) => values,
+            None => {
+                beyond = read_each(input, start);
+                &beyond
+            }
+        };
+        let mut taps = taps::<K, STRIDE, SPAN>(values, mul_add);
+        for kx in 0..K {
+            if let Some(masks) = masks {
+                taps[kx] = mask::apply(&masks[kx], taps[kx]);
+            }
+            for d in 0..OPEN {
+                let ky = (K - STRIDE + J).wrapping_sub(d * STRIDE);
+                if ky < K {
+                    sums[d] = mul_add(weights[ky][kx], taps[kx], sums[d]);
+                }
+            }
         }
     }
 }
@@ -224,7 +239,7 @@ fn next_line<const OPEN: usize>(sums: &mut [Lanes; OPEN]) {
 
 /// What each tap finds in the values.
 #[inline(always)]
-fn taps<const K: usize, const STRIDE: usize, const SPAN: usize>(values: &[f32; SPAN]) -> [Lanes; K] {
+fn taps<const K: usize, const STRIDE: usize, const SPAN: usize>(values: &[f32; SPAN], mul_add: impl MulAdd) -> [Lanes; K] {
     let mut taps = [[0.0; NR]; K];
     if STRIDE == 1 {
         for (first, lanes) in taps.iter_mut().enumerate() {
@@ -235,6 +250,7 @@ fn taps<const K: usize, const STRIDE: usize, const SPAN: usize>(values: &[f32; S
     let (mut a, mut b) = ([0.0; NR], [0.0; NR]);
     a.copy_from_slice(&values[..NR]);
     b.copy_from_slice(&values[NR..][..NR]);
+    let (a, b) = (mul_add(1.0, a, [-0.0; NR]), mul_add(1.0, b, [-0.0; NR]));
     taps[0] = even(a, b);
     taps[1] = odd(a, b);
     for first in 2..K {
