@@ -60,7 +60,7 @@ impl<const K: usize, const STRIDE: usize, const SPAN: usize, const OPEN: usize> 
 }
 
 /// Lines of output that a column of vectors goes down before the next one begins.
-const LINES: usize = 8;
+const LINES: usize = 28;
 
 /// How many values of a line a vector of outputs reads.
 const fn span(taps: usize, stride: usize) -> usize {
