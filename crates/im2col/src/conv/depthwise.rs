@@ -5,7 +5,6 @@
 //! vector serve all lines, and the others need none. Nothing is copied and no scratch is needed.
 
 use super::forward::Forward;
-use super::in_place::{GroupWeights, Planes};
 use super::mask::{self, Mask};
 use crate::activation::Activation;
 use crate::kernel::{Isa, Job, Lanes, MulAdd, NR, dispatch};
@@ -24,33 +23,60 @@ pub(super) const fn is_supported(window: &Window) -> bool {
 /// Runs the kernel for the window.
 pub(super) fn forward(isa: Isa, forward: Forward<'_>) {
     match (forward.shape.window.kernel[2], forward.shape.window.stride[2]) {
-        (3, 1) => dispatch(isa, Depthwise::<3, 1, { span(3, 1) }, 3>(forward)),
-        (3, 2) => dispatch(isa, Depthwise::<3, 2, { span(3, 2) }, 2>(forward)),
-        (5, 1) => dispatch(isa, Depthwise::<5, 1, { span(5, 1) }, 5>(forward)),
-        (5, 2) => dispatch(isa, Depthwise::<5, 2, { span(5, 2) }, 3>(forward)),
+        (3, 1) => dispatch(isa, Depthwise::<3, 1, { span(3, 1, 1) }, { span(3, 1, 2) }, 3>(forward)),
+        (3, 2) => dispatch(isa, Depthwise::<3, 2, { span(3, 2, 1) }, { span(3, 2, 2) }, 2>(forward)),
+        (5, 1) => dispatch(isa, Depthwise::<5, 1, { span(5, 1, 1) }, { span(5, 1, 2) }, 5>(forward)),
+        (5, 2) => dispatch(isa, Depthwise::<5, 2, { span(5, 2, 1) }, { span(5, 2, 2) }, 3>(forward)),
         _ => {}
     }
 }
 
-/// A vector of outputs reads `SPAN` values of a line, and a line is for at most `OPEN` lines of output.
-/// Each kernel is a job of its own, or they would compete for registers.
-struct Depthwise<'a, const K: usize, const STRIDE: usize, const SPAN: usize, const OPEN: usize>(Forward<'a>);
+/// A vector of outputs reads `SPAN` values of a line, two read `PAIR`, and a line is for at most `OPEN`
+/// lines of output. Each kernel is a job of its own, or they would compete for registers.
+struct Depthwise<
+    'a,
+    const K: usize,
+    const STRIDE: usize,
+    const SPAN: usize,
+    const PAIR: usize,
+    const OPEN: usize,
+>(Forward<'a>);
 
-impl<const K: usize, const STRIDE: usize, const SPAN: usize, const OPEN: usize> Job
-    for Depthwise<'_, K, STRIDE, SPAN, OPEN>
+impl<const K: usize, const STRIDE: usize, const SPAN: usize, const PAIR: usize, const OPEN: usize> Job
+    for Depthwise<'_, K, STRIDE, SPAN, PAIR, OPEN>
 {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize>(self, mul_add: impl MulAdd) {
         let mut forward = self.0;
         let (shape, activation) = (forward.shape, forward.activation);
-        let kernel = Kernel::<K, STRIDE, SPAN, OPEN>::new(&shape.window);
+        let window = shape.window;
+        let singles = Columns::<K, STRIDE, OPEN, 1, SPAN>::new(&window);
         let nothing_to_do = forward.bias.is_empty() && activation == Activation::Identity;
         for image in 0..shape.batch {
             for group in 0..shape.groups {
-                let weights = forward.weights(group);
+                let group_weights = forward.weights(group);
+                let mut weights = [[0.0; K]; K];
+                for (tap, weights) in weights.as_flattened_mut().iter_mut().enumerate() {
+                    *weights = group_weights.at(tap);
+                }
                 let bias = (!nothing_to_do).then(|| forward.bias.get(group).copied().unwrap_or_default());
                 let (planes, output) = forward.image(image, group);
-                kernel.convolve(planes, weights, output, mul_add);
+                let [depth, lines, width] = window.output;
+                for z in 0..depth {
+                    let in_z = (z * window.stride[0]).wrapping_sub(window.padding[0][0]);
+                    let output = &mut output[z * lines * width..][..lines * width];
+                    if in_z >= window.input[0] {
+                        output.fill(0.0);
+                        continue;
+                    }
+                    let start = planes.start + in_z * window.input[1] * window.input[2];
+                    for first in (0..lines).step_by(LINES) {
+                        let lines = first..lines.min(first + LINES);
+                        for x in (0..width).step_by(NR) {
+                            singles.fill(planes.input, start, x, lines.clone(), &weights, output, mul_add);
+                        }
+                    }
+                }
                 if let Some(bias) = bias {
                     activation.finish(output, bias);
                 }
@@ -62,31 +88,41 @@ impl<const K: usize, const STRIDE: usize, const SPAN: usize, const OPEN: usize> 
 /// Lines of output that a column of vectors goes down before the next one begins.
 const LINES: usize = 28;
 
-/// How many values of a line a vector of outputs reads.
-const fn span(taps: usize, stride: usize) -> usize {
-    (NR - 1) * stride + taps
+/// How many values of a line so many vectors of outputs read.
+const fn span(taps: usize, stride: usize, vectors: usize) -> usize {
+    vectors * NR * stride + taps + (stride - 1) * 13
 }
 
-struct Kernel<'a, const K: usize, const STRIDE: usize, const SPAN: usize, const OPEN: usize> {
+/// Columns of outputs that are `VECTORS` wide.
+struct Columns<
+    'a,
+    const K: usize,
+    const STRIDE: usize,
+    const OPEN: usize,
+    const VECTORS: usize,
+    const SPAN: usize,
+> {
     window: &'a Window,
-    left: [Mask; K],
-    right: [Mask; K],
+    /// Which lanes of the first and of the last column see the input.
+    left: [[Mask; K]; VECTORS],
+    right: [[Mask; K]; VECTORS],
 }
 
-/// The last vector of a line ends where the line does, if that is long enough.
-const fn last_vector(width: usize) -> usize {
-    width.saturating_sub(NR)
-}
-
-impl<'a, const K: usize, const STRIDE: usize, const SPAN: usize, const OPEN: usize>
-    Kernel<'a, K, STRIDE, SPAN, OPEN>
+impl<'a, const K: usize, const STRIDE: usize, const OPEN: usize, const VECTORS: usize, const SPAN: usize>
+    Columns<'a, K, STRIDE, OPEN, VECTORS, SPAN>
 {
     #[inline(always)]
     fn new(window: &'a Window) -> Self {
-        let mut kernel = Self { window, left: [[0; NR]; K], right: [[0; NR]; K] };
-        kernel.left = masks::<K, STRIDE>(kernel.first_tap(0), window.input[2]);
-        kernel.right = masks::<K, STRIDE>(kernel.first_tap(last_vector(window.output[2])), window.input[2]);
-        kernel
+        let mut columns = Self { window, left: [[[0; NR]; K]; VECTORS], right: [[[0; NR]; K]; VECTORS] };
+        columns.left = columns.masks(columns.first_tap(0));
+        columns.right = columns.masks(columns.first_tap(columns.last()));
+        columns
+    }
+
+    /// The last column ends where the line does, if that is long enough.
+    #[inline(always)]
+    fn last(&self) -> usize {
+        self.window.output[2].saturating_sub(VECTORS * NR)
     }
 
     /// Where on its line the first tap of output `x` reads; wraps around before it.
@@ -95,88 +131,129 @@ impl<'a, const K: usize, const STRIDE: usize, const SPAN: usize, const OPEN: usi
         (x * STRIDE).wrapping_sub(self.window.padding[2][0])
     }
 
-    /// Writes the sums of a plane, `[positions]`, without bias and activation.
     #[inline(always)]
-    fn convolve(
+    fn masks(&self, at: usize) -> [[Mask; K]; VECTORS] {
+        let mut masks = [[[0; NR]; K]; VECTORS];
+        for (vector, masks) in masks.iter_mut().enumerate() {
+            *masks = self::masks::<K, STRIDE>(at.wrapping_add(vector * NR * STRIDE), self.window.input[2]);
+        }
+        masks
+    }
+
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments, reason = "work in progress")]
+    fn fill(
         &self,
-        plane: Planes<'_>,
-        group: GroupWeights<'_>,
+        input: &[f32],
+        start: usize,
+        x: usize,
+        lines: Range<usize>,
+        weights: &[[f32; K]; K],
         output: &mut [f32],
         mul_add: impl MulAdd,
     ) {
-        let mut weights = [[0.0; K]; K];
-        for (tap, weights) in weights.as_flattened_mut().iter_mut().enumerate() {
-            *weights = group.at(tap);
-        }
-        let Window { output: [planes, lines, width], input, stride, padding, .. } = *self.window;
-        let last = last_vector(width);
-        for z in 0..planes {
-            let in_z = (z * stride[0]).wrapping_sub(padding[0][0]);
-            let output = &mut output[z * lines * width..][..lines * width];
-            if in_z >= input[0] {
-                output.fill(0.0);
-                continue;
-            }
-            let start = plane.start + in_z * input[1] * input[2];
-            for first in (0..lines).step_by(LINES) {
-                let lines = first..lines.min(first + LINES);
-                for x in (0..width).step_by(NR) {
-                    let x = x.min(last);
-                    let at = self.first_tap(x);
-                    let mut column = Column { input: plane.input, start: start.wrapping_add(at), x, lines: lines.clone(), masks: None };
-                    if at < input[2] && input[2] - at >= SPAN {
-                        self.column(&weights, column, output, mul_add);
-                        continue;
-                    }
-                    let masks;
-                    column.masks = Some(if x == 0 {
-                        &self.left
-                    } else if x == last {
-                        &self.right
-                    } else {
-                        // Where a vector has fewer lanes than the kernel is wide.
-                        masks = self::masks::<K, STRIDE>(at, input[2]);
-                        &masks
-                    });
-                    self.column(&weights, column, output, mul_add);
-                }
-            }
+        let (width, last) = (self.window.input[2], self.last());
+        let x = x.min(last);
+        let at = self.first_tap(x);
+        let start = start.wrapping_add(at);
+        if at < width && width - at >= (NR - 1) * STRIDE + K {
+            self.column(input, start, x, lines, weights, None, output, mul_add);
+        } else {
+            let masks = if x == 0 {
+                self.left
+            } else if x == last {
+                self.right
+            } else {
+                // Where a vector has fewer lanes than the kernel is wide.
+                self.masks(at)
+            };
+            self.column(input, start, x, lines, weights, Some(masks), output, mul_add);
         }
     }
 
     #[inline(always)]
+    #[allow(clippy::too_many_arguments, reason = "work in progress")]
     fn column(
         &self,
+        input: &[f32],
+        start: usize,
+        x: usize,
+        lines: Range<usize>,
         weights: &[[f32; K]; K],
-        column: Column<'_, K>,
+        masks: Option<[[Mask; K]; VECTORS]>,
         output: &mut [f32],
         mul_add: impl MulAdd,
     ) {
         let ([_, height, in_width], width) = (self.window.input, self.window.output[2]);
-        let Column { input, start, x, lines, masks } = column;
-        let mut sums = [[0.0; NR]; OPEN];
+        let mut sums = [[[0.0; NR]; VECTORS]; OPEN];
         // The first lines of input are for outputs before, too, which are not stored.
         let mut row = (lines.start * STRIDE + K).wrapping_sub(self.window.padding[1][0] + OPEN * STRIDE);
-        for step in 0..lines.len() + OPEN - 1 {
+        let mut to = lines.start * width + x;
+        let steps = lines.len() + OPEN - 1;
+        let mut step = 0;
+        while step < steps {
+            let at = start.wrapping_add(row.wrapping_mul(in_width));
+            if step + 1 >= OPEN && row < height {
+                let sure = (steps - step).min((height - row) / STRIDE);
+                let values = input.get(at..).unwrap_or_default();
+                let before = step;
+                for values in values.windows(SPAN + (STRIDE - 1) * in_width).step_by(STRIDE * in_width).take(sure) {
+                    let Some(upper) = values.first_chunk() else { break };
+                    Self::line::<0>(weights, upper, &masks, &mut sums, mul_add);
+                    if STRIDE == 2 {
+                        let Some(lower) = values[in_width..].first_chunk() else { break };
+                        Self::line::<1>(weights, lower, &masks, &mut sums, mul_add);
+                    }
+                    let done = sums[0];
+                    let output = output.get_mut(to..).unwrap_or_default();
+                    match output.as_chunks_mut::<NR>().0.first_chunk_mut() {
+                        Some(output) => *output = done,
+                        None => store_end(output, done[0]),
+                    }
+                    to += width;
+                    next_line(&mut sums);
+                    step += 1;
+                }
+                if step > before {
+                    row += (step - before) * STRIDE;
+                    continue;
+                }
+            }
             if row < height {
-                let start = start.wrapping_add(row * in_width);
-                Self::line::<0>(weights, input, start, masks, &mut sums, mul_add);
+                let beyond;
+                let values = match input.get(at..).and_then(<[f32]>::first_chunk) {
+                    Some(values) => values,
+                    None => {
+                        beyond = read_each(input, at);
+                        &beyond
+                    }
+                };
+                Self::line::<0>(weights, values, &masks, &mut sums, mul_add);
             }
             if STRIDE == 2 && row.wrapping_add(1) < height {
-                let start = start.wrapping_add(row.wrapping_add(1) * in_width);
-                Self::line::<1>(weights, input, start, masks, &mut sums, mul_add);
+                let at = at.wrapping_add(in_width);
+                let beyond;
+                let values = match input.get(at..).and_then(<[f32]>::first_chunk) {
+                    Some(values) => values,
+                    None => {
+                        beyond = read_each(input, at);
+                        &beyond
+                    }
+                };
+                Self::line::<1>(weights, values, &masks, &mut sums, mul_add);
             }
             row = row.wrapping_add(STRIDE);
             if step + 1 >= OPEN {
-                let line = lines.start + (step + 1 - OPEN);
-                let output = &mut output[line * width + x..];
                 let done = sums[0];
-                match output.first_chunk_mut() {
+                let output = output.get_mut(to..).unwrap_or_default();
+                match output.as_chunks_mut::<NR>().0.first_chunk_mut() {
                     Some(output) => *output = done,
-                    None => store_end(output, done),
+                    None => store_end(output, done[0]),
                 }
+                to += width;
             }
             next_line(&mut sums);
+            step += 1;
         }
     }
 
@@ -184,46 +261,34 @@ impl<'a, const K: usize, const STRIDE: usize, const SPAN: usize, const OPEN: usi
     #[inline(always)]
     fn line<const J: usize>(
         weights: &[[f32; K]; K],
-        input: &[f32],
-        start: usize,
-        masks: Option<&[Mask; K]>,
-        sums: &mut [Lanes; OPEN],
+        values: &[f32; SPAN],
+        masks: &Option<[[Mask; K]; VECTORS]>,
+        sums: &mut [[Lanes; VECTORS]; OPEN],
         mul_add: impl MulAdd,
     ) {
-        let beyond;
-        let values = match input.get(start..).and_then(<[f32]>::first_chunk) {
-            Some(values) => values,
-            None => {
-                beyond = read_each(input, start);
-                &beyond
+        let mut taps = taps::<K, STRIDE, VECTORS, SPAN>(values, mul_add);
+        if let Some(masks) = masks {
+            for kx in 0..K {
+                for v in 0..VECTORS {
+                    taps[kx][v] = mask::apply(&masks[v][kx], taps[kx][v]);
+                }
             }
-        };
-        let mut taps = taps::<K, STRIDE, SPAN>(values, mul_add);
+        }
         for kx in 0..K {
-            if let Some(masks) = masks {
-                taps[kx] = mask::apply(&masks[kx], taps[kx]);
-            }
             for d in 0..OPEN {
                 let ky = (K - STRIDE + J).wrapping_sub(d * STRIDE);
                 if ky < K {
-                    sums[d] = mul_add(weights[ky][kx], taps[kx], sums[d]);
+                    for v in 0..VECTORS {
+                        sums[d][v] = mul_add(weights[ky][kx], taps[kx][v], sums[d][v]);
+                    }
                 }
             }
         }
     }
 }
 
-/// Vectors of outputs below each other.
-struct Column<'a, const K: usize> {
-    input: &'a [f32],
-    start: usize,
-    x: usize,
-    lines: Range<usize>,
-    masks: Option<&'a [Mask; K]>,
-}
-
 #[inline(always)]
-fn next_line<const OPEN: usize>(sums: &mut [Lanes; OPEN]) {
+fn next_line<const VECTORS: usize, const OPEN: usize>(sums: &mut [[Lanes; VECTORS]; OPEN]) {
     sums[0] = sums[1];
     if OPEN > 2 {
         sums[1] = sums[2];
@@ -234,27 +299,38 @@ fn next_line<const OPEN: usize>(sums: &mut [Lanes; OPEN]) {
     if OPEN > 4 {
         sums[3] = sums[4];
     }
-    sums[OPEN - 1] = [0.0; NR];
+    sums[OPEN - 1] = [[0.0; NR]; VECTORS];
 }
 
 /// What each tap finds in the values.
 #[inline(always)]
-fn taps<const K: usize, const STRIDE: usize, const SPAN: usize>(values: &[f32; SPAN], mul_add: impl MulAdd) -> [Lanes; K] {
-    let mut taps = [[0.0; NR]; K];
+fn taps<const K: usize, const STRIDE: usize, const VECTORS: usize, const SPAN: usize>(
+    values: &[f32; SPAN],
+    mul_add: impl MulAdd,
+) -> [[Lanes; VECTORS]; K] {
+    let mut taps = [[[0.0; NR]; VECTORS]; K];
     if STRIDE == 1 {
-        for (first, lanes) in taps.iter_mut().enumerate() {
-            lanes.copy_from_slice(&values[first..][..NR]);
+        for (kx, taps) in taps.iter_mut().enumerate() {
+            for (v, lanes) in taps.iter_mut().enumerate() {
+                lanes.copy_from_slice(&values[kx + v * NR..][..NR]);
+            }
         }
         return taps;
     }
-    let (mut a, mut b) = ([0.0; NR], [0.0; NR]);
-    a.copy_from_slice(&values[..NR]);
-    b.copy_from_slice(&values[NR..][..NR]);
-    let (a, b) = (mul_add(1.0, a, [-0.0; NR]), mul_add(1.0, b, [-0.0; NR]));
-    taps[0] = even(a, b);
-    taps[1] = odd(a, b);
-    for first in 2..K {
-        taps[first] = shifted(taps[first - 2], values[2 * NR + first - 2]);
+    for v in 0..VECTORS {
+        let (mut a, mut b) = ([0.0; NR], [0.0; NR]);
+        a.copy_from_slice(&values[2 * v * NR..][..NR]);
+        b.copy_from_slice(&values[2 * v * NR + NR..][..NR]);
+        let (a, b) = (mul_add(1.0, a, [-0.0; NR]), mul_add(1.0, b, [-0.0; NR]));
+        taps[0][v] = even(a, b);
+        taps[1][v] = odd(a, b);
+    }
+    for kx in 2..K {
+        for v in 0..VECTORS {
+            let mut next = [0.0; NR];
+            next.copy_from_slice(&values[2 * NR + kx - 2..][..NR]);
+            taps[kx][v] = shifted(taps[kx - 2][v], mul_add(1.0, next, [-0.0; NR]));
+        }
     }
     taps
 }
@@ -274,9 +350,9 @@ fn odd(a: Lanes, b: Lanes) -> Lanes {
 }
 
 #[inline(always)]
-fn shifted(a: Lanes, next: f32) -> Lanes {
+fn shifted(a: Lanes, next: Lanes) -> Lanes {
     [
-        a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12], a[13], a[14], a[15], next,
+        a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12], a[13], a[14], a[15], next[0],
     ]
 }
 
@@ -312,13 +388,27 @@ fn read_each<const SPAN: usize>(input: &[f32], start: usize) -> [f32; SPAN] {
     values
 }
 
-/// The last vector of a plane.
+/// The last vector of a plane, in parts of known length: a copy of any length is a call.
 #[inline(always)]
 fn store_end(output: &mut [f32], sums: Lanes) {
-    let len = output.len().min(NR);
-    for lane in 0..NR {
-        if lane < len {
-            output[lane] = sums[lane];
-        }
+    let mut rest = [0.0; NR];
+    rest.copy_from_slice(&sums);
+    let output = store_part::<8>(output, &mut rest);
+    let output = store_part::<4>(output, &mut rest);
+    let output = store_part::<2>(output, &mut rest);
+    store_part::<1>(output, &mut rest);
+}
+
+/// Stores so many values where there is room for them.
+#[inline(always)]
+fn store_part<'a, const LEN: usize>(output: &'a mut [f32], rest: &mut Lanes) -> &'a mut [f32] {
+    if output.len() < LEN {
+        return output;
     }
+    let (part, output) = output.split_at_mut(LEN);
+    part.copy_from_slice(&rest[..LEN]);
+    for i in 0..LEN {
+        rest[i] = rest[i + LEN];
+    }
+    output
 }
