@@ -12,7 +12,7 @@ mod direct;
 mod forward;
 mod in_place;
 mod lens;
-mod mask;
+pub(crate) mod mask;
 mod plan;
 mod transpose;
 
