@@ -1,8 +1,8 @@
 //! The forward pass, along rows of output.
 
-use super::{PoolKind, max3x3};
 use super::stage::{Stage, maximum, sum};
 use super::windows::{Divisor, Pooling};
+use super::{PoolKind, max3x3};
 use crate::kernel::{Job, MulAdd};
 
 pub(super) struct Forward<'a> {
