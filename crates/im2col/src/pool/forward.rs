@@ -1,8 +1,8 @@
 //! The forward pass, along rows of output.
 
+use super::PoolKind;
 use super::stage::{Stage, maximum, sum};
 use super::windows::{Divisor, Pooling};
-use super::{PoolKind, max3x3};
 use crate::kernel::{Job, MulAdd};
 
 pub(super) struct Forward<'a> {
@@ -18,10 +18,6 @@ impl Job for Forward<'_> {
         match (pooling.kind, pooling.is_2x2()) {
             (PoolKind::Max, true) => tiles_2x2(&pooling, input, output, maximum, |max| max),
             (PoolKind::Average, true) => tiles_2x2(&pooling, input, output, sum, |sum| sum / 4.0),
-            (PoolKind::Max, _) if pooling.is_3x3() => match pooling.window.stride[2] {
-                1 => max3x3::pool::<1>(&pooling, input, output),
-                _ => max3x3::pool::<2>(&pooling, input, output),
-            },
             _ => for_each_row(&pooling, input, output),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::backward::{MaxBackward, MeanBackward};
 use super::forward::Forward;
+use super::max3x3::Max3x3;
 use super::windows::{Divisor, Pooling};
 use super::{PoolKind, PoolParams};
 use crate::error::{RunError, ShapeError, check_len};
@@ -319,7 +320,12 @@ impl<const D: usize> PoolPlan<D> {
     pub fn forward(&self, input: &[f32], output: &mut [f32]) -> Result<(), RunError> {
         check_len("input", self.input_len, input.len())?;
         check_len("output", self.output_len, output.len())?;
-        dispatch(self.isa(), Forward { pooling: self.pooling, input, output });
+        let pooling = self.pooling;
+        if pooling.is_max_3x3() {
+            dispatch(self.isa(), Max3x3 { pooling, input, output });
+        } else {
+            dispatch(self.isa(), Forward { pooling, input, output });
+        }
         Ok(())
     }
 
