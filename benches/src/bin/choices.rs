@@ -10,8 +10,14 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 /// The columns of the table.
-const ALGORITHMS: [Algorithm; 6] =
-    [Algorithm::Im2col, Algorithm::Pointwise, Algorithm::Broadcast, Algorithm::Direct, Algorithm::Depthwise, Algorithm::InPlace];
+const ALGORITHMS: [Algorithm; 6] = [
+    Algorithm::Im2col,
+    Algorithm::Pointwise,
+    Algorithm::Broadcast,
+    Algorithm::Direct,
+    Algorithm::Depthwise,
+    Algorithm::InPlace,
+];
 
 /// A choice that takes at most this much longer than the fastest counts as the best.
 const DRAW: f64 = 1.05;

@@ -13,7 +13,7 @@ mod direct;
 mod forward;
 mod in_place;
 mod lens;
-mod mask;
+pub(crate) mod mask;
 #[cfg(feature = "rayon")]
 mod parallel;
 mod plan;

@@ -62,6 +62,7 @@ mod network;
 mod padding;
 mod pool;
 mod scratch;
+mod taps;
 mod window;
 
 pub use activation::Activation;

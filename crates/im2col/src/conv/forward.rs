@@ -193,7 +193,6 @@ pub(super) struct Forward<'a> {
 
 struct Blocks<'a>(Forward<'a>);
 struct Direct<'a>(Forward<'a>);
-struct Depthwise<'a>(Forward<'a>);
 struct InPlace<'a>(Forward<'a>);
 
 // Loops, not closures: a closure called by a helper is not compiled for the instruction set.
@@ -235,30 +234,6 @@ impl Job for Direct<'_> {
     }
 }
 
-impl Job for Depthwise<'_> {
-    #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        self,
-        mul_add: impl MulAdd,
-        _: impl Transpose,
-    ) {
-        let mut forward = self.0;
-        let (window, activation) = (forward.shape.window, forward.activation);
-        for group in 0..forward.shape.groups {
-            let weights = forward.weights(group);
-            let nothing_to_do = forward.bias.is_empty() && activation == Activation::Identity;
-            let bias = (!nothing_to_do).then(|| forward.bias.get(group).copied().unwrap_or_default());
-            for image in 0..forward.shape.batch {
-                let (planes, output) = forward.image(image, group);
-                depthwise::convolve(&window, planes, weights, output, mul_add);
-                if let Some(bias) = bias {
-                    activation.finish(output, bias);
-                }
-            }
-        }
-    }
-}
-
 impl Job for InPlace<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
@@ -288,7 +263,7 @@ impl<'a> Forward<'a> {
             Algorithm::Im2col | Algorithm::Pointwise => dispatch(isa, Blocks(self)),
             Algorithm::Broadcast => self.broadcast(isa),
             Algorithm::Direct => dispatch(isa, Direct(self)),
-            Algorithm::Depthwise => dispatch(isa, Depthwise(self)),
+            Algorithm::Depthwise => depthwise::forward(isa, self),
             Algorithm::InPlace => dispatch(isa, InPlace(self)),
             #[cfg(feature = "matrixmultiply")]
             Algorithm::Matrixmultiply => self.matrixmultiply(),
@@ -361,13 +336,13 @@ impl<'a> Forward<'a> {
 
     /// The weights of a group as they are.
     #[inline(always)]
-    fn weights(&self, group: usize) -> GroupWeights<'a> {
+    pub(super) fn weights(&self, group: usize) -> GroupWeights<'a> {
         GroupWeights::new(self.weight, &self.shape, group, self.panels_len())
     }
 
     /// The input and output of a group of an image.
     #[inline(always)]
-    fn image(&mut self, image: usize, group: usize) -> (Planes<'a>, &mut [f32]) {
+    pub(super) fn image(&mut self, image: usize, group: usize) -> (Planes<'a>, &mut [f32]) {
         let Shape { groups, in_group, out_group, window, .. } = self.shape;
         let (place, len) = (image * groups + group, in_group * window.plane_len());
         let out_len = out_group * window.positions();

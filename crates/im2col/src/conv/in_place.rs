@@ -23,6 +23,7 @@ pub(super) enum GroupWeights<'a> {
 
 impl<'a> GroupWeights<'a> {
     /// The weights of `group`, whose panels have `panels_len` values.
+    #[inline(always)]
     pub(super) fn new(weights: Weights<'a>, shape: &Shape, group: usize, panels_len: usize) -> Self {
         let plain_len = shape.out_group * shape.depth();
         match weights {

@@ -6,7 +6,7 @@
 use crate::kernel::{Lanes, NR};
 
 /// All bits of a lane, or none.
-pub(super) type Mask = [u32; NR];
+pub(crate) type Mask = [u32; NR];
 
 const TABLE: [u32; 3 * NR] = {
     let mut table = [0; 3 * NR];
@@ -20,7 +20,7 @@ const TABLE: [u32; 3 * NR] = {
 
 /// The lanes `start..end`, both at most `NR`.
 #[inline(always)]
-pub(super) fn lanes(start: usize, end: usize) -> Mask {
+pub(crate) fn lanes(start: usize, end: usize) -> Mask {
     let (not_before, not_after) = (&TABLE[NR - start..][..NR], &TABLE[2 * NR - end..][..NR]);
     let mut mask = [0; NR];
     for i in 0..NR {
@@ -31,7 +31,7 @@ pub(super) fn lanes(start: usize, end: usize) -> Mask {
 
 /// Zeros the lanes that are not in the mask.
 #[inline(always)]
-pub(super) fn apply(mask: &Mask, mut values: Lanes) -> Lanes {
+pub(crate) fn apply(mask: &Mask, mut values: Lanes) -> Lanes {
     for (value, mask) in values.iter_mut().zip(mask) {
         *value = f32::from_bits(value.to_bits() & mask);
     }
@@ -40,6 +40,6 @@ pub(super) fn apply(mask: &Mask, mut values: Lanes) -> Lanes {
 
 /// Zeros the lanes that are not in `start..end`.
 #[inline(always)]
-pub(super) fn keep(values: Lanes, start: usize, end: usize) -> Lanes {
+pub(crate) fn keep(values: Lanes, start: usize, end: usize) -> Lanes {
     apply(&lanes(start, end), values)
 }

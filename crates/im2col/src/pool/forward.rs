@@ -1,11 +1,10 @@
 //! The forward pass, along rows of output.
 
 use super::PoolKind;
+use super::max3x3::Max3x3;
 use super::stage::{Stage, maximum, sum};
 use super::windows::{Divisor, Pooling};
-#[cfg(feature = "rayon")]
-use crate::kernel::{Isa, dispatch};
-use crate::kernel::{Job, MulAdd, Transpose};
+use crate::kernel::{Isa, Job, MulAdd, Transpose, dispatch};
 
 pub(super) struct Forward<'a> {
     pub(super) pooling: Pooling,
@@ -13,14 +12,24 @@ pub(super) struct Forward<'a> {
     pub(super) output: &'a mut [f32],
 }
 
-#[cfg(feature = "rayon")]
 impl Forward<'_> {
+    /// Pools all planes on this thread.
+    pub(super) fn run_all(self, isa: Isa) {
+        let Self { pooling, input, output } = self;
+        if pooling.is_max_3x3() {
+            dispatch(isa, Max3x3 { pooling, input, output });
+        } else {
+            dispatch(isa, Self { pooling, input, output });
+        }
+    }
+
     /// Runs in `parts` of whole planes, each on a thread of its own.
+    #[cfg(feature = "rayon")]
     pub(super) fn run_parts(self, isa: Isa, parts: usize) {
         let Self { pooling, input, output } = self;
         let planes = output.len() / pooling.window.positions();
         if parts < 2 || planes < 2 {
-            return dispatch(isa, Self { pooling, input, output });
+            return Self { pooling, input, output }.run_all(isa);
         }
         let left = parts / 2;
         let share = (planes / parts * left).max(1);

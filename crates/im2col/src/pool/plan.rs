@@ -341,7 +341,7 @@ impl<const D: usize> PoolPlan<D> {
         #[cfg(feature = "rayon")]
         forward.run_parts(self.isa(), self.threads.min(input.len() / PART));
         #[cfg(not(feature = "rayon"))]
-        dispatch(self.isa(), forward);
+        forward.run_all(self.isa());
         Ok(())
     }
 

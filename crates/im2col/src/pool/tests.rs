@@ -193,6 +193,26 @@ fn rows_and_windows_longer_than_the_stage() {
     assert!(check(PoolParams::max([4]).with_stride([1]).with_dilation([250]), 1, 1, [1000]));
 }
 
+/// These have loops of their own, in chunks of outputs.
+#[test]
+fn windows_of_3x3() {
+    for width in [1, 2, 3, 14, 15, 63, 64, 65, 127, 128, 129, 130, 131, 255, 256, 257, 258, 300, 513] {
+        for (stride, padding) in [(1, 0), (1, 1), (2, 0), (2, 1)] {
+            for before in 0..=padding {
+                for up in [false, true] {
+                    let max = PoolParams::max([3, 3]).with_stride([stride; 2]).with_ceil_mode(up);
+                    for height in 1..=5 {
+                        let padding = [[before, padding], [padding, before]];
+                        check(max.with_padding_per_side(padding), 1, 2, [height, width]);
+                    }
+                    let max = PoolParams::max([1, 3, 3]).with_stride([2, stride, stride]).with_ceil_mode(up);
+                    check(max.with_padding([0, padding, padding]), 1, 2, [3, 4, width]);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn adaptive_windows() {
     for input in 1..=24 {
