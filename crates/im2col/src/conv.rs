@@ -16,6 +16,7 @@ mod lens;
 mod mask;
 mod plan;
 mod transpose;
+mod winograd;
 
 pub use columns::Columns;
 pub(crate) use forward::Layout;
