@@ -93,6 +93,11 @@ impl Tiling {
         (TILE * rows + 2) * (TILE * self.block_columns + 2) + NR
     }
 
+    /// A row of tiles, transformed along one axis.
+    const fn lines_len(&self) -> usize {
+        SEEN * (TILE * self.block_columns + 2)
+    }
+
     const fn strip_len(&self) -> usize {
         strip_len(self.tiles())
     }
@@ -132,7 +137,8 @@ pub(super) const fn scratch_len(shape: &Shape) -> Option<usize> {
     let tiles = tiling.tiles();
     let Some(values) = checked_product([POINTS, tiles, tiling.depth, NR]) else { return None };
     let sums = POINTS * sums_stride(tiles) * PANELS_AT_ONCE * NR;
-    checked_sum([values, sums, tiling.stage_len() * NR, tiling.strip_len() * NR])
+    let stages = tiling.stage_len() + tiling.lines_len() + tiling.strip_len();
+    checked_sum([values, sums, stages * NR])
 }
 
 /// Computes the channels, for all images, block by block.
@@ -163,7 +169,7 @@ impl Block {
         scratch: &mut [f32],
     ) {
         let scratch = scratch.as_chunks_mut::<NR>().0;
-        let (stage, scratch) = scratch.split_at_mut(tiling.stage_len());
+        let (stage, scratch) = scratch.split_at_mut(tiling.stage_len() + tiling.lines_len());
         let (strip, scratch) = scratch.split_at_mut(tiling.strip_len());
         let tiles = self.rows.len() * self.columns.len();
         let stride = tiling.depth;
@@ -207,12 +213,13 @@ impl Block {
             }
             let input = input.get(image * groups * in_group * window.plane_len()..).unwrap_or_default();
             let tile = (row - self.rows.start) * columns;
+            let (stage, lines) = stage.split_at_mut(tiling.stage_len());
             for (chunk, channel) in (0..*in_group).step_by(NR).enumerate() {
                 let size = [TILE * rows + 2, width];
                 dispatch(isa, Fill { window, input, channel, channels: *in_group, at, size, stage });
                 let place = tile * tiling.depth + chunk;
                 let steps = [tiles * tiling.depth, tiling.depth];
-                dispatch(isa, Inputs { stage, size: [rows, columns], place, steps, values });
+                dispatch(isa, Inputs { stage, size: [rows, columns], place, steps, lines, values });
             }
             row += rows;
         }

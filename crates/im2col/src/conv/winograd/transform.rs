@@ -155,21 +155,24 @@ impl Fill<'_> {
         let inside = width.saturating_sub(start).min(len - before);
         let plane_len = self.window.plane_len();
         for done in (0..inside).step_by(NR) {
+            let (from, to) = (from + start + done, to + before + done);
+            // What is too much is overwritten by what follows.
+            let stage = &mut self.stage[to..to + NR];
+            let planes = self.input.get(from..).unwrap_or_default();
+            if planes.len() < (self.channels - 1) * plane_len + NR {
+                take_each(planes, self.channel, plane_len, stage);
+                continue;
+            }
             let mut lines = [[0.0; NR]; NR];
             for i in 0..NR {
                 // Lanes past the last channel are never read.
                 let channel = (self.channel + i).min(self.channels - 1);
-                let values = &self.input[channel * plane_len + from + start + done..];
-                lines[i] = match values.first_chunk() {
-                    Some(values) => *values,
-                    None => padded(values),
-                };
+                let Some(values) = planes[channel * plane_len..].first_chunk() else { return };
+                lines[i] = *values;
             }
             let columns = transpose(&lines);
-            // What is too much is overwritten by what follows.
-            let to = &mut self.stage[to + before + done..][..NR];
             for i in 0..NR {
-                to[i] = columns[i];
+                stage[i] = columns[i];
             }
         }
         let stage = &mut self.stage[to..to + len];
@@ -195,6 +198,17 @@ impl Fill<'_> {
     }
 }
 
+/// The same one by one, at the end of the input.
+#[cold]
+#[inline(never)]
+fn take_each(planes: &[f32], channel: usize, plane_len: usize, stage: &mut [Lanes]) {
+    for (i, lanes) in stage.iter_mut().enumerate() {
+        for (lane, value) in lanes.iter_mut().enumerate() {
+            *value = planes.get((channel + lane) * plane_len + i).copied().unwrap_or_default();
+        }
+    }
+}
+
 #[inline(always)]
 fn zero(lanes: &mut [Lanes]) {
     for lanes in lanes {
@@ -209,6 +223,8 @@ pub(super) struct Inputs<'a> {
     pub(super) size: [usize; 2],
     pub(super) place: usize,
     pub(super) steps: [usize; 2],
+    /// `SEEN` lines, for a row of tiles that is transformed along one axis.
+    pub(super) lines: &'a mut [Lanes],
     pub(super) values: &'a mut [Lanes],
 }
 
@@ -220,32 +236,44 @@ impl Job for Inputs<'_> {
         mul_add: impl MulAdd,
         _: impl Transpose,
     ) {
-        let Self { stage, size: [rows, columns], mut place, steps, values } = self;
-        let line = TILE * columns + 2;
+        let Self { stage, size: [rows, columns], place, steps, lines, values } = self;
+        let len = TILE * columns + 2;
         for row in 0..rows {
-            for column in 0..columns {
-                let stage = &stage[TILE * (row * line + column)..];
-                let mut d = [[[0.0; NR]; SEEN]; SEEN];
+            let Some(lines) = split_mut(lines, len) else { return };
+            let mut seen = stage[TILE * row * len..].chunks_exact(len);
+            let mut d: [&[Lanes]; SEEN] = [&[]; SEEN];
+            for y in 0..SEEN {
+                let Some(line) = seen.next() else { return };
+                d[y] = &line[..len];
+            }
+            for x in 0..len {
+                let points = to_points(&[d[0][x], d[1][x], d[2][x], d[3][x], d[4][x], d[5][x]], mul_add);
                 for y in 0..SEEN {
-                    let Some(values) = stage[y * line..].first_chunk::<SEEN>() else { return };
+                    lines[y][x] = points[y];
+                }
+            }
+            for y in 0..SEEN {
+                let line = &lines[y][..len];
+                let Some(points) = split_mut(&mut values[SEEN * y * steps[0]..], steps[0]) else { return };
+                let mut place = place + row * columns * steps[1];
+                for line in line.windows(SEEN).step_by(TILE) {
+                    let Some(line) = line.first_chunk() else { return };
+                    let of_tile = to_points(line, mul_add);
                     for x in 0..SEEN {
-                        d[x][y] = values[x];
+                        points[x][place] = of_tile[x];
                     }
+                    place += steps[1];
                 }
-                for x in 0..SEEN {
-                    d[x] = to_points(&d[x], mul_add);
-                }
-                for y in 0..SEEN {
-                    let line = [d[0][y], d[1][y], d[2][y], d[3][y], d[4][y], d[5][y]];
-                    let points = to_points(&line, mul_add);
-                    for x in 0..SEEN {
-                        values[(y * SEEN + x) * steps[0] + place] = points[x];
-                    }
-                }
-                place += steps[1];
             }
         }
     }
+}
+
+/// The first `SEEN` parts of so many lanes.
+#[inline(always)]
+fn split_mut(lanes: &mut [Lanes], len: usize) -> Option<[&mut [Lanes]; SEEN]> {
+    let mut parts = lanes.chunks_exact_mut(len);
+    Some([parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?])
 }
 
 /// Transforms the sums of a row of tiles to the strip: `[output][panel][lane]`, after one to spare.
