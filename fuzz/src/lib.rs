@@ -4,12 +4,13 @@ use arbitrary::Arbitrary;
 use im2col::{Activation, Algorithm, RunError};
 
 /// Every way to compute a convolution.
-pub const ALGORITHMS: [Algorithm; 7] = [
+pub const ALGORITHMS: [Algorithm; 8] = [
     Algorithm::Im2col,
     Algorithm::Pointwise,
     Algorithm::Broadcast,
     Algorithm::Direct,
     Algorithm::Depthwise,
+    Algorithm::Winograd,
     Algorithm::InPlace,
     Algorithm::Matrixmultiply,
 ];

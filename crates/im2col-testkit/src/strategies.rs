@@ -100,6 +100,27 @@ pub fn depthwise_case() -> impl Strategy<Value = ConvCase> {
     )
 }
 
+/// Convolutions of 3x3 on the last two of three axes, of stride 1: output sizes around one and some tiles
+/// of four by four, rows of more tiles than a block has, channels around one, two and three vectors.
+pub fn winograd_case() -> impl Strategy<Value = ConvCase> {
+    let pads = || prop_oneof![4 => 0..=2_usize, 1 => 3..=9_usize];
+    let plane = prop_oneof![
+        8 => (1..=9_usize, 1..=17_usize), 2 => (10..=30_usize, 10..=30_usize), 1 => (1..=6_usize, 300..=330_usize)
+    ];
+    let channels = || prop_oneof![4 => 1..=8_usize, 2 => 15..=17_usize, 1 => 31..=50_usize];
+    let depth = prop_oneof![6 => Just((1, 0)), 1 => (1..=3_usize, 0..=1_usize)];
+    let padding = [[pads(), pads()], [pads(), pads()]];
+    ((batch(), 1..=3_usize), [channels(), channels()], (depth, plane), padding, mode()).prop_map(
+        |((batch, groups), channels, ((planes, pad_z), (height, width)), [pad_y, pad_x], mode)| {
+            let axis = |padding, positions| Axis::new((3, 1, 1), padding, positions, 0);
+            let z = Axis { input: planes, padding: [pad_z, 0], ..TRIVIAL };
+            let channels = channels.map(|channels| groups * channels);
+            let case = case(batch, channels, groups, [z, axis(pad_y, height), axis(pad_x, width)]);
+            with_mode(capped(case, MANY_MULTIPLY_ADDS), mode)
+        },
+    )
+}
+
 /// Zeros half of the time.
 fn mode() -> impl Strategy<Value = Mode> {
     prop_oneof![

@@ -18,6 +18,7 @@ pub(crate) mod mask;
 mod parallel;
 mod plan;
 mod transpose;
+mod winograd;
 
 pub use columns::Columns;
 pub(crate) use forward::Layout;

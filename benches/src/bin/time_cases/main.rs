@@ -14,7 +14,8 @@ use timing::{Limits, Timing};
 
 fn main() -> Result<()> {
     // This thread is one of them: with one thread nothing is handed over.
-    rayon::ThreadPoolBuilder::new().num_threads(threads()?).use_current_thread().build_global()?;
+    let Options { threads, winograd } = options()?;
+    rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build_global()?;
     let limits = Limits::from_env()?;
     let cases = Case::list()?;
     let mut stdout = io::stdout().lock();
@@ -25,7 +26,7 @@ fn main() -> Result<()> {
         if name.is_empty() {
             continue;
         }
-        match answer(&cases, name, limits) {
+        match answer(&cases, name, limits, winograd) {
             Ok(line) => writeln!(stdout, "R,{name},{line}")?,
             // The reason is the last field of one line.
             Err(reason) => writeln!(stdout, "E,{name},{}", format!("{reason:#}").replace([',', '\n'], ";"))?,
@@ -34,25 +35,33 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// `--threads T`, 1 by default.
-fn threads() -> Result<usize> {
+struct Options {
+    threads: usize,
+    winograd: bool,
+}
+
+/// `--threads T`, 1 by default, and `--winograd`.
+fn options() -> Result<Options> {
     let mut arguments = env::args().skip(1);
-    let mut threads = 1;
+    let mut options = Options { threads: 1, winograd: false };
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            "--threads" => threads = arguments.next().context("--threads needs a number")?.parse()?,
-            other => bail!("unknown argument {other}; the only option is --threads T"),
+            "--threads" => {
+                options.threads = arguments.next().context("--threads needs a number")?.parse()?;
+            }
+            "--winograd" => options.winograd = true,
+            other => bail!("unknown argument {other}; the options are --threads T and --winograd"),
         }
     }
-    ensure!(threads > 0, "--threads must be at least 1");
-    Ok(threads)
+    ensure!(options.threads > 0, "--threads must be at least 1");
+    Ok(options)
 }
 
 /// `<median_us>,<min_us>,<samples>,<max_abs_err>,<ref_max_abs>,<peak_rss_kb>`
-fn answer(cases: &[Case], name: &str, limits: Limits) -> Result<String> {
+fn answer(cases: &[Case], name: &str, limits: Limits, winograd: bool) -> Result<String> {
     let case = cases.iter().find(|case| case.name == name).context("no such case")?;
     let (timing, output) = match case.kind.as_str() {
-        "conv" => forward::conv(case, limits)?,
+        "conv" => forward::conv(case, limits, winograd)?,
         "gemm" => forward::gemm(case, limits)?,
         "maxpool" | "avgpool" => forward::pool(case, limits)?,
         "lenet" => forward::lenet(case, limits)?,

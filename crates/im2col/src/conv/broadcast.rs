@@ -17,13 +17,13 @@ mod store;
 mod tile;
 
 pub(super) use block::{Block, is_staged};
+pub(super) use store::{Store, Target};
 
 use super::plan::Shape;
 use crate::gemm::{Epilogue, Panels};
 use crate::kernel::{Isa, NR, dispatch};
 use block::{Field, Fill, Position};
 use core::ops::Range;
-use store::{Store, Target};
 use tile::{Multiply, Tiles, Walk};
 
 /// The operands of some output channels of a group.

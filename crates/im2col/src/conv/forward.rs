@@ -5,6 +5,7 @@ use super::depthwise;
 use super::direct::Stage;
 use super::in_place::{self, GroupWeights, Planes};
 use super::plan::{Algorithm, ConvPlan, Shape};
+use super::winograd::{self, PackPoints};
 use crate::activation::Activation;
 use crate::error::{RunError, check_len, check_scratch};
 use crate::gemm::pack::{Matrix, PackRows, panels_len};
@@ -49,6 +50,8 @@ pub struct PackedWeights<'a> {
 pub(crate) enum Layout {
     /// Panels of `width` output channels, group after group.
     Conv { groups: usize, rows: usize, depth: usize, width: usize },
+    /// Panels of output channels at the points of Winograd's algorithm, group after group.
+    Points { groups: usize, rows: usize, depth: usize },
     /// The same of the transposed weights of a transposed convolution.
     ConvTranspose { groups: usize, rows: usize, depth: usize },
     /// `B` panels.
@@ -57,7 +60,10 @@ pub(crate) enum Layout {
 
 impl<const D: usize> ConvPlan<D> {
     pub(crate) const fn layout(&self) -> Layout {
-        let Shape { groups, out_group: rows, .. } = self.shape;
+        let Shape { groups, in_group, out_group: rows, .. } = self.shape;
+        if matches!(self.algorithm(), Algorithm::Winograd) {
+            return Layout::Points { groups, rows, depth: in_group };
+        }
         let width = if matches!(self.algorithm(), Algorithm::Broadcast) { NR } else { MR };
         Layout::Conv { groups, rows, depth: self.shape.depth(), width }
     }
@@ -80,6 +86,7 @@ impl<const D: usize> ConvPlan<D> {
         for (weight, panels) in weight.chunks_exact(weight.len() / groups).zip(panels) {
             match self.algorithm() {
                 Algorithm::Broadcast => dispatch(self.isa(), pack_channels(&self.shape, weight, panels)),
+                Algorithm::Winograd => dispatch(self.isa(), pack_points(&self.shape, weight, panels)),
                 _ => pack_group(weight, out_group, self.shape.depth(), panels),
             }
         }
@@ -165,6 +172,11 @@ impl<const D: usize> ConvPlan<D> {
 fn pack_channels<'a>(shape: &Shape, weight: &'a [f32], panels: &'a mut [f32]) -> PackRows<'a> {
     let depth = shape.depth();
     PackRows { values: weight, row_stride: depth, rows: shape.out_group, depth, panels }
+}
+
+/// Panels of `NR` output channels at the points of Winograd's algorithm.
+fn pack_points<'a>(shape: &Shape, weight: &'a [f32], panels: &'a mut [f32]) -> PackPoints<'a> {
+    PackPoints { weight, rows: shape.out_group, depth: shape.in_group, panels }
 }
 
 /// Panels of `MR` output channels.
@@ -262,6 +274,7 @@ impl<'a> Forward<'a> {
         match algorithm {
             Algorithm::Im2col | Algorithm::Pointwise => dispatch(isa, Blocks(self)),
             Algorithm::Broadcast => self.broadcast(isa),
+            Algorithm::Winograd => self.winograd(isa),
             Algorithm::Direct => dispatch(isa, Direct(self)),
             Algorithm::Depthwise => depthwise::forward(isa, self),
             Algorithm::InPlace => dispatch(isa, InPlace(self)),
@@ -297,6 +310,28 @@ impl<'a> Forward<'a> {
                     }
                 }
             }
+        }
+    }
+
+    fn winograd(mut self, isa: Isa) {
+        let Shape { groups, in_group, out_group, .. } = self.shape;
+        let depth = winograd::POINTS * in_group;
+        let len = panels_len::<NR>(depth, out_group);
+        let (scratch, panels) = self.take_scratch();
+        for group in 0..groups {
+            let weights = match self.weight {
+                Weights::Packed(packed) => &packed.panels[group * len..][..len],
+                Weights::Plain(weight) => {
+                    let weight_len = out_group * self.shape.depth();
+                    let weight = &weight[group * weight_len..][..weight_len];
+                    dispatch(isa, pack_points(&self.shape, weight, &mut panels[..len]));
+                    &panels[..len]
+                }
+            };
+            let (channels, epilogue) = (0..out_group, self.epilogue(group));
+            let (input, weights, output) = (self.input, Panels::new(weights, depth), &mut *self.output);
+            let operands = Operands { group, channels, input, weights, epilogue, output };
+            winograd::convolve(isa, &self.shape, operands, scratch);
         }
     }
 

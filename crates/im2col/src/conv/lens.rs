@@ -3,6 +3,7 @@
 use super::broadcast::{self, Block, PANELS_AT_ONCE, STRIP_LEN};
 use super::direct::{Stage, TILE_LEN};
 use super::plan::{Algorithm, Shape};
+use super::winograd;
 use crate::gemm::{Blocking, pack::panels_len};
 use crate::kernel::{MR, NR};
 use crate::lower::Patches;
@@ -56,10 +57,14 @@ impl Lens {
         // and columns of a group's matrices a 128th.
         let panel_rows = checked!(out_group.checked_next_multiple_of(MR));
         let packed_rows = match algorithm {
-            Algorithm::Broadcast => checked!(out_group.checked_next_multiple_of(NR)),
+            Algorithm::Broadcast | Algorithm::Winograd => checked!(out_group.checked_next_multiple_of(NR)),
             _ => panel_rows,
         };
-        let packed_weight = checked!(checked_product([groups, packed_rows, depth]));
+        let packed_depth = match algorithm {
+            Algorithm::Winograd => checked!(checked_product([in_group, winograd::POINTS])),
+            _ => depth,
+        };
+        let packed_weight = checked!(checked_product([groups, packed_rows, packed_depth]));
         checked!(checked_product([4, 2 * NR, checked!(checked_sum([depth, positions, out_group]))]));
         checked!(checked_product([4, checked!(checked_sum([input, output, weight]))]));
 
@@ -72,6 +77,10 @@ impl Lens {
                 let most = if broadcast::is_staged(shape) { packed_rows } else { PANELS_AT_ONCE * NR };
                 let rows = if packed_rows < most { packed_rows } else { most };
                 (checked!(checked_sum([ALIGN, STRIP_LEN, stage])), rows * depth)
+            }
+            Algorithm::Winograd => {
+                let block = checked!(winograd::scratch_len(shape));
+                (checked!(checked_sum([ALIGN, block])), packed_weight / groups)
             }
             Algorithm::Direct => {
                 let stage = checked!(Stage::new(shape).len());

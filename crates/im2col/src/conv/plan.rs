@@ -3,7 +3,7 @@
 use super::broadcast::PANELS_AT_ONCE;
 use super::direct::Stage;
 use super::lens::Lens;
-use super::{ConvParams, depthwise};
+use super::{ConvParams, depthwise, winograd};
 use crate::activation::Activation;
 use crate::error::ShapeError;
 use crate::gemm::Blocking;
@@ -28,6 +28,9 @@ pub enum Algorithm {
     /// For one channel in and one out per group, a kernel of 3x3 or 5x5, stride 1 or 2 on both of its
     /// axes, no dilation, padding of zeros: the input is read where it lies. No scratch.
     Depthwise,
+    /// For a kernel of 3x3 on the last two axes, stride 1 and no dilation: outputs four by four from
+    /// transformed inputs and weights, with a quarter of the multiplications. Only by request.
+    Winograd,
     /// Any shape: input and weights are read where they lie. No scratch.
     InPlace,
     /// The whole im2col matrix of an image in scratch, multiplied by the `matrixmultiply` crate,
@@ -252,12 +255,13 @@ impl<const D: usize> ConvPlan<D> {
     ///
     /// # Errors
     ///
-    /// [`ShapeError::Algorithm`] for [`Algorithm::Pointwise`] or [`Algorithm::Depthwise`] if the shape
-    /// is not theirs; [`ShapeError::Overflow`] if its scratch does not fit in `usize`.
+    /// [`ShapeError::Algorithm`] for [`Algorithm::Pointwise`], [`Algorithm::Depthwise`] or
+    /// [`Algorithm::Winograd`] if the shape is not theirs; [`ShapeError::Overflow`] if its scratch does not fit in `usize`.
     pub const fn with_algorithm(self, algorithm: Algorithm) -> Result<Self, ShapeError> {
         let is_for = match algorithm {
             Algorithm::Pointwise => self.shape.is_pointwise(),
             Algorithm::Depthwise => self.shape.is_depthwise(),
+            Algorithm::Winograd => winograd::is_supported(&self.shape.window),
             _ => true,
         };
         if !is_for {
@@ -278,7 +282,7 @@ impl<const D: usize> ConvPlan<D> {
     /// blocks; otherwise in place, which needs none.
     ///
     /// For finite weights the result stays the same, bit for bit but for the sign of a zero, unless the
-    /// algorithm was `Matrixmultiply`. (A weight that is not finite may or may not meet the zeros of the
+    /// algorithm was `Winograd` or `Matrixmultiply`. (A weight that is not finite may or may not meet the zeros of the
     /// padding.)
     ///
     /// ```
@@ -461,6 +465,8 @@ impl<const D: usize> ConvPlan<D> {
             _ => 1,
         };
         let divisible = match (batch, groups) {
+            // Its weights do not lie channel by channel.
+            (0 | 1, 1) if matches!(self.algorithm, Algorithm::Winograd) => 1,
             (0 | 1, 1) => out_group.div_ceil(self.panel_at_once()),
             (0 | 1, groups) => groups,
             (batch, _) => batch,

@@ -115,7 +115,7 @@ impl PackRows<'_> {
 /// Fewer values than a vector, and zeros. A call, or else all copies become calls of `memcpy`.
 #[cold]
 #[inline(never)]
-fn padded(values: &[f32]) -> Lanes {
+pub(crate) fn padded(values: &[f32]) -> Lanes {
     let mut lanes = [0.0; NR];
     lanes[..values.len()].copy_from_slice(values);
     lanes

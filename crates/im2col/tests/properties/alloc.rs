@@ -1,13 +1,13 @@
 //! The core never allocates, whatever the shape. Counts per thread, so other tests do not disturb.
 
-use crate::plans::{Operands, conv_plan, each_rank, isas, ordered_algorithms, pool_plan};
+use crate::plans::{Operands, conv_plan, each_rank, isas, packing_algorithms, pool_plan};
 use im2col::{
     Activation, Isa, LinearOperands, LinearParams, LinearPlan, PoolKind, PoolPlan, RunError, Weights,
 };
 use im2col_testkit::alloc::{CountingAllocator, count_allocations};
 use im2col_testkit::oracle::{ConvCase, PoolCase};
 use im2col_testkit::property::{cases, for_all};
-use im2col_testkit::strategies::linear_case;
+use im2col_testkit::strategies::{linear_case, winograd_case};
 use proptest::prelude::any;
 
 #[global_allocator]
@@ -30,12 +30,19 @@ fn the_counter_counts() {
 
 each_rank!(convolution, 200, conv_case, a_convolution_does_not_allocate);
 
+#[test]
+fn winograd() {
+    for_all(cases(50), (winograd_case(), any::<u64>()), |(case, seed)| {
+        a_convolution_does_not_allocate::<3>(&case, seed);
+    });
+}
+
 fn a_convolution_does_not_allocate<const D: usize>(case: &ConvCase, seed: u64) {
     let operands = Operands::reals(case, seed);
     let plan = conv_plan::<D>(case, &operands, Activation::Tanh);
     let dims = plan.input_dims();
     assert_no_allocation(|| plan.params().plan(case.batch, dims).map(|_| ()).map_err(|_| unreachable!()));
-    for plan in ordered_algorithms(plan).flat_map(isas) {
+    for plan in packing_algorithms(plan).flat_map(isas) {
         let Operands { input, weight, grad_output, .. } = &operands;
         let [mut output, mut columns, mut packed] =
             [plan.output_len(), plan.columns_len(), plan.packed_weight_len()].map(zeros);

@@ -340,6 +340,7 @@ fn shapes() {
     assert_eq!(pointwise, Err(ShapeError::Algorithm));
     let depthwise = conv.plan(1, [5, 5]).unwrap().with_algorithm(Algorithm::Depthwise);
     assert_eq!(depthwise, Err(ShapeError::Algorithm));
+    winograd_is_for_3x3_of_stride_1();
     assert_eq!(ConvParams::new(1, 1, [1; 4]).plan(1, [1; 4]), Err(ShapeError::Rank { rank: 4 }));
 
     assert_eq!(
@@ -347,4 +348,29 @@ fn shapes() {
         Err(ShapeError::PaddingExceedsHalfWindow { axis: 1, padding: 2, window: 2 })
     );
     assert!(matches!(LinearParams::new(0, 3).plan(1), Err(ShapeError::Zero { .. })));
+}
+
+fn winograd_is_for_3x3_of_stride_1() {
+    fn winograd<const D: usize>(params: ConvParams<D>) -> Result<Algorithm, ShapeError> {
+        let plan = params.plan(2, [9; D])?.with_algorithm(Algorithm::Winograd)?;
+        assert!(plan.packed_weight_len() >= plan.weight_len() * 4);
+        Ok(plan.algorithm())
+    }
+    let conv = ConvParams::new(4, 6, [3, 3]);
+    let given = [
+        winograd(conv),
+        winograd(conv.with_groups(2).with_padding([7, 0])),
+        winograd(ConvParams::new(1, 1, [1, 3, 3]).with_dilation([5, 1, 1])),
+    ];
+    assert_eq!(given, [Ok(Algorithm::Winograd); 3]);
+    let given = [
+        winograd(conv.with_stride([1, 2])),
+        winograd(conv.with_dilation([2, 1])),
+        winograd(ConvParams::new(4, 6, [3, 1])),
+        winograd(ConvParams::new(4, 6, [5, 5])),
+        winograd(ConvParams::new(4, 6, [3])),
+        winograd(ConvParams::new(4, 6, [3, 3, 3])),
+        winograd(ConvParams::new(4, 6, [1, 3, 3]).with_stride([2, 1, 1])),
+    ];
+    assert_eq!(given, [Err(ShapeError::Algorithm); 7]);
 }

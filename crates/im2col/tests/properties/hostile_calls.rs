@@ -86,6 +86,7 @@ fn conv<const D: usize>(caller: &mut Caller, plan: &ConvPlan<D>) {
         Algorithm::Broadcast,
         Algorithm::Direct,
         Algorithm::Depthwise,
+        Algorithm::Winograd,
         Algorithm::InPlace,
     ];
     let algorithm = algorithms[caller.below(algorithms.len())];

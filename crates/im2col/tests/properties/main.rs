@@ -28,3 +28,4 @@ mod pool_indices;
 mod scratch;
 mod small_shapes;
 mod transpose;
+mod winograd;

@@ -132,7 +132,12 @@ pub(crate) fn ordered_algorithms<const D: usize>(plan: ConvPlan<D>) -> impl Iter
     .filter_map(move |algorithm| plan.with_algorithm(algorithm).ok())
 }
 
-/// The plan by every algorithm that it allows.
+/// The plan by every algorithm whose weights may be packed: Winograd's sums have an order of their own.
+pub(crate) fn packing_algorithms<const D: usize>(plan: ConvPlan<D>) -> impl Iterator<Item = ConvPlan<D>> {
+    ordered_algorithms(plan).chain(plan.with_algorithm(Algorithm::Winograd).ok())
+}
+
+/// The plan by every algorithm that sums products of inputs and weights.
 pub(crate) fn algorithms<const D: usize>(plan: ConvPlan<D>) -> impl Iterator<Item = ConvPlan<D>> {
     #[cfg(feature = "matrixmultiply")]
     let others = plan.with_algorithm(Algorithm::Matrixmultiply).ok();
@@ -152,7 +157,7 @@ pub(crate) fn forward<const D: usize>(plan: &ConvPlan<D>, operands: &Operands) -
 
 /// The output with packed weights; `None` if the algorithm takes only plain ones.
 pub(crate) fn forward_packed<const D: usize>(plan: &ConvPlan<D>, operands: &Operands) -> Option<Vec<f32>> {
-    if !ordered_algorithms(*plan).any(|ordered| ordered.algorithm() == plan.algorithm()) {
+    if !packing_algorithms(*plan).any(|packing| packing.algorithm() == plan.algorithm()) {
         return None;
     }
     let mut output = garbage(3, plan.output_len());

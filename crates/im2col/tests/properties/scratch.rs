@@ -1,7 +1,7 @@
 //! What a scratch held before, how long it is and where it begins cannot change a bit.
 
 use crate::plans::{
-    Operands, assert_same, conv_plan, each_rank, forward, forward_packed, isas, ordered_algorithms,
+    Operands, assert_same, conv_plan, each_rank, forward, forward_packed, isas, packing_algorithms,
 };
 use im2col::{Activation, LinearOperands, LinearParams, Weights};
 use im2col_testkit::operands::garbage;
@@ -29,7 +29,7 @@ each_rank!(convolution, 150, conv_case, of_a_convolution);
 fn of_a_convolution<const D: usize>(case: &ConvCase, seed: u64) {
     let operands = Operands::reals(case, seed);
     let Operands { input, weight, grad_output, .. } = &operands;
-    for plan in ordered_algorithms(conv_plan::<D>(case, &operands, Activation::Sigmoid)).flat_map(isas) {
+    for plan in packing_algorithms(conv_plan::<D>(case, &operands, Activation::Sigmoid)).flat_map(isas) {
         let mut packed = garbage(seed, plan.packed_weight_len());
         let packed = Weights::Packed(plan.pack_weights(weight, &mut packed).unwrap());
         for (weight, len) in

@@ -6,23 +6,23 @@ use crate::kernel::{Job, Lanes, MulAdd, NR, Transpose};
 use core::ops::Range;
 
 /// Where the outputs of a block lie: its positions follow each other, then come those of other images.
-pub(super) struct Target<'a> {
-    pub(super) values: &'a mut [f32],
+pub(in super::super) struct Target<'a> {
+    pub(in super::super) values: &'a mut [f32],
     /// Of an image in the block.
-    pub(super) positions: usize,
-    pub(super) channel_stride: usize,
-    pub(super) image_stride: usize,
+    pub(in super::super) positions: usize,
+    pub(in super::super) channel_stride: usize,
+    pub(in super::super) image_stride: usize,
 }
 
 /// Transposes positions of a strip into lines of the output.
-pub(super) struct Store<'a, 'b> {
-    pub(super) strip: &'a [Lanes],
-    pub(super) panels: usize,
-    pub(super) channels: Range<usize>,
-    pub(super) epilogue: Epilogue<'a>,
-    pub(super) first: usize,
-    pub(super) len: usize,
-    pub(super) target: &'a mut Target<'b>,
+pub(in super::super) struct Store<'a, 'b> {
+    pub(in super::super) strip: &'a [Lanes],
+    pub(in super::super) panels: usize,
+    pub(in super::super) channels: Range<usize>,
+    pub(in super::super) epilogue: Epilogue<'a>,
+    pub(in super::super) first: usize,
+    pub(in super::super) len: usize,
+    pub(in super::super) target: &'a mut Target<'b>,
 }
 
 impl Job for Store<'_, '_> {

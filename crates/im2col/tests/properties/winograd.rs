@@ -1,0 +1,129 @@
+//! Winograd's algorithm: near the definition, and the same bits whatever is computed beside them.
+
+use crate::plans::{Operands, activation, assert_same, conv_plan, forward, forward_packed, isas, report};
+use im2col::{Activation, Algorithm, ConvPlan, Isa};
+use im2col_testkit::bound;
+use im2col_testkit::operands::Rng;
+use im2col_testkit::oracle::{ConvCase, Mode, Sum};
+use im2col_testkit::property::{cases, for_all};
+use im2col_testkit::strategies::winograd_case;
+use proptest::prelude::any;
+
+/// Uniform in -1..1.
+fn uniform(seed: u64, len: usize) -> Vec<f32> {
+    let mut rng = Rng::new(seed);
+    (0..len).map(|_| (rng.bits() >> 40) as f32 / (1_u32 << 23) as f32 - 1.0).collect()
+}
+
+fn operands(case: &ConvCase, seed: u64) -> Operands {
+    let mut operands = Operands::integers(case, seed);
+    operands.input = uniform(seed, case.input_len());
+    operands.weight = uniform(seed + 1, case.weight_len());
+    operands
+}
+
+fn winograd<const D: usize>(case: &ConvCase, operands: &Operands, activation: Activation) -> ConvPlan<D> {
+    let plan = conv_plan::<D>(case, operands, activation);
+    assert_ne!(plan.algorithm(), Algorithm::Winograd);
+    plan.with_algorithm(Algorithm::Winograd).unwrap()
+}
+
+fn largest(values: &[f32]) -> f64 {
+    values.iter().fold(0.0, |largest: f64, &value| largest.max(f64::from(value).abs()))
+}
+
+#[test]
+fn within_the_bound() {
+    for_all(cases(1500), (winograd_case(), any::<u32>()), |(case, seed)| {
+        let seed = u64::from(seed);
+        let operands = operands(&case, seed);
+        let plan = winograd::<3>(&case, &operands, activation(seed));
+        let mut expected = case.forward(&operands.input, &operands.weight, &operands.bias);
+        if plan.params().activation() == Activation::Relu {
+            expected = expected.into_iter().map(Sum::relu).collect();
+        }
+        let channels = case.in_channels / case.groups;
+        let bound = bound::winograd(channels, largest(&operands.input), largest(&operands.weight));
+        for plan in isas(plan) {
+            let output = forward(&plan, &operands);
+            bound::check_each(&output, &expected, |sum| bound + bound::gamma(2) * sum.magnitude)
+                .unwrap_or_else(|e| panic!("{plan:?}: {e}"));
+            assert_same(&forward_packed(&plan, &operands).unwrap(), &output, plan);
+        }
+    });
+}
+
+/// Images one by one, and instruction sets with a fused multiply-add, give the same bits.
+#[test]
+fn tiles_do_not_depend_on_their_neighbours() {
+    for_all(cases(300), (winograd_case(), any::<u32>()), |(mut case, seed)| {
+        let mut operands = operands(&case, u64::from(seed));
+        let plan = winograd::<3>(&case, &operands, Activation::Sigmoid);
+        let outputs: Vec<_> = isas(plan).map(|plan| forward(&plan, &operands)).collect();
+        if let (Some(avx2_fma), Some(avx512f)) = (Isa::avx2_fma(), Isa::avx512f()) {
+            let [a, b] = [avx2_fma, avx512f].map(|isa| forward(&plan.with_isa(isa), &operands));
+            assert_same(&a, &b, plan);
+        }
+        let images = case.batch;
+        case.batch = 1;
+        let input = std::mem::take(&mut operands.input);
+        for image in 0..images {
+            operands.input = input[image * case.input_len()..][..case.input_len()].to_vec();
+            let plan = winograd::<3>(&case, &operands, Activation::Sigmoid);
+            for (plan, output) in isas(plan).zip(&outputs) {
+                let expected = &output[image * case.output_len()..][..case.output_len()];
+                assert_same(&forward(&plan, &operands), expected, (image, plan));
+            }
+        }
+    });
+}
+
+/// A limit that its scratch exceeds is kept, by another algorithm.
+#[test]
+fn limits() {
+    for_all(cases(300), winograd_case(), |case| {
+        let plan = winograd::<3>(&case, &operands(&case, 1), Activation::Identity);
+        let full = plan.scratch_len();
+        assert_eq!(plan.with_scratch_limit(full), plan);
+        for limit in [0, full / 8, full / 2, full - 1] {
+            let limited = plan.with_scratch_limit(limit);
+            assert!(limited.scratch_len() <= limit);
+            assert_ne!(limited.algorithm(), Algorithm::Winograd);
+        }
+    });
+}
+
+/// The largest error, relative to the sum of the products' magnitudes, on layers of ResNet-50.
+#[test]
+fn error_on_layers() {
+    for (channels, side) in [(64, 56), (128, 28), (256, 14), (512, 7)] {
+        let case = ConvCase {
+            batch: 1,
+            in_channels: channels,
+            out_channels: 16,
+            groups: 1,
+            input: [1, side, side],
+            kernel: [1, 3, 3],
+            stride: [1; 3],
+            padding: [[0; 2], [1; 2], [1; 2]],
+            mode: Mode::Zeros,
+            dilation: [1; 3],
+        };
+        let operands = operands(&case, 1);
+        let winograd = winograd::<2>(&case, &operands, Activation::Identity);
+        let broadcast = winograd.with_algorithm(Algorithm::Broadcast).unwrap();
+        let expected = case.forward(&operands.input, &operands.weight, &[]);
+        let [of_broadcast, of_winograd] = [broadcast, winograd].map(|plan| {
+            let output = forward(&plan, &operands);
+            let errors = output
+                .iter()
+                .zip(&expected)
+                .map(|(y, sum)| (f64::from(*y) - sum.value).abs() / sum.magnitude);
+            errors.fold(0.0, f64::max)
+        });
+        report(&format!(
+            "{channels} channels of {side}x{side}: largest error {of_broadcast:.1e} by broadcast, {of_winograd:.1e} by winograd"
+        ));
+        assert!(of_winograd < 1e-6, "{of_winograd}");
+    }
+}
