@@ -1,0 +1,142 @@
+//! The result is the same, bit for bit, for any number of threads, and so is the error.
+
+use im2col::lenet::LENET;
+use im2col::{
+    Algorithm, ConvOperands, ConvParams, ConvPlan, Network, NetworkWeights, PoolParams, RunError, Weights,
+};
+
+const THREADS: [usize; 5] = [2, 3, 4, 8, usize::MAX];
+
+fn values(seed: u32, len: usize) -> Vec<f32> {
+    let mut state = seed;
+    let next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    core::iter::repeat_with(next).take(len).collect()
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+fn forward<const D: usize>(plan: &ConvPlan<D>, is_packed: bool) -> Vec<u32> {
+    let [input, weight] = [values(1, plan.input_len()), values(2, plan.weight_len())];
+    let bias = values(3, plan.bias_len());
+    let mut packed = vec![0.0; plan.packed_weight_len()];
+    let (weight, scratch_len) = if is_packed {
+        (Weights::Packed(plan.pack_weights(&weight, &mut packed).unwrap()), plan.packed_scratch_len())
+    } else {
+        (Weights::Plain(&weight), plan.scratch_len())
+    };
+    let mut output = vec![f32::NAN; plan.output_len()];
+    let operands = ConvOperands { input: &input, weight, bias: &bias };
+    plan.forward(operands, &mut output, &mut vec![f32::NAN; scratch_len]).unwrap();
+    bits(&output)
+}
+
+/// How many times the scratch of one thread the plan asks for.
+fn parts<const D: usize>(plan: &ConvPlan<D>, serial: &ConvPlan<D>) -> usize {
+    plan.packed_scratch_len().checked_div(serial.packed_scratch_len()).unwrap_or(0)
+}
+
+#[test]
+fn convolutions_are_the_same() {
+    let conv = |i, o, k: [usize; 2]| ConvParams::new(i, o, k);
+    let same = |params: ConvParams<2>| params.with_padding([1, 1]);
+    let plans = [
+        // Images apart, evenly and not.
+        (same(conv(8, 16, [3, 3])).plan(7, [29, 31]), 3),
+        (conv(1, 6, [5, 5]).with_padding([2, 2]).plan(64, [28, 28]), 3),
+        // Groups apart.
+        (same(conv(36, 60, [3, 3])).with_groups(3).plan(1, [40, 40]), 3),
+        (same(conv(64, 64, [3, 3])).with_groups(64).plan(1, [56, 56]), 0),
+        // Channels apart: a last panel that is not full; one channel more than two panels.
+        (same(conv(32, 100, [3, 3])).plan(1, [28, 28]), 4),
+        (conv(200, 65, [1, 1]).plan(1, [30, 30]), 3),
+        (same(conv(64, 7, [3, 3])).plan(1, [37, 41]), 2),
+        // Too small for threads.
+        (same(conv(8, 16, [3, 3])).plan(1, [16, 16]), 1),
+    ];
+    for (i, (plan, most)) in plans.into_iter().enumerate() {
+        let serial = plan.unwrap();
+        for is_packed in [false, true] {
+            let expected = forward(&serial, is_packed);
+            for threads in THREADS {
+                let plan = serial.with_threads(threads);
+                assert!(forward(&plan, is_packed) == expected, "plan {i}, {threads} threads");
+            }
+        }
+        assert_eq!(parts(&serial.with_threads(usize::MAX), &serial), most, "plan {i}");
+    }
+}
+
+#[test]
+fn every_algorithm_is_the_same() {
+    let serial = ConvParams::new(40, 70, [3, 3]).with_padding([1, 1]).plan(1, [20, 22]).unwrap();
+    for algorithm in
+        [Algorithm::Im2col, Algorithm::Broadcast, Algorithm::Winograd, Algorithm::Direct, Algorithm::InPlace]
+    {
+        let serial = serial.with_algorithm(algorithm).unwrap();
+        for is_packed in [false, true] {
+            let expected = forward(&serial, is_packed);
+            for threads in THREADS {
+                assert!(forward(&serial.with_threads(threads), is_packed) == expected, "{algorithm:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_scratch_of_all_threads_is_checked() {
+    let serial = ConvParams::new(32, 64, [3, 3]).with_padding([1, 1]).plan(1, [28, 28]).unwrap();
+    let plan = serial.with_threads(2);
+    assert_eq!(plan.scratch_len(), 2 * serial.scratch_len());
+    assert_eq!(plan.with_scratch_limit(serial.scratch_len()), serial);
+    let [input, weight, bias] = [plan.input_len(), plan.weight_len(), 64].map(|len| values(4, len));
+    let mut output = vec![7.0; plan.output_len()];
+    let operands = ConvOperands { input: &input, weight: Weights::Plain(&weight), bias: &bias };
+    let given = plan.scratch_len() - 1;
+    let error = plan.forward(operands, &mut output, &mut vec![0.0; given]).unwrap_err();
+    assert_eq!(error, RunError::Scratch { required: given + 1, given });
+    assert!(output.iter().all(|value| *value == 7.0));
+}
+
+#[test]
+fn pools_are_the_same() {
+    for params in [PoolParams::max([3, 3]).with_padding([1, 1]), PoolParams::average([2, 2])] {
+        let serial = params.plan(3, 11, [150, 151]).unwrap();
+        let input = values(5, serial.input_len());
+        let pool = |plan: im2col::PoolPlan<2>| {
+            let mut output = vec![f32::NAN; plan.output_len()];
+            plan.forward(&input, &mut output).unwrap();
+            bits(&output)
+        };
+        let expected = pool(serial);
+        for threads in THREADS {
+            assert!(pool(serial.with_threads(threads)) == expected);
+        }
+    }
+}
+
+#[test]
+fn networks_are_the_same() {
+    let serial = Network::plan(LENET, 100, [1, 28, 28]).unwrap();
+    let (params, input) = (values(6, serial.param_len()), values(7, serial.input_len()));
+    let infer = |network: Network<12>, images: &[f32]| {
+        let mut packed = vec![0.0; network.packed_len()];
+        let packed = network.pack(&params, &mut packed).unwrap();
+        let weights = NetworkWeights::Packed { params: &params, packed };
+        let mut output = vec![f32::NAN; network.output_len()];
+        network.forward(weights, images, &mut output, &mut vec![f32::NAN; network.scratch_len()]).unwrap();
+        bits(&output)
+    };
+    let expected = infer(serial, &input);
+    for threads in THREADS {
+        assert!(infer(serial.with_threads(threads), &input) == expected);
+    }
+    // And for any number of images at a time.
+    let single = Network::plan(LENET, 1, [1, 28, 28]).unwrap();
+    let one_by_one: Vec<u32> = input.chunks(28 * 28).flat_map(|image| infer(single, image)).collect();
+    assert!(one_by_one == expected);
+}
