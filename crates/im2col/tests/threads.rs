@@ -1,5 +1,7 @@
 //! The result is the same, bit for bit, for any number of threads, and so is the error.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use im2col::lenet::LENET;
 use im2col::{
     Algorithm, ConvOperands, ConvParams, ConvPlan, Network, NetworkWeights, PoolParams, RunError, Weights,
