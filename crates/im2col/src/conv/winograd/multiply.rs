@@ -88,7 +88,11 @@ impl Point<'_> {
 
     /// The sums of `PAIRS` pairs of tiles; those beyond the last tile are the last ones once more.
     #[inline(always)]
-    #[allow(clippy::needless_range_loop, reason = "loops over indices are unrolled into registers")]
+    #[allow(
+        clippy::needless_range_loop,
+        clippy::manual_memcpy,
+        reason = "loops over indices are unrolled into registers"
+    )]
     fn sums<const PAIRS: usize, const PANELS: usize>(
         &self,
         weights: &[&[Lanes]; PANELS],
