@@ -90,7 +90,12 @@ fn check<const D: usize>(case: &Case) -> Result<(), RunError> {
     for algorithm in ALGORITHMS {
         let Ok(plan) = plan.with_algorithm(algorithm) else { continue };
         for isa in Isa::available() {
-            let found = run(&plan.with_isa(isa), &input, &weight, &bias, &grad_output)?;
+            let mut found = run(&plan.with_isa(isa), &input, &weight, &bias, &grad_output)?;
+            if algorithm == Algorithm::Winograd {
+                // The bound, 620 gamma(C + 31) C max |x| max |w|, is below 0.4 for C = 14: the nearest
+                // integers are the sums.
+                found.output.iter_mut().for_each(|y| *y = y.round());
+            }
             assert_eq!(found, expected, "{algorithm:?}, {}", isa.name());
         }
     }

@@ -111,6 +111,13 @@ fn winograd_growth() -> f64 {
 mod tests {
     use super::*;
 
+    /// Documents of the core name it.
+    #[test]
+    fn winograd_growth_is_25() {
+        assert!((winograd_growth() - 24.9).abs() < 0.05);
+        assert!(winograd_growth().powi(2) < 620.0);
+    }
+
     #[test]
     fn check_reports_the_first_violation() {
         let exact = |value| Sum { value, magnitude: 4.0 };

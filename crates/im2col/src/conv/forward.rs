@@ -95,7 +95,7 @@ impl<const D: usize> ConvPlan<D> {
 
     /// Computes `output` `[batch, out_channels, output_dims..]`.
     ///
-    /// Each output is one chain of sums: products in ascending order of channel and tap, one fused
+    /// But for `Winograd` and `Matrixmultiply`, each output is one chain of sums: products in ascending order of channel and tap, one fused
     /// multiply-add each (a multiplication and an addition under [`Isa::SCALAR`](crate::Isa::SCALAR)), then the bias,
     /// then the activation. With `K = in_channels / groups * taps` products it differs from the
     /// exact value by at most `gamma(K + 2) (sum |x| |w| + |b|)`, `gamma(n) = n u / (1 - n u)`,

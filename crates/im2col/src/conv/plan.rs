@@ -28,8 +28,13 @@ pub enum Algorithm {
     /// For one channel in and one out per group, a kernel of 3x3 or 5x5, stride 1 or 2 on both of its
     /// axes, no dilation, padding of zeros: the input is read where it lies. No scratch.
     Depthwise,
-    /// For a kernel of 3x3 on the last two axes, stride 1 and no dilation: outputs four by four from
-    /// transformed inputs and weights, with a quarter of the multiplications. Only by request.
+    /// For a kernel of 3x3 on the last two axes, stride 1 and no dilation: outputs four by four, from
+    /// transformed inputs and weights, take a quarter of the multiplications. Only by request, because
+    /// the sums are rounded differently: the largest error relative to `sum |x| |w|`, for uniform
+    /// values in -1..1 on ResNet-50's 3x3 layers, is 4.9e-7 where that of `Broadcast` is 2.4e-7.
+    /// Before the bias the bound is `620 gamma(C + 31) C max |x| max |w|` for `C` channels of a group,
+    /// over the six by six inputs that four by four outputs see; if one of those is not finite, all 16
+    /// outputs may be not a number. Images do not change each other's bits.
     Winograd,
     /// Any shape: input and weights are read where they lie. No scratch.
     InPlace,
@@ -49,8 +54,9 @@ pub enum Algorithm {
 /// The forward pass takes [`multiply_adds`](ConvPlan::multiply_adds) multiply-adds, and as many for
 /// each of the gradients of input and weight. Scratch is 16 values of alignment, the group's weights
 /// packed (unless they are packed beforehand), and a block of at most 65,536 values for
-/// [`Algorithm::Broadcast`], [`Algorithm::Im2col`] and [`Algorithm::Pointwise`] or the padded planes of a
-/// group for [`Algorithm::Direct`]; [`scratch_len`](ConvPlan::scratch_len) times 4 is the number of bytes.
+/// [`Algorithm::Broadcast`], [`Algorithm::Im2col`] and [`Algorithm::Pointwise`], the padded planes of a
+/// group for [`Algorithm::Direct`], or for [`Algorithm::Winograd`] a block of about 131,072 values, or of
+/// 16 tiles of four by four outputs; [`scratch_len`](ConvPlan::scratch_len) times 4 is the number of bytes.
 ///
 /// ```
 /// use im2col::{ConvParams, ConvPlan, planned};

@@ -1,13 +1,15 @@
 //! Winograd's algorithm: near the definition, and the same bits whatever is computed beside them.
 
-use crate::plans::{Operands, activation, assert_same, conv_plan, forward, forward_packed, isas, report};
-use im2col::{Activation, Algorithm, ConvPlan, Isa};
+use crate::plans::{
+    Operands, activation, assert_same, conv_params, conv_plan, forward, forward_packed, isas, report,
+};
+use im2col::{Activation, Algorithm, ConvOperands, ConvPlan, Isa, Weights};
 use im2col_testkit::bound;
 use im2col_testkit::operands::Rng;
 use im2col_testkit::oracle::{ConvCase, Mode, Sum};
 use im2col_testkit::property::{cases, for_all};
-use im2col_testkit::strategies::winograd_case;
-use proptest::prelude::any;
+use im2col_testkit::strategies::{hostile_conv_case, winograd_case};
+use proptest::prelude::{Strategy, any};
 
 /// Uniform in -1..1.
 fn uniform(seed: u64, len: usize) -> Vec<f32> {
@@ -93,6 +95,30 @@ fn limits() {
     });
 }
 
+/// Sizes that may overflow: a plan or an error, and wrong lengths are errors.
+#[test]
+fn no_size_panics() {
+    let case = hostile_conv_case(3).boxed();
+    for_all(cases(20_000), (case, any::<[bool; 3]>()), |(mut case, [small, no_batch, square])| {
+        (case.kernel, case.stride, case.dilation) = ([1, 3, 3], [1; 3], [case.dilation[0], 1, 1]);
+        if small {
+            (case.groups, case.input[0]) = (1, 1);
+        }
+        if square {
+            (case.padding, case.input[2]) = ([[0; 2]; 3], case.input[1]);
+        }
+        if no_batch {
+            case.batch = 0;
+        }
+        let Ok(plan) = conv_params::<3>(&case).plan(case.batch, case.input) else { return };
+        let Ok(plan) = plan.with_algorithm(Algorithm::Winograd) else { return };
+        assert!(plan.scratch_len() > plan.packed_scratch_len());
+        let nothing = ConvOperands { input: &[], weight: Weights::Plain(&[]), bias: &[] };
+        assert!(plan.forward(nothing, &mut [], &mut []).is_err());
+        let _ = plan.with_scratch_limit(plan.scratch_len() / 2);
+    });
+}
+
 /// The largest error, relative to the sum of the products' magnitudes, on layers of ResNet-50.
 #[test]
 fn error_on_layers() {
@@ -100,7 +126,7 @@ fn error_on_layers() {
         let case = ConvCase {
             batch: 1,
             in_channels: channels,
-            out_channels: 16,
+            out_channels: 64,
             groups: 1,
             input: [1, side, side],
             kernel: [1, 3, 3],
