@@ -8,8 +8,8 @@ use crate::padding::PaddingMode;
 use crate::window::Window;
 use core::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 
-/// The points besides 0 and infinity, of either sign. Errors are a fourth to a sixth of those with the
-/// usual 1 and 2, whose powers differ more.
+/// The points besides 0 and infinity, of either sign. The largest errors are a third to a sixth of those with
+/// the usual 1 and 2, whose powers differ more.
 const A: f32 = FRAC_1_SQRT_2;
 const B: f32 = SQRT_2;
 /// Their squares.
