@@ -18,7 +18,7 @@ pub(crate) const NR: usize = 16;
 /// A row of sums, or of a panel of `B`.
 pub(crate) type Lanes = [f32; NR];
 
-/// `a * b + c` on each lane: all that an instruction set has to supply.
+/// `a * b + c` on each lane: all that an instruction set has to supply, but for [`Transpose`].
 ///
 /// Loops written over arrays of `Lanes` keep them in registers where this is inlined: such a loop
 /// reaches 98 % of the FMA peak, as one written in intrinsics does.
@@ -27,7 +27,7 @@ impl<F: Fn(f32, Lanes, Lanes) -> Lanes + Copy> MulAdd for F {}
 
 /// Turns sixteen rows into sixteen columns: the only shuffle that an instruction set supplies.
 ///
-/// Written as loops, or with the places spelled out, it became loads and stores of single values.
+/// Written as loops it became loads and stores of single values.
 pub(crate) trait Transpose: Fn(&[Lanes; NR]) -> [Lanes; NR] + Copy {}
 impl<F: Fn(&[Lanes; NR]) -> [Lanes; NR] + Copy> Transpose for F {}
 

@@ -10,7 +10,8 @@
 use super::depthwise_backward as depthwise;
 use super::direct::Stage;
 use super::forward::Weights;
-use super::plan::{ConvPlan, Shape};
+use super::plan::ConvPlan;
+use super::shape::Shape;
 use super::transpose;
 use crate::error::{RunError, check_len, check_scratch};
 use crate::gemm::pack::{Matrix, panels_len};

@@ -16,15 +16,18 @@ mod block;
 mod store;
 mod tile;
 
-pub(super) use block::{Block, is_staged};
+pub(super) use block::{Block, Field, is_staged};
 pub(super) use store::{Store, Target};
+pub(super) use tile::Tiles;
 
-use super::plan::Shape;
-use crate::gemm::{Epilogue, Panels};
+use super::forward::{Forward, Weights};
+use super::shape::Shape;
+use crate::gemm::pack::{PackRows, panels_len};
+use crate::gemm::{Epilogue, Panels, blocks};
 use crate::kernel::{Isa, NR, dispatch};
-use block::{Field, Fill, Position};
+use block::{Fill, Position};
 use core::ops::Range;
-use tile::{Multiply, Tiles, Walk};
+use tile::Multiply;
 
 /// The operands of some output channels of a group.
 pub(super) struct Operands<'a> {
@@ -47,6 +50,37 @@ const STRIP: usize = 128;
 
 /// The length of the strip: a position before the first may be computed again.
 pub(super) const STRIP_LEN: usize = (STRIP + 1) * PANELS_AT_ONCE * NR;
+
+/// Runs the algorithm.
+pub(super) fn forward(isa: Isa, mut forward: Forward<'_>) {
+    let Shape { groups, out_group, .. } = forward.shape;
+    let depth = forward.shape.depth();
+    let len = panels_len::<NR>(depth, out_group);
+    let (scratch, panels) = forward.take_scratch();
+    let step = if is_staged(&forward.shape) { out_group } else { PANELS_AT_ONCE * NR };
+    for group in 0..groups {
+        let epilogue = forward.epilogue(group);
+        let mut run = |channels: Range<usize>, weights: &[f32]| {
+            let (input, weights) = (forward.input, Panels::new(weights, depth));
+            let output = &mut *forward.output;
+            let operands = Operands { group, channels, input, weights, epilogue, output };
+            convolve(isa, &forward.shape, &forward.block, operands, scratch);
+        };
+        match forward.weight {
+            Weights::Packed(packed) => run(0..out_group, &packed.panels[group * len..][..len]),
+            // Where no stage has to be filled again, a few channels at a time, which stay in the cache.
+            Weights::Plain(weight) => {
+                for channels in blocks(out_group, step) {
+                    let values = &weight[(group * out_group + channels.start) * depth..];
+                    let (rows, row_stride) = (channels.len(), depth);
+                    let panels = &mut panels[..panels_len::<NR>(depth, rows)];
+                    dispatch(isa, PackRows { values, row_stride, rows, depth, panels });
+                    run(channels, panels);
+                }
+            }
+        }
+    }
+}
 
 /// Computes channels of all images, block by block.
 ///
@@ -101,7 +135,7 @@ impl Tiles<'_> {
         let strip = strip.as_chunks_mut::<NR>().0;
         let panels = channels.len().div_ceil(NR);
         let total = self.block.images * target.positions;
-        let mut walk = Walk { image: 0, at: [0; 3], line: 0 };
+        let mut walk = self.walk();
         let mut first = 0;
         while first < total {
             let mut end = first;

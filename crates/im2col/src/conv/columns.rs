@@ -1,6 +1,7 @@
 //! The im2col matrix for others to use: explicit, or a view that yields blocks of it.
 
-use super::plan::{ConvPlan, Shape};
+use super::plan::ConvPlan;
+use super::shape::Shape;
 use crate::error::{RunError, check_len, check_range};
 use crate::kernel::{Isa, Job, MulAdd, Transpose, dispatch};
 use crate::lower::Patches;

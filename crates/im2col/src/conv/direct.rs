@@ -9,7 +9,7 @@
 //! J. Zhang, F. Franchetti, T. M. Low: High Performance Zero-Memory Overhead Direct Convolutions
 //! (2018) is the source of the idea.
 
-use super::plan::Shape;
+use super::shape::Shape;
 use crate::gemm::{Epilogue, Panels};
 use crate::kernel::{Lanes, MR, MulAdd, NR};
 use crate::lower::fetch;
@@ -54,12 +54,6 @@ impl Stage {
             Some(len) => checked_sum([len, NR]),
             None => None,
         }
-    }
-
-    /// How many values the outputs of a line read.
-    pub(super) const fn lines_in_use(&self) -> usize {
-        let [planes, lines, _] = self.window.kernel;
-        self.channels * planes * lines * self.line_len()
     }
 
     const fn line_len(&self) -> usize {
@@ -194,7 +188,7 @@ impl Stage {
 
     /// Convolves one image and group: `output` is `[out_group, positions]`.
     #[inline(always)]
-    pub(super) fn convolve<const ROWS: usize, const PANELS: usize>(
+    pub(super) fn convolve<const ROWS: usize, const SPOTS: usize>(
         &self,
         planes: &[f32],
         weights: Panels<'_, MR>,
@@ -215,29 +209,16 @@ impl Stage {
                 continue;
             }
             for (part, output) in (0..MR).step_by(ROWS).zip(output.chunks_mut(ROWS * positions)) {
-                if PANELS > 1 {
-                    self.tiles::<ROWS, 4>(
-                        weights,
-                        part,
-                        epilogue,
-                        channel + part,
-                        output,
-                        stage,
-                        tile,
-                        mul_add,
-                    );
-                } else {
-                    self.tiles::<ROWS, 1>(
-                        weights,
-                        part,
-                        epilogue,
-                        channel + part,
-                        output,
-                        stage,
-                        tile,
-                        mul_add,
-                    );
-                }
+                self.tiles::<ROWS, SPOTS>(
+                    weights,
+                    part,
+                    epilogue,
+                    channel + part,
+                    output,
+                    stage,
+                    tile,
+                    mul_add,
+                );
             }
         }
     }
@@ -388,7 +369,7 @@ pub(super) struct Spot {
 
 /// Zeros `len` values and up to `NR` more.
 #[inline(always)]
-fn zero(stage: &mut [f32], len: usize) {
+pub(super) fn zero(stage: &mut [f32], len: usize) {
     for zeros in stage.as_chunks_mut::<NR>().0.iter_mut().take(len.div_ceil(NR)) {
         *zeros = [0.0; NR];
     }

@@ -1,18 +1,18 @@
 //! The forward pass.
 
-use super::broadcast::{self, Block, Operands, PANELS_AT_ONCE};
+use super::broadcast::{self, Block};
 use super::depthwise;
 use super::direct::Stage;
 use super::in_place::{self, GroupWeights, Planes};
-use super::plan::{Algorithm, ConvPlan, Shape};
-use super::winograd::{self, PackPoints};
+use super::plan::{Algorithm, ConvPlan};
+use super::shape::Shape;
+use super::winograd;
 use crate::activation::Activation;
 use crate::error::{RunError, check_len, check_scratch};
 use crate::gemm::pack::{Matrix, PackRows, panels_len};
 use crate::gemm::{Bias, Blocking, Destination, Epilogue, Panels, blocks, multiply};
 use crate::kernel::{Isa, Job, MR, MulAdd, NR, Transpose, dispatch};
 use crate::scratch::{ALIGN, aligned};
-use core::ops::Range;
 
 /// What a convolution reads.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +86,9 @@ impl<const D: usize> ConvPlan<D> {
         for (weight, panels) in weight.chunks_exact(weight.len() / groups).zip(panels) {
             match self.algorithm() {
                 Algorithm::Broadcast => dispatch(self.isa(), pack_channels(&self.shape, weight, panels)),
-                Algorithm::Winograd => dispatch(self.isa(), pack_points(&self.shape, weight, panels)),
+                Algorithm::Winograd => {
+                    dispatch(self.isa(), winograd::pack_points(&self.shape, weight, panels))
+                }
                 _ => pack_group(weight, out_group, self.shape.depth(), panels),
             }
         }
@@ -174,11 +176,6 @@ fn pack_channels<'a>(shape: &Shape, weight: &'a [f32], panels: &'a mut [f32]) ->
     PackRows { values: weight, row_stride: depth, rows: shape.out_group, depth, panels }
 }
 
-/// Panels of `NR` output channels at the points of Winograd's algorithm.
-fn pack_points<'a>(shape: &Shape, weight: &'a [f32], panels: &'a mut [f32]) -> PackPoints<'a> {
-    PackPoints { weight, rows: shape.out_group, depth: shape.in_group, panels }
-}
-
 /// Panels of `MR` output channels.
 fn pack_group(weight: &[f32], rows: usize, depth: usize, panels: &mut [f32]) {
     Matrix::row_major(weight, depth).pack_a(rows, 0..depth, panels);
@@ -240,7 +237,12 @@ impl Job for Direct<'_> {
             for image in 0..forward.shape.batch {
                 let (planes, output) = forward.image(image, group);
                 let planes = &planes.input[planes.start..][..planes.len];
-                layout.convolve::<ROWS, PANELS>(planes, weights, epilogue, output, stage, mul_add);
+                // Four vectors of positions where two panels fit beside them: 24 of 32 registers.
+                if PANELS > 1 {
+                    layout.convolve::<ROWS, 4>(planes, weights, epilogue, output, stage, mul_add);
+                } else {
+                    layout.convolve::<ROWS, 1>(planes, weights, epilogue, output, stage, mul_add);
+                }
             }
         }
     }
@@ -273,8 +275,8 @@ impl<'a> Forward<'a> {
     pub(super) fn run(self, algorithm: Algorithm, isa: Isa) {
         match algorithm {
             Algorithm::Im2col | Algorithm::Pointwise => dispatch(isa, Blocks(self)),
-            Algorithm::Broadcast => self.broadcast(isa),
-            Algorithm::Winograd => self.winograd(isa),
+            Algorithm::Broadcast => broadcast::forward(isa, self),
+            Algorithm::Winograd => winograd::forward(isa, self),
             Algorithm::Direct => dispatch(isa, Direct(self)),
             Algorithm::Depthwise => depthwise::forward(isa, self),
             Algorithm::InPlace => dispatch(isa, InPlace(self)),
@@ -283,67 +285,15 @@ impl<'a> Forward<'a> {
         }
     }
 
-    fn broadcast(mut self, isa: Isa) {
-        let Shape { groups, out_group, .. } = self.shape;
-        let depth = self.shape.depth();
-        let len = panels_len::<NR>(depth, out_group);
-        let (scratch, panels) = self.take_scratch();
-        let step = if broadcast::is_staged(&self.shape) { out_group } else { PANELS_AT_ONCE * NR };
-        for group in 0..groups {
-            let epilogue = self.epilogue(group);
-            let mut convolve = |channels: Range<usize>, weights: &[f32]| {
-                let (input, weights) = (self.input, Panels::new(weights, depth));
-                let output = &mut *self.output;
-                let operands = Operands { group, channels, input, weights, epilogue, output };
-                broadcast::convolve(isa, &self.shape, &self.block, operands, scratch);
-            };
-            match self.weight {
-                Weights::Packed(packed) => convolve(0..out_group, &packed.panels[group * len..][..len]),
-                // Where no stage has to be filled again, a few channels at a time, which stay in the cache.
-                Weights::Plain(weight) => {
-                    for channels in blocks(out_group, step) {
-                        let values = &weight[(group * out_group + channels.start) * depth..];
-                        let (rows, row_stride) = (channels.len(), depth);
-                        let panels = &mut panels[..panels_len::<NR>(depth, rows)];
-                        dispatch(isa, PackRows { values, row_stride, rows, depth, panels });
-                        convolve(channels, panels);
-                    }
-                }
-            }
-        }
-    }
-
-    fn winograd(mut self, isa: Isa) {
-        let Shape { groups, in_group, out_group, .. } = self.shape;
-        let depth = winograd::POINTS * in_group;
-        let len = panels_len::<NR>(depth, out_group);
-        let (scratch, panels) = self.take_scratch();
-        for group in 0..groups {
-            let weights = match self.weight {
-                Weights::Packed(packed) => &packed.panels[group * len..][..len],
-                Weights::Plain(weight) => {
-                    let weight_len = out_group * self.shape.depth();
-                    let weight = &weight[group * weight_len..][..weight_len];
-                    dispatch(isa, pack_points(&self.shape, weight, &mut panels[..len]));
-                    &panels[..len]
-                }
-            };
-            let (channels, epilogue) = (0..out_group, self.epilogue(group));
-            let (input, weights, output) = (self.input, Panels::new(weights, depth), &mut *self.output);
-            let operands = Operands { group, channels, input, weights, epilogue, output };
-            winograd::convolve(isa, &self.shape, operands, scratch);
-        }
-    }
-
     #[inline(always)]
-    fn epilogue(&self, group: usize) -> Epilogue<'a> {
+    pub(super) fn epilogue(&self, group: usize) -> Epilogue<'a> {
         let bias = self.bias.get(group * self.shape.out_group..).map_or(Bias::None, Bias::PerRow);
         Epilogue { bias, activation: self.activation }
     }
 
     /// The block or stage, and where plain weights are packed.
     #[inline(always)]
-    fn take_scratch(&mut self) -> (&'a mut [f32], &'a mut [f32]) {
+    pub(super) fn take_scratch(&mut self) -> (&'a mut [f32], &'a mut [f32]) {
         aligned(core::mem::take(&mut self.scratch)).split_at_mut(self.block_len)
     }
 

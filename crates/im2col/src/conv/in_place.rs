@@ -5,7 +5,7 @@
 
 use super::forward::Weights;
 use super::mask::keep;
-use super::plan::Shape;
+use super::shape::Shape;
 use crate::gemm::Epilogue;
 use crate::kernel::{Lanes, MR, MulAdd, NR};
 use crate::lower::fetch;

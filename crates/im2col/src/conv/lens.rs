@@ -2,7 +2,8 @@
 
 use super::broadcast::{self, Block, PANELS_AT_ONCE, STRIP_LEN};
 use super::direct::{Stage, TILE_LEN};
-use super::plan::{Algorithm, Shape};
+use super::plan::Algorithm;
+use super::shape::Shape;
 use super::winograd;
 use crate::gemm::{Blocking, pack::panels_len};
 use crate::kernel::{MR, NR};

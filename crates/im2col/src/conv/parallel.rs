@@ -4,7 +4,8 @@
 //! in memory, so that safe slices divide them. Each output is computed as in one piece.
 
 use super::forward::{Forward, PackedWeights, Weights};
-use super::plan::{Algorithm, Shape};
+use super::plan::Algorithm;
+use super::shape::Shape;
 use crate::kernel::Isa;
 
 impl Forward<'_> {

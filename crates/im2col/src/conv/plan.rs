@@ -1,14 +1,12 @@
 //! A convolution of one input size, and the choice of the algorithm.
 
 use super::broadcast::PANELS_AT_ONCE;
-use super::direct::Stage;
 use super::lens::Lens;
-use super::{ConvParams, depthwise, winograd};
+use super::shape::Shape;
+use super::{ConvParams, winograd};
 use crate::activation::Activation;
 use crate::error::ShapeError;
-use crate::gemm::Blocking;
 use crate::kernel::{Isa, MR, NR};
-use crate::lower::Patches;
 use crate::window::{Window, lift, unlift};
 
 /// How a convolution is computed.
@@ -75,131 +73,6 @@ pub struct ConvPlan<const D: usize> {
     pub(super) shape: Shape,
     pub(super) lens: Lens,
 }
-
-/// A convolution lifted to three axes: what all ranks share. Checked by [`Lens::new`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shape {
-    pub(super) batch: usize,
-    pub(super) groups: usize,
-    /// Input and output channels of one group.
-    pub(super) in_group: usize,
-    pub(super) out_group: usize,
-    pub(super) window: Window,
-}
-
-impl Shape {
-    /// Rows of the im2col matrix of a group: products in a sum of the forward pass.
-    pub(super) const fn depth(&self) -> usize {
-        self.in_group * self.window.taps()
-    }
-
-    /// The im2col matrix of a group, whose images are whole inputs apart.
-    pub(super) const fn patches(&self) -> Patches {
-        Patches {
-            window: self.window,
-            channels: self.in_group,
-            image_stride: self.groups * self.in_group * self.window.plane_len(),
-        }
-    }
-
-    /// The same for a pointwise convolution: the planes become single lines.
-    pub(super) const fn pointwise(&self) -> Self {
-        let line = [1, 1, self.window.plane_len()];
-        let window = Window { input: line, output: line, ..self.window };
-        Self { window, ..*self }
-    }
-
-    /// The same, or for a pointwise convolution its planes as single lines.
-    pub(super) const fn as_lines(&self) -> Self {
-        if self.is_pointwise() { self.pointwise() } else { *self }
-    }
-
-    pub(super) const fn is_pointwise(&self) -> bool {
-        let Window { input, kernel, stride, output, .. } = self.window;
-        let mut axis = 0;
-        while axis < 3 {
-            // The mirror of a transposed convolution may have fewer outputs.
-            if kernel[axis] != 1 || stride[axis] != 1 || output[axis] != input[axis] {
-                return false;
-            }
-            axis += 1;
-        }
-        !self.window.is_padded()
-    }
-
-    /// The length of the direct algorithm's stage, if padding does not make it too large.
-    const fn stage_len(&self) -> Option<usize> {
-        match Stage::new(self).len() {
-            Some(len) if len / MOST_STAGE / self.in_group <= self.window.plane_len() + NR => Some(len),
-            _ => None,
-        }
-    }
-
-    /// The length of the stage on which the gradients of a depthwise convolution are computed; none
-    /// if they are products of matrices, which from a whole panel of outputs on is as fast.
-    pub(super) const fn depthwise_stage_len(&self) -> Option<usize> {
-        let depthwise = self.in_group == 1 && self.out_group < MR && self.window.taps() > 1;
-        if depthwise { self.stage_len() } else { None }
-    }
-
-    const fn is_depthwise(&self) -> bool {
-        self.in_group == 1 && self.out_group == 1 && depthwise::is_supported(&self.window)
-    }
-
-    const fn best_algorithm(&self) -> Algorithm {
-        if self.is_depthwise() {
-            return Algorithm::Depthwise;
-        }
-        if self.out_group >= 12 {
-            return Algorithm::Broadcast;
-        }
-        if self.is_pointwise() {
-            return Algorithm::Pointwise;
-        }
-        if self.stage_len().is_none() {
-            return Algorithm::Im2col;
-        }
-        let stage = Stage::new(self);
-        // Measured with `time_cases` on LeNet's layers, 8 to 32 channels, and ResNet's 7x7 and 3x3:
-        // a single panel of weights never repays packing (the table is in ARCHITECTURE.md); more of
-        // them do once the lines that an output line reads exceed L1 (3x3 on 64 channels of 56x56),
-        // or when most lanes would be past the end of the line.
-        let width = self.window.output[2];
-        let lanes_used = 2 * width >= width.next_multiple_of(NR);
-        if self.out_group <= MR || (lanes_used && stage.lines_in_use() <= L1_LINES) {
-            Algorithm::Direct
-        } else {
-            Algorithm::Im2col
-        }
-    }
-
-    /// Blocks of the forward product: columns of all images together.
-    pub(super) const fn forward_blocking(&self) -> Blocking {
-        Blocking::new(self.depth(), self.batch * self.window.positions())
-    }
-
-    /// Blocks of `weight^T grad_output`, image by image: as many columns as keep the block of
-    /// gradient columns, all of whose rows are needed, in L2.
-    pub(super) const fn backward_input_blocking(&self) -> Blocking {
-        let Blocking { kc, nc } = Blocking::new(self.out_group, self.window.positions());
-        let most = GRAD_COLUMNS / self.depth() / NR * NR;
-        let most = if most < NR { NR } else { most };
-        Blocking { kc, nc: if nc < most { nc } else { most } }
-    }
-
-    /// Blocks of `grad_output im2col^T`, image by image: `k` runs over positions, `n` over rows.
-    pub(super) const fn backward_weight_blocking(&self) -> Blocking {
-        Blocking::new(self.window.positions(), self.depth())
-    }
-}
-
-/// The largest stage in use, in planes per plane: padding should not outweigh the input.
-const MOST_STAGE: usize = 4;
-/// The most values of a stage that an output line may read over and over: 24 of 32 KiB of L1.
-const L1_LINES: usize = 6 * 1024;
-
-/// The most values in a block of gradient columns: 128 KiB.
-const GRAD_COLUMNS: usize = 32 * 1024;
 
 /// The fewest multiply-adds that repay a thread: 15 us of AVX-512, where starting one takes 2 to 5.
 const PART: usize = 1 << 21;

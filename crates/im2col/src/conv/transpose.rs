@@ -10,7 +10,8 @@
 
 use super::backward::sum_planes;
 use super::forward::{ConvOperands, Layout, PackedWeights, Weights};
-use super::plan::{ConvPlan, Shape};
+use super::plan::ConvPlan;
+use super::shape::Shape;
 use super::{ConvParams, backward::BackwardInput};
 use crate::activation::Activation;
 use crate::error::{RunError, ShapeError, check_len, check_scratch};

@@ -13,15 +13,16 @@
 mod multiply;
 mod transform;
 
-pub(super) use transform::PackPoints;
-
 use super::broadcast::{Operands, PANELS_AT_ONCE, Store, Target};
-use super::plan::Shape;
+use super::forward::{Forward, Weights};
+use super::shape::Shape;
+use crate::gemm::Panels;
+use crate::gemm::pack::panels_len;
 use crate::kernel::{Isa, Lanes, NR, dispatch};
 use crate::window::{Window, checked_product, checked_sum};
 use core::ops::Range;
 use multiply::Multiply;
-use transform::{Fill, Inputs, Outputs};
+use transform::{Fill, Inputs, Outputs, PackPoints};
 
 /// Outputs of a tile along an axis, and the inputs that they see.
 const TILE: usize = 4;
@@ -126,9 +127,10 @@ const fn strip_len(tiles: usize) -> usize {
     (1 + TILE * TILE * tiles + TILE + NR) * PANELS_AT_ONCE
 }
 
-/// Positions from the sums of a point to those of the next, odd for the same reason as [`Tiling::depth`].
+/// Positions from the sums of a point to those of the next, odd for the same reason as [`Tiling::depth`]; tiles
+/// come in pairs.
 const fn sums_stride(tiles: usize) -> usize {
-    tiles | 1
+    (tiles + 1) | 1
 }
 
 /// The length of the scratch.
@@ -139,6 +141,34 @@ pub(super) const fn scratch_len(shape: &Shape) -> Option<usize> {
     let sums = POINTS * sums_stride(tiles) * PANELS_AT_ONCE * NR;
     let stages = tiling.stage_len() + tiling.lines_len() + tiling.strip_len();
     checked_sum([values, sums, stages * NR])
+}
+
+/// Runs the algorithm.
+pub(super) fn forward(isa: Isa, mut forward: Forward<'_>) {
+    let Shape { groups, in_group, out_group, .. } = forward.shape;
+    let depth = POINTS * in_group;
+    let len = panels_len::<NR>(depth, out_group);
+    let (scratch, panels) = forward.take_scratch();
+    for group in 0..groups {
+        let weights = match forward.weight {
+            Weights::Packed(packed) => &packed.panels[group * len..][..len],
+            Weights::Plain(weight) => {
+                let weight_len = out_group * forward.shape.depth();
+                let weight = &weight[group * weight_len..][..weight_len];
+                dispatch(isa, pack_points(&forward.shape, weight, &mut panels[..len]));
+                &panels[..len]
+            }
+        };
+        let (channels, epilogue) = (0..out_group, forward.epilogue(group));
+        let (input, weights, output) = (forward.input, Panels::new(weights, depth), &mut *forward.output);
+        let operands = Operands { group, channels, input, weights, epilogue, output };
+        convolve(isa, &forward.shape, operands, scratch);
+    }
+}
+
+/// Panels of `NR` output channels at the points of Winograd's algorithm.
+pub(super) fn pack_points<'a>(shape: &Shape, weight: &'a [f32], panels: &'a mut [f32]) -> PackPoints<'a> {
+    PackPoints { weight, rows: shape.out_group, depth: shape.in_group, panels }
 }
 
 /// Computes the channels, for all images, block by block.

@@ -1,6 +1,7 @@
 //! Blocks of positions, and where the input values lie that they see.
 
-use super::super::plan::Shape;
+use super::super::direct::zero;
+use super::super::shape::Shape;
 use crate::kernel::{Job, MulAdd, NR, Transpose};
 use crate::lower::fetch;
 use crate::padding::PaddingMode;
@@ -30,17 +31,17 @@ pub(in super::super) const fn is_staged(shape: &Shape) -> bool {
 /// before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Block {
-    pub(super) images: usize,
-    pub(super) positions: [usize; 3],
+    pub(in super::super) images: usize,
+    pub(in super::super) positions: [usize; 3],
 }
 
 /// Where the input values of a block lie: a position's tap is at the sum of the steps.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Field {
-    pub(super) image: usize,
-    pub(super) channel: usize,
-    pub(super) tap: [usize; 3],
-    pub(super) position: [usize; 3],
+pub(in super::super) struct Field {
+    pub(in super::super) image: usize,
+    pub(in super::super) channel: usize,
+    pub(in super::super) tap: [usize; 3],
+    pub(in super::super) position: [usize; 3],
 }
 
 /// Where a block begins.
@@ -288,13 +289,5 @@ fn fill_line(window: &Window, input: &[f32], line: Option<usize>, x: usize, len:
 fn fill_ends(window: &Window, line: &[f32], x: usize, to: &mut [f32], start: usize, end: usize) {
     for i in (0..start).chain(end..to.len()) {
         to[i] = window.mode.source(x.wrapping_add(i), line.len()).map_or(0.0, |x| line[x]);
-    }
-}
-
-/// Zeros `len` values and up to `NR` more.
-#[inline(always)]
-fn zero(stage: &mut [f32], len: usize) {
-    for zeros in stage.as_chunks_mut::<NR>().0.iter_mut().take(len.div_ceil(NR)) {
-        *zeros = [0.0; NR];
     }
 }

@@ -1,49 +1,60 @@
 //! The microkernel, and the walk over the positions of a block.
 
+use super::PANELS_AT_ONCE;
 use super::block::{Block, Field};
-use super::{PANELS_AT_ONCE, STRIP};
 use crate::gemm::Panels;
 use crate::kernel::{Job, Lanes, MulAdd, NR, Transpose};
 
 /// A block, ready to be multiplied by panels of weights.
-pub(super) struct Tiles<'a> {
-    pub(super) field: Field,
-    pub(super) values: &'a [f32],
-    pub(super) block: &'a Block,
-    pub(super) kernel: [usize; 3],
-    pub(super) channels: usize,
+pub(in super::super) struct Tiles<'a> {
+    pub(in super::super) field: Field,
+    pub(in super::super) values: &'a [f32],
+    pub(in super::super) block: &'a Block,
+    pub(in super::super) kernel: [usize; 3],
+    pub(in super::super) channels: usize,
 }
 
 /// Walks the positions of a block in pairs. In a line of odd length the last pair overlaps the one
 /// before it; a line of one position is a pair of the same one twice.
 #[derive(Clone, Copy)]
-pub(super) struct Walk {
-    pub(super) image: usize,
-    pub(super) at: [usize; 3],
-    /// Places of the line in the output.
-    pub(super) line: usize,
+pub(in super::super) struct Walk {
+    /// Pairs to come.
+    left: usize,
+    image: usize,
+    at: [usize; 3],
+    /// Of the line's first position: what tap 0 reads, and its place in the output.
+    start: usize,
+    place: usize,
 }
 
-impl Walk {
+impl Tiles<'_> {
     #[inline(always)]
-    fn next(&mut self, &[planes, lines, width]: &[usize; 3]) {
-        self.at[2] += 2;
-        if self.at[2] < width {
+    pub(in super::super) fn walk(&self) -> Walk {
+        let Block { images, positions: [planes, lines, width] } = *self.block;
+        let left = images * planes * lines * width.div_ceil(2);
+        Walk { left, image: 0, at: [0; 3], start: 0, place: 0 }
+    }
+
+    #[inline(always)]
+    fn step(&self, walk: &mut Walk) {
+        let [planes, lines, width] = self.block.positions;
+        walk.left -= 1;
+        walk.at[2] += 2;
+        if walk.at[2] < width {
             return;
         }
-        self.at[2] = 0;
-        self.line += width;
-        self.at[1] += 1;
-        if self.at[1] < lines {
-            return;
+        walk.at[2] = 0;
+        walk.place += width;
+        walk.at[1] += 1;
+        if walk.at[1] == lines {
+            walk.at[1] = 0;
+            walk.at[0] += 1;
+            if walk.at[0] == planes {
+                walk.at[0] = 0;
+                walk.image += 1;
+            }
         }
-        self.at[1] = 0;
-        self.at[0] += 1;
-        if self.at[0] < planes {
-            return;
-        }
-        self.at[0] = 0;
-        self.image += 1;
+        walk.start = self.field.at(walk.image, walk.at);
     }
 }
 
@@ -84,10 +95,12 @@ impl Job for Multiply<'_> {
 }
 
 impl Tiles<'_> {
-    /// Computes sums of `PANELS` panels from `panel` on as long as the strip has room; the place after
-    /// the last of them.
+    /// Computes sums of `PANELS` panels from `panel` on as long as the strip, whose first position after one
+    /// to spare is at place `first`, has room; the place after the last of them.
+    ///
+    /// The last pairs are fewer than a tile has: smaller tiles compute less in vain.
     #[inline(always)]
-    fn fill<const PAIRS: usize, const PANELS: usize>(
+    pub(in super::super) fn fill<const PAIRS: usize, const PANELS: usize>(
         &self,
         weights: Panels<'_, NR>,
         panel: usize,
@@ -96,37 +109,56 @@ impl Tiles<'_> {
         strip: &mut [Lanes],
         mul_add: impl MulAdd,
     ) -> usize {
-        let [_, _, width] = self.block.positions;
-        // From a position of a pair to the other.
-        let second = usize::from(width > 1);
-        let step = second * self.field.position[2];
         let mut panels: [&[Lanes]; PANELS] = [&[]; PANELS];
         for (i, weights_of) in panels.iter_mut().enumerate() {
             *weights_of = weights.panel(panel + i);
         }
-        let (mut start, mut place) = (0, walk.line + walk.at[2]);
-        while walk.image < self.block.images && place + 2 * PAIRS <= first + STRIP {
-            let (mut starts, mut places) = ([0; PAIRS], [0; PAIRS]);
-            for i in 0..PAIRS {
-                // A tile beyond the end computes its last pair again.
-                if walk.image < self.block.images {
-                    let x = walk.at[2].min(width - 1 - second);
-                    start = self.field.at(walk.image, [walk.at[0], walk.at[1], x]);
-                    place = walk.line + x;
-                    walk.next(&self.block.positions);
-                }
-                (starts[i], places[i]) = (start, place);
-            }
-            let sums = self.sums::<PAIRS, PANELS>(&panels, &starts, step, mul_add);
-            for i in 0..PAIRS {
-                for (sums, place) in sums[i].iter().zip([places[i], places[i] + second]) {
-                    let to = &mut strip[(place + 1 - first) * PANELS_AT_ONCE + panel..][..PANELS];
-                    to.copy_from_slice(sums);
-                }
-            }
-            place += second + 1;
+        let end = first + strip.len() / PANELS_AT_ONCE - 1;
+        let mut place = walk.place + walk.at[2];
+        while walk.left > 0 && place + 2 * PAIRS.min(walk.left) <= end {
+            let to = (&mut *strip, panel, first);
+            place = match walk.left {
+                1 | 2 if PAIRS > 2 => self.tile::<2, PANELS>(&panels, walk, to, mul_add),
+                3 | 4 | 8 if PAIRS > 4 => self.tile::<4, PANELS>(&panels, walk, to, mul_add),
+                _ => self.tile::<PAIRS, PANELS>(&panels, walk, to, mul_add),
+            };
         }
         place
+    }
+
+    /// Computes the next `PAIRS` pairs; beyond the end the last one again. The place after them.
+    #[inline(always)]
+    fn tile<const PAIRS: usize, const PANELS: usize>(
+        &self,
+        panels: &[&[Lanes]; PANELS],
+        walk: &mut Walk,
+        (strip, panel, first): (&mut [Lanes], usize, usize),
+        mul_add: impl MulAdd,
+    ) -> usize {
+        let [_, _, width] = self.block.positions;
+        // From a position of a pair to the other.
+        let second = usize::from(width > 1);
+        let step = self.field.position[2];
+        let (mut start, mut place) = (0, 0);
+        let (mut starts, mut places) = ([0; PAIRS], [0; PAIRS]);
+        for i in 0..PAIRS {
+            if walk.left > 0 {
+                let x = walk.at[2].min(width - 1 - second);
+                // Wrapping: see `Field::input`.
+                start = walk.start.wrapping_add(x.wrapping_mul(step));
+                place = walk.place + x;
+                self.step(walk);
+            }
+            (starts[i], places[i]) = (start, place);
+        }
+        let sums = self.sums::<PAIRS, PANELS>(panels, &starts, second * step, mul_add);
+        for i in 0..PAIRS {
+            for (sums, place) in sums[i].iter().zip([places[i], places[i] + second]) {
+                let to = &mut strip[(place + 1 - first) * PANELS_AT_ONCE + panel..][..PANELS];
+                to.copy_from_slice(sums);
+            }
+        }
+        place + second + 1
     }
 
     /// The microkernel: the sums of `PANELS` vectors of channels at `PAIRS` pairs of positions.
@@ -163,6 +195,7 @@ impl Tiles<'_> {
         let (mut place, mut at) = (0_usize, [0_usize; 3]);
         for k in 0..depth {
             let other = place.wrapping_add(step);
+            // Never so, but what the compiler does not know it would check for each value.
             if place >= extent || other >= extent {
                 break;
             }

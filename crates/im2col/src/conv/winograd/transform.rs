@@ -1,5 +1,11 @@
 //! The transforms of inputs, weights and sums, sixteen channels at a time.
 
+#![allow(
+    clippy::needless_range_loop,
+    clippy::manual_memcpy,
+    reason = "loops over indices are unrolled into registers"
+)]
+
 use super::{POINTS, SEEN, TILE};
 use crate::conv::broadcast::PANELS_AT_ONCE;
 use crate::gemm::pack::padded;
@@ -75,11 +81,6 @@ pub(in super::super) struct PackPoints<'a> {
 
 impl Job for PackPoints<'_> {
     #[inline(always)]
-    #[allow(
-        clippy::needless_range_loop,
-        clippy::manual_memcpy,
-        reason = "loops over indices are unrolled into registers"
-    )]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         mul_add: impl MulAdd,
@@ -150,11 +151,6 @@ impl Job for Fill<'_> {
 impl Fill<'_> {
     /// Fills the line at `to` from the line at `from` of each channel's plane.
     #[inline(always)]
-    #[allow(
-        clippy::needless_range_loop,
-        clippy::manual_memcpy,
-        reason = "loops over indices are unrolled into registers"
-    )]
     fn fill_line(&mut self, from: usize, to: usize, transpose: impl Transpose) {
         let (x, len, width) = (self.at[2], self.size[1], self.window.input[2]);
         let signed = x as isize;
@@ -238,11 +234,6 @@ pub(super) struct Inputs<'a> {
 
 impl Job for Inputs<'_> {
     #[inline(always)]
-    #[allow(
-        clippy::needless_range_loop,
-        clippy::manual_memcpy,
-        reason = "loops over indices are unrolled into registers"
-    )]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         mul_add: impl MulAdd,
@@ -305,11 +296,6 @@ pub(super) struct Outputs<'a> {
 
 impl Job for Outputs<'_> {
     #[inline(always)]
-    #[allow(
-        clippy::needless_range_loop,
-        clippy::manual_memcpy,
-        reason = "loops over indices are unrolled into registers"
-    )]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         mul_add: impl MulAdd,
