@@ -17,6 +17,7 @@ pub(crate) mod mask;
 #[cfg(feature = "rayon")]
 mod parallel;
 mod plan;
+mod pointwise;
 mod shape;
 mod transpose;
 mod winograd;

@@ -33,17 +33,15 @@ pub(crate) struct Blocking {
 impl Blocking {
     /// Blocks for sums of `k` products, as equal in size as they can be, and of `n` columns.
     pub(crate) const fn new(k: usize, n: usize) -> Self {
-        let kc = k.div_ceil(k.div_ceil(KC));
-        // An even number of panels: microkernels take them in pairs.
-        let most = B_BLOCK / kc / (2 * NR) * (2 * NR);
-        Self { kc, nc: if n < most { n } else { most } }
+        Self::within(k, n, KC, B_BLOCK)
     }
 
-    /// The same with blocks of `B` of at most `len` values, if that is a pair of panels or more.
-    pub(crate) const fn at_most(self, len: usize) -> Self {
-        let most = len / (self.kc + 1) / (2 * NR) * (2 * NR);
-        let most = if most < 2 * NR { 2 * NR } else { most };
-        Self { nc: if self.nc < most { self.nc } else { most }, ..self }
+    /// The same with a `k` of at most `kc`, in blocks of at most `len` values.
+    pub(crate) const fn within(k: usize, n: usize, kc: usize, len: usize) -> Self {
+        let kc = k.div_ceil(k.div_ceil(kc));
+        // An even number of panels: microkernels take them in pairs.
+        let most = len / kc / (2 * NR) * (2 * NR);
+        Self { kc, nc: if n < most { n } else { most } }
     }
 }
 

@@ -53,9 +53,10 @@ fn convolutions_are_the_same() {
         // Groups apart.
         (same(conv(36, 60, [3, 3])).with_groups(3).plan(1, [40, 40]), 3),
         (same(conv(64, 64, [3, 3])).with_groups(64).plan(1, [56, 56]), 0),
-        // Channels apart: a last panel that is not full; one channel more than two panels.
+        // Channels apart: a last panel that is not full; one channel more than two, or four, panels.
         (same(conv(32, 100, [3, 3])).plan(1, [28, 28]), 4),
-        (conv(200, 65, [1, 1]).plan(1, [30, 30]), 3),
+        (conv(300, 65, [1, 1]).plan(1, [30, 30]), 3),
+        (conv(200, 65, [1, 1]).plan(1, [30, 30]), 5),
         (same(conv(64, 7, [3, 3])).plan(1, [37, 41]), 2),
         // Too small for threads.
         (same(conv(8, 16, [3, 3])).plan(1, [16, 16]), 1),

@@ -5,13 +5,14 @@ use super::depthwise;
 use super::direct::Stage;
 use super::in_place::{self, GroupWeights, Planes};
 use super::plan::{Algorithm, ConvPlan};
+use super::pointwise;
 use super::shape::Shape;
 use super::winograd;
 use crate::activation::Activation;
 use crate::error::{RunError, check_len, check_scratch};
 use crate::gemm::pack::{Matrix, PackRows, panels_len};
 use crate::gemm::{Bias, Blocking, Destination, Epilogue, Panels, blocks, multiply};
-use crate::kernel::{Isa, Job, MR, MulAdd, NR, Transpose, dispatch};
+use crate::kernel::{Isa, Job, MR, MulAdd, Transpose, dispatch};
 use crate::scratch::{ALIGN, aligned};
 
 /// What a convolution reads.
@@ -64,7 +65,7 @@ impl<const D: usize> ConvPlan<D> {
         if matches!(self.algorithm(), Algorithm::Winograd) {
             return Layout::Points { groups, rows, depth: in_group };
         }
-        let width = if matches!(self.algorithm(), Algorithm::Broadcast) { NR } else { MR };
+        let width = self.algorithm().panel_width();
         Layout::Conv { groups, rows, depth: self.shape.depth(), width }
     }
 
@@ -85,7 +86,9 @@ impl<const D: usize> ConvPlan<D> {
         let panels = packed.chunks_exact_mut(packed.len() / groups);
         for (weight, panels) in weight.chunks_exact(weight.len() / groups).zip(panels) {
             match self.algorithm() {
-                Algorithm::Broadcast => dispatch(self.isa(), pack_channels(&self.shape, weight, panels)),
+                Algorithm::Broadcast | Algorithm::Pointwise => {
+                    dispatch(self.isa(), pack_channels(&self.shape, weight, panels))
+                }
                 Algorithm::Winograd => {
                     dispatch(self.isa(), winograd::pack_points(&self.shape, weight, panels))
                 }
@@ -274,7 +277,8 @@ impl Job for InPlace<'_> {
 impl<'a> Forward<'a> {
     pub(super) fn run(self, algorithm: Algorithm, isa: Isa) {
         match algorithm {
-            Algorithm::Im2col | Algorithm::Pointwise => dispatch(isa, Blocks(self)),
+            Algorithm::Im2col => dispatch(isa, Blocks(self)),
+            Algorithm::Pointwise => pointwise::forward(isa, self),
             Algorithm::Broadcast => broadcast::forward(isa, self),
             Algorithm::Winograd => winograd::forward(isa, self),
             Algorithm::Direct => dispatch(isa, Direct(self)),

@@ -3,6 +3,7 @@
 use super::broadcast::{self, Block, PANELS_AT_ONCE, STRIP_LEN};
 use super::direct::{Stage, TILE_LEN};
 use super::plan::Algorithm;
+use super::pointwise;
 use super::shape::Shape;
 use super::winograd;
 use crate::gemm::{Blocking, pack::panels_len};
@@ -57,10 +58,7 @@ impl Lens {
         // `isize::MAX` bytes, so all of them together may take a quarter of the address space, and the rows
         // and columns of a group's matrices a 128th.
         let panel_rows = checked!(out_group.checked_next_multiple_of(MR));
-        let packed_rows = match algorithm {
-            Algorithm::Broadcast | Algorithm::Winograd => checked!(out_group.checked_next_multiple_of(NR)),
-            _ => panel_rows,
-        };
+        let packed_rows = checked!(out_group.checked_next_multiple_of(algorithm.panel_width()));
         let packed_depth = match algorithm {
             Algorithm::Winograd => checked!(checked_product([in_group, winograd::POINTS])),
             _ => depth,
@@ -69,7 +67,10 @@ impl Lens {
         checked!(checked_product([4, 2 * NR, checked!(checked_sum([depth, positions, out_group]))]));
         checked!(checked_product([4, checked!(checked_sum([input, output, weight]))]));
 
-        let forward_blocking = shape.forward_blocking().at_most(most);
+        let forward_blocking = match algorithm {
+            Algorithm::Pointwise => pointwise::blocking(shape),
+            _ => shape.forward_blocking(),
+        };
         let block = Block::new(&shape.as_lines(), most);
         // What the forward pass multiplies the weights by, and the plain weights of a group packed.
         let (forward_packed, panels) = match algorithm {
@@ -87,7 +88,12 @@ impl Lens {
                 let stage = checked!(Stage::new(shape).len());
                 (checked!(checked_sum([ALIGN, TILE_LEN, stage])), packed_weight / groups)
             }
-            Algorithm::Im2col | Algorithm::Pointwise => {
+            Algorithm::Pointwise => {
+                let Blocking { kc, nc } = forward_blocking;
+                let block = if pointwise::is_packed(shape) { panels_len::<NR>(kc, nc) } else { 0 };
+                (ALIGN + block, packed_weight / groups)
+            }
+            Algorithm::Im2col => {
                 let Blocking { kc, nc } = forward_blocking;
                 (ALIGN + Patches::block_len(kc, nc), packed_weight / groups)
             }

@@ -15,8 +15,8 @@ use crate::window::{Window, lift, unlift};
 pub enum Algorithm {
     /// Blocks of the im2col matrix are packed into panels on the fly.
     Im2col,
-    /// For a kernel of one tap, stride 1, no padding: the input already is the matrix, and a plane
-    /// is taken as one line.
+    /// For a kernel of one tap, stride 1, no padding: the input already is the matrix, and is read where
+    /// it lies.
     Pointwise,
     /// No matrix: the lanes are output channels, and the input, or a padded copy of it, is read value by
     /// value.
@@ -40,6 +40,16 @@ pub enum Algorithm {
     /// which allocates. The sums are rounded in that crate's order.
     #[cfg(feature = "matrixmultiply")]
     Matrixmultiply,
+}
+
+impl Algorithm {
+    /// Output channels of a panel of packed weights.
+    pub(super) const fn panel_width(self) -> usize {
+        match self {
+            Self::Broadcast | Self::Pointwise | Self::Winograd => NR,
+            _ => MR,
+        }
+    }
 }
 
 /// A convolution of one input size: lengths, algorithm and blocking.
@@ -331,7 +341,10 @@ impl<const D: usize> ConvPlan<D> {
 
     /// How many channels a tile has, so that a part has no fewer.
     pub(super) const fn panel_at_once(&self) -> usize {
-        if matches!(self.algorithm, Algorithm::Broadcast) { PANELS_AT_ONCE * NR } else { MR }
+        match self.algorithm {
+            Algorithm::Broadcast => PANELS_AT_ONCE * NR,
+            algorithm => algorithm.panel_width(),
+        }
     }
 
     /// How many parts the forward pass is divided into, each with a scratch of its own.

@@ -1,5 +1,6 @@
 //! A convolution lifted to three axes, and the choice of its algorithm.
 
+use super::broadcast::is_staged;
 use super::depthwise;
 use super::direct::Stage;
 use super::plan::Algorithm;
@@ -81,19 +82,19 @@ impl Shape {
     /// Which packed weights the algorithm takes depends on the layer only: on nothing that follows from the
     /// size of its input.
     ///
-    /// Measured under AVX2 and AVX-512 with 7 to 32 channels on 14x14 to 56x56 (the table is in
-    /// ARCHITECTURE.md): with one tap, lanes that are channels win from 7 on, otherwise where three quarters
-    /// of them are in use. With 17 to 23 channels, lanes that are positions take 0.7 of the time.
+    /// Measured under AVX2 and AVX-512 (the tables are in ARCHITECTURE.md): lanes that are channels win where
+    /// three quarters of them are in use. With 17 to 23 channels, lanes that are positions take 0.7 of the
+    /// time.
     pub(super) const fn best_algorithm(&self) -> Algorithm {
         if self.is_depthwise() {
             return Algorithm::Depthwise;
         }
-        let lanes_used = self.out_group / (NR / 4 * 3) >= self.out_group.div_ceil(NR);
-        if self.out_group > MR && (self.is_pointwise() || lanes_used) {
-            return Algorithm::Broadcast;
-        }
         if self.is_pointwise() {
-            return Algorithm::Pointwise;
+            return self.best_pointwise();
+        }
+        let lanes_used = self.out_group / (NR / 4 * 3) >= self.out_group.div_ceil(NR);
+        if self.out_group > MR && lanes_used {
+            return Algorithm::Broadcast;
         }
         // A single panel of weights never repays packing, and more of them only where most lanes would be
         // past the end of a line.
@@ -103,6 +104,22 @@ impl Shape {
             Algorithm::Direct
         } else {
             Algorithm::Im2col
+        }
+    }
+
+    /// For one tap: both take the same packed weights.
+    ///
+    /// Lanes that are positions are stored as they are, which counts the more the fewer products there are:
+    /// `rn50_1x1_64_256_56` takes 0.80 of the time, with 256 products they draw, with 1024 channels win by a
+    /// tenth. A single panel of channels leaves broadcast's tiles half empty.
+    const fn best_pointwise(&self) -> Algorithm {
+        let positions = self.window.positions();
+        let lost = positions.next_multiple_of(NR) - positions;
+        let is_short = self.depth() <= FEW_PRODUCTS || is_staged(self);
+        if (self.out_group <= NR && 3 * lost <= positions) || (is_short && 32 * lost <= positions) {
+            Algorithm::Pointwise
+        } else {
+            Algorithm::Broadcast
         }
     }
 
@@ -126,6 +143,9 @@ impl Shape {
     }
 }
 
+/// The most products in a sum for which not to transpose it outweighs reading a value of the input more
+/// often.
+const FEW_PRODUCTS: usize = 256;
 /// The largest stage in use, in planes per plane: padding should not outweigh the input.
 const MOST_STAGE: usize = 4;
 /// The most values in a block of gradient columns: 128 KiB.

@@ -93,23 +93,41 @@ impl PackRows<'_> {
         let Self { values, row_stride, rows, depth, panels } = self;
         let panels = panels.as_chunks_mut::<NR>().0.chunks_exact_mut(depth.max(1));
         for (panel, first) in panels.zip((0..rows).step_by(NR)) {
+            let values = &values[first * row_stride..];
             for k in (0..depth).step_by(NR) {
                 let k = k.min(depth.saturating_sub(NR));
-                let mut block = [[0.0; NR]; NR];
-                for (i, row) in (first..rows).take(NR).enumerate() {
-                    let row = &values[row * row_stride + k..];
-                    block[i] = match row.first_chunk() {
-                        Some(row) => *row,
-                        None => padded(row),
-                    };
-                }
-                let columns = transpose(&block);
-                for (line, column) in panel[k..].iter_mut().zip(&columns) {
-                    *line = *column;
+                match panel[k..].first_chunk_mut() {
+                    Some(lines) if first + NR <= rows => {
+                        let mut block = [[0.0; NR]; NR];
+                        for i in 0..NR {
+                            if let Some(row) = values[i * row_stride + k..].first_chunk() {
+                                block[i] = *row;
+                            }
+                        }
+                        *lines = transpose(&block);
+                    }
+                    _ => {
+                        let block = part(values, row_stride, k, rows - first);
+                        for (line, column) in panel[k..].iter_mut().zip(&transpose(&block)) {
+                            *line = *column;
+                        }
+                    }
                 }
             }
         }
     }
+}
+
+/// From value `k` of each row on, sixteen values of sixteen rows, or what there is of them.
+#[cold]
+#[inline(never)]
+fn part(values: &[f32], row_stride: usize, k: usize, rows: usize) -> [Lanes; NR] {
+    let mut block = [[0.0; NR]; NR];
+    for (i, lanes) in block.iter_mut().enumerate().take(rows) {
+        let row = &values[i * row_stride + k..];
+        *lanes = row.first_chunk().copied().unwrap_or_else(|| padded(row));
+    }
+    block
 }
 
 /// Fewer values than a vector, and zeros. A call, or else all copies become calls of `memcpy`.

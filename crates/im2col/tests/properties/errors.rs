@@ -286,7 +286,6 @@ fn definitions() {
 #[test]
 fn weights_packed_for_another_layer() {
     let plan = ConvParams::new(2, 6, [1]).with_bias(false).plan(1, [4]).unwrap();
-    let other = ConvParams::new(1, 6, [2]).with_bias(false).with_groups(1).plan(1, [5]).unwrap();
     let linear = LinearParams::new(2, 6).with_bias(false).plan(1).unwrap();
     let run = |weight| {
         let mut output = vec![SENTINEL; plan.output_len()];
@@ -307,7 +306,9 @@ fn weights_packed_for_another_layer() {
     let of_grouped = grouped.pack_weights(&vec![1.0; grouped.weight_len()], &mut packed).unwrap();
     assert!(matches!(run(Weights::Packed(of_grouped)), Err(RunError::PackedWeights { .. })));
 
-    // The same weights, whatever the input: one packing serves both.
+    // The same layer, whatever the input and the algorithm chosen for it: one packing serves both.
+    let other = plan.params().plan(3, [50]).unwrap();
+    assert_eq!([plan.algorithm(), other.algorithm()], [Algorithm::Broadcast, Algorithm::Pointwise]);
     let mut packed = vec![0.0; other.packed_weight_len()];
     assert_eq!(packed.len(), plan.packed_weight_len());
     assert_eq!(run(Weights::Packed(other.pack_weights(&[1.0; 12], &mut packed).unwrap())), Ok(()));

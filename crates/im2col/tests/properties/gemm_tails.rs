@@ -11,7 +11,7 @@ use im2col_testkit::oracle::{ConvCase, Sum};
 /// Rows and columns of a tile.
 const MR: usize = 6;
 const NR: usize = 16;
-/// Products per sum; a block has 256.
+/// Products per sum; a block has at most 320, or 512.
 const DEPTHS: [usize; 11] = [1, 2, 3, 7, 8, 9, 31, 255, 256, 257, 600];
 
 fn for_each_product(check: impl Fn(usize, usize, usize)) -> usize {
@@ -38,10 +38,26 @@ fn values(sums: Vec<Sum>) -> Vec<f32> {
 
 #[test]
 fn forward_is_exact() {
-    let count = for_each_product(|m, n, k| {
-        let case = pointwise(m, k, n);
-        let operands = Operands::integers(&case, 0);
-        let plan = conv_plan::<1>(&case, &operands, Activation::Identity);
+    let count = for_each_product(forward_is_exact_for);
+    report(&format!("gemm tails: {count} shapes, isas: {}", isa_names()));
+}
+
+/// Rows around a panel of sixteen, and sums of several blocks; in planes as they are, and in such as are
+/// packed, because many of them are the same distance apart.
+#[test]
+fn forward_is_exact_for_many_rows() {
+    for m in 13..=18 {
+        for (n, k) in [(15, 600), (37, 1100), (64, 1100), (192, 1100), (33, 4100)] {
+            forward_is_exact_for(m, n, k);
+        }
+    }
+}
+
+fn forward_is_exact_for(m: usize, n: usize, k: usize) {
+    let case = pointwise(m, k, n);
+    let operands = Operands::integers(&case, 0);
+    for activation in [Activation::Identity, Activation::Relu] {
+        let plan = conv_plan::<1>(&case, &operands, activation);
         let mut expected = vec![f32::NAN; plan.output_len()];
         let Operands { input, weight, bias, .. } = &operands;
         naive::conv_forward(&plan, input, weight, bias, &mut expected).unwrap();
@@ -49,8 +65,7 @@ fn forward_is_exact() {
             assert_same(&forward(&plan, &operands), &expected, plan);
             assert_same(&forward_packed(&plan, &operands).unwrap(), &expected, ("packed", plan));
         }
-    });
-    report(&format!("gemm tails: {count} shapes, isas: {}", isa_names()));
+    }
 }
 
 #[test]
