@@ -39,9 +39,12 @@ fn exp_parts(x: f32) -> (i32, f32) {
     let n = rounded - ROUND;
     let r = x - n * LN2_HIGH - n * LN2_LOW;
 
-    // e^r = 1 + r + r^2 p(r), relative error 2^-28.3.
-    let p = polynomial(r, [0.499_999_94, 0.166_665_21, 0.041_668_39, 0.008_368_724, 0.001_381_458]);
-    ((rounded.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32), r + r * r * p)
+    // e^r = 1 + r + r^2 p(r), relative error 2^-28.3. By pairs (G. Estrin, 1960), not by Horner's rule: the
+    // time of a vector is that of its longest chain, which is eight operations shorter.
+    let square = r * r;
+    let low = 0.499_999_94 + r * 0.166_665_21;
+    let p = low + square * (0.041_668_39 + r * 0.008_368_724 + square * 0.001_381_458);
+    ((rounded.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32), r + square * p)
 }
 
 /// The natural logarithm of x: -inf at 0, NaN below.
@@ -96,17 +99,15 @@ pub(crate) fn tanh(x: f32) -> f32 {
 pub(crate) fn sigmoid(x: f32) -> f32 {
     // With e^-x = 2^n (1 + t), the fraction expanded by a power of two is N / (N + M + M t), where
     // (N, M) = (1, 2^n) for n <= 0 and (2^-n, 1) for n > 0: rounding 1 + t first would cost another
-    // half ULP. The larger one of N and M is 1; added last, it leaves one rounding that counts.
+    // half ULP. One of N and M is 1, and 1 added last leaves one rounding that counts: N + M + M t is
+    // 1 + M (N + t), for products with M are exact.
     // Below -104 the result rounds to 0, above 18 to 1.
     let (n, t) = exp_parts(-clamp(x, -104.0, 18.0));
     let m = power_of_two(n.min(0));
-    // 2^-126 is as good as anything less.
-    let smaller = power_of_two(n.abs().wrapping_neg().max(-126));
-    let denominator = 1.0 + (smaller + m * t);
-    // As in `exp`, by halves.
-    let exponent = n.max(0).wrapping_neg();
-    let half = exponent >> 1;
-    power_of_two(half) / denominator * power_of_two(exponent.wrapping_sub(half))
+    // N = 2^-n may be subnormal. Next to 1 + t, 2^-120 is as good as anything less; the rest of N comes last.
+    let (most, exponent) = (n.clamp(0, 120), n.max(0));
+    let n = power_of_two(most.wrapping_neg());
+    n / (1.0 + m * (n + t)) * power_of_two(most.wrapping_sub(exponent))
 }
 
 /// x limited to `least..=greatest`; NaN stays NaN.
