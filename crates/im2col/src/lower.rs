@@ -201,49 +201,6 @@ impl Patches {
         }
     }
 
-    /// Packs a block of the transposed matrix into panels of `NR` of its rows,
-    /// `[panel][column][NR]`, for the gradient of the weights.
-    #[inline(always)]
-    pub(crate) fn pack_transposed(
-        &self,
-        input: &[f32],
-        columns: Range<usize>,
-        rows: Range<usize>,
-        block: &mut [f32],
-    ) {
-        let window = &self.window;
-        for (row, lane) in rows.zip(0..) {
-            let Row { channel, tap: [kz, ky, kx] } = Row::at(row, window);
-            let panel = &mut block[lane / NR * columns.len() * NR..][..columns.len() * NR];
-            let (lanes, _) = panel.as_chunks_mut::<NR>();
-            let lane = lane % NR;
-            let mut cursor = Cursor::at(columns.start, window);
-            let mut at = 0;
-            while at < columns.len() {
-                let run = cursor.next(window, columns.len() - at);
-                let lanes = &mut lanes[at..at + run.len];
-                at += run.len;
-                let plane = run.image * self.image_stride + channel * window.plane_len();
-                let x = run.x(window, kx);
-                let Some(line) = run.line(window, kz, ky) else {
-                    lanes.iter_mut().for_each(|lanes| lanes[lane] = 0.0);
-                    continue;
-                };
-                let inside = run.inside(window, x);
-                for (column, source) in run.outside(window, x, inside.clone()) {
-                    lanes[column][lane] = source.map_or(0.0, |source| input[plane + line + source]);
-                }
-                if !inside.is_empty() {
-                    let start = plane + line + (x + (inside.start * window.stride[2]) as isize) as usize;
-                    let values = input[start..].iter().step_by(window.stride[2]);
-                    for (lanes, value) in lanes[inside].iter_mut().zip(values) {
-                        lanes[lane] = *value;
-                    }
-                }
-            }
-        }
-    }
-
     /// Writes a block of the matrix, row-major `[rows, columns]`.
     #[inline(always)]
     pub(crate) fn copy_block(

@@ -7,6 +7,7 @@
 //! - `grad_weight = sum over images of G X^T`,
 //! - `grad_bias = sum over images and positions of G`.
 
+use super::backward_weight::backward_weight;
 use super::depthwise_backward as depthwise;
 use super::direct::Stage;
 use super::forward::Weights;
@@ -49,7 +50,8 @@ impl<const D: usize> ConvPlan<D> {
 
     /// Computes the gradient of the weight, `[out_channels, in_channels / groups, kernel..]`.
     ///
-    /// Each value is one chain of sums over images, then positions: `K = batch * positions`. With one
+    /// Each value is a chain of sums over images, then positions, for as many images at a time as have
+    /// 2048 positions, if not for one; these chains are added in order. `K = batch * positions`. With one
     /// input channel and fewer than six outputs per group it is 16 chains for each image, one per
     /// lane, added in order.
     /// `grad_output` is as in [`ConvPlan::backward_input`].
@@ -69,13 +71,18 @@ impl<const D: usize> ConvPlan<D> {
         check_len("grad_output", self.output_len(), grad_output.len())?;
         check_len("grad_weight", self.weight_len(), grad_weight.len())?;
         check_scratch(self.backward_weight_scratch_len(), scratch.len())?;
-        dispatch(self.isa(), BackwardWeight { shape: self.shape, input, grad_output, grad_weight, scratch });
+        let (isa, shape) = (self.isa(), &self.shape);
+        if shape.depthwise_stage_len().is_some() {
+            dispatch(isa, DepthwiseWeight { shape, input, grad_output, grad_weight, scratch });
+        } else {
+            backward_weight(isa, shape, input, grad_output, grad_weight, scratch);
+        }
         Ok(())
     }
 
     /// Computes the gradient of the bias, `[out_channels]`: the sum of each output channel.
     ///
-    /// Each value is one chain of sums over images, then positions.
+    /// Each value is 16 chains of sums for each image, one per lane, added in order.
     ///
     /// # Errors
     ///
@@ -84,20 +91,44 @@ impl<const D: usize> ConvPlan<D> {
     pub fn backward_bias(&self, grad_output: &[f32], grad_bias: &mut [f32]) -> Result<(), RunError> {
         check_len("grad_output", self.output_len(), grad_output.len())?;
         check_len("grad_bias", self.bias_len(), grad_bias.len())?;
-        sum_planes(grad_output, self.shape.window.positions(), grad_bias);
+        let plane_len = self.shape.window.positions();
+        dispatch(self.isa(), SumPlanes { values: grad_output, plane_len, sums: grad_bias });
         Ok(())
     }
 }
 
 /// Sums each channel over all images.
-pub(super) fn sum_planes(values: &[f32], plane_len: usize, sums: &mut [f32]) {
-    sums.fill(0.0);
-    if sums.is_empty() {
-        return;
-    }
-    for image in values.chunks_exact(sums.len() * plane_len) {
-        for (sum, plane) in sums.iter_mut().zip(image.chunks_exact(plane_len)) {
-            *sum = plane.iter().fold(*sum, |sum, value| sum + value);
+pub(super) struct SumPlanes<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) plane_len: usize,
+    pub(super) sums: &'a mut [f32],
+}
+
+impl Job for SumPlanes<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Transpose,
+    ) {
+        let Self { values, plane_len, sums } = self;
+        sums.fill(0.0);
+        if sums.is_empty() {
+            return;
+        }
+        for image in values.chunks_exact(sums.len() * plane_len) {
+            for (sum, plane) in sums.iter_mut().zip(image.chunks_exact(plane_len)) {
+                let (vectors, rest) = plane.as_chunks::<NR>();
+                let mut lanes = [0.0; NR];
+                for vector in vectors {
+                    for i in 0..NR {
+                        lanes[i] += vector[i];
+                    }
+                }
+                for value in lanes.iter().chain(rest) {
+                    *sum += value;
+                }
+            }
         }
     }
 }
@@ -203,57 +234,23 @@ impl BackwardInput<'_> {
     }
 }
 
-struct BackwardWeight<'a> {
-    shape: Shape,
+struct DepthwiseWeight<'a> {
+    shape: &'a Shape,
     input: &'a [f32],
     grad_output: &'a [f32],
     grad_weight: &'a mut [f32],
     scratch: &'a mut [f32],
 }
 
-impl Job for BackwardWeight<'_> {
+impl Job for DepthwiseWeight<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
-        mul_add: impl MulAdd,
+        _: impl MulAdd,
         _: impl Transpose,
     ) {
-        if self.shape.depthwise_stage_len().is_some() {
-            return self.depthwise::<ROWS, PANELS>();
-        }
-        let Shape { groups, in_group, out_group, window, .. } = self.shape;
-        let (depth, positions) = (self.shape.depth(), window.positions());
-        let patches = self.shape.patches();
-        let Blocking { kc, nc } = self.shape.backward_weight_blocking();
-        let (block, grad_panels) = aligned(self.scratch).split_at_mut(panels_len::<NR>(kc, nc));
-        self.grad_weight.fill(0.0);
-        for (group, grad_weight) in self.grad_weight.chunks_exact_mut(out_group * depth).enumerate() {
-            let mut sums =
-                Destination { values: grad_weight, row_stride: depth, image_columns: depth, image_stride: 0 };
-            let inputs = self.input.chunks_exact(in_group * window.plane_len());
-            let grads = self.grad_output.chunks_exact(out_group * positions);
-            for (input, grad_output) in inputs.zip(grads).skip(group).step_by(groups) {
-                let grad_output = Matrix::row_major(grad_output, positions);
-                for k in blocks(positions, kc) {
-                    let grad_panels = &mut grad_panels[..panels_len::<MR>(k.len(), out_group)];
-                    grad_output.pack_a(out_group, k.clone(), grad_panels);
-                    let a = Panels::new(grad_panels, k.len());
-                    for rows in blocks(depth, nc) {
-                        patches.pack_transposed(input, k.clone(), rows.clone(), block);
-                        let b = Panels::new(block, k.len());
-                        multiply::<ROWS, PANELS>(out_group, rows, a, b, true, None, &mut sums, mul_add);
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl BackwardWeight<'_> {
-    #[inline(always)]
-    fn depthwise<const ROWS: usize, const PANELS: usize>(self) {
-        let Shape { groups, out_group, window, .. } = self.shape;
-        let layout = Stage::new(&self.shape);
+        let Shape { groups, out_group, window, .. } = *self.shape;
+        let layout = Stage::new(self.shape);
         let (stage, len) = (aligned(self.scratch), out_group * window.taps());
         self.grad_weight.fill(0.0);
         let planes = self.input.chunks_exact(window.plane_len());

@@ -43,6 +43,21 @@ pub(super) struct Operands<'a> {
     pub(super) output: &'a mut [f32],
 }
 
+/// How far apart values of the whole input, and images and channels of the whole output are.
+pub(super) struct Strides {
+    pub(super) input: Field,
+    pub(super) image: usize,
+    pub(super) channel: usize,
+}
+
+impl Strides {
+    fn new(shape: &Shape) -> Self {
+        let Shape { groups, out_group, window, .. } = *shape;
+        let channel = window.positions();
+        Self { input: Field::input(shape), image: groups * out_group * channel, channel }
+    }
+}
+
 /// How many panels of weights are used before the next positions.
 pub(super) const PANELS_AT_ONCE: usize = 2;
 /// The most positions whose sums wait to be transposed: 16 KiB of them, a third of L1.
@@ -54,7 +69,7 @@ pub(super) const STRIP_LEN: usize = (STRIP + 1) * PANELS_AT_ONCE * NR;
 /// Runs the algorithm.
 pub(super) fn forward(isa: Isa, mut forward: Forward<'_>) {
     let Shape { groups, out_group, .. } = forward.shape;
-    let depth = forward.shape.depth();
+    let (depth, strides) = (forward.shape.depth(), Strides::new(&forward.shape));
     let len = panels_len::<NR>(depth, out_group);
     let (scratch, panels) = forward.take_scratch();
     let step = if is_staged(&forward.shape) { out_group } else { PANELS_AT_ONCE * NR };
@@ -64,7 +79,7 @@ pub(super) fn forward(isa: Isa, mut forward: Forward<'_>) {
             let (input, weights) = (forward.input, Panels::new(weights, depth));
             let output = &mut *forward.output;
             let operands = Operands { group, channels, input, weights, epilogue, output };
-            convolve(isa, &forward.shape, &forward.block, operands, scratch);
+            convolve(isa, &forward.shape, &forward.block, &strides, operands, scratch);
         };
         match forward.weight {
             Weights::Packed(packed) => run(0..out_group, &packed.panels[group * len..][..len]),
@@ -86,12 +101,18 @@ pub(super) fn forward(isa: Isa, mut forward: Forward<'_>) {
 ///
 /// Each step is a job of its own: in one function, what the others keep in registers would push the sums
 /// out of them.
-pub(super) fn convolve(isa: Isa, shape: &Shape, block: &Block, operands: Operands<'_>, scratch: &mut [f32]) {
+pub(super) fn convolve(
+    isa: Isa,
+    shape: &Shape,
+    block: &Block,
+    strides: &Strides,
+    operands: Operands<'_>,
+    scratch: &mut [f32],
+) {
     let Operands { group, channels, input, weights, epilogue, output } = operands;
-    let Shape { groups, in_group, out_group, window, .. } = *shape;
+    let Shape { in_group, out_group, window, .. } = *shape;
+    let Strides { input: whole, image: image_stride, channel: channel_stride } = *strides;
     let [_, height, width] = window.output;
-    let (whole, channel_stride) = (Field::input(shape), window.positions());
-    let image_stride = groups * out_group * channel_stride;
     let input = input.get(group * in_group * window.plane_len()..).unwrap_or_default();
     let (strip, stage) = scratch.split_at_mut(STRIP_LEN);
     let mut first = Position::default();
@@ -105,9 +126,14 @@ pub(super) fn convolve(isa: Isa, shape: &Shape, block: &Block, operands: Operand
         };
         let [z, y, x] = first.at;
         let start = first.image * image_stride + group * out_group * channel_stride;
+        let mut positions = part.positions.iter().product();
+        if positions == image_stride {
+            // One image follows the other.
+            positions *= part.images;
+        }
         let mut target = Target {
             values: &mut output[start + (z * height + y) * width + x..],
-            positions: part.positions.iter().product(),
+            positions,
             channel_stride,
             image_stride,
         };
@@ -134,7 +160,7 @@ impl Tiles<'_> {
     ) {
         let strip = strip.as_chunks_mut::<NR>().0;
         let panels = channels.len().div_ceil(NR);
-        let total = self.block.images * target.positions;
+        let total = self.block.images * self.block.positions.iter().product::<usize>();
         let mut walk = self.walk();
         let mut first = 0;
         while first < total {

@@ -1,5 +1,6 @@
 //! How long operands and scratches are, checked: what follows may multiply sizes freely.
 
+use super::backward_weight;
 use super::broadcast::{self, Block, PANELS_AT_ONCE, STRIP_LEN};
 use super::direct::{Stage, TILE_LEN};
 use super::plan::Algorithm;
@@ -57,7 +58,6 @@ impl Lens {
         // Rounding up to whole panels must not overflow either; an operand is at most
         // `isize::MAX` bytes, so all of them together may take a quarter of the address space, and the rows
         // and columns of a group's matrices a 128th.
-        let panel_rows = checked!(out_group.checked_next_multiple_of(MR));
         let packed_rows = checked!(out_group.checked_next_multiple_of(algorithm.panel_width()));
         let packed_depth = match algorithm {
             Algorithm::Winograd => checked!(checked_product([in_group, winograd::POINTS])),
@@ -114,13 +114,9 @@ impl Lens {
                 (blocks, panels_transposed)
             }
         };
-        let Blocking { kc, nc } = shape.backward_weight_blocking();
         let backward_weight = match shape.depthwise_stage_len() {
             Some(stage) => checked!(checked_sum([ALIGN, stage])),
-            None => checked!(checked_sum([
-                ALIGN + panels_len::<NR>(kc, nc),
-                checked!(checked_product([panel_rows, kc])),
-            ])),
+            None => checked!(backward_weight::scratch_len(shape)),
         };
         Some(Self {
             input,

@@ -136,11 +136,6 @@ impl Shape {
         let most = if most < NR { NR } else { most };
         Blocking { kc, nc: if nc < most { nc } else { most } }
     }
-
-    /// Blocks of `grad_output im2col^T`, image by image: `k` runs over positions, `n` over rows.
-    pub(super) const fn backward_weight_blocking(&self) -> Blocking {
-        Blocking::new(self.window.positions(), self.depth())
-    }
 }
 
 /// The most products in a sum for which not to transpose it outweighs reading a value of the input more

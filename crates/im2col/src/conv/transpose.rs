@@ -8,7 +8,7 @@
 //! weight is the same array, its `backward_input` is the forward pass here, its forward pass is
 //! `backward_input` here. H. Noh, S. Hong, B. Han: Learning Deconvolution Network (2015).
 
-use super::backward::sum_planes;
+use super::backward::SumPlanes;
 use super::forward::{ConvOperands, Layout, PackedWeights, Weights};
 use super::plan::ConvPlan;
 use super::shape::Shape;
@@ -342,7 +342,8 @@ impl<const D: usize> ConvTransposePlan<D> {
     pub fn backward_bias(&self, grad_output: &[f32], grad_bias: &mut [f32]) -> Result<(), RunError> {
         check_len("grad_output", self.output_len(), grad_output.len())?;
         check_len("grad_bias", self.bias_len(), grad_bias.len())?;
-        sum_planes(grad_output, self.mirror.shape.window.plane_len(), grad_bias);
+        let plane_len = self.mirror.shape.window.plane_len();
+        dispatch(self.mirror.isa(), SumPlanes { values: grad_output, plane_len, sums: grad_bias });
         Ok(())
     }
 }

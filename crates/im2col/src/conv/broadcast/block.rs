@@ -143,7 +143,7 @@ impl Block {
 
 impl Field {
     /// The input itself, whose images are whole inputs apart.
-    pub(super) fn input(shape: &Shape) -> Self {
+    pub(in super::super) fn input(shape: &Shape) -> Self {
         let Window { input, stride, dilation, .. } = shape.window;
         let steps = [input[1] * input[2], input[2], 1];
         let image = shape.groups * shape.in_group * shape.window.plane_len();
