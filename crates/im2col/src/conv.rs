@@ -5,6 +5,7 @@
 //! [`ConvParams`] says what is wanted, [`ConvPlan`] is the checked arithmetic of one input size.
 
 mod backward;
+mod backward_input;
 mod backward_weight;
 mod broadcast;
 mod columns;

@@ -7,6 +7,7 @@
 //! - `grad_weight = sum over images of G X^T`,
 //! - `grad_bias = sum over images and positions of G`.
 
+use super::backward_input;
 use super::backward_weight::backward_weight;
 use super::depthwise_backward as depthwise;
 use super::direct::Stage;
@@ -43,8 +44,13 @@ impl<const D: usize> ConvPlan<D> {
         check_len("grad_output", self.output_len(), grad_output.len())?;
         check_len("grad_input", self.input_len(), grad_input.len())?;
         check_scratch(self.backward_input_scratch_len(), scratch.len())?;
-        let weight = Weights::Plain(weight);
-        dispatch(self.isa(), BackwardInput { shape: self.shape, weight, grad_output, grad_input, scratch });
+        let (isa, shape) = (self.isa(), self.shape);
+        if let Some(mirror) = backward_input::mirror(&shape) {
+            backward_input::backward_input(isa, mirror, weight, grad_output, grad_input, scratch);
+        } else {
+            let weight = Weights::Plain(weight);
+            dispatch(isa, BackwardInput { shape, weight, grad_output, grad_input, scratch });
+        }
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use super::broadcast::{self, Block};
 use super::depthwise;
 use super::direct::Stage;
 use super::in_place::{self, GroupWeights, Planes};
+use super::lens::ForwardLens;
 use super::plan::{Algorithm, ConvPlan};
 use super::pointwise;
 use super::shape::Shape;
@@ -134,28 +135,9 @@ impl<const D: usize> ConvPlan<D> {
                 check_scratch(self.packed_scratch_len(), scratch.len())?;
             }
         }
-        let shape = match self.algorithm() {
-            Algorithm::Pointwise => self.shape.pointwise(),
-            Algorithm::InPlace | Algorithm::Broadcast if self.shape.is_pointwise() => self.shape.pointwise(),
-            _ => self.shape,
-        };
-        let (blocking, block) = (self.lens.forward_blocking, self.lens.block);
-        let activation = self.params().activation();
-        let block_len = self.lens.forward_packed.saturating_sub(ALIGN);
-        let panel = self.panel_at_once();
-        let forward = Forward {
-            shape,
-            blocking,
-            block,
-            block_len,
-            panel,
-            input,
-            weight,
-            bias,
-            activation,
-            output,
-            scratch,
-        };
+        let (activation, forward) =
+            (self.params().activation(), Forward::new(&self.shape, self.algorithm(), &self.lens.forward));
+        let forward = Forward { input, weight, bias, activation, output, scratch, ..forward };
         let (algorithm, isa) = (self.algorithm(), self.isa());
         #[cfg(feature = "rayon")]
         forward.run_parts(algorithm, isa, self.parts());
@@ -275,6 +257,26 @@ impl Job for InPlace<'_> {
 }
 
 impl<'a> Forward<'a> {
+    /// The pass of an algorithm, as yet without operands.
+    pub(super) fn new(shape: &Shape, algorithm: Algorithm, lens: &ForwardLens) -> Self {
+        Self {
+            shape: match algorithm {
+                Algorithm::Pointwise | Algorithm::InPlace | Algorithm::Broadcast => shape.as_lines(),
+                _ => *shape,
+            },
+            blocking: lens.blocking,
+            block: lens.block,
+            block_len: lens.packed.saturating_sub(ALIGN),
+            panel: algorithm.panels_at_once(),
+            input: &[],
+            weight: Weights::Plain(&[]),
+            bias: &[],
+            activation: Activation::Identity,
+            output: &mut [],
+            scratch: &mut [],
+        }
+    }
+
     pub(super) fn run(self, algorithm: Algorithm, isa: Isa) {
         match algorithm {
             Algorithm::Im2col => dispatch(isa, Blocks(self)),

@@ -1,17 +1,27 @@
 //! How long operands and scratches are, checked: what follows may multiply sizes freely.
 
-use super::backward_weight;
 use super::broadcast::{self, Block, PANELS_AT_ONCE, STRIP_LEN};
 use super::direct::{Stage, TILE_LEN};
 use super::plan::Algorithm;
 use super::pointwise;
 use super::shape::Shape;
 use super::winograd;
+use super::{backward_input, backward_weight};
 use crate::gemm::{Blocking, pack::panels_len};
 use crate::kernel::{MR, NR};
 use crate::lower::Patches;
 use crate::scratch::ALIGN;
 use crate::window::{checked_product, checked_sum};
+
+/// The value, or else an early `None`: `?` is not const.
+macro_rules! checked {
+    ($sizes:expr) => {
+        match $sizes {
+            Some(size) => size,
+            None => return None,
+        }
+    };
+}
 
 /// The lengths of operands and scratches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,17 +30,12 @@ pub(super) struct Lens {
     pub(super) weight: usize,
     pub(super) output: usize,
     pub(super) columns: usize,
-    pub(super) packed_weight: usize,
     pub(super) multiply_adds: usize,
-    pub(super) forward_blocking: Blocking,
-    /// Blocks of [`Algorithm::Broadcast`].
-    pub(super) block: Block,
-    /// Scratch of the forward pass with plain and with packed weights.
-    pub(super) forward: usize,
-    pub(super) forward_packed: usize,
+    pub(super) forward: ForwardLens,
     pub(super) backward_input: usize,
-    /// The same for a transposed convolution, whose weights may be packed, and the length of those.
-    pub(super) backward_input_packed: usize,
+    /// The same for a transposed convolution with plain and packed weights, and the length of those.
+    pub(super) transposed: usize,
+    pub(super) transposed_packed: usize,
     pub(super) packed_transposed: usize,
     pub(super) backward_weight: usize,
 }
@@ -40,14 +45,6 @@ impl Lens {
     pub(super) const fn new(shape: &Shape, algorithm: Algorithm, most: usize) -> Option<Self> {
         let Shape { batch, groups, in_group, out_group, window } = *shape;
         let (taps, positions) = (window.taps(), window.positions());
-        macro_rules! checked {
-            ($sizes:expr) => {
-                match $sizes {
-                    Some(size) => size,
-                    None => return None,
-                }
-            };
-        }
         let depth = checked!(checked_product([in_group, taps]));
         // The batch last: it may be 0, and a single image must fit all the same.
         let input = checked!(checked_product([groups, in_group, window.plane_len(), batch]));
@@ -55,19 +52,74 @@ impl Lens {
         let weight = checked!(checked_product([groups, out_group, depth]));
         let columns = checked!(checked_product([groups, depth, positions, batch]));
         let multiply_adds = output.saturating_mul(depth);
-        // Rounding up to whole panels must not overflow either; an operand is at most
-        // `isize::MAX` bytes, so all of them together may take a quarter of the address space, and the rows
-        // and columns of a group's matrices a 128th.
+        // An operand is at most `isize::MAX` bytes, so all of them together may take a quarter of the address
+        // space, and the rows and columns of a group's matrices a 128th.
+        checked!(checked_product([4, 2 * NR, checked!(checked_sum([depth, positions, out_group]))]));
+        checked!(checked_product([4, checked!(checked_sum([input, output, weight]))]));
+
+        let forward = checked!(ForwardLens::new(shape, algorithm, most));
+        let Blocking { kc, nc } = shape.backward_input_blocking();
+        let panels_transposed =
+            checked!(checked_product([checked!(depth.checked_next_multiple_of(MR)), out_group]));
+        let (transposed_packed, panels_backward) = match shape.depthwise_stage_len() {
+            Some(stage) => (checked!(checked_sum([ALIGN, stage])), 0),
+            None => {
+                let columns = checked!(checked_product([depth, nc]));
+                let blocks = checked!(checked_sum([ALIGN + panels_len::<NR>(kc, nc), columns]));
+                (blocks, panels_transposed)
+            }
+        };
+        let transposed = checked!(checked_sum([transposed_packed, panels_backward]));
+        let backward_input = match backward_input::mirror(shape) {
+            Some(mirror) => checked!(backward_input::scratch_len(&mirror)),
+            None => transposed,
+        };
+        let backward_weight = match shape.depthwise_stage_len() {
+            Some(stage) => checked!(checked_sum([ALIGN, stage])),
+            None => checked!(backward_weight::scratch_len(shape)),
+        };
+        Some(Self {
+            input,
+            weight,
+            output,
+            columns,
+            multiply_adds,
+            forward,
+            backward_input,
+            transposed,
+            transposed_packed,
+            packed_transposed: checked!(checked_product([groups, panels_transposed])),
+            backward_weight,
+        })
+    }
+}
+
+/// The lengths that the forward pass of an algorithm needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ForwardLens {
+    pub(super) blocking: Blocking,
+    /// Blocks of [`Algorithm::Broadcast`].
+    pub(super) block: Block,
+    /// Packed weights.
+    pub(super) weight: usize,
+    /// Scratch with plain and with packed weights.
+    pub(super) plain: usize,
+    pub(super) packed: usize,
+}
+
+impl ForwardLens {
+    /// Those of a shape whose operands have lengths. `most` limits the blocks, in values.
+    pub(super) const fn new(shape: &Shape, algorithm: Algorithm, most: usize) -> Option<Self> {
+        let Shape { groups, in_group, out_group, .. } = *shape;
+        let depth = shape.depth();
+        // Rounding up to whole panels must not overflow either.
         let packed_rows = checked!(out_group.checked_next_multiple_of(algorithm.panel_width()));
         let packed_depth = match algorithm {
             Algorithm::Winograd => checked!(checked_product([in_group, winograd::POINTS])),
             _ => depth,
         };
         let packed_weight = checked!(checked_product([groups, packed_rows, packed_depth]));
-        checked!(checked_product([4, 2 * NR, checked!(checked_sum([depth, positions, out_group]))]));
-        checked!(checked_product([4, checked!(checked_sum([input, output, weight]))]));
-
-        let forward_blocking = match algorithm {
+        let blocking = match algorithm {
             Algorithm::Pointwise => pointwise::blocking(shape),
             _ => shape.forward_blocking(),
         };
@@ -89,50 +141,22 @@ impl Lens {
                 (checked!(checked_sum([ALIGN, TILE_LEN, stage])), packed_weight / groups)
             }
             Algorithm::Pointwise => {
-                let Blocking { kc, nc } = forward_blocking;
+                let Blocking { kc, nc } = blocking;
                 let block = if pointwise::is_packed(shape) { panels_len::<NR>(kc, nc) } else { 0 };
                 (ALIGN + block, packed_weight / groups)
             }
             Algorithm::Im2col => {
-                let Blocking { kc, nc } = forward_blocking;
+                let Blocking { kc, nc } = blocking;
                 (ALIGN + Patches::block_len(kc, nc), packed_weight / groups)
             }
             Algorithm::Depthwise | Algorithm::InPlace => (0, 0),
             #[cfg(feature = "matrixmultiply")]
-            Algorithm::Matrixmultiply => {
-                (checked!(checked_sum([ALIGN, checked!(checked_product([depth, positions]))])), 0)
-            }
+            Algorithm::Matrixmultiply => (
+                checked!(checked_sum([ALIGN, checked!(checked_product([depth, shape.window.positions()]))])),
+                0,
+            ),
         };
-        let Blocking { kc, nc } = shape.backward_input_blocking();
-        let panels_transposed =
-            checked!(checked_product([checked!(depth.checked_next_multiple_of(MR)), out_group]));
-        let (backward_input_packed, panels_backward) = match shape.depthwise_stage_len() {
-            Some(stage) => (checked!(checked_sum([ALIGN, stage])), 0),
-            None => {
-                let columns = checked!(checked_product([depth, nc]));
-                let blocks = checked!(checked_sum([ALIGN + panels_len::<NR>(kc, nc), columns]));
-                (blocks, panels_transposed)
-            }
-        };
-        let backward_weight = match shape.depthwise_stage_len() {
-            Some(stage) => checked!(checked_sum([ALIGN, stage])),
-            None => checked!(backward_weight::scratch_len(shape)),
-        };
-        Some(Self {
-            input,
-            weight,
-            output,
-            columns,
-            packed_weight,
-            multiply_adds,
-            forward_blocking,
-            block,
-            forward: checked!(checked_sum([forward_packed, panels])),
-            forward_packed,
-            backward_input: checked!(checked_sum([backward_input_packed, panels_backward])),
-            backward_input_packed,
-            packed_transposed: checked!(checked_product([groups, panels_transposed])),
-            backward_weight,
-        })
+        let plain = checked!(checked_sum([forward_packed, panels]));
+        Some(Self { blocking, block, weight: packed_weight, plain, packed: forward_packed })
     }
 }

@@ -50,6 +50,14 @@ impl Algorithm {
             _ => MR,
         }
     }
+
+    /// Output channels of the panels that are used at once: what a part has no fewer of.
+    pub(super) const fn panels_at_once(self) -> usize {
+        match self {
+            Self::Broadcast => PANELS_AT_ONCE * NR,
+            _ => self.panel_width(),
+        }
+    }
 }
 
 /// A convolution of one input size: lengths, algorithm and blocking.
@@ -191,15 +199,15 @@ impl<const D: usize> ConvPlan<D> {
             return self;
         }
         self.threads = 1;
-        if self.lens.forward <= len {
+        if self.lens.forward.plain <= len {
             return self;
         }
         // A single panel of weights never repays packing.
         if self.shape.out_group > MR
             && let Ok(least) = self.with_blocks(Algorithm::Broadcast, 0)
-            && let Some(spare) = len.checked_sub(least.lens.forward)
+            && let Some(spare) = len.checked_sub(least.lens.forward.plain)
             && let Ok(plan) = self.with_blocks(Algorithm::Broadcast, spare)
-            && plan.lens.forward <= len
+            && plan.lens.forward.plain <= len
         {
             return plan;
         }
@@ -311,7 +319,7 @@ impl<const D: usize> ConvPlan<D> {
     /// Length of [packed weights](ConvPlan::pack_weights).
     #[must_use]
     pub const fn packed_weight_len(&self) -> usize {
-        self.lens.packed_weight
+        self.lens.forward.weight
     }
 
     /// Length of the explicit im2col matrices, `[batch, in_channels * taps, positions]`.
@@ -330,21 +338,13 @@ impl<const D: usize> ConvPlan<D> {
     /// Least scratch of [`ConvPlan::forward`].
     #[must_use]
     pub const fn scratch_len(&self) -> usize {
-        self.parts() * self.lens.forward
+        self.parts() * self.lens.forward.plain
     }
 
     /// Least scratch of [`ConvPlan::forward`] with packed weights.
     #[must_use]
     pub const fn packed_scratch_len(&self) -> usize {
-        self.parts() * self.lens.forward_packed
-    }
-
-    /// How many channels a tile has, so that a part has no fewer.
-    pub(super) const fn panel_at_once(&self) -> usize {
-        match self.algorithm {
-            Algorithm::Broadcast => PANELS_AT_ONCE * NR,
-            algorithm => algorithm.panel_width(),
-        }
+        self.parts() * self.lens.forward.packed
     }
 
     /// How many parts the forward pass is divided into, each with a scratch of its own.
@@ -359,13 +359,13 @@ impl<const D: usize> ConvPlan<D> {
         let divisible = match (batch, groups) {
             // Its weights do not lie channel by channel.
             (0 | 1, 1) if matches!(self.algorithm, Algorithm::Winograd) => 1,
-            (0 | 1, 1) => out_group.div_ceil(self.panel_at_once()),
+            (0 | 1, 1) => out_group.div_ceil(self.algorithm.panels_at_once()),
             (0 | 1, groups) => groups,
             (batch, _) => batch,
         };
         let worthwhile = self.lens.multiply_adds.saturating_mul(weight) / PART;
         let parts = least([self.threads, divisible, worthwhile]);
-        if parts == 0 || self.lens.forward.checked_mul(parts).is_none() { 1 } else { parts }
+        if parts == 0 || self.lens.forward.plain.checked_mul(parts).is_none() { 1 } else { parts }
     }
 
     /// Least scratch of [`ConvPlan::backward_input`].

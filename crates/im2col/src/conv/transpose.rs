@@ -206,13 +206,13 @@ impl<const D: usize> ConvTransposePlan<D> {
     /// Least scratch of [`ConvTransposePlan::forward`].
     #[must_use]
     pub const fn scratch_len(&self) -> usize {
-        self.mirror.backward_input_scratch_len()
+        self.mirror.lens.transposed
     }
 
     /// Least scratch of [`ConvTransposePlan::forward`] with packed weights.
     #[must_use]
     pub const fn packed_scratch_len(&self) -> usize {
-        self.mirror.lens.backward_input_packed
+        self.mirror.lens.transposed_packed
     }
 
     /// Least scratch of [`ConvTransposePlan::backward_input`].
