@@ -97,16 +97,18 @@ impl PackRows<'_> {
             for k in (0..depth).step_by(NR) {
                 let k = k.min(depth.saturating_sub(NR));
                 match panel[k..].first_chunk_mut() {
-                    Some(lines) if first + NR <= rows => {
+                    Some(lines) => {
                         let mut block = [[0.0; NR]; NR];
                         for i in 0..NR {
-                            if let Some(row) = values[i * row_stride + k..].first_chunk() {
+                            if first + i < rows
+                                && let Some(row) = values[i * row_stride + k..].first_chunk()
+                            {
                                 block[i] = *row;
                             }
                         }
                         *lines = transpose(&block);
                     }
-                    _ => {
+                    None => {
                         let block = part(values, row_stride, k, rows - first);
                         for (line, column) in panel[k..].iter_mut().zip(&transpose(&block)) {
                             *line = *column;
