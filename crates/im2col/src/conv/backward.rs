@@ -27,7 +27,8 @@ impl<const D: usize> ConvPlan<D> {
     /// `grad_output`, `[batch, out_channels, output_dims..]`, is the gradient of the convolution's
     /// sums: a fused activation is the caller's to differentiate first
     /// ([`Activation::backward`](crate::Activation::backward)). `K` of the error bound is
-    /// `out_channels / groups * taps`.
+    /// `out_channels / groups * taps`. A weight that is not finite may or may not meet zeros beyond the ends of
+    /// `grad_output`.
     ///
     /// # Errors
     ///

@@ -16,7 +16,8 @@ use crate::window::{Window, checked_sum};
 /// than what taps reach.
 pub(super) const fn mirror(shape: &Shape) -> Option<Shape> {
     let Window { input, kernel, stride, padding, mode, dilation, output } = shape.window;
-    if !matches!(mode, PaddingMode::Zeros) || shape.depthwise_stage_len().is_some() {
+    // Without images the planes may be of any size.
+    if shape.batch == 0 || !matches!(mode, PaddingMode::Zeros) || shape.depthwise_stage_len().is_some() {
         return None;
     }
     let mut window = Window { input: output, output: input, ..shape.window };

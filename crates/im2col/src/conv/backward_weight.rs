@@ -39,6 +39,9 @@ const fn mirror(shape: &Shape, images: usize) -> Shape {
 /// The scratch of [`backward_weight`], if it fits in `usize`: a strip of sums, a stage, the gradients as panels, and
 /// the sums of some images.
 pub(super) const fn scratch_len(shape: &Shape) -> Option<usize> {
+    if shape.batch == 0 {
+        return Some(0);
+    }
     let images = images_at_once(shape);
     let mirror = mirror(shape, images);
     let Some(stage) = Block::new(&mirror, ANY).stage_len(&mirror) else { return None };
@@ -57,7 +60,11 @@ pub(super) fn backward_weight(
     grad_weight: &mut [f32],
     scratch: &mut [f32],
 ) {
+    grad_weight.fill(0.0);
     let Shape { batch, groups, in_group, out_group, window } = *shape;
+    if batch == 0 {
+        return;
+    }
     let (positions, plane_len, depth) = (window.positions(), window.plane_len(), shape.depth());
     let step = images_at_once(shape);
     let strides = |mirror: &Shape| {
@@ -70,7 +77,6 @@ pub(super) fn backward_weight(
     (panels, scratch) = scratch.split_at_mut(panels_len::<NR>(step * positions, out_group));
     let sums;
     (sums, scratch) = scratch.split_at_mut(out_group * depth);
-    grad_weight.fill(0.0);
     for (group, grad_weight) in grad_weight.chunks_exact_mut(out_group * depth).enumerate() {
         for first in (0..batch).step_by(step) {
             let images = step.min(batch - first);

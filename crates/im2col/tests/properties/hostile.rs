@@ -84,6 +84,10 @@ fn shapes_that_once_failed() {
     ] {
         convolution_of_any_size::<3>(&case, 0);
     }
+    // Terabytes of scratch for no image at all.
+    let plan = ConvParams::new(8, 8, [1]).plan(0, [1 << 40]).unwrap();
+    assert_eq!(plan.backward_weight_scratch_len(), 0);
+    assert!(plan.backward_input_scratch_len() < 1 << 17);
     // The operands fit; the count of what is done with them does not.
     let plan = LinearParams::new(1 << 22, 1 << 22).plan(1 << 22).unwrap();
     assert_eq!(plan.multiply_adds(), max);
