@@ -171,9 +171,11 @@ impl Job for Finish<'_> {
                 epilogue.apply(&mut lanes, first + i, 0);
                 *line = lanes[0];
             }
-            let mut lanes = [padded(rest)];
-            epilogue.apply(&mut lanes, first + i, 0);
-            rest.copy_from_slice(&lanes[0][..rest.len()]);
+            if !rest.is_empty() {
+                let mut lanes = [padded(rest)];
+                epilogue.apply(&mut lanes, first + i, 0);
+                rest.copy_from_slice(&lanes[0][..rest.len()]);
+            }
         }
     }
 }
