@@ -3,6 +3,7 @@
 use crate::error::{RunError, check_len};
 use crate::kernel::{Isa, Job, MulAdd, Transpose, dispatch};
 use crate::math;
+use core::ops::Range;
 
 /// A function applied to each value, as a pass of its own or fused into a convolution.
 ///
@@ -134,6 +135,35 @@ fn sigmoid_backward(y: f32, grad: f32) -> f32 {
 #[inline(always)]
 fn tanh_backward(y: f32, grad: f32) -> f32 {
     grad * (1.0 - y * y)
+}
+
+/// Bias and activation of finished sums, plane by plane.
+pub(crate) struct Finish<'a> {
+    pub(crate) plane_len: usize,
+    /// Of each plane.
+    pub(crate) columns: Range<usize>,
+    /// One for each plane in turn, or none.
+    pub(crate) bias: &'a [f32],
+    pub(crate) activation: Activation,
+    pub(crate) output: &'a mut [f32],
+}
+
+impl Job for Finish<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Transpose,
+    ) {
+        let Self { plane_len, columns, bias, activation, output } = self;
+        if bias.is_empty() && activation == Activation::Identity {
+            return;
+        }
+        for (i, plane) in output.chunks_exact_mut(plane_len).enumerate() {
+            let bias = if bias.is_empty() { 0.0 } else { bias[i % bias.len()] };
+            activation.finish(&mut plane[columns.clone()], bias);
+        }
+    }
 }
 
 struct Forward<'a> {

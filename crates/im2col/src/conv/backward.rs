@@ -6,6 +6,8 @@
 //! - `grad_input = col2im(W^T G)`,
 //! - `grad_weight = sum over images of G X^T`,
 //! - `grad_bias = sum over images and positions of G`.
+//!
+//! No matrix is made where a convolution gives the same: `backward_input.rs`, `backward_weight.rs`.
 
 use super::backward_input;
 use super::backward_weight::backward_weight;

@@ -17,8 +17,6 @@ use crate::window::{Window, checked_product, checked_sum};
 /// The most positions whose products are summed in one chain, if they are of several images: 128 KiB of a
 /// panel of gradients.
 const MOST_POSITIONS: usize = 2048;
-/// Blocks are as large as those of the forward pass.
-const ANY: usize = usize::MAX;
 
 /// How many images are summed in one chain.
 const fn images_at_once(shape: &Shape) -> usize {
@@ -44,7 +42,7 @@ pub(super) const fn scratch_len(shape: &Shape) -> Option<usize> {
     }
     let images = images_at_once(shape);
     let mirror = mirror(shape, images);
-    let Some(stage) = Block::new(&mirror, ANY).stage_len(&mirror) else { return None };
+    let Some(stage) = Block::new(&mirror, usize::MAX).stage_len(&mirror) else { return None };
     let rows = shape.out_group.next_multiple_of(NR);
     let Some(panels) = checked_product([images, shape.window.positions(), rows]) else { return None };
     let Some(sums) = checked_product([shape.out_group, shape.depth()]) else { return None };
@@ -72,11 +70,8 @@ pub(super) fn backward_weight(
             Field { image: plane_len, channel: groups * in_group * plane_len, ..Field::input(mirror) };
         Strides { input, image: window.taps(), channel: depth }
     };
-    let mut scratch = aligned(scratch);
-    let panels;
-    (panels, scratch) = scratch.split_at_mut(panels_len::<NR>(step * positions, out_group));
-    let sums;
-    (sums, scratch) = scratch.split_at_mut(out_group * depth);
+    let (panels, rest) = aligned(scratch).split_at_mut(panels_len::<NR>(step * positions, out_group));
+    let (sums, scratch) = rest.split_at_mut(out_group * depth);
     for (group, grad_weight) in grad_weight.chunks_exact_mut(out_group * depth).enumerate() {
         for first in (0..batch).step_by(step) {
             let images = step.min(batch - first);
@@ -99,7 +94,7 @@ pub(super) fn backward_weight(
                 epilogue: Epilogue::NONE,
                 output: sums,
             };
-            convolve(isa, &mirror, &Block::new(&mirror, ANY), &strides(&mirror), operands, scratch);
+            convolve(isa, &mirror, &Block::new(&mirror, usize::MAX), &strides(&mirror), operands, scratch);
             dispatch(isa, Add { values: sums, sums: grad_weight });
         }
     }

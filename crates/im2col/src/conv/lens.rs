@@ -53,8 +53,7 @@ impl Lens {
         let columns = checked!(checked_product([groups, depth, positions, batch]));
         let multiply_adds = output.saturating_mul(depth);
         // An operand is at most `isize::MAX` bytes, so all of them together may take a quarter of the address
-        // space, and the rows and columns of a group's matrices a 128th.
-        checked!(checked_product([4, 2 * NR, checked!(checked_sum([depth, positions, out_group]))]));
+        // space.
         checked!(checked_product([4, checked!(checked_sum([input, output, weight]))]));
 
         let forward = checked!(ForwardLens::new(shape, algorithm, most));
@@ -110,9 +109,11 @@ pub(super) struct ForwardLens {
 impl ForwardLens {
     /// Those of a shape whose operands have lengths. `most` limits the blocks, in values.
     pub(super) const fn new(shape: &Shape, algorithm: Algorithm, most: usize) -> Option<Self> {
-        let Shape { groups, in_group, out_group, .. } = *shape;
-        let depth = shape.depth();
-        // Rounding up to whole panels must not overflow either.
+        let Shape { groups, in_group, out_group, window, .. } = *shape;
+        let (depth, positions) = (shape.depth(), window.positions());
+        // Rounding up to whole panels must not overflow either: the rows and columns of a group's matrices may
+        // take a 128th of the address space.
+        checked!(checked_product([4, 2 * NR, checked!(checked_sum([depth, positions, out_group]))]));
         let packed_rows = checked!(out_group.checked_next_multiple_of(algorithm.panel_width()));
         let packed_depth = match algorithm {
             Algorithm::Winograd => checked!(checked_product([in_group, winograd::POINTS])),
@@ -151,10 +152,9 @@ impl ForwardLens {
             }
             Algorithm::Depthwise | Algorithm::InPlace => (0, 0),
             #[cfg(feature = "matrixmultiply")]
-            Algorithm::Matrixmultiply => (
-                checked!(checked_sum([ALIGN, checked!(checked_product([depth, shape.window.positions()]))])),
-                0,
-            ),
+            Algorithm::Matrixmultiply => {
+                (checked!(checked_sum([ALIGN, checked!(checked_product([depth, positions]))])), 0)
+            }
         };
         let plain = checked!(checked_sum([forward_packed, panels]));
         Some(Self { blocking, block, weight: packed_weight, plain, packed: forward_packed })

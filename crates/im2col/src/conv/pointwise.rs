@@ -10,8 +10,9 @@
 use super::broadcast::is_staged;
 use super::forward::{Forward, Weights};
 use super::shape::Shape;
-use crate::gemm::pack::{Matrix, PackRows, padded, panels_len};
-use crate::gemm::{Blocking, Epilogue, Panels, blocks};
+use crate::activation::Finish;
+use crate::gemm::pack::{Matrix, PackRows, panels_len};
+use crate::gemm::{Blocking, Panels, blocks};
 use crate::kernel::{Isa, Job, Lanes, MR, MulAdd, NR, Transpose, dispatch};
 use core::ops::Range;
 
@@ -22,8 +23,7 @@ const MOST_SUMS: usize = 24;
 const KC: usize = 512;
 /// The most values of a block of the planes: 256 KiB, half of the smallest L2 in use.
 const BLOCK: usize = 64 * 1024;
-/// Products in a sum, below which rows are finished one tile after the other along the planes: what is
-/// stored then counts for more than what is read.
+/// Products in a sum, below which what is stored counts for more than what is read.
 const FEW: usize = 64;
 
 pub(super) const fn blocking(shape: &Shape) -> Blocking {
@@ -55,7 +55,8 @@ pub(super) fn forward(isa: Isa, mut forward: Forward<'_>) {
                 &panels[..len]
             }
         };
-        let (weights, epilogue) = (Panels::new(weights, depth), forward.epilogue(group));
+        let (weights, activation) = (Panels::new(weights, depth), forward.activation);
+        let bias = forward.bias.get(group * out_group..).unwrap_or_default();
         for image in 0..batch {
             let (planes, output) = forward.image(image, group);
             let planes = &planes.input[planes.start..][..planes.len];
@@ -78,8 +79,10 @@ pub(super) fn forward(isa: Isa, mut forward: Forward<'_>) {
                         let strip =
                             Strip { weights, planes, step, is_packed, columns, positions, accumulate };
                         dispatch(isa, Multiply { strip: &strip, output });
-                        if is_last && !epilogue.is_none() {
-                            dispatch(isa, Finish { strip: &strip, epilogue, first, output });
+                        if is_last {
+                            let (plane_len, columns) = (positions, strip.columns);
+                            let bias = bias.get(first..).unwrap_or_default();
+                            dispatch(isa, Finish { plane_len, columns, bias, activation, output });
                         }
                     }
                 }
@@ -148,43 +151,13 @@ impl Job for Multiply<'_> {
     }
 }
 
-/// Bias and activation of the rows from `first` on.
-struct Finish<'a> {
-    strip: &'a Strip<'a>,
-    epilogue: Epilogue<'a>,
-    first: usize,
-    output: &'a mut [f32],
-}
-
-impl Job for Finish<'_> {
-    #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        self,
-        _: impl MulAdd,
-        _: impl Transpose,
-    ) {
-        let Self { strip, epilogue, first, output } = self;
-        for (i, line) in output.chunks_exact_mut(strip.positions).enumerate() {
-            let (lines, rest) = line[strip.columns.clone()].as_chunks_mut::<NR>();
-            for line in lines {
-                let mut lanes = [*line];
-                epilogue.apply(&mut lanes, first + i, 0);
-                *line = lanes[0];
-            }
-            if !rest.is_empty() {
-                let mut lanes = [padded(rest)];
-                epilogue.apply(&mut lanes, first + i, 0);
-                rest.copy_from_slice(&lanes[0][..rest.len()]);
-            }
-        }
-    }
-}
-
 impl Strip<'_> {
     #[inline(always)]
     fn multiply<const ROWS: usize, const PANELS: usize>(&self, output: &mut [f32], mul_add: impl MulAdd) {
         let mut spare = [[0.0; NR]; MOST_SUMS];
         let rows = output.len() / self.positions;
+        // As many rows as a tile has along all columns, so that their lines are written one after the other, where
+        // there is little to read or it lies together; otherwise the whole panel, while columns are in L1.
         let step = if self.is_packed || self.weights.len() < FEW { ROWS } else { NR };
         let mut part = 0;
         while part < rows {

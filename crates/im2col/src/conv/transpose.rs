@@ -13,10 +13,10 @@ use super::forward::{ConvOperands, Layout, PackedWeights, Weights};
 use super::plan::ConvPlan;
 use super::shape::Shape;
 use super::{ConvParams, backward::BackwardInput};
-use crate::activation::Activation;
+use crate::activation::{Activation, Finish};
 use crate::error::{RunError, ShapeError, check_len, check_scratch};
 use crate::gemm::pack::{Matrix, panels_len};
-use crate::kernel::{Isa, Job, MR, MulAdd, Transpose, dispatch};
+use crate::kernel::{Isa, MR, dispatch};
 use crate::padding::{Padding, PaddingMode};
 use crate::window::{checked_sum, lift, volume};
 
@@ -284,9 +284,8 @@ impl<const D: usize> ConvTransposePlan<D> {
         let (shape, isa) = (self.mirror.shape, self.mirror.isa());
         dispatch(isa, BackwardInput { shape, weight, grad_output: input, grad_input: output, scratch });
         let activation = self.params.activation;
-        if !bias.is_empty() || activation != Activation::Identity {
-            dispatch(isa, Finish { plane_len: shape.window.plane_len(), bias, activation, output });
-        }
+        let plane_len = shape.window.plane_len();
+        dispatch(isa, Finish { plane_len, columns: 0..plane_len, bias, activation, output });
         Ok(())
     }
 
@@ -359,29 +358,4 @@ pub(super) fn pack_group(mirror: &Shape, weight: &[f32], panels: &mut [f32]) {
 
 pub(super) const fn layout(mirror: &Shape) -> Layout {
     Layout::ConvTranspose { groups: mirror.groups, rows: mirror.depth(), depth: mirror.out_group }
-}
-
-/// Bias and activation, plane by plane.
-struct Finish<'a> {
-    plane_len: usize,
-    bias: &'a [f32],
-    activation: Activation,
-    output: &'a mut [f32],
-}
-
-impl Job for Finish<'_> {
-    #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        self,
-        _: impl MulAdd,
-        _: impl Transpose,
-    ) {
-        let Self { plane_len, bias, activation, output } = self;
-        let planes = output.chunks_exact_mut(plane_len);
-        if bias.is_empty() {
-            planes.for_each(|plane| activation.finish(plane, 0.0));
-        } else {
-            planes.zip(bias.iter().cycle()).for_each(|(plane, bias)| activation.finish(plane, *bias));
-        }
-    }
 }
