@@ -1,0 +1,42 @@
+//! `lenet eval`
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, value_parser};
+use im2col_train::checkpoint::Checkpoint;
+use im2col_train::dataset::Part;
+use im2col_train::runner::Runner;
+
+use crate::network::NetworkName;
+use crate::output::say_test_accuracy;
+use crate::{MOST_THREADS, WEIGHTS, dataset, thread_pool};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Network, if the file does not name it [default: lenet-relu]
+    #[arg(long, value_enum)]
+    network: Option<NetworkName>,
+    /// Folder with the test set's two IDX files [default: the built-in digits]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Safetensors file with PyTorch's names
+    #[arg(long, value_name = "FILE", default_value = WEIGHTS)]
+    weights: PathBuf,
+    /// Threads [default: one for each core]
+    #[arg(long, value_name = "T", value_parser = value_parser!(u16).range(1..=MOST_THREADS))]
+    threads: Option<u16>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    thread_pool(arguments.threads)?.install(|| eval(arguments))
+}
+
+fn eval(arguments: &Arguments) -> Result<()> {
+    let test = dataset(arguments.data.as_deref(), Part::Test)?;
+    let checkpoint = Checkpoint::read(&arguments.weights)?;
+    let network = NetworkName::of_file(arguments.network, &checkpoint, &arguments.weights)?;
+    let mut runner = Runner::new(network.layers(), test.image_dims(), test.len())?;
+    let params = checkpoint.params(runner.network())?;
+    say_test_accuracy(runner.accuracy(&params, &test)?)
+}

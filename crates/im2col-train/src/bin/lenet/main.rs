@@ -1,0 +1,90 @@
+//! `lenet`: trains, tests and shows LeNet on handwritten digits.
+
+#![forbid(unsafe_code)]
+
+mod eval;
+mod network;
+mod output;
+mod predict;
+mod summary;
+mod train;
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use im2col_train::dataset::{Dataset, Part};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+/// The weights that `train` leaves, where nobody says otherwise.
+const WEIGHTS: &str = "runs/lenet/weights.safetensors";
+const MOST_THREADS: i64 = 256;
+/// Height and width of a digit.
+const SIDE: usize = 28;
+
+/// LeNet on handwritten digits, trained through im2col convolutions.
+#[derive(Debug, Parser)]
+#[command(name = "lenet", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train a network and save its weights
+    Train(train::Arguments),
+    /// Print the test accuracy of saved weights
+    Eval(eval::Arguments),
+    /// Print which digit a picture shows
+    Predict(predict::Arguments),
+    /// Print the layers with their output shapes, parameters and multiply-adds
+    Summary(summary::Arguments),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where stderr is closed, the exit code has to do.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Train(arguments) => train::run(&arguments),
+        Command::Eval(arguments) => eval::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
+        Command::Summary(arguments) => summary::run(&arguments),
+    }
+}
+
+/// By default, a thread for each core.
+fn thread_pool(threads: Option<u16>) -> Result<ThreadPool> {
+    let threads = threads.map_or(0, usize::from);
+    ThreadPoolBuilder::new().num_threads(threads).build().context("the threads do not start")
+}
+
+/// The folder's data set, or the built-in one.
+fn dataset(dir: Option<&Path>, part: Part) -> Result<Dataset> {
+    Ok(match dir {
+        Some(dir) => Dataset::load(dir, part)?,
+        None => Dataset::built_in(part)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

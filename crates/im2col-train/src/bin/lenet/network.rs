@@ -1,0 +1,61 @@
+//! The networks that the program knows, by name.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+use im2col::Layer;
+use im2col::lenet::{LENET, LENET_RELU};
+use im2col_train::checkpoint::Checkpoint;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NetworkName {
+    Lenet,
+    #[default]
+    LenetRelu,
+}
+
+impl NetworkName {
+    pub(crate) fn layers(self) -> [Layer; 12] {
+        match self {
+            Self::Lenet => LENET,
+            Self::LenetRelu => LENET_RELU,
+        }
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Lenet => "lenet",
+            Self::LenetRelu => "lenet-relu",
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::value_variants().iter().copied().find(|network| network.as_str() == name)
+    }
+
+    /// The network of a file: its tensors are the same for both, so its metadata decides, if it has any.
+    pub(crate) fn of_file(requested: Option<Self>, checkpoint: &Checkpoint, file: &Path) -> Result<Self> {
+        let Some(saved) = checkpoint.network() else { return Ok(requested.unwrap_or_default()) };
+        match Self::from_name(saved) {
+            None => bail!("{}: the network {saved:?} is unknown", file.display()),
+            Some(saved) if requested.is_some_and(|requested| requested != saved) => {
+                bail!("{}: these are weights of {}", file.display(), saved.as_str())
+            }
+            Some(saved) => Ok(saved),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_are_found_by_name() {
+        for &network in NetworkName::value_variants() {
+            assert_eq!(NetworkName::from_name(network.as_str()), Some(network));
+        }
+        assert_eq!(NetworkName::from_name("alexnet"), None);
+    }
+}
