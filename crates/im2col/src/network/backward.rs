@@ -26,6 +26,26 @@ impl<const L: usize> Network<L> {
         grad_params: &mut [f32],
         scratch: &mut [f32],
     ) -> Result<(), RunError> {
+        self.backward_observed(params, input, workspace, grad_output, grad_params, scratch, |_| ())
+    }
+
+    /// [`backward`](Self::backward), which calls `after` with the index of each layer that it has just
+    /// gone back through, the last one first.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`backward`](Self::backward).
+    #[allow(clippy::too_many_arguments, reason = "those of `backward`, and a function")]
+    pub fn backward_observed(
+        &self,
+        params: &[f32],
+        input: &[f32],
+        workspace: &[f32],
+        grad_output: &[f32],
+        grad_params: &mut [f32],
+        scratch: &mut [f32],
+        mut after: impl FnMut(usize),
+    ) -> Result<(), RunError> {
         check_len("params", self.param_len, params.len())?;
         check_len("input", self.input_len, input.len())?;
         check_len("workspace", self.workspace_len, workspace.len())?;
@@ -62,6 +82,7 @@ impl<const L: usize> Network<L> {
                     }
                 }
             }
+            after(index);
         }
         Ok(())
     }

@@ -161,6 +161,23 @@ impl<const L: usize> Network<L> {
         workspace: &mut [f32],
         scratch: &mut [f32],
     ) -> Result<(), RunError> {
+        self.forward_train_observed(weights, input, workspace, scratch, |_| ())
+    }
+
+    /// [`forward_train`](Self::forward_train), which calls `after` with the index of each layer whose
+    /// output it has just computed: where a clock is read, or one output looked at before the next.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`forward_train`](Self::forward_train).
+    pub fn forward_train_observed(
+        &self,
+        weights: NetworkWeights<'_, L>,
+        input: &[f32],
+        workspace: &mut [f32],
+        scratch: &mut [f32],
+        mut after: impl FnMut(usize),
+    ) -> Result<(), RunError> {
         self.check_weights(&weights)?;
         check_len("input", self.input_len, input.len())?;
         check_len("workspace", self.workspace_len, workspace.len())?;
@@ -174,6 +191,7 @@ impl<const L: usize> Network<L> {
             let source = self.input_of(index, input, kept);
             let (weight, bias) = self.weights_of(index, &weights);
             layer.op.forward(weight, bias, source, &mut rest[..layer.output_len], scratch)?;
+            after(index);
         }
         Ok(())
     }
