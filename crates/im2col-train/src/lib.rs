@@ -32,6 +32,7 @@ pub mod dataset;
 mod error;
 pub mod idx;
 pub mod init;
+pub mod metrics;
 pub mod predict;
 pub mod random;
 pub mod runner;

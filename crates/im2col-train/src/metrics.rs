@@ -1,0 +1,152 @@
+//! What a run leaves behind for others to read: a folder with a JSON line for each thing that happened.
+//!
+//! ```text
+//! run.json                   what was asked for: the network, the data, the options
+//! metrics.jsonl              a Record in each line
+//! checkpoint.safetensors     all that is needed to go on; the one before is previous.safetensors
+//! weights.safetensors        the best weights so far, with PyTorch's names
+//! report.html                what `lenet report` makes of it all
+//! ```
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// The file of a run that says what was asked for.
+pub const RUN_FILE: &str = "run.json";
+/// The file of a run with a [`Record`] in each line.
+pub const METRICS_FILE: &str = "metrics.jsonl";
+/// The file of a run with the best weights so far.
+pub const WEIGHTS_FILE: &str = "weights.safetensors";
+/// The file of a run that shows it all.
+pub const REPORT_FILE: &str = "report.html";
+
+/// A line of [`METRICS_FILE`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Record {
+    /// A process began to train, or went on.
+    Start(Start),
+    /// A part of an epoch is done.
+    Progress(Progress),
+    /// An epoch is done.
+    Epoch(Epoch),
+}
+
+/// Where a process trains, and from where on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// Of this crate.
+    pub version: String,
+    /// The instruction set of the kernels.
+    pub isa: String,
+    /// How many threads there are.
+    pub threads: usize,
+    /// How many epochs were done before.
+    pub epoch: usize,
+    /// How many batches of the next one were done before.
+    pub batch: usize,
+}
+
+/// The images of an epoch so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// How often each image has been seen: 0.2, 0.4 ...
+    pub epoch: f64,
+    /// The mean cross entropy of the images of this epoch so far.
+    pub train_loss: f64,
+    /// The share of them that the network got right.
+    pub train_accuracy: f64,
+}
+
+/// An epoch, and how the network does after it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// From 1.
+    pub epoch: usize,
+    /// The mean cross entropy of the images as they were learned from.
+    pub train_loss: f64,
+    /// The share of them that the network got right.
+    pub train_accuracy: f64,
+    /// Likewise of the images that were held back, if any were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_loss: Option<f64>,
+    /// Likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_accuracy: Option<f64>,
+    /// Likewise of the test images.
+    pub test_loss: f64,
+    /// Likewise.
+    pub test_accuracy: f64,
+    /// The learning rate of the epoch's last step.
+    pub rate: f64,
+    /// What learning took, without the tests.
+    pub seconds: f64,
+    /// How many images were learned from in a second.
+    pub images_per_second: f64,
+}
+
+/// The records of a run's folder, in order. A last line without an end is left out: a process died while
+/// writing it.
+///
+/// # Errors
+/// The file cannot be read, or a line is no record.
+pub fn read(folder: &Path) -> io::Result<Vec<Record>> {
+    let file = folder.join(METRICS_FILE);
+    let bad = |line: usize, error: &dyn std::fmt::Display| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("{}: line {line}: {error}", file.display()))
+    };
+    let text = fs::read_to_string(&file)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display())))?;
+    text.split_inclusive('\n')
+        .filter(|line| line.ends_with('\n'))
+        .enumerate()
+        .map(|(index, line)| serde_json::from_str(line).map_err(|error| bad(index + 1, &error)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_survive() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = [
+            Record::Start(Start {
+                version: "0.1.0".into(),
+                isa: "scalar".into(),
+                threads: 2,
+                epoch: 0,
+                batch: 0,
+            }),
+            Record::Progress(Progress { epoch: 0.2, train_loss: 2.3, train_accuracy: 0.1 }),
+            Record::Epoch(Epoch {
+                epoch: 1,
+                train_loss: 2.25,
+                train_accuracy: 0.125,
+                validation_loss: None,
+                validation_accuracy: Some(0.1),
+                test_loss: 2.0,
+                test_accuracy: 0.5,
+                rate: 0.9,
+                seconds: 0.5,
+                images_per_second: 120_000.0,
+            }),
+        ];
+        let mut text = String::new();
+        for record in &records {
+            text += &(serde_json::to_string(record).unwrap() + "\n");
+        }
+        assert!(text.contains(r#"{"kind":"progress","epoch":0.2,"#), "{text}");
+        fs::write(folder.path().join(METRICS_FILE), text.clone() + "{\"kind\":\"ep").unwrap();
+        assert_eq!(read(folder.path()).unwrap(), records);
+
+        fs::write(folder.path().join(METRICS_FILE), text + "{}\n").unwrap();
+        let error = read(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("metrics.jsonl: line 4: "), "{error}");
+    }
+}
