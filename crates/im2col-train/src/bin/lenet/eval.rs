@@ -7,9 +7,10 @@ use clap::{Args, value_parser};
 use im2col_train::checkpoint::Checkpoint;
 use im2col_train::dataset::Part;
 use im2col_train::runner::Runner;
+use serde_json::json;
 
 use crate::network::NetworkName;
-use crate::output::say_test_accuracy;
+use crate::output::Output;
 use crate::{MOST_THREADS, WEIGHTS, dataset, thread_pool};
 
 #[derive(Debug, Args)]
@@ -28,15 +29,19 @@ pub(crate) struct Arguments {
     threads: Option<u16>,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    thread_pool(arguments.threads)?.install(|| eval(arguments))
+pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
+    thread_pool(arguments.threads)?.install(|| eval(arguments, output))
 }
 
-fn eval(arguments: &Arguments) -> Result<()> {
+fn eval(arguments: &Arguments, output: Output) -> Result<()> {
     let test = dataset(arguments.data.as_deref(), Part::Test)?;
     let checkpoint = Checkpoint::read(&arguments.weights)?;
     let network = NetworkName::of_file(arguments.network, &checkpoint, &arguments.weights)?;
     let mut runner = Runner::new(network.layers(), test.image_dims(), test.len())?;
     let params = checkpoint.params(runner.network())?;
-    say_test_accuracy(runner.accuracy(&params, &test)?)
+    let accuracy = runner.accuracy(&params, &test)?;
+    output.result(
+        format_args!("test accuracy: {:.2} %", 100.0 * accuracy),
+        &json!({ "test_accuracy": accuracy }),
+    )
 }

@@ -18,6 +18,8 @@ use clap::{Parser, Subcommand};
 use im2col_train::dataset::{Dataset, Part};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use crate::output::Output;
+
 /// The weights that `train` leaves, where nobody says otherwise.
 const WEIGHTS: &str = "runs/lenet/weights.safetensors";
 const MOST_THREADS: i64 = 256;
@@ -28,6 +30,8 @@ const SIDE: usize = 28;
 #[derive(Debug, Parser)]
 #[command(name = "lenet", version)]
 struct Cli {
+    #[command(flatten)]
+    output: Output,
     #[command(subcommand)]
     command: Command,
 }
@@ -45,7 +49,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    match run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Where stderr is closed, the exit code has to do.
@@ -55,12 +59,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<()> {
-    match command {
-        Command::Train(arguments) => train::run(&arguments),
-        Command::Eval(arguments) => eval::run(&arguments),
-        Command::Predict(arguments) => predict::run(&arguments),
-        Command::Summary(arguments) => summary::run(&arguments),
+fn run(cli: &Cli) -> Result<()> {
+    match &cli.command {
+        Command::Train(arguments) => train::run(arguments, cli.output),
+        Command::Eval(arguments) => eval::run(arguments, cli.output),
+        Command::Predict(arguments) => predict::run(arguments, cli.output),
+        Command::Summary(arguments) => summary::run(arguments, cli.output),
     }
 }
 

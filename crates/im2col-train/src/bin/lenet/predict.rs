@@ -8,9 +8,10 @@ use clap::Args;
 use im2col::Network;
 use im2col_train::checkpoint::Checkpoint;
 use im2col_train::predict;
+use serde_json::json;
 
 use crate::network::NetworkName;
-use crate::output::say;
+use crate::output::Output;
 use crate::{SIDE, WEIGHTS};
 
 #[derive(Debug, Args)]
@@ -26,7 +27,7 @@ pub(crate) struct Arguments {
     weights: PathBuf,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     let checkpoint = Checkpoint::read(&arguments.weights)?;
     let network = NetworkName::of_file(arguments.network, &checkpoint, &arguments.weights)?;
     let network = Network::plan(network.layers(), 1, [1, SIDE, SIDE])?;
@@ -35,9 +36,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let picture = fs::read(&arguments.image).with_context(in_picture)?;
     let digit = predict::digit_from_png(&picture, SIDE as u32, SIDE as u32).with_context(in_picture)?;
     let probabilities = predict::probabilities(&network, &params, &digit)?;
-    say(format_args!("digit: {}", im2col::argmax(&probabilities).unwrap_or_default()))?;
+    let digit = im2col::argmax(&probabilities).unwrap_or_default();
+    let mut lines = format!("digit: {digit}");
     for (class, probability) in probabilities.iter().enumerate() {
-        say(format_args!("{class} {:>6.2} %", 100.0 * probability))?;
+        lines += &format!("\n{class} {:>6.2} %", 100.0 * probability);
     }
-    Ok(())
+    output.result(lines, &json!({ "class": digit, "probabilities": probabilities }))
 }

@@ -4,10 +4,11 @@ use anyhow::Result;
 use clap::Args;
 use im2col::Network;
 use im2col_train::summary::table;
+use serde_json::json;
 
 use crate::SIDE;
 use crate::network::NetworkName;
-use crate::output::say;
+use crate::output::Output;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -16,7 +17,19 @@ pub(crate) struct Arguments {
     network: NetworkName,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     let network = Network::plan(arguments.network.layers(), 1, [1, SIDE, SIDE])?;
-    say(table(&network).trim_end())
+    let layers: Vec<_> = network
+        .layers()
+        .map(|layer| {
+            json!({
+                "index": layer.index,
+                "name": layer.name,
+                "output_dims": layer.output_dims(),
+                "params": layer.params,
+                "multiply_adds": layer.multiply_adds,
+            })
+        })
+        .collect();
+    output.result(table(&network).trim_end(), &layers)
 }

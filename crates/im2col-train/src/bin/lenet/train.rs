@@ -13,9 +13,10 @@ use im2col_train::schedule::Schedule;
 use im2col_train::summary::grouped;
 use im2col_train::train::{Options, Trainer};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 
 use crate::network::NetworkName;
-use crate::output::{say, say_test_accuracy};
+use crate::output::Output;
 use crate::{MOST_THREADS, dataset, thread_pool};
 
 /// The file that `train` leaves in its folder.
@@ -72,11 +73,11 @@ impl Arguments {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    thread_pool(arguments.threads)?.install(|| train(arguments))
+pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
+    thread_pool(arguments.threads)?.install(|| train(arguments, output))
 }
 
-fn train(arguments: &Arguments) -> Result<()> {
+fn train(arguments: &Arguments, output: Output) -> Result<()> {
     let (train, test) =
         (dataset(arguments.data.as_deref(), Part::Train)?, dataset(arguments.data.as_deref(), Part::Test)?);
     if train.image_dims() != test.image_dims() {
@@ -86,7 +87,7 @@ fn train(arguments: &Arguments) -> Result<()> {
     let mut trainer = Trainer::new(arguments.network.layers(), &train, options)?;
     // Before the work, not after it.
     fs::create_dir_all(&arguments.out).with_context(|| arguments.out.display().to_string())?;
-    say(format_args!(
+    output.note(format_args!(
         "{}: {} parameters, {} training images, {} test images, threads: {}, kernels: {}",
         arguments.network.as_str(),
         grouped(trainer.params().len()),
@@ -107,7 +108,7 @@ fn train(arguments: &Arguments) -> Result<()> {
             bail!("the loss is {} in epoch {epoch}: a smaller --lr may help", totals.loss());
         }
         accuracy = trainer.accuracy(&test)?;
-        say(format_args!(
+        output.note(format_args!(
             "epoch {epoch:>2}/{}  loss {:.4}  train {:5.2} %  test {:5.2} %  {:.0} images/s",
             options.epochs,
             totals.loss(),
@@ -119,8 +120,11 @@ fn train(arguments: &Arguments) -> Result<()> {
 
     let file = arguments.out.join(WEIGHTS_FILE);
     checkpoint::save(&file, arguments.network.as_str(), trainer.network(), trainer.params())?;
-    say(format_args!("saved {}", file.display()))?;
-    say_test_accuracy(accuracy)
+    output.note(format_args!("saved {}", file.display()))?;
+    output.result(
+        format_args!("test accuracy: {:.2} %", 100.0 * accuracy),
+        &json!({ "test_accuracy": accuracy }),
+    )
 }
 
 /// On stderr, and only if that is a terminal.
