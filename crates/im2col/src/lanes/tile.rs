@@ -25,10 +25,23 @@ pub(super) struct Operands<'a> {
 }
 
 /// `sums[i][j] = sum over the nest of weight(i) * value(j)`, in the order of the nest.
-///
-/// A single loop that carries its counters: between nested loops the compiler would keep the sums in memory.
 #[inline(always)]
 pub(super) fn sums<const ROWS: usize, const COLUMNS: usize>(
+    nest: &Nest,
+    operands: Operands<'_>,
+    mul_add: impl MulAdd,
+) -> [[Lanes; COLUMNS]; ROWS] {
+    if operands.column_step == 1 {
+        // Then columns need no addresses of their own.
+        sums_at_steps(nest, Operands { column_step: 1, ..operands }, mul_add)
+    } else {
+        sums_at_steps(nest, operands, mul_add)
+    }
+}
+
+/// A single loop that carries its counters: between nested loops the compiler would keep the sums in memory.
+#[inline(always)]
+fn sums_at_steps<const ROWS: usize, const COLUMNS: usize>(
     nest: &Nest,
     operands: Operands<'_>,
     mul_add: impl MulAdd,
@@ -46,22 +59,20 @@ pub(super) fn sums<const ROWS: usize, const COLUMNS: usize>(
         *column = &values[j * column_step..][..value_extent];
     }
     let Nest { counts: [outer, middle, inner], in_weights, in_values } = *nest;
-    // What leaving an inner loop adds to a turn of the next.
-    let back = |steps: [usize; 3]| {
-        let rewound =
-            |step: usize, inner_step: usize, count| step.wrapping_sub(inner_step.wrapping_mul(count));
+    let mut sums = [[[0.0; NR]; COLUMNS]; ROWS];
+    if outer * middle * inner == 0 {
+        return sums;
+    }
+    // A turn of the middle loop ends with one of the inner, and so on.
+    let turn = |steps: [usize; 3]| {
+        let rewound = |step: usize, inner_step: usize, count| step.wrapping_sub(inner_step.wrapping_mul(count));
         [rewound(steps[0], steps[1], middle), rewound(steps[1], steps[2], inner), steps[2]]
     };
-    let (weight_steps, value_steps) = (back(in_weights), back(in_values));
-
-    let mut sums = [[[0.0; NR]; COLUMNS]; ROWS];
+    let (weight_steps, value_steps) = (turn(in_weights), turn(in_values));
     let (mut weight, mut value) = (first_weight, first_value);
-    let (mut left_inner, mut left_middle) = (inner, middle);
-    for _ in 0..outer * middle * inner {
-        // Never so, but what the compiler does not know it would check for each row and column.
-        if weight >= weight_extent || value >= value_extent {
-            break;
-        }
+    let (mut left_outer, mut left_middle, mut left_inner) = (outer, middle, inner);
+    // Never out of bounds, but what the compiler does not know it would check for each row and column.
+    while weight < weight_extent && value < value_extent {
         let mut lanes = [[0.0; NR]; COLUMNS];
         for j in 0..COLUMNS {
             lanes[j] = columns[j][value];
@@ -83,11 +94,18 @@ pub(super) fn sums<const ROWS: usize, const COLUMNS: usize>(
                 left_middle = middle;
                 weight = weight.wrapping_add(weight_steps[0]);
                 value = value.wrapping_add(value_steps[0]);
+                left_outer -= 1;
+                if left_outer == 0 {
+                    break;
+                }
             }
         }
     }
     sums
 }
+
+/// What loads and counting cost a step of a tile, in multiply-adds.
+const OVERHEAD: usize = 8;
 
 /// How a matrix of sums is tiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +148,7 @@ impl Tile {
 
     /// The one that covers a matrix of sums in the least time, of those that fit the registers.
     ///
-    /// Tiles are counted whole; one of fewer than eight vectors waits for its own sums as long.
+    /// Tiles are counted whole.
     #[inline(always)]
     pub(super) fn best<const PANELS: usize, const REGISTER_ROWS: usize>(rows: usize, columns: usize) -> Self {
         use Tile::{T1x1, T1x2, T1x6, T1x8, T2x1, T2x3, T3x5, T4x1, T4x5, T6x1, T6x4, T8x3, T12x1, T12x2};
@@ -142,9 +160,7 @@ impl Tile {
         };
         let cost = |tile: &Self| {
             let [tile_rows, tile_columns] = tile.dims();
-            let is_short = PANELS > 1 && tile_rows * tile_columns < 8;
-            let time = if is_short { 8 } else { tile_rows * tile_columns };
-            rows.div_ceil(tile_rows) * columns.div_ceil(tile_columns) * time
+            rows.div_ceil(tile_rows) * columns.div_ceil(tile_columns) * (tile_rows * tile_columns + OVERHEAD)
         };
         let fits = |tile: &&Self| tile.dims()[0] <= rows && tile.dims()[1] <= columns;
         tiles.iter().filter(fits).min_by_key(|tile| cost(tile)).copied().unwrap_or(T1x1)
