@@ -1,7 +1,7 @@
 //! Trains LeNet on handwritten digits; every convolution is one of [`im2col`].
 //!
 //! ```text
-//! IDX files -> Dataset -> mini-batch -> forward -> loss -> backward -> SGD -> safetensors
+//! IDX files -> Samples -> mini-batch -> forward -> loss -> backward -> optimiser -> safetensors
 //! ```
 //!
 //! The binary `lenet` is a thin face on this library. Everything runs on the current rayon pool, and the
@@ -19,7 +19,7 @@
 //! let mut trainer = Trainer::new(LENET_RELU, &train, options)?;
 //! for epoch in 1..=options.epochs {
 //!     let totals = trainer.epoch(|_images| ())?;
-//!     println!("epoch {epoch}: loss {:.4}, test accuracy {:.4}", totals.loss(), trainer.accuracy(&test)?);
+//!     println!("epoch {epoch}: loss {:.4}, test accuracy {:.4}", totals.loss(), trainer.test(&test)?.accuracy());
 //! }
 //! # Ok(())
 //! # }
@@ -27,17 +27,23 @@
 
 #![forbid(unsafe_code)]
 
+mod atomic;
 pub mod checkpoint;
 pub mod dataset;
 mod error;
 pub mod idx;
 pub mod init;
 pub mod metrics;
+pub mod optimiser;
 pub mod predict;
 pub mod random;
+pub mod run;
 pub mod runner;
+pub mod samples;
 pub mod schedule;
-pub mod sgd;
 mod shard;
+mod shift;
+pub mod stream;
 pub mod summary;
 pub mod train;
+pub mod weights;

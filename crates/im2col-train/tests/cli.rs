@@ -48,17 +48,21 @@ fn train_eval_and_predict() {
         lenet(dir.path(), &["train", "--data", ".", "--epochs", "2", "--batch", "20", "--threads", "2"]);
     let printed = stdout(&output);
     let lines: Vec<&str> = printed.lines().collect();
-    assert_eq!(lines.len(), 5, "{printed}");
-    assert!(lines[0].starts_with("lenet-relu: 61,706 parameters, 64 training images"), "{printed}");
-    assert!(lines[1].starts_with("epoch  1/2  loss "), "{printed}");
-    assert_eq!(lines[3], "saved runs/lenet/weights.safetensors");
-    let accuracy = lines[4].strip_prefix("test accuracy: ").unwrap().strip_suffix(" %").unwrap();
+    assert_eq!(lines.len(), 6, "{printed}");
+    assert_eq!(lines[0], "lenet-relu: 61,706 parameters; 64 images to train, 64 to test");
+    assert!(lines[1].starts_with("threads: 2, kernels: "), "{printed}");
+    assert!(lines[2].starts_with("epoch 1/2  loss "), "{printed}");
+    assert!(lines.iter().all(|line| line.len() <= 80), "{printed}");
+    assert_eq!(lines[4], "saved runs/lenet/weights.safetensors");
+    let accuracy = lines[5].strip_prefix("test accuracy: ").unwrap().strip_suffix(" %").unwrap();
     assert!((0.0..=100.0).contains(&accuracy.parse::<f64>().unwrap()));
     assert_eq!(accuracy.split_once('.').unwrap().1.len(), 2);
 
     let eval =
         stdout(&lenet(dir.path(), &["eval", "--data", ".", "--weights", "runs/lenet/weights.safetensors"]));
-    assert_eq!(eval.trim_end(), lines[4]);
+    let eval: Vec<&str> = eval.lines().collect();
+    assert_eq!((eval.len(), eval[0]), (2, lines[5]));
+    assert!(eval[1].strip_prefix("test loss: ").unwrap().parse::<f64>().unwrap() > 0.0);
 
     let picture =
         GrayImage::from_fn(90, 120, |x, _| image::Luma([if (40..50).contains(&x) { 0 } else { 255 }]));
