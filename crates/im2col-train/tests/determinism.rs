@@ -3,11 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 
 use im2col::lenet::LENET_RELU;
-use im2col_testkit::alloc::{CountingAllocator, count_all_allocations, peak_bytes};
+use im2col_testkit::idx::write_idx;
 use im2col_train::dataset::{Dataset, DatasetError, Part};
 use im2col_train::optimiser::Optimiser;
 use im2col_train::samples::Samples;
@@ -15,9 +15,6 @@ use im2col_train::schedule::Schedule;
 use im2col_train::stream::IdxStream;
 use im2col_train::train::{Options, TrainError, Trainer};
 use rayon::ThreadPoolBuilder;
-
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const IMAGES: usize = 320;
 /// 20 images are held back. Batches of 140 are eight whole shards and one of 12; the last batch has 20.
@@ -40,11 +37,7 @@ fn digits() -> Dataset {
 }
 
 fn write_train_files(dir: &Path, digits: &Dataset) {
-    let count = (digits.len() as u32).to_be_bytes();
-    let images = [&[0, 0, 8, 3], &count[..], &[0, 0, 0, 28, 0, 0, 0, 28], digits.pixels()].concat();
-    fs::write(dir.join("train-images-idx3-ubyte"), images).unwrap();
-    let labels = [&[0, 0, 8, 1], &count[..], digits.labels()].concat();
-    fs::write(dir.join("train-labels-idx1-ubyte"), labels).unwrap();
+    write_idx(dir, "train", digits.pixels(), digits.labels());
 }
 
 fn on_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
@@ -86,54 +79,6 @@ fn streamed_images_give_the_same_weights() {
     let stream = IdxStream::open(dir.path(), Part::Train).unwrap();
     assert_eq!((stream.image_dims(), stream.labels()), ([1, 28, 28], digits.labels()));
     assert!(train(&stream, 2, OPTIONS) == train(&digits, 1, OPTIONS));
-}
-
-#[test]
-fn a_step_allocates_nothing() {
-    let (digits, dir) = (digits(), tempfile::tempdir().unwrap());
-    write_train_files(dir.path(), &digits);
-    let stream = IdxStream::open(dir.path(), Part::Train).unwrap();
-    for threads in [1, 2] {
-        for samples in [&digits as &dyn Samples, &stream] {
-            for options in [OPTIONS, ADAM] {
-                on_threads(threads, || {
-                    let mut trainer = Trainer::new(LENET_RELU, samples, options).unwrap();
-                    trainer.next_batch().unwrap();
-                    // To the end of this epoch and through the next one.
-                    let (totals, allocations) = count_all_allocations(|| {
-                        let first = trainer.epoch(|_| ()).unwrap();
-                        (first, trainer.epoch(|_| ()).unwrap())
-                    });
-                    assert!(totals.1.loss().is_finite());
-                    assert_eq!(allocations, 0, "{threads} threads, {options:?}");
-                });
-            }
-        }
-    }
-}
-
-/// 100,000 images, 78 MB on the disk (as a hole): the trainer holds 8 MB.
-#[test]
-fn a_streamed_data_set_stays_on_the_disk() {
-    const COUNT: u32 = 100_000;
-    let dir = tempfile::tempdir().unwrap();
-    let images = dir.path().join("train-images-idx3-ubyte");
-    fs::write(&images, [&[0, 0, 8, 3], &COUNT.to_be_bytes()[..], &[0, 0, 0, 28, 0, 0, 0, 28]].concat())
-        .unwrap();
-    File::options().write(true).open(&images).unwrap().set_len(16 + u64::from(COUNT) * 784).unwrap();
-    let labels = [&[0, 0, 8, 1], &COUNT.to_be_bytes()[..], &vec![3; COUNT as usize]].concat();
-    fs::write(dir.path().join("train-labels-idx1-ubyte"), labels).unwrap();
-
-    on_threads(1, || {
-        let (loss, peak) = peak_bytes(|| {
-            let stream = IdxStream::open(dir.path(), Part::Train).unwrap();
-            let options = Options { batch: 256, ..OPTIONS };
-            let mut trainer = Trainer::new(LENET_RELU, &stream, options).unwrap();
-            (0..4).map(|_| trainer.next_batch().unwrap().unwrap().loss()).sum::<f64>()
-        });
-        assert!(loss.is_finite());
-        assert!(peak < 16 << 20, "{peak} bytes");
-    });
 }
 
 #[test]
