@@ -50,8 +50,10 @@ enum Command {
     #[command(after_help = eval::EXAMPLES)]
     Eval(eval::Arguments),
     /// Print which digit a picture shows
+    #[command(after_help = predict::EXAMPLES)]
     Predict(predict::Arguments),
     /// Print the layers with their output shapes, parameters and multiply-adds
+    #[command(after_help = summary::EXAMPLES)]
     Summary(summary::Arguments),
 }
 

@@ -14,6 +14,10 @@ use crate::network::NetworkName;
 use crate::output::Output;
 use crate::{SIDE, WEIGHTS};
 
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  lenet predict digit.png";
+
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// PNG file of any size; dark ink on light paper is inverted

@@ -13,16 +13,18 @@ use crate::network::NetworkName;
 
 const OUT_DIR: &str = "runs/lenet";
 
-pub(crate) const EXAMPLES: &str = "\
-Examples:
+pub(crate) const EXAMPLES: &str = r"Examples:
   lenet train --data digits --epochs 2
   lenet train --resume runs/lenet
-  lenet train --data digits --network lenet --batch 256 --lr 0.9 --momentum 0 --schedule constant --out runs/lecture
-  lenet train --data digits --optimizer adam --lr 0.001 --warm-up 1 --shift 2 --validation 0.1 --out runs/adam
+  lenet train --data digits --network lenet --batch 256 --lr 0.9 \
+      --momentum 0 --schedule constant --out runs/lecture
+  lenet train --data digits --optimizer adam --lr 0.001 --warm-up 1 \
+      --shift 2 --validation 0.1 --out runs/adam
   lenet train --data digits --stream --epochs 2 --json --out runs/stream
 
-A run can be stopped at any time, with Ctrl-C as well; --resume goes on where the last checkpoint was made, and ends
-with the same weights. Of a run that is finished, the folder is used again; otherwise --force says that it may be.";
+A run can be stopped at any time, also with Ctrl-C: --resume goes on from its
+last checkpoint, and ends with the same weights. The folder of a run that is
+finished is used again; that of another only with --force.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {

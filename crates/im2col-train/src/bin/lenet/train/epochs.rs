@@ -134,12 +134,13 @@ impl<const L: usize> Epochs<'_, L> {
 
     fn line(&self, epoch: &Epoch) -> String {
         let epochs = self.trainer.options().epochs.to_string();
-        let validation = match epoch.validation_accuracy {
-            Some(accuracy) => format!("  valid {:5.2} %", 100.0 * accuracy),
-            None => String::new(),
+        // 80 columns are full with validation.
+        let (validation, unit) = match epoch.validation_accuracy {
+            Some(accuracy) => (format!("  valid {:5.2} %", 100.0 * accuracy), "/s"),
+            None => (String::new(), " images/s"),
         };
         format!(
-            "epoch {:>width$}/{epochs}  loss {:.4}  train {:5.2} %{validation}  test {:5.2} %  {:>6.0} images/s",
+            "epoch {:>width$}/{epochs}  loss {:.4}  train {:5.2} %{validation}  test {:5.2} %  {:>6.0}{unit}",
             epoch.epoch,
             epoch.train_loss,
             100.0 * epoch.train_accuracy,
