@@ -1,7 +1,6 @@
 //! Reading a checkpoint or weights never panics on arbitrary bytes, and takes memory in proportion to them only.
 //!
-//! Half of the inputs are taken for what would stand in the metadata of a file whose digest is right, so that what
-//! lies behind the digest is reached too.
+//! A file with zeros for its digest gets the one that is right, so that what lies behind it is reached too.
 
 #![no_main]
 

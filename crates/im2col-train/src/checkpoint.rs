@@ -191,8 +191,8 @@ impl Checkpoint {
             let (required, given) = (Box::new(state.data.clone()), Box::new(given));
             return Err(CheckpointError::Data { file: file(), required, given });
         }
-        if state.position.batch > trainer.batch_count() {
-            let problem = format!("is batch {} of {}", state.position.batch, trainer.batch_count());
+        if !trainer.can_be_at(&state.position) {
+            let problem = "is no place in this run".to_owned();
             return Err(CheckpointError::Metadata { file: file(), key: POSITION_KEY, problem });
         }
         let tensors =

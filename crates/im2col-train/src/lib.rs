@@ -4,6 +4,11 @@
 //! IDX files -> Samples -> mini-batch -> forward -> loss -> backward -> optimiser -> safetensors
 //! ```
 //!
+//! A network of one's own learns images of one's own likewise: `examples/own_network.rs`. They may be a
+//! [`Dataset`](dataset::Dataset) in memory, IDX files that stay on the disk ([`IdxStream`](stream::IdxStream)), or
+//! anything else that implements [`Samples`](samples::Samples). A [`Run`](run::Run) is a folder with checkpoints, from
+//! which training goes on after a crash and ends with the same bits.
+//!
 //! The binary `lenet` is a thin face on this library. Everything runs on the current rayon pool, and the
 //! result does not depend on how many threads it has: a mini-batch is cut into shards of a fixed number of
 //! images, and the shards' gradients are summed in shard order.

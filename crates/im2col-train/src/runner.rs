@@ -32,6 +32,11 @@ impl Totals {
         self.images
     }
 
+    /// Whether they can be those of a part of so many images.
+    pub(crate) fn are_of_at_most(&self, images: usize) -> bool {
+        self.images <= images && self.correct <= self.images
+    }
+
     /// The mean cross entropy.
     #[must_use]
     pub fn loss(&self) -> f64 {

@@ -24,6 +24,8 @@ impl Draw {
         if most == 0 {
             return Self::from(image);
         }
+        // No image is larger; the square must not overflow.
+        let most = most.min(1 << 15);
         let side = 2 * most + 1;
         let place = random.below(side * side);
         let from_middle = |place: usize| place as isize - most as isize;

@@ -292,6 +292,16 @@ impl<'d, const L: usize> Trainer<'d, L> {
         self.runner.test(&self.params, samples)
     }
 
+    /// Whether a trainer with these options and samples can come there.
+    pub(crate) fn can_be_at(&self, position: &Position) -> bool {
+        let Position { epoch, batch, step, totals, .. } = *position;
+        // Steps out of turn count too, so they are only kept from overflowing.
+        epoch <= self.options.epochs
+            && batch <= self.batch_count()
+            && step <= isize::MAX as usize
+            && totals.are_of_at_most(self.learned.len())
+    }
+
     /// Takes the place of a trainer with the same options and samples that had come to this position. `load`
     /// fills the parameters and what the optimiser keeps.
     pub(crate) fn go_to<E>(
@@ -348,5 +358,24 @@ mod tests {
             assert!(matches!(split(10, share, &mut random), Err(TrainError::Validation { .. })), "{share}");
         }
         assert!(split(0, 0.0, &mut random).is_err());
+    }
+
+    #[test]
+    fn places_that_no_trainer_comes_to_are_known() {
+        let data = crate::dataset::Dataset::new([1, 28, 28], vec![0; 10 * 784], vec![0; 10]).unwrap();
+        let options = Options { epochs: 3, batch: 4, ..Options::default() };
+        let mut trainer = Trainer::new(im2col::lenet::LENET, &data, options).unwrap();
+        trainer.epoch(|_| ()).unwrap();
+        trainer.next_batch().unwrap();
+        let here = *trainer.position();
+        assert!(trainer.can_be_at(&here));
+        for wrong in [
+            Position { epoch: 4, ..here },
+            Position { batch: 4, ..here },
+            Position { step: usize::MAX, ..here },
+            Position { totals: here.totals + here.totals + here.totals, ..here },
+        ] {
+            assert!(!trainer.can_be_at(&wrong), "{wrong:?}");
+        }
     }
 }

@@ -83,7 +83,9 @@ fn a_run_is_not_overwritten_by_mistake() {
     let first = stdout(&lenet(dir.path(), &train));
     let result = first.lines().last().unwrap();
     // A finished run is done with, and can be asked again.
-    assert_eq!(stdout(&lenet(dir.path(), &train)).lines().last(), Some(result));
+    let second = stdout(&lenet(dir.path(), &train));
+    assert!(second.starts_with("runs/lenet: replaces the run that was here\n"), "{second}");
+    assert_eq!(second.lines().last(), Some(result));
     let resumed = stdout(&lenet(dir.path(), &["train", "--resume", "runs/lenet"]));
     assert_eq!(resumed, format!("runs/lenet: the run is finished\n{result}\n"));
 

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use im2col::Isa;
-use im2col_train::checkpoint::{Checkpoint, Configuration};
+use im2col_train::checkpoint::{Checkpoint, Configuration, RunRecord};
 use im2col_train::dataset::{Dataset, Part};
+use im2col_train::metrics::RUN_FILE;
 use im2col_train::run::{CHECKPOINT_FILE, FolderError, PREVIOUS_FILE, Run};
 use im2col_train::samples::Samples;
 use im2col_train::stream::IdxStream;
@@ -42,9 +43,16 @@ fn train(arguments: &Arguments, output: Output) -> Result<()> {
     let mut trainer = Trainer::new(network.layers(), &*train, configuration.options)?;
     let (run, checkpoint) = match resumed {
         Some(resumed) => resumed,
-        None => (begin(&arguments.out, configuration, arguments.force)?, None),
+        None => {
+            let replaces = arguments.out.join(RUN_FILE).exists();
+            let run = begin(&arguments.out, configuration, arguments.force)?;
+            if replaces {
+                output.note(format_args!("{}: replaces the run that was here", run.folder().display()))?;
+            }
+            (run, None)
+        }
     };
-    let mut record = im2col_train::checkpoint::RunRecord::default();
+    let mut record = RunRecord::default();
     if let Some(checkpoint) = &checkpoint {
         checkpoint.restore(&mut trainer)?;
         record = checkpoint.state().record;
