@@ -225,6 +225,6 @@ pub(crate) fn serialize<const L: usize>(
     safetensors::serialize(views, Some(metadata))
 }
 
-fn tensor_name(prefix: &str, parameter: &Parameter) -> String {
+pub(crate) fn tensor_name(prefix: &str, parameter: &Parameter) -> String {
     format!("{prefix}{}.{}", parameter.layer, parameter.name)
 }
