@@ -10,6 +10,10 @@ use crate::SIDE;
 use crate::network::NetworkName;
 use crate::output::Output;
 
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  lenet summary --network lenet";
+
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Sigmoid and average pooling (lenet) or ReLU and max pooling (lenet-relu)
