@@ -7,14 +7,16 @@
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use im2col::{Network, Parameter};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use thiserror::Error;
+
+use crate::atomic::replace;
 
 /// No larger file is read; LeNet's have 248 kB.
 const MAX_FILE_LEN: u64 = 1 << 30;
@@ -205,32 +207,4 @@ fn serialize<const L: usize>(
 
 fn tensor_name(parameter: &Parameter) -> String {
     format!("{}.{}", parameter.layer, parameter.name)
-}
-
-/// Writes a file so that a crash leaves the old one or the new one.
-fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    let name = file.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-    // In the same directory, so that the rename stays within one file system; with the process's number, so
-    // that two runs do not write into one file.
-    let temporary = file.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let written = File::create(&temporary)
-        .and_then(|mut open| open.write_all(bytes).and_then(|()| open.sync_all()))
-        .and_then(|()| fs::rename(&temporary, file));
-    if written.is_err() {
-        // The first error is the one to report.
-        let _ = fs::remove_file(&temporary);
-        return written;
-    }
-    sync_dir(file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))
-}
-
-/// Makes a rename last: on Unix it is the directory that remembers it.
-#[cfg(unix)]
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_dir(_dir: &Path) -> io::Result<()> {
-    Ok(())
 }

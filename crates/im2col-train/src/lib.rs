@@ -27,6 +27,7 @@
 
 #![forbid(unsafe_code)]
 
+mod atomic;
 pub mod checkpoint;
 pub mod dataset;
 mod error;
