@@ -30,7 +30,9 @@
 mod atomic;
 pub mod checkpoint;
 pub mod dataset;
+mod digest;
 mod error;
+pub mod fetch;
 pub mod idx;
 pub mod init;
 pub mod metrics;

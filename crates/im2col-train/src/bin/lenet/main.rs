@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod eval;
+mod fetch;
 mod network;
 mod output;
 mod predict;
@@ -40,6 +41,8 @@ struct Cli {
 enum Command {
     /// Train a network and save its weights
     Train(train::Arguments),
+    /// Download a data set
+    Fetch(fetch::Arguments),
     /// Print the test accuracy of saved weights
     Eval(eval::Arguments),
     /// Print which digit a picture shows
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<()> {
     match &cli.command {
         Command::Train(arguments) => train::run(arguments, cli.output),
+        Command::Fetch(arguments) => fetch::run(arguments, cli.output),
         Command::Eval(arguments) => eval::run(arguments, cli.output),
         Command::Predict(arguments) => predict::run(arguments, cli.output),
         Command::Summary(arguments) => summary::run(arguments, cli.output),
