@@ -182,7 +182,8 @@ pub fn save<const L: usize>(
     replace(file, &bytes).map_err(|error| CheckpointError::Io { file: file.to_owned(), error })
 }
 
-fn serialize<const L: usize>(
+/// The bytes of a file.
+pub(crate) fn serialize<const L: usize>(
     network_name: &str,
     network: &Network<L>,
     params: &[f32],
@@ -205,6 +206,7 @@ fn serialize<const L: usize>(
     safetensors::serialize(views, Some(metadata))
 }
 
-fn tensor_name(parameter: &Parameter) -> String {
+/// A parameter's name in a `state_dict`.
+pub(crate) fn tensor_name(parameter: &Parameter) -> String {
     format!("{}.{}", parameter.layer, parameter.name)
 }

@@ -32,6 +32,7 @@ pub mod checkpoint;
 pub mod dataset;
 mod digest;
 mod error;
+pub mod export;
 pub mod fetch;
 pub mod idx;
 pub mod init;

@@ -85,7 +85,7 @@ impl<'a> Part<'a> {
             .open
             .sync_all()
             .and_then(|()| self.open.seek(SeekFrom::Start(0)))
-            .and_then(|_| digest::sha256(&self.open))
+            .and_then(|_| digest::of_source(&self.open))
             .map_err(io_error(&self.path))?;
         if given == self.file.sha256 {
             return Ok(());
@@ -128,5 +128,5 @@ pub(super) fn is_right(path: &Path, file: &RemoteFile<'_>) -> Result<bool, Fetch
     };
     // The length is cheaper than the digest.
     let len = open.metadata().map_err(io_error(path))?.len();
-    Ok(len == file.len && digest::sha256(open).map_err(io_error(path))? == file.sha256)
+    Ok(len == file.len && digest::of_source(open).map_err(io_error(path))? == file.sha256)
 }

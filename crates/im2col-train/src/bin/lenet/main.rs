@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod eval;
+mod export;
 mod fetch;
 mod network;
 mod output;
@@ -41,6 +42,8 @@ struct Cli {
 enum Command {
     /// Train a network and save its weights
     Train(train::Arguments),
+    /// Write trained parameters for other programs
+    Export(export::Arguments),
     /// Download a data set
     Fetch(fetch::Arguments),
     /// Print the test accuracy of saved weights
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<()> {
     match &cli.command {
         Command::Train(arguments) => train::run(arguments, cli.output),
+        Command::Export(arguments) => export::run(arguments, cli.output),
         Command::Fetch(arguments) => fetch::run(arguments, cli.output),
         Command::Eval(arguments) => eval::run(arguments, cli.output),
         Command::Predict(arguments) => predict::run(arguments, cli.output),
