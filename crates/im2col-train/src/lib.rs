@@ -37,6 +37,7 @@ pub mod fetch;
 pub mod idx;
 pub mod init;
 pub mod metrics;
+pub mod picture;
 pub mod predict;
 pub mod random;
 pub mod runner;

@@ -28,8 +28,17 @@ fn network(layers: [Layer; 12]) -> Network<12> {
 /// Random parameters, and among them some that are hard to write down.
 fn params(network: &Network<12>) -> Vec<f32> {
     let mut params = xavier_uniform(network, &mut Random::new(7));
-    let hard =
-        [-0.0, f32::from_bits(1), -f32::MIN_POSITIVE, 1e-20, 0.1, 1.0, 0.318_309_9, 1.0 / 3.0, 16_777_217.0];
+    let hard = [
+        -0.0,
+        f32::from_bits(1),
+        -f32::MIN_POSITIVE,
+        1e-20,
+        0.1,
+        1.0,
+        std::f32::consts::FRAC_1_PI,
+        1.0 / 3.0,
+        16_777_217.0,
+    ];
     params[100..100 + hard.len()].copy_from_slice(&hard);
     params
 }
