@@ -149,6 +149,8 @@ impl Fetcher {
             // A range is one of the file, not of a compressed form of it.
             .accept_encoding("identity")
             .http_status_as_error(false)
+            // Servers close idle connections; a request on one that is being closed fails.
+            .max_idle_connections(0)
             .build()
             .new_agent();
         Self { agent }
