@@ -17,9 +17,9 @@ const EXAMPLES: &str = "\
 Examples:
   lenet export --format rust --out lenet.rs
   lenet export --format raw --out lenet.bin
-  lenet export --format safetensors --weights runs/lenet/weights.safetensors --out lenet.safetensors
+  lenet export --format safetensors --out lenet.safetensors
 
-A program that has the crate im2col uses them without std and without a file system:
+In a program that has the crate im2col, without std:
   mod lenet;    // lenet.rs: lenet::class(&image, &mut scratch) is the digit
   static PARAMS: [f32; 61706] = im2col::include_f32!(\"lenet.bin\");";
 
