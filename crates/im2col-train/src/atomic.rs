@@ -56,6 +56,12 @@ fn write_beside(file: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     }
 }
 
+/// Gives a file, whose bytes are on the disk, its final name in the same directory, and makes that last.
+pub(crate) fn publish(temporary: &Path, file: &Path) -> io::Result<()> {
+    fs::rename(temporary, file)?;
+    sync_dir(file)
+}
+
 fn rename(temporary: &Path, file: &Path) -> io::Result<()> {
     fs::rename(temporary, file).inspect_err(|_| {
         let _ = fs::remove_file(temporary);

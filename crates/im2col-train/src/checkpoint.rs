@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::atomic::replace_keeping;
-use crate::samples::{Fingerprint, sha256};
+use crate::digest;
+use crate::samples::Fingerprint;
 use crate::train::{Options, Position, Trainer};
 use crate::weights::{self, NETWORK_KEY, WeightsError};
 
@@ -159,7 +160,7 @@ impl Checkpoint {
             return Err(CheckpointError::Digest { file: file.to_owned(), required: required.clone(), given });
         }
         let configuration = metadata.text(CONFIGURATION_KEY)?;
-        if *metadata.text(CONFIGURATION_SHA256_KEY)? != sha256(&[configuration.as_bytes()]) {
+        if *metadata.text(CONFIGURATION_SHA256_KEY)? != digest::of_bytes(configuration.as_bytes()) {
             return Err(metadata.error(CONFIGURATION_SHA256_KEY, "is another configuration's"));
         }
         let state = RunState {
@@ -237,7 +238,7 @@ fn serialize<const L: usize>(
     let configuration = serde_json::to_string(configuration).map_err(json_error(CONFIGURATION_KEY))?;
     let entries = [
         (NETWORK_KEY, network),
-        (CONFIGURATION_SHA256_KEY, sha256(&[configuration.as_bytes()])),
+        (CONFIGURATION_SHA256_KEY, digest::of_bytes(configuration.as_bytes())),
         (CONFIGURATION_KEY, configuration),
         (DATA_KEY, serde_json::to_string(&data).map_err(json_error(DATA_KEY))?),
         (POSITION_KEY, serde_json::to_string(trainer.position()).map_err(json_error(POSITION_KEY))?),
@@ -252,7 +253,7 @@ fn serialize<const L: usize>(
     let mut bytes = weights::serialize(trainer.network(), &groups, metadata)
         .map_err(|error| format_error(file, error))?;
 
-    let digest = sha256(&[&bytes]);
+    let digest = digest::of_bytes(&bytes);
     let place = digest_offset(&bytes, &"0".repeat(SHA256_LEN))
         .and_then(|offset| bytes.get_mut(offset..)?.get_mut(..SHA256_LEN))
         .ok_or_else(|| unwritten(file, SHA256_KEY, &"has no place"))?;
@@ -277,7 +278,7 @@ fn digest(bytes: &[u8], required: &str) -> Option<String> {
     let offset = digest_offset(bytes, required)?;
     let (before, rest) = bytes.split_at_checked(offset)?;
     let (_, after) = rest.split_at_checked(SHA256_LEN)?;
-    Some(sha256(&[before, &[b'0'; SHA256_LEN], after]))
+    Some(digest::of_parts(&[before, &[b'0'; SHA256_LEN], after]))
 }
 
 /// Where the file says that its SHA-256 is `required`. Quotes within JSON texts are escaped, so no other entry

@@ -35,11 +35,15 @@
 mod atomic;
 pub mod checkpoint;
 pub mod dataset;
+mod digest;
 mod error;
+pub mod export;
+pub mod fetch;
 pub mod idx;
 pub mod init;
 pub mod metrics;
 pub mod optimiser;
+pub mod picture;
 pub mod predict;
 pub mod random;
 pub mod run;

@@ -3,9 +3,9 @@
 use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::dataset::DatasetError;
+use crate::digest;
 
 /// Labelled images of one size, wherever they are: in memory, in files, made up on the spot.
 ///
@@ -70,25 +70,10 @@ impl Fingerprint {
     #[must_use]
     pub fn of(samples: &dyn Samples) -> Self {
         let labels = samples.labels();
-        Self { images: labels.len(), image_dims: samples.image_dims(), labels_sha256: sha256(&[labels]) }
-    }
-}
-
-/// Of the parts, one after the other, as 64 hexadecimal digits.
-pub(crate) fn sha256(parts: &[&[u8]]) -> String {
-    let mut hasher = Sha256::new();
-    parts.iter().for_each(|part| hasher.update(part));
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sha256_of_abc() {
-        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(sha256(&[b"abc"]), abc);
-        assert_eq!(sha256(&[b"a", b"", b"bc"]), abc);
+        Self {
+            images: labels.len(),
+            image_dims: samples.image_dims(),
+            labels_sha256: digest::of_bytes(labels),
+        }
     }
 }

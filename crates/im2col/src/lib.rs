@@ -28,7 +28,7 @@
 //! - Convolution in one, two and three dimensions: [`ConvParams`], and its gradients.
 //! - The rest of a small network: [`PoolParams`], [`LinearParams`], [`Activation`],
 //!   [`cross_entropy`].
-//! - All of them in a row: [`Network`], and [`lenet`].
+//! - All of them in a row: [`Network`], and [`lenet`]. Its parameters from a file: [`include_f32!`].
 //! - What it all means, in loops: [`naive`].
 //!
 //! # Promises
@@ -51,6 +51,7 @@ mod activation;
 mod conv;
 mod error;
 mod gemm;
+mod include;
 mod kernel;
 mod lanes;
 pub mod lenet;
@@ -71,6 +72,8 @@ pub use conv::{
     Algorithm, Columns, ConvOperands, ConvParams, ConvPlan, ConvTransposePlan, PackedWeights, Weights,
 };
 pub use error::{RunError, ShapeError};
+#[doc(hidden)]
+pub use include::f32_from_le_bytes;
 pub use kernel::Isa;
 pub use linear::{LinearOperands, LinearParams, LinearPlan};
 pub use loss::{argmax, cross_entropy, cross_entropy_backward, softmax};

@@ -65,7 +65,8 @@ fn sums_at_steps<const ROWS: usize, const COLUMNS: usize>(
     }
     // A turn of the middle loop ends with one of the inner, and so on.
     let turn = |steps: [usize; 3]| {
-        let rewound = |step: usize, inner_step: usize, count| step.wrapping_sub(inner_step.wrapping_mul(count));
+        let rewound =
+            |step: usize, inner_step: usize, count| step.wrapping_sub(inner_step.wrapping_mul(count));
         [rewound(steps[0], steps[1], middle), rewound(steps[1], steps[2], inner), steps[2]]
     };
     let (weight_steps, value_steps) = (turn(in_weights), turn(in_values));

@@ -13,12 +13,13 @@ use crate::network::NetworkName;
 use crate::output::Output;
 use crate::{MOST_THREADS, WEIGHTS, dataset, thread_pool};
 
-pub(crate) const EXAMPLES: &str = "\
+const EXAMPLES: &str = "\
 Examples:
   lenet eval
   lenet eval --data digits --weights runs/lenet/weights.safetensors --json";
 
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Network, if the file does not name it [default: lenet-relu]
     #[arg(long, value_enum)]

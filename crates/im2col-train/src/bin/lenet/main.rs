@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 mod eval;
+mod export;
+mod fetch;
 mod network;
 mod output;
 mod predict;
@@ -44,16 +46,16 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Train a network and save its weights
-    #[command(after_help = train::EXAMPLES)]
     Train(train::Arguments),
+    /// Write trained parameters for other programs
+    Export(export::Arguments),
+    /// Download a data set
+    Fetch(fetch::Arguments),
     /// Print the test accuracy and loss of saved weights
-    #[command(after_help = eval::EXAMPLES)]
     Eval(eval::Arguments),
     /// Print which digit a picture shows
-    #[command(after_help = predict::EXAMPLES)]
     Predict(predict::Arguments),
     /// Print the layers with their output shapes, parameters and multiply-adds
-    #[command(after_help = summary::EXAMPLES)]
     Summary(summary::Arguments),
 }
 
@@ -80,6 +82,8 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<()> {
     match &cli.command {
         Command::Train(arguments) => train::run(arguments, cli.output),
+        Command::Export(arguments) => export::run(arguments, cli.output),
+        Command::Fetch(arguments) => fetch::run(arguments, cli.output),
         Command::Eval(arguments) => eval::run(arguments, cli.output),
         Command::Predict(arguments) => predict::run(arguments, cli.output),
         Command::Summary(arguments) => summary::run(arguments, cli.output),

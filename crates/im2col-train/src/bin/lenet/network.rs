@@ -23,6 +23,14 @@ impl NetworkName {
         }
     }
 
+    /// The layers as an expression in another program.
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Lenet => "im2col::lenet::LENET",
+            Self::LenetRelu => "im2col::lenet::LENET_RELU",
+        }
+    }
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Lenet => "lenet",

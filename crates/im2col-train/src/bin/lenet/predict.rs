@@ -1,11 +1,13 @@
 //! `lenet predict`
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use im2col::Network;
+use im2col_train::picture::{self, Preparation};
 use im2col_train::predict;
 use im2col_train::weights::Weights;
 use serde_json::json;
@@ -14,21 +16,71 @@ use crate::network::NetworkName;
 use crate::output::Output;
 use crate::{SIDE, WEIGHTS};
 
-pub(crate) const EXAMPLES: &str = "\
+/// Characters of the longest bar.
+const BAR: f32 = 50.0;
+
+const EXAMPLES: &str = "\
+Digits are cut out, scaled to 20x20 and centred by mass, as MNIST was made; with --set fashion-mnist, pictures are \
+trimmed, scaled to 28x28 and centred. Dark on light is inverted. Pictures of 28x28 keep their place.
+
 Examples:
-  lenet predict digit.png";
+  lenet predict seven.png
+  lenet predict seven.png two.jpg --json";
 
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// PNG file of any size; dark ink on light paper is inverted
-    #[arg(value_name = "IMAGE.png")]
-    image: PathBuf,
-    /// Network, if the file does not name it [default: lenet-relu]
-    #[arg(long, value_enum)]
-    network: Option<NetworkName>,
+    /// PNG, JPEG or PNM files of any size, dark on light or light on dark; - is the standard input
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<PathBuf>,
     /// Safetensors file with PyTorch's names
     #[arg(long, value_name = "FILE", default_value = WEIGHTS)]
     weights: PathBuf,
+    /// Network, if the file does not name it [default: lenet-relu]
+    #[arg(long, value_enum)]
+    network: Option<NetworkName>,
+    /// What the network has learned: names the classes, and decides how pictures are prepared
+    #[arg(long, value_enum, default_value_t)]
+    set: SetName,
+    /// Take the pixels as they are, 0 for the background: only scale other sizes to fit
+    #[arg(long)]
+    raw_pixels: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum SetName {
+    /// Handwritten digits
+    #[default]
+    Mnist,
+    /// Pictures of clothes
+    FashionMnist,
+}
+
+impl SetName {
+    fn classes(self) -> [&'static str; 10] {
+        match self {
+            Self::Mnist => ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+            Self::FashionMnist => [
+                "T-shirt/top",
+                "Trouser",
+                "Pullover",
+                "Dress",
+                "Coat",
+                "Sandal",
+                "Shirt",
+                "Sneaker",
+                "Bag",
+                "Ankle boot",
+            ],
+        }
+    }
+
+    fn preparation(self) -> Preparation {
+        match self {
+            Self::Mnist => Preparation::Digit,
+            Self::FashionMnist => Preparation::Garment,
+        }
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
@@ -36,14 +88,36 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     let network = NetworkName::of_file(arguments.network, &weights, &arguments.weights)?;
     let network = Network::plan(network.layers(), 1, [1, SIDE, SIDE])?;
     let params = weights.params(&network)?;
-    let in_picture = || arguments.image.display().to_string();
-    let picture = fs::read(&arguments.image).with_context(in_picture)?;
-    let digit = predict::digit_from_png(&picture, SIDE as u32, SIDE as u32).with_context(in_picture)?;
-    let probabilities = predict::probabilities(&network, &params, &digit)?;
-    let digit = im2col::argmax(&probabilities).unwrap_or_default();
-    let mut lines = format!("digit: {digit}");
-    for (class, probability) in probabilities.iter().enumerate() {
-        lines += &format!("\n{class} {:>6.2} %", 100.0 * probability);
+    let preparation = if arguments.raw_pixels { Preparation::Raw } else { arguments.set.preparation() };
+    let classes = arguments.set.classes();
+    for file in &arguments.images {
+        let image = prepared(file, preparation).with_context(|| file.display().to_string())?;
+        let probabilities = predict::probabilities(&network, &params, &image)?;
+        let class = im2col::argmax(&probabilities).unwrap_or_default();
+        let name = classes.get(class).copied().unwrap_or_default();
+        output.result(
+            format_args!("{}: {name}\n{}", file.display(), table(&classes, &probabilities)),
+            &json!({ "file": file, "class": class, "name": name, "probabilities": probabilities }),
+        )?;
     }
-    output.result(lines, &json!({ "class": digit, "probabilities": probabilities }))
+    Ok(())
+}
+
+fn prepared(file: &Path, preparation: Preparation) -> Result<image::GrayImage> {
+    let picture = if file == Path::new("-") {
+        picture::read(io::stdin().lock())
+    } else {
+        picture::read(File::open(file)?)
+    };
+    Ok(picture::prepare(&picture?, preparation)?)
+}
+
+/// A line with a bar for each class, at most 75 columns.
+fn table(classes: &[&str; 10], probabilities: &[f32]) -> String {
+    let width = classes.iter().map(|name| name.len()).max().unwrap_or_default();
+    let line = |(name, probability): (&&str, &f32)| {
+        let bar = "#".repeat((BAR * probability).round() as usize);
+        format!("  {name:<width$} {:>6.2} % {bar}", 100.0 * probability).trim_end().to_owned()
+    };
+    classes.iter().zip(probabilities).map(line).collect::<Vec<_>>().join("\n")
 }

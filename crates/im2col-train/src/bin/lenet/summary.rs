@@ -10,11 +10,12 @@ use crate::SIDE;
 use crate::network::NetworkName;
 use crate::output::Output;
 
-pub(crate) const EXAMPLES: &str = "\
+const EXAMPLES: &str = "\
 Examples:
   lenet summary --network lenet";
 
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Sigmoid and average pooling (lenet) or ReLU and max pooling (lenet-relu)
     #[arg(long, value_enum, default_value_t)]

@@ -17,7 +17,7 @@ use im2col_train::summary::grouped;
 use im2col_train::train::Trainer;
 use serde_json::json;
 
-pub(crate) use self::arguments::{Arguments, EXAMPLES};
+pub(crate) use self::arguments::Arguments;
 use crate::network::NetworkName;
 use crate::output::Output;
 use crate::thread_pool;

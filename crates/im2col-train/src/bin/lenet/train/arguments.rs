@@ -13,7 +13,7 @@ use crate::network::NetworkName;
 
 const OUT_DIR: &str = "runs/lenet";
 
-pub(crate) const EXAMPLES: &str = r"Examples:
+const EXAMPLES: &str = r"Examples:
   lenet train --data digits --epochs 2
   lenet train --resume runs/lenet
   lenet train --data digits --network lenet --batch 256 --lr 0.9 \
@@ -27,6 +27,7 @@ last checkpoint, and ends with the same weights. The folder of a run that is
 finished is used again; that of another only with --force.";
 
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Sigmoid and average pooling (lenet) or ReLU and max pooling (lenet-relu)
     #[arg(long, value_enum, default_value_t)]

@@ -1,0 +1,86 @@
+//! `lenet export`
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use im2col::Network;
+use im2col_train::export;
+use im2col_train::weights::Weights;
+use serde_json::json;
+
+use crate::network::NetworkName;
+use crate::output::Output;
+use crate::{SIDE, WEIGHTS};
+
+const EXAMPLES: &str = "\
+Examples:
+  lenet export --format rust --out lenet.rs
+  lenet export --format raw --out lenet.bin
+  lenet export --format safetensors --out lenet.safetensors
+
+In a program that has the crate im2col, without std:
+  mod lenet;    // lenet.rs: lenet::class(&image, &mut scratch) is the digit
+  static PARAMS: [f32; 61706] = im2col::include_f32!(\"lenet.bin\");";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// What to write
+    #[arg(long, value_enum)]
+    format: Format,
+    /// File to write; one that is there is replaced
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Safetensors file with PyTorch's names
+    #[arg(long, value_name = "FILE", default_value = WEIGHTS)]
+    weights: PathBuf,
+    /// Network, if the file does not name it [default: lenet-relu]
+    #[arg(long, value_enum)]
+    network: Option<NetworkName>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// The tensors with PyTorch's names, and the network's name
+    Safetensors,
+    /// Little-endian f32 in state_dict order, nothing else
+    Raw,
+    /// A Rust module with the network, the parameters and a function
+    Rust,
+}
+
+pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
+    let weights = Weights::read(&arguments.weights)?;
+    let name = NetworkName::of_file(arguments.network, &weights, &arguments.weights)?;
+    let network = Network::plan(name.layers(), 1, [1, SIDE, SIDE])?;
+    let params = weights.params(&network)?;
+    let bytes = match arguments.format {
+        Format::Safetensors => export::safetensors(name.as_str(), &network, &params)?,
+        Format::Raw => export::raw(&network, &params)?,
+        Format::Rust => {
+            let plan = format!("Network::plan({}, 1, [1, {SIDE}, {SIDE}])", name.path());
+            export::rust(name.as_str(), &plan, &network, &params)?.into_bytes()
+        }
+    };
+    let digest = export::write(&arguments.out, &bytes)?;
+    let file = arguments.out.display();
+    output.result(
+        format_args!("{file}: {} bytes, SHA-256 {digest}", bytes.len()),
+        &json!({
+            "file": arguments.out,
+            "network": name.as_str(),
+            "params": params.len(),
+            "bytes": bytes.len(),
+            "sha256": digest,
+        }),
+    )?;
+    match arguments.format {
+        Format::Safetensors => Ok(()),
+        Format::Raw => output.note(format_args!(
+            "embed it: static PARAMS: [f32; {}] = im2col::include_f32!(\"{file}\");",
+            params.len()
+        )),
+        Format::Rust => output.note("use it: a module; class(&image, &mut scratch) is the digit"),
+    }
+}

@@ -1,0 +1,116 @@
+//! `lenet fetch`
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use im2col_train::fetch::{FASHION_MNIST, Fetched, Fetcher, MNIST, RemoteFile, RemoteSet, Timeouts};
+use im2col_train::summary::grouped;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use crate::output::Output;
+
+const EXAMPLES: &str = "\
+Without --mirror the files come from public mirrors. Fetching again does nothing where all is there, and goes on \
+where it was interrupted. A mirror of your own is any server of the files; it need not be trusted, since their \
+SHA-256 are known.
+
+Examples:
+  lenet fetch mnist --part test --mirror http://127.0.0.1:8000/
+  lenet fetch mnist --part test --mirror http://127.0.0.1:8000/ --json";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Data set
+    #[arg(value_enum, value_name = "SET")]
+    set: SetName,
+    /// Which of its two parts
+    #[arg(long, value_enum, default_value_t)]
+    part: PartName,
+    /// Folder for the files [default: data/SET]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Where to take them from, instead of the public mirrors: the URL of a folder; may be repeated
+    #[arg(long = "mirror", value_name = "URL")]
+    mirrors: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum SetName {
+    /// Handwritten digits, 11.6 MB
+    Mnist,
+    /// Pictures of clothes, 30.9 MB
+    FashionMnist,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum PartName {
+    /// To learn from and to be judged by
+    #[default]
+    Both,
+    /// 60,000 images to learn from
+    Train,
+    /// 10,000 images to be judged by
+    Test,
+}
+
+impl SetName {
+    fn set(self) -> RemoteSet {
+        match self {
+            Self::Mnist => MNIST,
+            Self::FashionMnist => FASHION_MNIST,
+        }
+    }
+}
+
+impl PartName {
+    fn files(self, set: &RemoteSet) -> Vec<RemoteFile<'static>> {
+        match self {
+            Self::Both => [set.train, set.test].concat(),
+            Self::Train => set.train.to_vec(),
+            Self::Test => set.test.to_vec(),
+        }
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
+    let set = arguments.set.set();
+    let dir = arguments.out.clone().unwrap_or_else(|| Path::new("data").join(set.name));
+    let mirrors = if arguments.mirrors.is_empty() {
+        set.mirrors.to_vec()
+    } else {
+        arguments.mirrors.iter().map(String::as_str).collect()
+    };
+    fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+    let fetcher = Fetcher::new(Timeouts::default());
+    let files = arguments.part.files(&set);
+    for file in &files {
+        let bar = progress_bar(file, output)?;
+        let fetched = fetcher.fetch(file, &mirrors, &dir, |len| bar.set_position(len));
+        bar.finish_and_clear();
+        let (told, url) = match fetched? {
+            Fetched::AlreadyThere => ("already there".to_owned(), None),
+            Fetched::From(url) => (format!("from {url}"), Some(url)),
+        };
+        output.event(
+            format_args!("{:<26} {:>10} bytes  {told}", file.name, grouped(file.len as usize)),
+            &json!({ "file": dir.join(file.name), "bytes": file.len, "sha256": file.sha256, "from": url }),
+        )?;
+    }
+    output.result(
+        format_args!("{}: {} files, their SHA-256 are right", dir.display(), files.len()),
+        &json!({ "dir": dir, "files": files.len() }),
+    )
+}
+
+/// On stderr, and only if that is a terminal.
+fn progress_bar(file: &RemoteFile<'_>, output: Output) -> Result<ProgressBar> {
+    if !output.shows_progress() {
+        return Ok(ProgressBar::hidden());
+    }
+    let style = ProgressStyle::with_template("{prefix:<26} [{bar:20}] {bytes:>11} of {total_bytes}, {eta}")?;
+    Ok(ProgressBar::new(file.len).with_style(style.progress_chars("=> ")).with_prefix(file.name.to_owned()))
+}

@@ -1,0 +1,159 @@
+//! Parameters for programs that do not train: firmware, other languages, the linker.
+//!
+//! ```text
+//! safetensors   the tensors with PyTorch's names       safetensors: for PyTorch and this crate
+//! raw           f32 after f32, little-endian           raw: for im2col::include_f32!, or for C
+//! rust          a source file, ready to be a module    rust: needs only the crate im2col, and no std
+//! ```
+
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use im2col::{Network, Parameter};
+use safetensors::SafeTensorError;
+use thiserror::Error;
+
+use crate::weights::{NETWORK_KEY, serialize, tensor_name};
+use crate::{atomic, digest};
+
+/// The module up to the parameters.
+const MODULE: &str = include_str!("export/module.txt");
+/// Numbers in a line of source.
+const LINE: usize = 8;
+
+/// Why parameters cannot be exported.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// The parameters are not this network's.
+    #[error("the network has {required} parameters, not {given}")]
+    Params {
+        /// How many parameters the network has.
+        required: usize,
+        /// How many were given.
+        given: usize,
+    },
+    /// A value that no network can use.
+    #[error("{tensor}: value {position} is {value}, not a finite number")]
+    NotFinite {
+        /// The parameter's name.
+        tensor: String,
+        /// Where it stands in the tensor.
+        position: usize,
+        /// The value.
+        value: f32,
+    },
+    /// The tensors do not make a safetensors file.
+    #[error("safetensors: {0}")]
+    Safetensors(#[from] SafeTensorError),
+    /// The file cannot be written.
+    #[error("{}: {error}", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+/// A safetensors file with PyTorch's names, and the network's name in its metadata.
+///
+/// # Errors
+/// The parameters are not this network's, or one is infinite or not a number.
+pub fn safetensors<const L: usize>(
+    network_name: &str,
+    network: &Network<L>,
+    params: &[f32],
+) -> Result<Vec<u8>, ExportError> {
+    check(network, params)?;
+    let metadata = HashMap::from([(NETWORK_KEY.to_owned(), network_name.to_owned())]);
+    Ok(serialize(network, &[("", params)], metadata)?)
+}
+
+/// The parameters in `state_dict` order, four bytes each, little-endian.
+///
+/// ```
+/// use im2col::{Layer, LinearParams, Network};
+///
+/// let network = Network::plan([Layer::Flatten, Layer::Linear(LinearParams::new(1, 1))], 1, [1, 1, 1])?;
+/// let bytes = im2col_train::export::raw(&network, &[1.0, -0.5])?;
+/// assert_eq!(bytes, [0, 0, 0x80, 0x3f, 0, 0, 0, 0xbf]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// The parameters are not this network's, or one is infinite or not a number.
+pub fn raw<const L: usize>(network: &Network<L>, params: &[f32]) -> Result<Vec<u8>, ExportError> {
+    check(network, params)?;
+    Ok(params.iter().flat_map(|value| value.to_le_bytes()).collect())
+}
+
+/// A source file with the network, its parameters and the functions `logits` and `class`, ready to be a module of
+/// any program that has the crate `im2col`.
+///
+/// `network_name` is for people; `plan` is the expression that plans the network for one image, with absolute paths:
+/// `"im2col::Network::plan(im2col::lenet::LENET, 1, [1, 28, 28])"`. The numbers are the shortest that mean the same
+/// bits.
+///
+/// # Errors
+/// The parameters are not this network's, or one is infinite or not a number.
+pub fn rust<const L: usize>(
+    network_name: &str,
+    plan: &str,
+    network: &Network<L>,
+    params: &[f32],
+) -> Result<String, ExportError> {
+    let bytes = raw(network, params)?;
+    let mut source = MODULE.to_owned();
+    for (field, value) in [
+        ("{name}", network_name),
+        ("{plan}", plan),
+        ("{layers}", &L.to_string()),
+        ("{inputs}", &network.input_len().to_string()),
+        ("{params}", &params.len().to_string()),
+        ("{digest}", &digest::of_bytes(&bytes)),
+    ] {
+        source = source.replace(field, value);
+    }
+    for parameter in network.parameters() {
+        let dims: Vec<String> = parameter.dims().iter().map(usize::to_string).collect();
+        // Writing to a string does not fail.
+        let _ = writeln!(source, "    // {} [{}]", tensor_name("", &parameter), dims.join(", "));
+        for line in values(params, &parameter).chunks(LINE) {
+            let line: Vec<String> = line.iter().map(|value| format!("{value:?}")).collect();
+            let _ = writeln!(source, "    {},", line.join(", "));
+        }
+    }
+    source.push_str("];\n");
+    Ok(source)
+}
+
+/// Writes a file at once or not at all; says its SHA-256.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write(file: &Path, bytes: &[u8]) -> Result<String, ExportError> {
+    atomic::replace(file, bytes).map_err(|error| ExportError::Io { file: file.to_owned(), error })?;
+    Ok(digest::of_bytes(bytes))
+}
+
+fn check<const L: usize>(network: &Network<L>, params: &[f32]) -> Result<(), ExportError> {
+    if params.len() != network.param_len() {
+        return Err(ExportError::Params { required: network.param_len(), given: params.len() });
+    }
+    for parameter in network.parameters() {
+        let values = values(params, &parameter).iter().enumerate();
+        if let Some((position, &value)) = values.into_iter().find(|(_, value)| !value.is_finite()) {
+            return Err(ExportError::NotFinite { tensor: tensor_name("", &parameter), position, value });
+        }
+    }
+    Ok(())
+}
+
+fn values<'a>(params: &'a [f32], parameter: &Parameter) -> &'a [f32] {
+    params.get(parameter.range.clone()).unwrap_or_default()
+}

@@ -1,0 +1,291 @@
+//! Data sets from the internet, whoever serves them: a file is known by its SHA-256.
+//!
+//! Bytes arrive in `NAME.part`. A download that breaks leaves it, and the next one goes on from there. Only a
+//! complete and right file gets its final name, at once; never more bytes are taken than it has.
+
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+
+mod part;
+mod sets;
+
+pub use sets::{FASHION_MNIST, MNIST, RemoteFile, RemoteSet};
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+use ureq::http::{HeaderMap, Response, StatusCode};
+use ureq::{Agent, Body};
+
+use part::{Part, is_right};
+
+/// How often a mirror is asked for the rest of a file after it broke off.
+const MOST_RESUMES: u32 = 8;
+
+/// Why a file cannot be fetched.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// A file cannot be read or written here.
+    #[error("{}: {error}", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Another process is at it.
+    #[error("{}: another process is fetching it", file.display())]
+    Busy {
+        /// The unfinished file.
+        file: PathBuf,
+    },
+    /// No mirror had the file.
+    #[error("{}: {}", file.display(), said(failures))]
+    Mirrors {
+        /// The file that is missing.
+        file: PathBuf,
+        /// What became of each mirror.
+        failures: Vec<MirrorFailure>,
+    },
+}
+
+/// Why one mirror did not help.
+#[derive(Debug, Error)]
+#[error("{url}: {cause}")]
+pub struct MirrorFailure {
+    /// What was asked for.
+    pub url: String,
+    /// What came instead.
+    pub cause: Cause,
+}
+
+/// What a server did wrong.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Cause {
+    /// It could not be asked, or not in time.
+    #[error(transparent)]
+    Request(Box<ureq::Error>),
+    /// It answered that it does not have the file.
+    #[error("the server says {0}")]
+    Status(StatusCode),
+    /// It sent another part of the file than it was asked for.
+    #[error("the server sent the range {given:?}, not the one from byte {required} on")]
+    Range {
+        /// The first byte that was asked for.
+        required: u64,
+        /// The header of the answer.
+        given: String,
+    },
+    /// The file is longer than it should be, or the server says that it has another length.
+    #[error("not the right file: {required} bytes expected, the server has {given}")]
+    Len {
+        /// The right length.
+        required: u64,
+        /// The length that the server states, or "more".
+        given: String,
+    },
+    /// The connection broke, or was silent for too long.
+    #[error("broken off after {given} of {required} bytes: {error}")]
+    Broken {
+        /// The right length.
+        required: u64,
+        /// How many bytes there are.
+        given: u64,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The bytes are others.
+    #[error("not the right file: its SHA-256 is {given}, not {required}")]
+    Digest {
+        /// That of the right file.
+        required: String,
+        /// That of what came.
+        given: String,
+    },
+}
+
+/// What had to be done for a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// Nothing: it is there and right.
+    AlreadyThere,
+    /// It came from this URL.
+    From(String),
+}
+
+/// How long to wait for a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until it is connected.
+    pub connect: Duration,
+    /// Until it sends something, at any time.
+    pub silence: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(15), silence: Duration::from_secs(30) }
+    }
+}
+
+/// Asks servers for files, through the proxy that `http_proxy` and `https_proxy` name, if they do.
+#[derive(Debug)]
+pub struct Fetcher {
+    agent: Agent,
+}
+
+impl Fetcher {
+    /// One that waits no longer than this.
+    #[must_use]
+    pub fn new(timeouts: Timeouts) -> Self {
+        let agent = Agent::config_builder()
+            .timeout_connect(Some(timeouts.connect))
+            .timeout_recv_response(Some(timeouts.silence))
+            .timeout_per_read(Some(timeouts.silence))
+            // A range is one of the file, not of a compressed form of it.
+            .accept_encoding("identity")
+            .http_status_as_error(false)
+            // Servers close idle connections; a request on one that is being closed fails.
+            .max_idle_connections(0)
+            .build()
+            .new_agent();
+        Self { agent }
+    }
+
+    /// Sees to it that `dir` has the file, from the first of the mirrors (URLs of folders) that has it.
+    ///
+    /// `progress` hears how many of its bytes are there; the number falls where a server makes us start over.
+    /// A wrong file under the right name stays until the right one is complete.
+    ///
+    /// # Errors
+    /// No mirror has the file, or it cannot be written here. What was fetched so far stays for the next time,
+    /// unless it is wrong.
+    pub fn fetch(
+        &self,
+        file: &RemoteFile<'_>,
+        mirrors: &[&str],
+        dir: &Path,
+        mut progress: impl FnMut(u64),
+    ) -> Result<Fetched, FetchError> {
+        let path = dir.join(file.name);
+        if is_right(&path, file)? {
+            return Ok(Fetched::AlreadyThere);
+        }
+        let mut part = Part::open(&path, file)?;
+        // Another process may have finished while this one waited for the disk.
+        if is_right(&path, file)? {
+            part.remove()?;
+            return Ok(Fetched::AlreadyThere);
+        }
+        let mut failures = Vec::new();
+        for mirror in mirrors {
+            let url = format!("{}/{}", mirror.trim_end_matches('/'), file.name);
+            match self.fetch_part(&url, &mut part, &mut progress) {
+                Ok(()) => {
+                    part.finish(&path)?;
+                    return Ok(Fetched::From(url));
+                }
+                Err(Failure::Here(error)) => return Err(error),
+                Err(Failure::There(cause)) => failures.push(MirrorFailure { url, cause }),
+            }
+        }
+        part.leave()?;
+        Err(FetchError::Mirrors { file: path, failures })
+    }
+
+    /// Completes the part from one mirror. Where the answer gets on but breaks, or leads to a wrong file that
+    /// had been begun by another answer, it is asked again.
+    fn fetch_part(
+        &self,
+        url: &str,
+        part: &mut Part<'_>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), Failure> {
+        let mut resumes = 0;
+        loop {
+            let begun = part.len;
+            let result = self.request(url, part, progress).and_then(|()| part.check());
+            let go_on = match &result {
+                Err(Failure::There(Cause::Broken { given, .. })) => *given > begun,
+                Err(Failure::There(Cause::Digest { .. } | Cause::Range { .. })) => begun > 0,
+                _ => false,
+            };
+            if !go_on || resumes == MOST_RESUMES {
+                return result;
+            }
+            resumes = resumes.saturating_add(1);
+        }
+    }
+
+    /// One request for what the part lacks.
+    fn request(&self, url: &str, part: &mut Part<'_>, progress: &mut dyn FnMut(u64)) -> Result<(), Failure> {
+        if part.len == part.file.len {
+            return Ok(());
+        }
+        let mut response = self.ask(url, part.len)?;
+        if response.status() == StatusCode::RANGE_NOT_SATISFIABLE && part.len > 0 {
+            part.clear()?;
+            response = self.ask(url, 0)?;
+        }
+        match response.status() {
+            StatusCode::PARTIAL_CONTENT => {
+                let given = header(response.headers(), CONTENT_RANGE.as_str());
+                if !given.starts_with(&format!("bytes {}-", part.len)) {
+                    let required = part.len;
+                    part.clear()?;
+                    return Err(Failure::There(Cause::Range { required, given: given.to_owned() }));
+                }
+            }
+            // The whole file, whatever was asked for.
+            StatusCode::OK => {
+                part.clear()?;
+                let given = header(response.headers(), CONTENT_LENGTH.as_str());
+                if given.parse::<u64>().is_ok_and(|given| given != part.file.len) {
+                    return Err(part.wrong_len(given));
+                }
+            }
+            status => return Err(Failure::There(Cause::Status(status))),
+        }
+        part.receive(response.body_mut().as_reader(), progress)
+    }
+
+    fn ask(&self, url: &str, from: u64) -> Result<Response<Body>, Failure> {
+        let mut request = self.agent.get(url);
+        if from > 0 {
+            request = request.header(RANGE, format!("bytes={from}-"));
+        }
+        request.call().map_err(|error| Failure::There(Cause::Request(Box::new(error))))
+    }
+}
+
+/// Who is to blame: with another mirror, only what went wrong there may go better.
+enum Failure {
+    Here(FetchError),
+    There(Cause),
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        Self::Here(error)
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn io_error(file: &Path) -> impl FnOnce(io::Error) -> FetchError {
+    let file = file.to_owned();
+    |error| FetchError::Io { file, error }
+}
+
+fn said(failures: &[MirrorFailure]) -> String {
+    if failures.is_empty() {
+        return "there is no mirror to ask".to_owned();
+    }
+    failures.iter().map(MirrorFailure::to_string).collect::<Vec<_>>().join("; ")
+}
