@@ -208,7 +208,7 @@ fn tensor_name(parameter: &Parameter) -> String {
 }
 
 /// Writes a file so that a crash leaves the old one or the new one.
-fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let name = file.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
     // In the same directory, so that the rename stays within one file system; with the process's number, so
     // that two runs do not write into one file.

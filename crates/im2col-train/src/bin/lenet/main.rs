@@ -6,6 +6,8 @@ mod eval;
 mod network;
 mod output;
 mod predict;
+mod profile;
+mod report;
 mod summary;
 mod train;
 
@@ -46,6 +48,10 @@ enum Command {
     Predict(predict::Arguments),
     /// Print the layers with their output shapes, parameters and multiply-adds
     Summary(summary::Arguments),
+    /// Print where the time of a training step goes
+    Profile(profile::Arguments),
+    /// Write a page that shows a run: curves, confusion matrix, kernels, feature maps, mistakes
+    Report(report::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +71,8 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Eval(arguments) => eval::run(arguments, cli.output),
         Command::Predict(arguments) => predict::run(arguments, cli.output),
         Command::Summary(arguments) => summary::run(arguments, cli.output),
+        Command::Profile(arguments) => profile::run(arguments, cli.output),
+        Command::Report(arguments) => report::run(arguments, cli.output),
     }
 }
 

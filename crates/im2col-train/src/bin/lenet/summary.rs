@@ -11,6 +11,10 @@ use crate::network::NetworkName;
 use crate::output::Output;
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lenet summary
+  lenet summary --network lenet --json")]
 pub(crate) struct Arguments {
     /// Sigmoid and average pooling (lenet) or ReLU and max pooling (lenet-relu)
     #[arg(long, value_enum, default_value_t)]
