@@ -1,7 +1,7 @@
 //! Activations: functions of one value, forward and backward.
 
 use crate::error::{RunError, check_len};
-use crate::kernel::{Isa, Job, MulAdd, Transpose, dispatch};
+use crate::kernel::{Isa, Job, MulAdd, Vectors, dispatch};
 use crate::math;
 use core::ops::Range;
 
@@ -153,7 +153,7 @@ impl Job for Finish<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let Self { plane_len, columns, bias, activation, output } = self;
         if bias.is_empty() && activation == Activation::Identity {
@@ -166,10 +166,10 @@ impl Job for Finish<'_> {
     }
 }
 
-struct Forward<'a> {
-    activation: Activation,
-    input: &'a [f32],
-    output: &'a mut [f32],
+pub(crate) struct Forward<'a> {
+    pub(crate) activation: Activation,
+    pub(crate) input: &'a [f32],
+    pub(crate) output: &'a mut [f32],
 }
 
 impl Job for Forward<'_> {
@@ -177,7 +177,7 @@ impl Job for Forward<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         match self.activation {
             Activation::Identity => self.output.copy_from_slice(self.input),
@@ -198,7 +198,7 @@ impl Job for ForwardInPlace<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         match self.activation {
             Activation::Identity => {}
@@ -221,7 +221,7 @@ impl Job for Backward<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let Self { activation, output, grad_output, grad_input } = self;
         match activation {
@@ -233,10 +233,10 @@ impl Job for Backward<'_> {
     }
 }
 
-struct BackwardInPlace<'a> {
-    activation: Activation,
-    output: &'a [f32],
-    grad: &'a mut [f32],
+pub(crate) struct BackwardInPlace<'a> {
+    pub(crate) activation: Activation,
+    pub(crate) output: &'a [f32],
+    pub(crate) grad: &'a mut [f32],
 }
 
 impl Job for BackwardInPlace<'_> {
@@ -244,7 +244,7 @@ impl Job for BackwardInPlace<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         match self.activation {
             Activation::Identity => {}

@@ -18,18 +18,39 @@ pub(crate) const NR: usize = 16;
 /// A row of sums, or of a panel of `B`.
 pub(crate) type Lanes = [f32; NR];
 
-/// `a * b + c` on each lane: all that an instruction set has to supply, but for [`Transpose`].
+/// `a * b + c` on each lane.
 ///
 /// Loops written over arrays of `Lanes` keep them in registers where this is inlined: such a loop
 /// reaches 98 % of the FMA peak, as one written in intrinsics does.
 pub(crate) trait MulAdd: Fn(f32, Lanes, Lanes) -> Lanes + Copy {}
 impl<F: Fn(f32, Lanes, Lanes) -> Lanes + Copy> MulAdd for F {}
 
-/// Turns sixteen rows into sixteen columns: the only shuffle that an instruction set supplies.
-///
-/// Written as loops it became loads and stores of single values.
-pub(crate) trait Transpose: Fn(&[Lanes; NR]) -> [Lanes; NR] + Copy {}
-impl<F: Fn(&[Lanes; NR]) -> [Lanes; NR] + Copy> Transpose for F {}
+/// What else an instruction set supplies.
+pub(crate) trait Vectors: Copy {
+    /// Turns sixteen rows into sixteen columns: the only shuffle.
+    ///
+    /// Written as loops it became loads and stores of single values.
+    fn transpose(self, rows: &[Lanes; NR]) -> [Lanes; NR];
+
+    /// `a * b + c`, all three of them vectors, rounded as [`MulAdd`] rounds.
+    fn product_add(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes;
+}
+
+impl<T, P> Vectors for (T, P)
+where
+    T: Fn(&[Lanes; NR]) -> [Lanes; NR] + Copy,
+    P: Fn(Lanes, Lanes, Lanes) -> Lanes + Copy,
+{
+    #[inline(always)]
+    fn transpose(self, rows: &[Lanes; NR]) -> [Lanes; NR] {
+        (self.0)(rows)
+    }
+
+    #[inline(always)]
+    fn product_add(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+        (self.1)(a, b, c)
+    }
+}
 
 /// An operation that [`dispatch`] runs under an instruction set.
 ///
@@ -41,7 +62,7 @@ pub(crate) trait Job {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         mul_add: impl MulAdd,
-        transpose: impl Transpose,
+        vectors: impl Vectors,
     );
 }
 
@@ -124,8 +145,11 @@ impl Isa {
 #[allow(unsafe_code, reason = "the call into a function of an instruction set that was detected")]
 pub(crate) fn dispatch<J: Job>(isa: Isa, job: J) {
     match isa.0 {
-        Kind::Scalar => job.run::<2, 1, 1>(scalar::mul_add, scalar::transpose),
-        Kind::Wide => job.run::<{ wide::ROWS }, 1, { wide::ROWS / 2 }>(wide::mul_add, wide::transpose),
+        Kind::Scalar => job.run::<2, 1, 1>(scalar::mul_add, (scalar::transpose, scalar::product_add)),
+        Kind::Wide => job.run::<{ wide::ROWS }, 1, { wide::ROWS / 2 }>(
+            wide::mul_add,
+            (wide::transpose, wide::product_add),
+        ),
         #[cfg(target_arch = "x86_64")]
         Kind::Avx2Fma => {
             // SAFETY: a function with `#[target_feature]` may be called where the CPU has the

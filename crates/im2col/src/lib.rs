@@ -52,6 +52,7 @@ mod conv;
 mod error;
 mod gemm;
 mod kernel;
+mod lanes;
 pub mod lenet;
 mod linear;
 mod loss;

@@ -4,7 +4,7 @@
 //! raised to a power, so no finite logit overflows; sums run over the classes in ascending order.
 
 use crate::error::{RunError, check_len};
-use crate::kernel::{Isa, Job, MulAdd, Transpose, dispatch};
+use crate::kernel::{Isa, Job, MulAdd, Vectors, dispatch};
 use crate::math;
 
 /// `probabilities[n, c] = e^logits[n, c] / sum over k of e^logits[n, k]`.
@@ -125,7 +125,7 @@ impl Job for Softmax<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let classes = self.classes.max(1);
         let rows = self.logits.chunks_exact(classes).zip(self.probabilities.chunks_exact_mut(classes));
@@ -150,7 +150,7 @@ impl Job for CrossEntropyBackward<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let classes = self.classes.max(1);
         let rows = self.logits.chunks_exact(classes).zip(self.grad_logits.chunks_exact_mut(classes));

@@ -6,6 +6,7 @@
 
 mod backward;
 mod forward;
+mod interleaved;
 mod plan;
 mod relay;
 mod summary;
@@ -18,6 +19,7 @@ use crate::conv::ConvParams;
 use crate::kernel::Isa;
 use crate::linear::LinearParams;
 use crate::pool::PoolParams;
+use interleaved::Interleaving;
 use plan::LayerPlan;
 
 /// One layer of a [`Network`].
@@ -52,6 +54,14 @@ pub enum Layer {
 /// # Ok::<(), im2col::RunError>(())
 /// ```
 ///
+/// # Large batches
+///
+/// Where a network is small, up to 2^17 parameters, and a batch has at least eight images, these are interleaved:
+/// sixteen images fill the lanes of the vectors, so that no channel or row needs to. A plan decides by itself. The
+/// outputs are the same, bit for bit; gradients are summed in another order, in each image before the images. Packed
+/// weights are not used then, and [`activation`](Network::activation) knows the last output only, because the workspace
+/// holds the others interleaved.
+///
 /// A layer that does not fit does not compile:
 ///
 /// ```compile_fail
@@ -83,6 +93,9 @@ pub struct Network<const L: usize> {
     gradient_len: usize,
     /// Both gradient buffers, then the layers' own scratch.
     train_scratch_len: usize,
+    isa: Option<Isa>,
+    /// How images are interleaved, if they are.
+    interleaving: Option<Interleaving>,
 }
 
 impl<const L: usize> Network<L> {
@@ -95,6 +108,7 @@ impl<const L: usize> Network<L> {
             self.layers[index].op = self.layers[index].op.with_isa(isa);
             index += 1;
         }
+        self.isa = Some(isa);
         self
     }
 

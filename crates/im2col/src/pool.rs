@@ -16,7 +16,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 mod unpool;
-mod windows;
+pub(crate) mod windows;
 
 pub use params::PoolParams;
 pub use plan::PoolPlan;

@@ -35,9 +35,12 @@ fn compare(layers: [Layer; 12], name: &str) {
         settings["losses"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
     let number = |key: &str| settings[key].as_f64().unwrap() as f32;
     let rate = Rate { lr: number("lr"), momentum: number("momentum") };
-    let network = Network::plan(layers, BATCH, [1, 28, 28]).unwrap();
-    for isa in Isa::available() {
-        train(&network.with_isa(isa), &reference, rate, &losses);
+    // Four images are computed one by one, and every layer's output is kept; 32 are interleaved.
+    for images in [4, BATCH] {
+        let network = Network::plan(layers, images, [1, 28, 28]).unwrap();
+        for isa in Isa::available() {
+            train(&network.with_isa(isa), &reference, rate, &losses);
+        }
     }
 }
 
@@ -47,31 +50,42 @@ struct Rate {
     momentum: f32,
 }
 
-/// Takes one step per loss; compares the first step inside, the rest by its loss, and the result.
+/// Takes one step per loss, in parts of as many images as the network takes; compares the first step inside, the rest
+/// by its loss, and the result.
 fn train(network: &Network<12>, reference: &Reference<'_>, rate: Rate, losses: &[f64]) {
     let input = &reference.tensors.f32("input").unwrap().values;
     let labels = &reference.tensors.i64("labels").unwrap().values;
     let labels: Vec<u8> = labels.iter().map(|&label| u8::try_from(label).unwrap()).collect();
     let mut params = reference.parameters(network, "init");
     let mut velocity = vec![0.0; network.param_len()];
-    let mut grads = vec![f32::NAN; network.param_len()];
+    let mut part = vec![f32::NAN; network.param_len()];
     let mut workspace = vec![f32::NAN; network.workspace_len()];
     let mut scratch = vec![f32::NAN; network.train_scratch_len()];
     let mut grad_logits = vec![f32::NAN; network.output_len()];
 
     for (step, &expected) in losses.iter().enumerate() {
-        network.forward_train(NetworkWeights::Plain(&params), input, &mut workspace, &mut scratch).unwrap();
-        let logits = network.activation(11, &workspace).unwrap();
-        let scale = 1.0 / BATCH as f32;
-        let sum = cross_entropy_backward(logits, &labels, CLASSES, scale, &mut grad_logits).unwrap();
-        let loss = f64::from(sum) / BATCH as f64;
-        assert!((loss - expected).abs() <= TOLERANCE * expected, "step {step}: loss {loss}, not {expected}");
-        network.backward(&params, input, &workspace, &grad_logits, &mut grads, &mut scratch).unwrap();
-        if step == 0 {
-            for layer in 0..12 {
-                let output = network.activation(layer, &workspace).unwrap();
-                reference.compare(&format!("layer{layer}"), output);
+        let mut loss = 0.0;
+        let mut grads = vec![0.0; network.param_len()];
+        let images = network.batch();
+        let parts = input.chunks(network.input_len()).zip(labels.chunks(images));
+        for (i, (input, labels)) in parts.enumerate() {
+            let weights = NetworkWeights::Plain(&params);
+            network.forward_train(weights, input, &mut workspace, &mut scratch).unwrap();
+            let logits = network.activation(11, &workspace).unwrap();
+            let scale = 1.0 / BATCH as f32;
+            let sum = cross_entropy_backward(logits, labels, CLASSES, scale, &mut grad_logits).unwrap();
+            loss += f64::from(sum) / BATCH as f64;
+            network.backward(&params, input, &workspace, &grad_logits, &mut part, &mut scratch).unwrap();
+            grads.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
+            for layer in (0..12).filter(|_| step == 0) {
+                match network.activation(layer, &workspace) {
+                    Some(output) => reference.compare_part(&format!("layer{layer}"), output, i * images),
+                    None => assert!(images == BATCH && layer < 11),
+                }
             }
+        }
+        assert!((loss - expected).abs() <= TOLERANCE * expected, "step {step}: loss {loss}, not {expected}");
+        if step == 0 {
             reference.compare_parameters(network, "grad", &grads);
         }
         for ((param, velocity), grad) in params.iter_mut().zip(&mut velocity).zip(&grads) {
@@ -112,9 +126,15 @@ impl Reference<'_> {
     }
 
     fn compare(&self, name: &str, given: &[f32]) {
+        assert_eq!(given.len(), self.values(name).len(), "{name}");
+        self.compare_part(name, given, 0);
+    }
+
+    /// Compares what belongs to some of the images, the first of which is number `image`.
+    fn compare_part(&self, name: &str, given: &[f32], image: usize) {
         let expected = self.values(name);
-        assert_eq!(given.len(), expected.len(), "{name}");
         let largest = expected.iter().fold(0.0_f64, |most, &x| most.max(f64::from(x).abs()));
+        let expected = &expected[image * (expected.len() / BATCH)..][..given.len()];
         for (i, (&given, &expected)) in given.iter().zip(expected).enumerate() {
             let difference = (f64::from(given) - f64::from(expected)).abs();
             assert!(

@@ -20,7 +20,7 @@ use super::transpose;
 use crate::error::{RunError, check_len, check_scratch};
 use crate::gemm::pack::{Matrix, panels_len};
 use crate::gemm::{Blocking, Destination, Panels, blocks, multiply};
-use crate::kernel::{Job, MR, MulAdd, NR, Transpose, dispatch};
+use crate::kernel::{Job, MR, MulAdd, NR, Vectors, dispatch};
 use crate::scratch::aligned;
 
 impl<const D: usize> ConvPlan<D> {
@@ -118,7 +118,7 @@ impl Job for SumPlanes<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let Self { values, plane_len, sums } = self;
         sums.fill(0.0);
@@ -156,7 +156,7 @@ impl Job for BackwardInput<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         mul_add: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         if self.shape.depthwise_stage_len().is_some() {
             return self.depthwise(mul_add);
@@ -256,7 +256,7 @@ impl Job for DepthwiseWeight<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let Shape { groups, out_group, window, .. } = *self.shape;
         let layout = Stage::new(self.shape);

@@ -8,7 +8,7 @@ use super::forward::{Forward, Weights};
 use super::lens::ForwardLens;
 use super::shape::Shape;
 use crate::activation::Activation;
-use crate::kernel::{Isa, Job, MulAdd, Transpose, dispatch};
+use crate::kernel::{Isa, Job, MulAdd, Vectors, dispatch};
 use crate::padding::PaddingMode;
 use crate::window::{Window, checked_sum};
 
@@ -74,7 +74,7 @@ impl Job for Reverse<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let Self { shape: Shape { in_group, out_group, window, .. }, weight, reversed } = self;
         let taps = window.taps();

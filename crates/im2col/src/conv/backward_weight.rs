@@ -10,7 +10,7 @@ use super::broadcast::{Block, Field, Operands, STRIP_LEN, Strides, convolve};
 use super::shape::Shape;
 use crate::gemm::pack::{PackRows, panels_len};
 use crate::gemm::{Epilogue, Panels};
-use crate::kernel::{Isa, Job, MulAdd, NR, Transpose, dispatch};
+use crate::kernel::{Isa, Job, MulAdd, NR, Vectors, dispatch};
 use crate::scratch::{ALIGN, aligned};
 use crate::window::{Window, checked_product, checked_sum};
 
@@ -110,7 +110,7 @@ impl Job for Add<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         for (sum, value) in self.sums.iter_mut().zip(self.values) {
             *sum += value;

@@ -3,7 +3,7 @@
 use super::plan::ConvPlan;
 use super::shape::Shape;
 use crate::error::{RunError, check_len, check_range};
-use crate::kernel::{Isa, Job, MulAdd, Transpose, dispatch};
+use crate::kernel::{Isa, Job, MulAdd, Vectors, dispatch};
 use crate::lower::Patches;
 use core::ops::Range;
 
@@ -141,7 +141,7 @@ impl Job for CopyBlock<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         self.patches.copy_block(self.input, self.rows, self.columns, self.block);
     }
@@ -158,7 +158,7 @@ impl Job for Im2col<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let (rows, positions) = (self.patches.rows(), self.patches.window.positions());
         let images = self.input.chunks_exact(self.patches.image_stride);
@@ -179,7 +179,7 @@ impl Job for Col2im<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let positions = self.patches.window.positions();
         let images = self.sums.chunks_exact_mut(self.patches.image_stride);

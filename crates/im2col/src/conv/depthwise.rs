@@ -11,7 +11,7 @@ mod tests;
 use super::forward::Forward;
 use super::mask::{self, Mask};
 use crate::activation::Activation;
-use crate::kernel::{Isa, Job, Lanes, MulAdd, NR, Transpose, dispatch};
+use crate::kernel::{Isa, Job, Lanes, MulAdd, NR, Vectors, dispatch};
 use crate::padding::PaddingMode;
 use crate::taps::{self, span};
 use crate::window::Window;
@@ -64,7 +64,7 @@ impl<
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         mul_add: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let mut forward = self.0;
         let (shape, activation) = (forward.shape, forward.activation);

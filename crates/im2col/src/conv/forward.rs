@@ -13,7 +13,7 @@ use crate::activation::Activation;
 use crate::error::{RunError, check_len, check_scratch};
 use crate::gemm::pack::{Matrix, PackRows, panels_len};
 use crate::gemm::{Bias, Blocking, Destination, Epilogue, Panels, blocks, multiply};
-use crate::kernel::{Isa, Job, MR, MulAdd, Transpose, dispatch};
+use crate::kernel::{Isa, Job, MR, MulAdd, Vectors, dispatch};
 use crate::scratch::{ALIGN, aligned};
 
 /// What a convolution reads.
@@ -196,7 +196,7 @@ impl Job for Blocks<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         mul_add: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let mut forward = self.0;
         let (block, panels) = forward.take_scratch();
@@ -212,7 +212,7 @@ impl Job for Direct<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         mul_add: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let mut forward = self.0;
         let layout = Stage::new(&forward.shape);
@@ -238,7 +238,7 @@ impl Job for InPlace<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         mul_add: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let mut forward = self.0;
         let shape = forward.shape;

@@ -7,6 +7,7 @@ use super::{ConvParams, winograd};
 use crate::activation::Activation;
 use crate::error::ShapeError;
 use crate::kernel::{Isa, MR, NR};
+use crate::lanes::Planes;
 use crate::window::{Window, lift, unlift};
 
 /// How a convolution is computed.
@@ -250,6 +251,16 @@ impl<const D: usize> ConvPlan<D> {
         self.lens.columns = self.lens.output / out_group * self.shape.depth();
         self.lens.multiply_adds = self.lens.output.saturating_mul(self.shape.depth());
         self
+    }
+
+    /// The planes of one image, if there are no more than two axes.
+    pub(crate) const fn planes(&self) -> Planes {
+        let Shape { groups, in_group, out_group, window, .. } = self.shape;
+        Planes::new([groups, in_group, out_group], &window)
+    }
+
+    pub(crate) const fn window(&self) -> &Window {
+        &self.shape.window
     }
 
     pub(super) fn isa(&self) -> Isa {

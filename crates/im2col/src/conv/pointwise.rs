@@ -13,7 +13,7 @@ use super::shape::Shape;
 use crate::activation::Finish;
 use crate::gemm::pack::{Matrix, PackRows, panels_len};
 use crate::gemm::{Blocking, Panels, blocks};
-use crate::kernel::{Isa, Job, Lanes, MR, MulAdd, NR, Transpose, dispatch};
+use crate::kernel::{Isa, Job, Lanes, MR, MulAdd, NR, Vectors, dispatch};
 use core::ops::Range;
 
 /// The most sums of a tile: 24 of 32 registers.
@@ -103,7 +103,7 @@ impl Job for Pack<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         self.matrix.pack_b(self.k, self.columns, self.block);
     }
@@ -140,7 +140,7 @@ impl Job for Multiply<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         mul_add: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let Self { strip, output } = self;
         match (PANELS, output.len() / strip.positions) {

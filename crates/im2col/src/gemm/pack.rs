@@ -1,6 +1,6 @@
 //! Packing of plain matrices into panels.
 
-use crate::kernel::{Job, Lanes, MR, MulAdd, NR, Transpose};
+use crate::kernel::{Job, Lanes, MR, MulAdd, NR, Vectors};
 use core::ops::Range;
 
 /// A strided view: element `(i, j)` is `values[i * row_stride + j * column_stride]`.
@@ -80,16 +80,16 @@ impl Job for PackRows<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        transpose: impl Transpose,
+        vectors: impl Vectors,
     ) {
-        self.pack(transpose);
+        self.pack(vectors);
     }
 }
 
 impl PackRows<'_> {
     /// Sixteen by sixteen values at a time; the last ones of a row may be those before once more.
     #[inline(always)]
-    pub(crate) fn pack(self, transpose: impl Transpose) {
+    pub(crate) fn pack(self, vectors: impl Vectors) {
         let Self { values, row_stride, rows, depth, panels } = self;
         let panels = panels.as_chunks_mut::<NR>().0.chunks_exact_mut(depth.max(1));
         for (panel, first) in panels.zip((0..rows).step_by(NR)) {
@@ -106,11 +106,11 @@ impl PackRows<'_> {
                                 block[i] = *row;
                             }
                         }
-                        *lines = transpose(&block);
+                        *lines = vectors.transpose(&block);
                     }
                     None => {
                         let block = part(values, row_stride, k, rows - first);
-                        for (line, column) in panel[k..].iter_mut().zip(&transpose(&block)) {
+                        for (line, column) in panel[k..].iter_mut().zip(&vectors.transpose(&block)) {
                             *line = *column;
                         }
                     }

@@ -2,7 +2,7 @@
 
 use super::pack::{Matrix, PackRows, panels_len};
 use super::{Blocking, Destination, Epilogue, Panels, blocks, multiply};
-use crate::kernel::{Job, MR, MulAdd, NR, Transpose};
+use crate::kernel::{Job, MR, MulAdd, NR, Vectors};
 use crate::scratch::{ALIGN, aligned};
 use crate::window::checked_sum;
 
@@ -41,7 +41,7 @@ impl Job for Product<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         mul_add: impl MulAdd,
-        transpose: impl Transpose,
+        vectors: impl Vectors,
     ) {
         let Self { rows, depth, columns, a, b, epilogue, c, scratch } = self;
         let Blocking { kc, nc } = Blocking::new(depth, columns);
@@ -61,7 +61,7 @@ impl Job for Product<'_> {
                         if b.row_stride == 1 {
                             let values = &b.values[range.start * b.column_stride + k.start..];
                             let (row_stride, panels) = (b.column_stride, &mut *block);
-                            PackRows { values, row_stride, rows, depth, panels }.pack(transpose);
+                            PackRows { values, row_stride, rows, depth, panels }.pack(vectors);
                         } else {
                             b.pack_b(k.clone(), range.clone(), block);
                         }

@@ -9,6 +9,11 @@ pub(super) fn mul_add(a: f32, b: Lanes, c: Lanes) -> Lanes {
 }
 
 #[inline(always)]
+pub(super) fn product_add(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+    core::array::from_fn(|i| a[i] * b[i] + c[i])
+}
+
+#[inline(always)]
 pub(super) fn transpose(rows: &[Lanes; NR]) -> [Lanes; NR] {
     let mut columns = [[0.0; NR]; NR];
     for (i, row) in rows.iter().enumerate() {

@@ -10,8 +10,18 @@ pub(super) const ROWS: usize = if cfg!(target_arch = "aarch64") { 6 } else { 2 }
 /// Fused only where the compilation target has a fused instruction.
 #[inline(always)]
 pub(super) fn mul_add(a: f32, b: Lanes, c: Lanes) -> Lanes {
-    let (a, b, c) = (f32x4::splat(a), must_cast::<Lanes, [f32x4; 4]>(b), must_cast::<Lanes, [f32x4; 4]>(c));
-    must_cast([a.mul_add(b[0], c[0]), a.mul_add(b[1], c[1]), a.mul_add(b[2], c[2]), a.mul_add(b[3], c[3])])
+    product_add(must_cast([f32x4::splat(a); 4]), b, c)
+}
+
+#[inline(always)]
+pub(super) fn product_add(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+    let [a, b, c]: [[f32x4; 4]; 3] = [must_cast(a), must_cast(b), must_cast(c)];
+    must_cast([
+        a[0].mul_add(b[0], c[0]),
+        a[1].mul_add(b[1], c[1]),
+        a[2].mul_add(b[2], c[2]),
+        a[3].mul_add(b[3], c[3]),
+    ])
 }
 
 /// Block by block of four by four.

@@ -29,7 +29,11 @@ pub(super) fn run_avx2_fma<J: Job>(job: J) {
         let (a, b, c): (_, [__m256; 2], [__m256; 2]) = (_mm256_set1_ps(a), must_cast(b), must_cast(c));
         must_cast([_mm256_fmadd_ps(a, b[0], c[0]), _mm256_fmadd_ps(a, b[1], c[1])])
     };
-    job.run::<6, 1, 3>(mul_add, |rows| transpose_avx2(rows));
+    let product_add = |a: Lanes, b: Lanes, c: Lanes| {
+        let (a, b, c): ([__m256; 2], [__m256; 2], [__m256; 2]) = (must_cast(a), must_cast(b), must_cast(c));
+        must_cast([_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])])
+    };
+    job.run::<6, 1, 3>(mul_add, (|rows: &[Lanes; NR]| transpose_avx2(rows), product_add));
 }
 
 /// Two panels at once: twelve chains of sums, where latency times ports asks for at least eight.
@@ -39,7 +43,11 @@ pub(super) fn run_avx512f<J: Job>(job: J) {
         let sum: __m512 = _mm512_fmadd_ps(_mm512_set1_ps(a), must_cast(b), must_cast(c));
         must_cast::<__m512, Lanes>(sum)
     };
-    job.run::<6, 2, 7>(mul_add, |rows| transpose_avx512f(rows));
+    let product_add = |a, b, c| {
+        let sum: __m512 = _mm512_fmadd_ps(must_cast(a), must_cast(b), must_cast(c));
+        must_cast::<__m512, Lanes>(sum)
+    };
+    job.run::<6, 2, 7>(mul_add, (|rows: &[Lanes; NR]| transpose_avx512f(rows), product_add));
 }
 
 /// Block by block of eight by eight: pairs of rows, pairs of pairs, halves of registers.

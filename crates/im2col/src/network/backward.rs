@@ -1,6 +1,7 @@
 //! The backward pass: from the gradient of the output to the gradients of the parameters.
 
 use super::Network;
+use super::interleaved::Gradients;
 use super::plan::{LayerPlan, Op};
 use super::relay::Relay;
 use crate::activation::Activation;
@@ -53,6 +54,11 @@ impl<const L: usize> Network<L> {
         check_len("grad_params", self.param_len, grad_params.len())?;
         check_scratch(self.train_scratch_len, scratch.len())?;
 
+        if let Some(interleaving) = &self.interleaving {
+            let grads = Gradients { params, input, workspace, grad_output, grad_params };
+            self.backward_interleaved(interleaving, grads, scratch, after);
+            return Ok(());
+        }
         let (first, rest) = scratch.split_at_mut(self.gradient_len);
         let (second, scratch) = rest.split_at_mut(self.gradient_len);
         let mut grad = Relay::new(grad_output, [first, second]);

@@ -110,6 +110,10 @@ impl<const L: usize> Network<L> {
             return first.and(second);
         }
         let _ = parts;
+        if let Some(interleaving) = &self.interleaving {
+            self.infer_interleaved(interleaving, weights.params(), input, output, scratch);
+            return Ok(());
+        }
         let inputs = input.chunks(self.shard * image_len);
         let outputs = output.chunks_mut(self.shard * image_output_len);
         for (input, output) in inputs.zip(outputs) {
@@ -183,6 +187,10 @@ impl<const L: usize> Network<L> {
         check_len("workspace", self.workspace_len, workspace.len())?;
         check_scratch(self.train_scratch_len, scratch.len())?;
 
+        if let Some(interleaving) = &self.interleaving {
+            self.forward_interleaved(interleaving, weights.params(), input, workspace, scratch, after);
+            return Ok(());
+        }
         for (index, layer) in self.layers.iter().enumerate() {
             let (Some(offset), false) = (layer.output_offset, matches!(layer.op, Op::Flatten)) else {
                 continue;
@@ -199,12 +207,17 @@ impl<const L: usize> Network<L> {
     /// The output of a layer, from the workspace that [`forward_train`](Self::forward_train) filled.
     ///
     /// `None` if there is no such layer, if the workspace has another length, or if the output is
-    /// the network's input itself: a Flatten that stands first.
+    /// the network's input itself: a Flatten that stands first. A plan that [interleaves](Network#large-batches)
+    /// images shows the last layer's output only.
     #[must_use]
     pub fn activation<'w>(&self, layer: usize, workspace: &'w [f32]) -> Option<&'w [f32]> {
+        let is_last = layer.saturating_add(1) == L;
         let layer = self.layers.get(layer)?;
         let offset = layer.output_offset?;
         check_len("workspace", self.workspace_len, workspace.len()).ok()?;
+        if self.interleaving.is_some() {
+            return if is_last { workspace.get(..layer.output_len) } else { None };
+        }
         workspace.get(offset..)?.get(..layer.output_len)
     }
 
@@ -265,7 +278,7 @@ impl LayerPlan {
         &params[self.param_offset..][..self.op.lens().weight]
     }
 
-    fn bias<'a>(&self, params: &'a [f32]) -> &'a [f32] {
+    pub(super) fn bias<'a>(&self, params: &'a [f32]) -> &'a [f32] {
         &params[self.param_offset + self.op.lens().weight..][..self.op.lens().bias]
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct LayerPlan {
     /// Where the output stands in the workspace. `None`: it is the network's own input, because
     /// there is nothing but Flatten up to here.
     pub(super) output_offset: Option<usize>,
+    /// The same in vectors, where images are interleaved: in what is kept of a group.
+    pub(super) lane_offset: usize,
     /// Where the weight stands in the parameters; the bias follows it.
     pub(super) param_offset: usize,
 }
@@ -91,6 +93,8 @@ impl<const L: usize> Network<L> {
             scratch_len: 0,
             gradient_len: 0,
             train_scratch_len: 0,
+            isa: None,
+            interleaving: None,
         };
         let mut index = 0;
         while index < L {
@@ -104,7 +108,10 @@ impl<const L: usize> Network<L> {
             }
             index = index.wrapping_add(1);
         }
-        network.with_scratch()
+        match network.with_scratch() {
+            Ok(network) => Ok(network.interleaved()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Appends a layer's operands to the parameters, the packed weights and the workspace.
@@ -124,8 +131,15 @@ impl<const L: usize> Network<L> {
             (Op::Activation(_), Some(previous)) => previous.op.can_fuse(),
             _ => false,
         };
-        self.layers[index] =
-            LayerPlan { op, fused, output, output_len, output_offset, param_offset: self.param_len };
+        self.layers[index] = LayerPlan {
+            op,
+            fused,
+            output,
+            output_len,
+            output_offset,
+            lane_offset: 0,
+            param_offset: self.param_len,
+        };
 
         let lens = op.lens();
         let Some(param_len) = checked_sum([self.param_len, lens.weight, lens.bias]) else {
@@ -231,6 +245,7 @@ impl LayerPlan {
         output: Shape::Features(0),
         output_len: 0,
         output_offset: None,
+        lane_offset: 0,
         param_offset: 0,
     };
 

@@ -8,7 +8,7 @@ use super::stage::{Label, Stage};
 use super::windows::Pooling;
 use super::{PoolKind, PoolPlan};
 use crate::error::{RunError, check_len};
-use crate::kernel::{Job, MulAdd, Transpose, dispatch};
+use crate::kernel::{Job, MulAdd, Vectors, dispatch};
 
 impl<const D: usize> PoolPlan<D> {
     /// Pools as [`forward`](Self::forward), and says where each maximum is: PyTorch's
@@ -180,7 +180,7 @@ impl<M, F: Fn(Option<usize>, &mut [M])> Job for Marking<'_, M, F> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let Self { pooling, input, output, marks, size, label, mark } = self;
         let positions = pooling.window.positions();

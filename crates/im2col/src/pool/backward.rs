@@ -3,7 +3,7 @@
 use super::argmax::first_maximum;
 use super::stage::{Label, Stage};
 use super::windows::Pooling;
-use crate::kernel::{Job, MulAdd, Transpose};
+use crate::kernel::{Job, MulAdd, Vectors};
 use crate::window::Window;
 use core::ops::Range;
 
@@ -19,7 +19,7 @@ impl Job for MaxBackward<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let Self { pooling, input, grad_output, grad_input } = self;
         grad_input.fill(0.0);
@@ -60,7 +60,7 @@ impl Job for MeanBackward<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let Self { pooling, grad_output, grad_input } = self;
         grad_input.fill(0.0);

@@ -3,7 +3,7 @@
 use super::backward::{for_each_row, max_tiles_2x2};
 use super::windows::Pooling;
 use crate::error::RunError;
-use crate::kernel::{Job, MulAdd, Transpose};
+use crate::kernel::{Job, MulAdd, Vectors};
 use crate::window::Window;
 use core::ops::Range;
 
@@ -42,7 +42,7 @@ impl Job for BackwardFrom<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let Self { pooling, workspace, size, grad_output, grad_input } = self;
         grad_input.fill(0.0);

@@ -4,7 +4,7 @@ use super::PoolKind;
 use super::max3x3::Max3x3;
 use super::stage::{Stage, maximum, sum};
 use super::windows::{Divisor, Pooling};
-use crate::kernel::{Isa, Job, MulAdd, Transpose, dispatch};
+use crate::kernel::{Isa, Job, MulAdd, Vectors, dispatch};
 
 pub(super) struct Forward<'a> {
     pub(super) pooling: Pooling,
@@ -47,7 +47,7 @@ impl Job for Forward<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let Self { pooling, input, output } = self;
         match (pooling.kind, pooling.is_2x2()) {

@@ -6,7 +6,7 @@
 use super::PoolKind;
 use super::stage::maximum;
 use super::windows::Pooling;
-use crate::kernel::{Job, MulAdd, Transpose};
+use crate::kernel::{Job, MulAdd, Vectors};
 use crate::window::Window;
 
 /// Outputs of a line that are computed at a time.
@@ -34,7 +34,7 @@ impl Job for Max3x3<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         // A stride that is known when this is compiled makes vector code.
         match self.pooling.window.stride[2] {

@@ -236,7 +236,7 @@ pub struct PoolPlan<const D: usize> {
     params: PoolParams<D>,
     batch: usize,
     channels: usize,
-    pub(super) pooling: Pooling,
+    pub(crate) pooling: Pooling,
     pub(super) input_len: usize,
     pub(super) output_len: usize,
     pub(super) workspace_len: usize,

@@ -6,19 +6,19 @@ use core::ops::Range;
 
 /// A pooling lifted to three axes: what all ranks share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pooling {
-    pub(super) kind: PoolKind,
-    pub(super) divisor: Divisor,
+pub(crate) struct Pooling {
+    pub(crate) kind: PoolKind,
+    pub(crate) divisor: Divisor,
     /// Where the windows adapt, their largest size, and a stride without meaning.
-    pub(super) window: Window,
+    pub(crate) window: Window,
     /// Whether each window follows from the sizes of input and output. Where these divide without a
     /// remainder the windows slide, and this is false.
-    pub(super) adaptive: bool,
+    pub(crate) adaptive: bool,
 }
 
 /// What a mean divides by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Divisor {
+pub(crate) enum Divisor {
     /// The same for all windows.
     Constant(usize),
     /// How many taps of the window lie in the padded input.
@@ -29,7 +29,7 @@ pub(super) enum Divisor {
 
 impl Pooling {
     /// Whether the windows are the 2x2 tiles of each plane: the pooling of LeNet and of most networks.
-    pub(super) fn is_2x2(&self) -> bool {
+    pub(crate) fn is_2x2(&self) -> bool {
         let Window { input, kernel, stride, dilation, output, .. } = self.window;
         kernel == [1, 2, 2]
             && stride == [1, 2, 2]
@@ -43,13 +43,13 @@ impl Pooling {
 
     /// How many inputs a window spans on an axis.
     #[inline(always)]
-    pub(super) fn extent(&self, axis: usize) -> usize {
+    pub(crate) fn extent(&self, axis: usize) -> usize {
         (self.window.kernel[axis] - 1) * self.window.dilation[axis] + 1
     }
 
     /// Where on an axis of the padded input the window at `output` begins.
     #[inline(always)]
-    pub(super) fn start(&self, axis: usize, output: usize) -> usize {
+    pub(crate) fn start(&self, axis: usize, output: usize) -> usize {
         if self.adaptive {
             self.adaptive_range(axis, output).start
         } else {
@@ -59,7 +59,7 @@ impl Pooling {
 
     /// The taps of one axis that see the input when the window is at `output`.
     #[inline(always)]
-    pub(super) fn taps(&self, axis: usize, output: usize) -> Range<usize> {
+    pub(crate) fn taps(&self, axis: usize, output: usize) -> Range<usize> {
         if self.adaptive {
             return 0..self.adaptive_range(axis, output).len();
         }
@@ -76,7 +76,7 @@ impl Pooling {
 
     /// How many taps the window at `output` has on an axis, in the input and in the padding.
     #[inline(always)]
-    pub(super) fn tap_count(&self, axis: usize, output: usize) -> usize {
+    pub(crate) fn tap_count(&self, axis: usize, output: usize) -> usize {
         if self.adaptive { self.adaptive_range(axis, output).len() } else { self.window.kernel[axis] }
     }
 
@@ -89,7 +89,7 @@ impl Pooling {
     /// The rows of input that the windows of output row `(z, y)` see, in the order of the taps:
     /// the row's number in the window, and where in a plane it begins.
     #[inline(always)]
-    pub(super) fn window_rows(
+    pub(crate) fn window_rows(
         &self,
         z: usize,
         y: usize,
@@ -108,18 +108,18 @@ impl Pooling {
 
     /// Where in a plane the rows of [`window_rows`](Self::window_rows) begin.
     #[inline(always)]
-    pub(super) fn input_rows(&self, z: usize, y: usize) -> impl DoubleEndedIterator<Item = usize> + Clone {
+    pub(crate) fn input_rows(&self, z: usize, y: usize) -> impl DoubleEndedIterator<Item = usize> + Clone {
         self.window_rows(z, y).map(|(_, row)| row)
     }
 
     /// Where in a row of input tap `tap` falls of a window that begins at `start`.
     #[inline(always)]
-    pub(super) fn column(&self, start: usize, tap: usize) -> usize {
+    pub(crate) fn column(&self, start: usize, tap: usize) -> usize {
         start + tap * self.window.dilation[2] - self.window.padding[2][0]
     }
 
     /// How many taps the window at `position` of the output has.
-    pub(super) fn taps_at(&self, position: usize) -> usize {
+    pub(crate) fn taps_at(&self, position: usize) -> usize {
         if !self.adaptive {
             return self.window.taps();
         }
@@ -131,7 +131,7 @@ impl Pooling {
     /// Where in a plane the maximum of the window at `[z, y, x]` is: the first of the largest values,
     /// or the last NaN. `None` if the window sees nothing but padding.
     #[inline(always)]
-    pub(super) fn winner(&self, plane: &[f32], [z, y, x]: [usize; 3]) -> Option<usize> {
+    pub(crate) fn winner(&self, plane: &[f32], [z, y, x]: [usize; 3]) -> Option<usize> {
         let (start, taps, step) = (self.start(2, x), self.taps(2, x), self.window.dilation[2]);
         if taps.is_empty() {
             return None;
@@ -152,7 +152,7 @@ impl Pooling {
     /// Which tap of the window at `[z, y, x]` sees the value at `offset`: the inverse of
     /// [`offset_of`](Self::offset_of).
     #[inline(always)]
-    pub(super) fn tap_of(&self, [z, y, x]: [usize; 3], offset: usize) -> usize {
+    pub(crate) fn tap_of(&self, [z, y, x]: [usize; 3], offset: usize) -> usize {
         let Window { input: [_, height, width], padding, dilation, .. } = self.window;
         let at = [offset / width / height, offset / width % height, offset % width];
         let mut tap = 0;
@@ -166,7 +166,7 @@ impl Pooling {
     /// Where in a plane tap `tap` falls of the window at `[z, y, x]`, which has that tap. `None` if in
     /// the padding.
     #[inline(always)]
-    pub(super) fn offset_of(&self, [z, y, x]: [usize; 3], tap: usize) -> Option<usize> {
+    pub(crate) fn offset_of(&self, [z, y, x]: [usize; 3], tap: usize) -> Option<usize> {
         let (height, width) = (self.tap_count(1, y), self.tap_count(2, x));
         let taps = [tap / width / height, tap / width % height, tap % width];
         let mut offset = 0;
@@ -192,13 +192,13 @@ impl Pooling {
 
     /// How many rows count for the divisors of output row `(z, y)`.
     #[inline(always)]
-    pub(super) fn counted_rows(&self, z: usize, y: usize) -> usize {
+    pub(crate) fn counted_rows(&self, z: usize, y: usize) -> usize {
         self.counted(0, z) * self.counted(1, y)
     }
 
     /// What a mean divides by, for output `x` of a row whose windows count so many rows.
     #[inline(always)]
-    pub(super) fn divisor(&self, counted_rows: usize, x: usize) -> f32 {
+    pub(crate) fn divisor(&self, counted_rows: usize, x: usize) -> f32 {
         let count = match self.divisor {
             Divisor::Constant(divisor) => divisor,
             Divisor::Padded | Divisor::Seen => counted_rows * self.counted(2, x),

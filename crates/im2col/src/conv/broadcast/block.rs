@@ -2,7 +2,7 @@
 
 use super::super::direct::zero;
 use super::super::shape::Shape;
-use crate::kernel::{Job, MulAdd, NR, Transpose};
+use crate::kernel::{Job, MulAdd, NR, Vectors};
 use crate::lower::fetch;
 use crate::padding::PaddingMode;
 use crate::window::{Window, checked_product};
@@ -198,7 +198,7 @@ impl Job for Fill<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         self.block.fill(self.first, self.shape, self.field, self.input, self.stage);
     }

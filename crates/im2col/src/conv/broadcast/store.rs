@@ -2,7 +2,7 @@
 
 use super::PANELS_AT_ONCE;
 use crate::gemm::Epilogue;
-use crate::kernel::{Job, Lanes, MulAdd, NR, Transpose};
+use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
 use core::ops::Range;
 
 /// Where the outputs of a block lie: its positions follow each other, then come those of other images.
@@ -30,7 +30,7 @@ impl Job for Store<'_, '_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
-        transpose: impl Transpose,
+        vectors: impl Vectors,
     ) {
         let Self { strip, panels, channels, epilogue, first, len, target } = self;
         for panel in 0..panels {
@@ -41,7 +41,7 @@ impl Job for Store<'_, '_> {
                     lines[i] = strip[(done + i + 1) * PANELS_AT_ONCE + panel];
                 }
                 target.store(
-                    &transpose(&lines),
+                    &vectors.transpose(&lines),
                     channels.clone(),
                     first + done,
                     NR.min(len - done),

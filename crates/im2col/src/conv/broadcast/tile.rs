@@ -3,7 +3,7 @@
 use super::PANELS_AT_ONCE;
 use super::block::{Block, Field};
 use crate::gemm::Panels;
-use crate::kernel::{Job, Lanes, MulAdd, NR, Transpose};
+use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
 
 /// A block, ready to be multiplied by panels of weights.
 pub(in super::super) struct Tiles<'a> {
@@ -76,7 +76,7 @@ impl Job for Multiply<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         mul_add: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let Self { tiles, weights, panels, walk, first, end, strip } = self;
         let start = *walk;

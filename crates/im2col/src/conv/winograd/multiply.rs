@@ -3,7 +3,7 @@
 use super::{POINTS, sums_stride};
 use crate::conv::broadcast::{Block, Field, PANELS_AT_ONCE, Tiles};
 use crate::gemm::Panels;
-use crate::kernel::{Job, Lanes, MulAdd, NR, Transpose};
+use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
 
 /// Computes the sums of up to two panels of output channels: `[point][tile][panel][lane]`.
 pub(super) struct Multiply<'a> {
@@ -25,7 +25,7 @@ impl Job for Multiply<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         mul_add: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let Self { values, stride, tiles, depth, weights, panels, sums } = self;
         let block = Block { images: 1, positions: [1, 1, tiles] };

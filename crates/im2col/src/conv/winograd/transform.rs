@@ -9,7 +9,7 @@
 use super::{POINTS, SEEN, TILE};
 use crate::conv::broadcast::PANELS_AT_ONCE;
 use crate::gemm::pack::padded;
-use crate::kernel::{Job, Lanes, MulAdd, NR, Transpose};
+use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
 use crate::padding::PaddingMode;
 use crate::window::Window;
 use core::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
@@ -84,7 +84,7 @@ impl Job for PackPoints<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         mul_add: impl MulAdd,
-        transpose: impl Transpose,
+        vectors: impl Vectors,
     ) {
         const TAPS: usize = 9;
         let Self { weight, rows, depth, panels } = self;
@@ -100,7 +100,7 @@ impl Job for PackPoints<'_> {
                         None => padded(weight),
                     };
                 }
-                let taps = transpose(&taps);
+                let taps = vectors.transpose(&taps);
                 let mut columns = [[[0.0; NR]; SEEN]; 3];
                 for x in 0..3 {
                     columns[x] = weights_to_points(&[taps[x], taps[3 + x], taps[6 + x]], mul_add);
@@ -135,13 +135,13 @@ impl Job for Fill<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         mut self,
         _: impl MulAdd,
-        transpose: impl Transpose,
+        vectors: impl Vectors,
     ) {
         let Self { window, at: [z, y, _], size: [lines, len], .. } = self;
         for line in 0..lines {
             let to = line * len;
             match window.source([z, y.wrapping_add(line), 0]) {
-                Some(line) => self.fill_line(line, to, transpose),
+                Some(line) => self.fill_line(line, to, vectors),
                 None => zero(&mut self.stage[to..to + len]),
             }
         }
@@ -151,7 +151,7 @@ impl Job for Fill<'_> {
 impl Fill<'_> {
     /// Fills the line at `to` from the line at `from` of each channel's plane.
     #[inline(always)]
-    fn fill_line(&mut self, from: usize, to: usize, transpose: impl Transpose) {
+    fn fill_line(&mut self, from: usize, to: usize, vectors: impl Vectors) {
         let (x, len, width) = (self.at[2], self.size[1], self.window.input[2]);
         let signed = x as isize;
         let before = if signed < 0 { signed.unsigned_abs().min(len) } else { 0 };
@@ -174,7 +174,7 @@ impl Fill<'_> {
                 let Some(values) = planes[channel * plane_len..].first_chunk() else { return };
                 lines[i] = *values;
             }
-            let columns = transpose(&lines);
+            let columns = vectors.transpose(&lines);
             for i in 0..NR {
                 stage[i] = columns[i];
             }
@@ -237,7 +237,7 @@ impl Job for Inputs<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         mul_add: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let Self { stage, size: [rows, columns], place, steps, lines, values } = self;
         let len = TILE * columns + 2;
@@ -299,7 +299,7 @@ impl Job for Outputs<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         mul_add: impl MulAdd,
-        _: impl Transpose,
+        _: impl Vectors,
     ) {
         let Self { sums, stride, tile, columns, panels, place, line, strip } = self;
         // The last tile first, and lines in order: what a tile has too much, beyond the end of a line or

@@ -1,0 +1,188 @@
+//! The forward pass of a convolution.
+
+use super::starts;
+use super::tile::{Nest, Operands, Tile, sums, with_tile};
+use crate::activation::Activation;
+use crate::kernel::{Job, Lanes, MulAdd, Vectors};
+use crate::window::Window;
+
+/// A convolution of one group of channels after the other, on planes of two axes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Planes {
+    pub(crate) groups: usize,
+    /// Channels of one group.
+    pub(crate) in_group: usize,
+    pub(crate) out_group: usize,
+    pub(crate) kernel: [usize; 2],
+    pub(crate) stride: [usize; 2],
+    pub(crate) dilation: [usize; 2],
+    pub(crate) padding: [[usize; 2]; 2],
+    pub(crate) input: [usize; 2],
+    pub(crate) output: [usize; 2],
+}
+
+impl Planes {
+    /// The window's first axis has one position and one tap.
+    pub(crate) const fn new([groups, in_group, out_group]: [usize; 3], window: &Window) -> Self {
+        let Window { input, kernel, stride, padding, dilation, output, .. } = *window;
+        Self {
+            groups,
+            in_group,
+            out_group,
+            kernel: [kernel[1], kernel[2]],
+            stride: [stride[1], stride[2]],
+            dilation: [dilation[1], dilation[2]],
+            padding: [padding[1], padding[2]],
+            input: [input[1], input[2]],
+            output: [output[1], output[2]],
+        }
+    }
+
+    pub(super) const fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    pub(super) const fn positions(&self) -> usize {
+        self.output[0] * self.output[1]
+    }
+
+    /// Height and width of the planes with their padding.
+    pub(super) const fn padded(&self) -> [usize; 2] {
+        let [[top, bottom], [left, right]] = self.padding;
+        [self.input[0] + top + bottom, self.input[1] + left + right]
+    }
+
+    /// Vectors of all planes with their padding.
+    pub(crate) const fn padded_len(&self) -> usize {
+        let [height, width] = self.padded();
+        self.groups * self.in_group * height * width
+    }
+
+    pub(crate) const fn is_padded(&self) -> bool {
+        let [[top, bottom], [left, right]] = self.padding;
+        top | bottom | left | right != 0
+    }
+}
+
+/// Copies planes into planes with padding.
+pub(crate) struct Stage<'a> {
+    pub(crate) window: &'a Window,
+    /// `[channels, height, width]`
+    pub(crate) input: &'a [Lanes],
+    /// `[channels, padded height, padded width]`
+    pub(crate) staged: &'a mut [Lanes],
+}
+
+impl Job for Stage<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Vectors,
+    ) {
+        let Self { window, input, staged } = self;
+        let planes = Planes::new([1; 3], window);
+        let ([height, width], [padded_height, padded_width]) = (planes.input, planes.padded());
+        let [[top, _], [left, _]] = planes.padding;
+        let staged_planes = staged.chunks_exact_mut(padded_height * padded_width);
+        for (plane, staged) in input.chunks_exact(height * width).zip(staged_planes) {
+            for (y, line) in staged.chunks_exact_mut(padded_width).enumerate() {
+                let y = y.wrapping_sub(top);
+                if y < height {
+                    line[left..left + width].copy_from_slice(&plane[y * width..][..width]);
+                    pad(window, plane, y, &mut line[..left], left);
+                    let (end, past) = (left + width, width.wrapping_neg());
+                    pad(window, plane, y, &mut line[end..], past);
+                } else {
+                    pad(window, plane, y, line, left);
+                }
+            }
+        }
+    }
+}
+
+/// Fills what lies in line `y` from `before` columns before the plane on.
+#[inline(always)]
+fn pad(window: &Window, plane: &[Lanes], y: usize, line: &mut [Lanes], before: usize) {
+    for (x, value) in line.iter_mut().enumerate() {
+        let source = window.source([0, y, x.wrapping_sub(before)]);
+        *value = source.map_or([0.0; crate::kernel::NR], |source| plane[source]);
+    }
+}
+
+/// Cross-correlation, bias and activation.
+pub(crate) struct Convolve<'a> {
+    pub(crate) planes: Planes,
+    /// `[out_channels, in_group, height, width]`
+    pub(crate) weight: &'a [f32],
+    /// `[out_channels]`, or empty
+    pub(crate) bias: &'a [f32],
+    pub(crate) activation: Activation,
+    /// `[in_channels, padded height, padded width]`
+    pub(crate) input: &'a [Lanes],
+    /// `[out_channels, height, width]`
+    pub(crate) output: &'a mut [Lanes],
+}
+
+impl Job for Convolve<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        mut self,
+        mul_add: impl MulAdd,
+        _: impl Vectors,
+    ) {
+        let tile = Tile::best::<PANELS, ROWS>(self.planes.out_group, self.planes.output[1]);
+        with_tile!(tile, self.convolve(mul_add));
+    }
+}
+
+impl Convolve<'_> {
+    #[inline(always)]
+    fn convolve<const ROWS: usize, const COLUMNS: usize>(&mut self, mul_add: impl MulAdd) {
+        let planes = self.planes;
+        let ([height, width], [_, padded_width]) = (planes.output, planes.padded());
+        let (positions, depth) = (planes.positions(), planes.in_group * planes.taps());
+        let input_len = planes.padded_len() / planes.groups;
+        let nest = Nest {
+            counts: [planes.in_group, planes.kernel[0], planes.kernel[1]],
+            in_weights: [planes.taps(), planes.kernel[1], 1],
+            in_values: [input_len / planes.in_group, planes.dilation[0] * padded_width, planes.dilation[1]],
+        };
+        for group in 0..planes.groups {
+            let first = group * planes.out_group;
+            let operands = Operands {
+                weights: &self.weight[first * depth..][..planes.out_group * depth],
+                first_weight: 0,
+                row_step: depth,
+                values: &self.input[group * input_len..][..input_len],
+                first_value: 0,
+                column_step: planes.stride[1],
+            };
+            let output = &mut self.output[first * positions..][..planes.out_group * positions];
+            for y in 0..height {
+                let line = y * planes.stride[0] * padded_width;
+                for x in starts(width, COLUMNS) {
+                    for row in starts(planes.out_group, ROWS) {
+                        let (first_weight, first_value) = (row * depth, line + x * planes.stride[1]);
+                        let sums = sums::<ROWS, COLUMNS>(
+                            &nest,
+                            Operands { first_weight, first_value, ..operands },
+                            mul_add,
+                        );
+                        for (i, sums) in sums.iter().enumerate() {
+                            output[(row + i) * positions + y * width + x..][..COLUMNS].copy_from_slice(sums);
+                        }
+                    }
+                }
+                // A line is finished while it is in L1.
+                for (row, plane) in output.chunks_exact_mut(positions).enumerate() {
+                    let bias = self.bias.get(first + row).copied();
+                    let line = plane[y * width..][..width].as_flattened_mut();
+                    if bias.is_some() || self.activation != Activation::Identity {
+                        self.activation.finish(line, bias.unwrap_or(0.0));
+                    }
+                }
+            }
+        }
+    }
+}

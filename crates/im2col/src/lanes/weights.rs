@@ -1,0 +1,213 @@
+//! The gradients of a convolution's weight and bias.
+//!
+//! `grad_weight[o, c, k] = sum over images and positions of grad_output[o, position] input[c, position + k]`. Each
+//! lane sums its own image, and the lanes are added in the end.
+
+use super::conv::Planes;
+use super::tile::{Tile, with_tile};
+use super::{starts, transposed};
+use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
+
+/// Adds to the gradients what the first `images` lanes contribute.
+pub(crate) struct GradKernels<'a> {
+    pub(crate) planes: Planes,
+    pub(crate) images: usize,
+    /// `[in_channels, padded height, padded width]`
+    pub(crate) input: &'a [Lanes],
+    /// `[out_channels, height, width]`
+    pub(crate) grad_output: &'a [Lanes],
+    /// Room for [`GradKernels::scratch_len`] vectors.
+    pub(crate) scratch: &'a mut [Lanes],
+    /// `[out_channels, in_group, height, width]`
+    pub(crate) grad_weight: &'a mut [f32],
+    /// `[out_channels]`, or empty
+    pub(crate) grad_bias: &'a mut [f32],
+}
+
+/// The most rows of a tile.
+const MOST_ROWS: usize = 12;
+/// The most vectors that a band of lines should have, so that it stays in L1 while all taps pass over it: 24 KiB.
+const BAND: usize = 384;
+
+impl GradKernels<'_> {
+    /// The sums of all taps of one input channel, for a tile of output channels.
+    pub(crate) const fn scratch_len(planes: &Planes) -> usize {
+        planes.taps() * if planes.out_group < MOST_ROWS { planes.out_group } else { MOST_ROWS }
+    }
+}
+
+impl Job for GradKernels<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        mut self,
+        _: impl MulAdd,
+        vectors: impl Vectors,
+    ) {
+        let tile = Tile::best::<PANELS, ROWS>(self.planes.out_group, self.planes.taps());
+        with_tile!(tile, self.weights(vectors));
+        self.biases();
+    }
+}
+
+impl GradKernels<'_> {
+    #[inline(always)]
+    fn weights<const ROWS: usize, const COLUMNS: usize>(&mut self, vectors: impl Vectors) {
+        let planes = self.planes;
+        let (taps, positions) = (planes.taps(), planes.positions());
+        let ([height, width], [padded_height, padded_width]) = (planes.output, planes.padded());
+        let plane_len = padded_height * padded_width;
+        let band = (BAND / (ROWS * width + planes.stride[0] * padded_width)).max(1);
+        for group in 0..planes.groups {
+            let first = group * planes.out_group;
+            let mut done = 0;
+            for row in starts(planes.out_group, ROWS) {
+                let grads = &self.grad_output[(first + row) * positions..][..ROWS * positions];
+                for channel in 0..planes.in_group {
+                    let at = (group * planes.in_group + channel) * plane_len;
+                    let plane = &self.input[at..][..plane_len];
+                    let sums = &mut self.scratch[..ROWS * taps];
+                    sums.fill([0.0; NR]);
+                    for y in (0..height).step_by(band) {
+                        let lines = y..height.min(y + band);
+                        for tap in (0..taps).step_by(COLUMNS) {
+                            // A last tile that overlapped the one before would add its taps twice.
+                            if tap + COLUMNS <= taps {
+                                self::tile::<ROWS, COLUMNS>(
+                                    &planes,
+                                    plane,
+                                    grads,
+                                    lines.clone(),
+                                    tap,
+                                    sums,
+                                    vectors,
+                                );
+                            } else {
+                                for tap in tap..taps {
+                                    self::tile::<ROWS, 1>(
+                                        &planes,
+                                        plane,
+                                        grads,
+                                        lines.clone(),
+                                        tap,
+                                        sums,
+                                        vectors,
+                                    );
+                                }
+                            }
+                        }
+                    }
+                    // So are rows that overlap those before.
+                    let fresh = done - row;
+                    let to = &mut self.grad_weight[((first + done) * planes.in_group + channel) * taps..];
+                    add_lanes(&sums[fresh * taps..], self.images, vectors, |i, sum| {
+                        to[i / taps * planes.in_group * taps + i % taps] += sum;
+                    });
+                }
+                done = row + ROWS;
+            }
+        }
+    }
+
+    /// Each lane is a chain over the positions, and then the lanes are.
+    #[inline(always)]
+    fn biases(&mut self) {
+        let grads = self.grad_output.chunks_exact(self.planes.positions());
+        for (grad_bias, grads) in self.grad_bias.iter_mut().zip(grads) {
+            let mut sums = [[0.0; NR]; 4];
+            for grads in grads.chunks(4) {
+                for (sum, grad) in sums.iter_mut().zip(grads) {
+                    for i in 0..NR {
+                        sum[i] += grad[i];
+                    }
+                }
+            }
+            for i in 0..self.images {
+                *grad_bias += (sums[0][i] + sums[1][i]) + (sums[2][i] + sums[3][i]);
+            }
+        }
+    }
+}
+
+/// `sums[i][tap + j] += sum over the lines of grads[i] * plane shifted by tap + j`.
+///
+/// A single loop that carries its counters: between nested loops the compiler would keep the sums in memory.
+#[inline(always)]
+fn tile<const ROWS: usize, const COLUMNS: usize>(
+    planes: &Planes,
+    plane: &[Lanes],
+    grads: &[Lanes],
+    lines: core::ops::Range<usize>,
+    tap: usize,
+    sums: &mut [Lanes],
+    vectors: impl Vectors,
+) {
+    let (taps, positions, width) = (planes.taps(), planes.positions(), planes.output[1]);
+    let padded_width = planes.padded()[1];
+    let [_, kernel_width] = planes.kernel;
+    let offset = |tap: usize| {
+        tap / kernel_width * planes.dilation[0] * padded_width + tap % kernel_width * planes.dilation[1]
+    };
+    let extent = plane.len() - offset(tap + COLUMNS - 1);
+    let mut columns: [&[Lanes]; COLUMNS] = [&[]; COLUMNS];
+    for (j, column) in columns.iter_mut().enumerate() {
+        *column = &plane[offset(tap + j)..][..extent];
+    }
+    let mut rows: [&[Lanes]; ROWS] = [&[]; ROWS];
+    for (i, row) in rows.iter_mut().enumerate() {
+        *row = &grads[i * positions..][..positions];
+    }
+    let mut tile = [[[0.0; NR]; COLUMNS]; ROWS];
+    for i in 0..ROWS {
+        for j in 0..COLUMNS {
+            tile[i][j] = sums[i * taps + tap + j];
+        }
+    }
+    let [stride_y, stride_x] = planes.stride;
+    let mut at = lines.start * stride_y * padded_width;
+    let next_line = (stride_y * padded_width).wrapping_sub(width * stride_x);
+    let mut left = width;
+    for position in lines.start * width..lines.end * width {
+        // Never so, but what the compiler does not know it would check for each row and column.
+        if position >= positions || at >= extent {
+            break;
+        }
+        let mut grad = [[0.0; NR]; ROWS];
+        for i in 0..ROWS {
+            grad[i] = rows[i][position];
+        }
+        for j in 0..COLUMNS {
+            let value = columns[j][at];
+            for i in 0..ROWS {
+                tile[i][j] = vectors.product_add(grad[i], value, tile[i][j]);
+            }
+        }
+        at += stride_x;
+        left -= 1;
+        if left == 0 {
+            left = width;
+            at = at.wrapping_add(next_line);
+        }
+    }
+    for i in 0..ROWS {
+        for j in 0..COLUMNS {
+            sums[i * taps + tap + j] = tile[i][j];
+        }
+    }
+}
+
+/// Calls `add(i, sum of the first lanes of vectors[i])`.
+#[inline(always)]
+fn add_lanes(sums: &[Lanes], images: usize, vectors: impl Vectors, mut add: impl FnMut(usize, f32)) {
+    for (block, first) in sums.chunks(NR).zip((0..).step_by(NR)) {
+        let rows = transposed(block, vectors);
+        let mut total = [0.0; NR];
+        for row in &rows[..images.min(NR)] {
+            for i in 0..NR {
+                total[i] += row[i];
+            }
+        }
+        for (i, sum) in total.iter().enumerate().take(block.len()) {
+            add(first + i, *sum);
+        }
+    }
+}
