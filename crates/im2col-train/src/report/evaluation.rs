@@ -201,7 +201,7 @@ mod tests {
         assert!((evaluation.mistakes[0].probability - 0.999_909_2).abs() < 1e-6);
         assert_eq!((evaluation.mistakes[0].label, evaluation.mistakes[0].prediction), (0, 1));
         // -ln of e^2 / (e^2 + 2), 1 / (e^2 + 2) and 1 / (e^10 + 2)
-        let expected = (14.0 * 0.239_616 + 2.0 * 2.239_616 + 10.000_091) / 17.0;
+        let expected = (14.0 * 0.239_545 + 2.0 * 2.239_545 + 10.000_091) / 17.0;
         assert!((evaluation.loss - expected).abs() < 1e-5, "{}", evaluation.loss);
         assert_eq!(evaluation.first_right, 0);
     }
