@@ -6,6 +6,7 @@
 pub mod alloc;
 pub mod bound;
 pub mod golden;
+pub mod idx;
 pub mod operands;
 pub mod oracle;
 pub mod property;

@@ -1,236 +1,315 @@
-//! Trained parameters in safetensors files, with the names of PyTorch's `nn.Sequential.state_dict()`:
-//! `0.weight`, `0.bias`, `3.weight` ... `11.bias`. The metadata names the network.
+//! Checkpoints: all that a run needs to go on, in one safetensors file.
 //!
-//! A file is written beside its destination, flushed to the disk and renamed: after a crash there is the old
-//! file or the new one, never half of one. A file that is read is not trusted.
+//! The tensors are the parameters under PyTorch's names, and what the optimiser keeps
+//! (`optimizer.velocity.0.weight` ...). The metadata holds the rest, as JSON: the [`RunState`], the SHA-256 of
+//! its configuration, and a SHA-256 of the whole file, computed with zeros in its own place. So every byte of the
+//! file is covered. A file that is read is not trusted.
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use im2col::{Network, Parameter};
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensorError, SafeTensors};
+use safetensors::{SafeTensorError, SafeTensors};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// No larger file is read; LeNet's have 248 kB.
-const MAX_FILE_LEN: u64 = 1 << 30;
-const NETWORK_KEY: &str = "network";
+use crate::atomic::replace_keeping;
+use crate::samples::{Fingerprint, sha256};
+use crate::train::{Options, Position, Trainer};
+use crate::weights::{self, NETWORK_KEY, WeightsError};
 
-/// Why parameters cannot be saved or loaded.
+const CONFIGURATION_KEY: &str = "configuration";
+const CONFIGURATION_SHA256_KEY: &str = "configuration_sha256";
+const DATA_KEY: &str = "data";
+const POSITION_KEY: &str = "position";
+const RECORD_KEY: &str = "record";
+const SHA256_KEY: &str = "sha256";
+/// How many hexadecimal digits a SHA-256 has.
+const SHA256_LEN: usize = 64;
+
+/// Why a checkpoint cannot be written, read or gone on from.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// A file cannot be read or written.
-    #[error("{}: {error}", file.display())]
-    Io {
+    /// Something is wrong with the file or its tensors.
+    #[error(transparent)]
+    Tensors(#[from] WeightsError),
+    /// The file is not what was written.
+    #[error("{}: damaged: its SHA-256 should be {required}, but is {given}", file.display())]
+    Digest {
         /// The file.
         file: PathBuf,
-        /// What the system says.
-        error: io::Error,
+        /// What the file says.
+        required: String,
+        /// What it is.
+        given: String,
     },
-    /// A file is larger than any checkpoint.
-    #[error("{}: larger than {MAX_FILE_LEN} bytes", file.display())]
-    FileTooLong {
+    /// A part of the metadata is missing, or is not what it should be.
+    #[error("{}: not a checkpoint: {key:?} {problem}", file.display())]
+    Metadata {
         /// The file.
         file: PathBuf,
-    },
-    /// The file is not a safetensors file, or is damaged.
-    #[error("{}: not a sound safetensors file: {error}", file.display())]
-    Format {
-        /// The file.
-        file: PathBuf,
+        /// The part's name.
+        key: &'static str,
         /// What is wrong with it.
-        error: SafeTensorError,
+        problem: String,
     },
-    /// The network has a parameter that the file lacks.
-    #[error("{}: {tensor} is missing", file.display())]
-    Missing {
+    /// The trainer has other options than the run.
+    #[error("{}: a run with other options", file.display())]
+    Options {
         /// The file.
         file: PathBuf,
-        /// The parameter's name.
-        tensor: String,
     },
-    /// The file has a tensor that the network lacks.
-    #[error("{}: {tensor} is not a parameter of the network", file.display())]
-    Unexpected {
+    /// The trainer has other images than the run.
+    #[error(
+        "{}: the run learned from other images: {} of {:?} (channels, rows, columns) with labels {:.8}, \
+         these are {} of {:?} with labels {:.8}",
+        file.display(), required.images, required.image_dims, required.labels_sha256,
+        given.images, given.image_dims, given.labels_sha256
+    )]
+    Data {
         /// The file.
         file: PathBuf,
-        /// The tensor's name.
-        tensor: String,
-    },
-    /// A tensor is not what the network needs.
-    #[error("{}: {tensor} is {given_dtype} {given:?}, the network needs F32 {required:?}", file.display())]
-    Tensor {
-        /// The file.
-        file: PathBuf,
-        /// The tensor's name.
-        tensor: String,
-        /// The dimensions that the network needs.
-        required: Vec<usize>,
-        /// The tensor's dimensions.
-        given: Vec<usize>,
-        /// The tensor's element type.
-        given_dtype: Dtype,
-    },
-    /// The parameters are not this network's.
-    #[error("the network has {required} parameters, not {given}")]
-    Params {
-        /// How many parameters the network has.
-        required: usize,
-        /// How many were given.
-        given: usize,
+        /// The run's images.
+        required: Box<Fingerprint>,
+        /// The trainer's.
+        given: Box<Fingerprint>,
     },
 }
 
-/// A safetensors file in memory.
+/// What a run was asked to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Configuration {
+    /// Of this crate.
+    pub version: String,
+    /// The network's name.
+    pub network: String,
+    /// The folder with the data; `None` for those that the program has itself.
+    pub data: Option<PathBuf>,
+    /// Whether images are read when they are needed.
+    pub stream: bool,
+    /// How to train.
+    pub options: Options,
+}
+
+/// What a run keeps apart from its trainer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunRecord {
+    /// The best share of the images held back that the network got right after an epoch.
+    pub best_validation: Option<f64>,
+    /// How long the file of metrics is.
+    pub metrics_len: u64,
+    /// How long this epoch has been learned from so far.
+    pub seconds: f64,
+}
+
+/// What a checkpoint says of its run, beside the tensors.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunState {
+    /// What was asked for.
+    pub configuration: Configuration,
+    /// The images to learn from.
+    pub data: Fingerprint,
+    /// How far the trainer has come.
+    pub position: Position,
+    /// What else the run keeps.
+    pub record: RunRecord,
+}
+
+impl RunState {
+    /// Whether nothing is left to do.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.position.epoch >= self.configuration.options.epochs
+    }
+}
+
+/// A checkpoint in memory, found to be sound.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     file: PathBuf,
     bytes: Vec<u8>,
-    network: Option<String>,
+    state: RunState,
 }
 
 impl Checkpoint {
-    /// Reads a file and checks that it is sound: each tensor lies where and is as long as the header says.
+    /// Reads a file and checks every byte of it.
     ///
     /// # Errors
-    /// The file cannot be read or is not a sound safetensors file.
+    /// The file cannot be read, is damaged, or is not a checkpoint.
     pub fn read(file: &Path) -> Result<Self, CheckpointError> {
-        let io_error = |error| CheckpointError::Io { file: file.to_owned(), error };
-        let mut bytes = Vec::new();
-        let limit = MAX_FILE_LEN.saturating_add(1);
-        File::open(file).and_then(|open| open.take(limit).read_to_end(&mut bytes)).map_err(io_error)?;
-        if bytes.len() as u64 > MAX_FILE_LEN {
-            return Err(CheckpointError::FileTooLong { file: file.to_owned() });
-        }
-        Self::from_bytes(file, bytes)
+        Self::from_bytes(file, weights::read_file(file)?)
     }
 
     /// The same for a file that is in memory already; `file` is its name in errors.
     ///
     /// # Errors
-    /// The file is not a sound safetensors file.
+    /// The same.
     pub fn from_bytes(file: &Path, bytes: Vec<u8>) -> Result<Self, CheckpointError> {
-        let (_, metadata) = SafeTensors::read_metadata(&bytes)
-            .map_err(|error| CheckpointError::Format { file: file.to_owned(), error })?;
-        let network = metadata.metadata().as_ref().and_then(|entries| entries.get(NETWORK_KEY)).cloned();
-        Ok(Self { file: file.to_owned(), bytes, network })
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| format_error(file, error))?;
+        let metadata = Metadata { file, entries: header.metadata().as_ref() };
+        let required = metadata.text(SHA256_KEY)?;
+        let given = digest(&bytes, required)
+            .ok_or_else(|| metadata.error(SHA256_KEY, "is not a SHA-256 that stands in one place"))?;
+        if given != *required {
+            return Err(CheckpointError::Digest { file: file.to_owned(), required: required.clone(), given });
+        }
+        let configuration = metadata.text(CONFIGURATION_KEY)?;
+        if *metadata.text(CONFIGURATION_SHA256_KEY)? != sha256(&[configuration.as_bytes()]) {
+            return Err(metadata.error(CONFIGURATION_SHA256_KEY, "is another configuration's"));
+        }
+        let state = RunState {
+            configuration: metadata.value(CONFIGURATION_KEY)?,
+            data: metadata.value(DATA_KEY)?,
+            position: metadata.value(POSITION_KEY)?,
+            record: metadata.value(RECORD_KEY)?,
+        };
+        Ok(Self { file: file.to_owned(), bytes, state })
     }
 
-    /// The name of the network, if the file tells.
+    /// What it says of its run.
     #[must_use]
-    pub fn network(&self) -> Option<&str> {
-        self.network.as_deref()
+    pub fn state(&self) -> &RunState {
+        &self.state
     }
 
-    /// The network's parameters in `state_dict` order.
+    /// Takes a new trainer to where the run was.
     ///
     /// # Errors
-    /// The tensors are not exactly those of the network; the error names the first that is wrong.
-    pub fn params<const L: usize>(&self, network: &Network<L>) -> Result<Vec<f32>, CheckpointError> {
-        let file = || self.file.clone();
-        let tensors = SafeTensors::deserialize(&self.bytes)
-            .map_err(|error| CheckpointError::Format { file: file(), error })?;
-        let mut params = Vec::with_capacity(network.param_len());
-        let mut names = Vec::new();
-        for parameter in network.parameters() {
-            let name = tensor_name(&parameter);
-            let tensor = tensors
-                .tensor(&name)
-                .map_err(|_| CheckpointError::Missing { file: file(), tensor: name.clone() })?;
-            if tensor.dtype() != Dtype::F32 || tensor.shape() != parameter.dims() {
-                return Err(CheckpointError::Tensor {
-                    file: file(),
-                    tensor: name,
-                    required: parameter.dims().to_vec(),
-                    given: tensor.shape().to_vec(),
-                    given_dtype: tensor.dtype(),
-                });
-            }
-            let (values, _) = tensor.data().as_chunks();
-            params.extend(values.iter().map(|&value| f32::from_le_bytes(value)));
-            names.push(name);
+    /// The trainer has another network, other options or other images than the run.
+    pub fn restore<const L: usize>(&self, trainer: &mut Trainer<'_, L>) -> Result<(), CheckpointError> {
+        let (state, file) = (&self.state, || self.file.clone());
+        if *trainer.options() != state.configuration.options {
+            return Err(CheckpointError::Options { file: file() });
         }
-        match tensors.names().into_iter().find(|name| !names.iter().any(|known| known == name)) {
-            Some(name) => Err(CheckpointError::Unexpected { file: file(), tensor: name.to_owned() }),
-            None => Ok(params),
+        let given = Fingerprint::of(trainer.samples());
+        if given != state.data {
+            let (required, given) = (Box::new(state.data.clone()), Box::new(given));
+            return Err(CheckpointError::Data { file: file(), required, given });
         }
+        if !trainer.can_be_at(&state.position) {
+            let problem = "is no place in this run".to_owned();
+            return Err(CheckpointError::Metadata { file: file(), key: POSITION_KEY, problem });
+        }
+        let tensors =
+            SafeTensors::deserialize(&self.bytes).map_err(|error| format_error(&self.file, error))?;
+        let network = *trainer.network();
+        trainer.go_to(state.position, |params, descent| {
+            let mut moments: Vec<(String, &mut [f32])> =
+                descent.moments_mut().map(|(name, values)| (moment_prefix(name), values)).collect();
+            let mut groups: Vec<(&str, &mut [f32])> = vec![("", params)];
+            groups.extend(moments.iter_mut().map(|(prefix, values)| (prefix.as_str(), &mut **values)));
+            Ok(weights::load(&self.file, &tensors, &network, &mut groups)?)
+        })
     }
 }
 
-/// Saves a network's parameters, replacing the file at once or not at all.
+/// Saves a checkpoint and keeps the one before as `previous`. After a crash at least one of the two is sound.
 ///
 /// # Errors
-/// The parameters are not this network's, or the file cannot be written.
+/// The file cannot be written.
 pub fn save<const L: usize>(
     file: &Path,
-    network_name: &str,
-    network: &Network<L>,
-    params: &[f32],
+    previous: &Path,
+    configuration: &Configuration,
+    record: &RunRecord,
+    trainer: &Trainer<'_, L>,
 ) -> Result<(), CheckpointError> {
-    if params.len() != network.param_len() {
-        return Err(CheckpointError::Params { required: network.param_len(), given: params.len() });
-    }
-    let bytes = serialize(network_name, network, params)
-        .map_err(|error| CheckpointError::Format { file: file.to_owned(), error })?;
-    replace(file, &bytes).map_err(|error| CheckpointError::Io { file: file.to_owned(), error })
+    let bytes = serialize(file, configuration, record, trainer)?;
+    replace_keeping(file, previous, &bytes)
+        .map_err(|error| WeightsError::Io { file: file.to_owned(), error })?;
+    Ok(())
 }
 
 fn serialize<const L: usize>(
-    network_name: &str,
-    network: &Network<L>,
-    params: &[f32],
-) -> Result<Vec<u8>, SafeTensorError> {
-    let tensors: Vec<(Parameter, Vec<u8>)> = network
-        .parameters()
-        .map(|parameter| {
-            let values = params.get(parameter.range.clone()).unwrap_or_default();
-            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            (parameter, bytes)
-        })
-        .collect();
-    let views = tensors
-        .iter()
-        .map(|(parameter, bytes)| {
-            Ok((tensor_name(parameter), TensorView::new(Dtype::F32, parameter.dims().to_vec(), bytes)?))
-        })
-        .collect::<Result<Vec<_>, SafeTensorError>>()?;
-    let metadata = HashMap::from([(NETWORK_KEY.to_owned(), network_name.to_owned())]);
-    safetensors::serialize(views, Some(metadata))
+    file: &Path,
+    configuration: &Configuration,
+    record: &RunRecord,
+    trainer: &Trainer<'_, L>,
+) -> Result<Vec<u8>, CheckpointError> {
+    let json_error = |key| move |error| unwritten(file, key, &error);
+    let network = configuration.network.clone();
+    let data = Fingerprint::of(trainer.samples());
+    let configuration = serde_json::to_string(configuration).map_err(json_error(CONFIGURATION_KEY))?;
+    let entries = [
+        (NETWORK_KEY, network),
+        (CONFIGURATION_SHA256_KEY, sha256(&[configuration.as_bytes()])),
+        (CONFIGURATION_KEY, configuration),
+        (DATA_KEY, serde_json::to_string(&data).map_err(json_error(DATA_KEY))?),
+        (POSITION_KEY, serde_json::to_string(trainer.position()).map_err(json_error(POSITION_KEY))?),
+        (RECORD_KEY, serde_json::to_string(record).map_err(json_error(RECORD_KEY))?),
+        (SHA256_KEY, "0".repeat(SHA256_LEN)),
+    ];
+    let moments: Vec<_> =
+        trainer.descent().moments().map(|(name, values)| (moment_prefix(name), values)).collect();
+    let mut groups = vec![("", trainer.params())];
+    groups.extend(moments.iter().map(|(prefix, values)| (prefix.as_str(), *values)));
+    let metadata = entries.map(|(key, value)| (key.to_owned(), value)).into();
+    let mut bytes = weights::serialize(trainer.network(), &groups, metadata)
+        .map_err(|error| format_error(file, error))?;
+
+    let digest = sha256(&[&bytes]);
+    let place = digest_offset(&bytes, &"0".repeat(SHA256_LEN))
+        .and_then(|offset| bytes.get_mut(offset..)?.get_mut(..SHA256_LEN))
+        .ok_or_else(|| unwritten(file, SHA256_KEY, &"has no place"))?;
+    place.copy_from_slice(digest.as_bytes());
+    Ok(bytes)
 }
 
-fn tensor_name(parameter: &Parameter) -> String {
-    format!("{}.{}", parameter.layer, parameter.name)
+fn unwritten(file: &Path, key: &'static str, problem: &dyn std::fmt::Display) -> CheckpointError {
+    CheckpointError::Metadata { file: file.to_owned(), key, problem: problem.to_string() }
 }
 
-/// Writes a file so that a crash leaves the old one or the new one.
-pub(crate) fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    let name = file.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-    // In the same directory, so that the rename stays within one file system; with the process's number, so
-    // that two runs do not write into one file.
-    let temporary = file.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let written = File::create(&temporary)
-        .and_then(|mut open| open.write_all(bytes).and_then(|()| open.sync_all()))
-        .and_then(|()| fs::rename(&temporary, file));
-    if written.is_err() {
-        // The first error is the one to report.
-        let _ = fs::remove_file(&temporary);
-        return written;
+fn format_error(file: &Path, error: SafeTensorError) -> CheckpointError {
+    WeightsError::Format { file: file.to_owned(), error }.into()
+}
+
+fn moment_prefix(name: &str) -> String {
+    format!("optimizer.{name}.")
+}
+
+/// The SHA-256 of a file that says that it is `required`; `None` where the file does not say so in one place.
+fn digest(bytes: &[u8], required: &str) -> Option<String> {
+    let offset = digest_offset(bytes, required)?;
+    let (before, rest) = bytes.split_at_checked(offset)?;
+    let (_, after) = rest.split_at_checked(SHA256_LEN)?;
+    Some(sha256(&[before, &[b'0'; SHA256_LEN], after]))
+}
+
+/// Where the file says that its SHA-256 is `required`. Quotes within JSON texts are escaped, so no other entry
+/// can look the same.
+fn digest_offset(bytes: &[u8], required: &str) -> Option<usize> {
+    if required.len() != SHA256_LEN {
+        return None;
     }
-    sync_dir(file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+    let key = format!("\"{SHA256_KEY}\":\"");
+    let header_len = u64::from_le_bytes(*bytes.first_chunk()?);
+    let header = bytes.get(..usize::try_from(header_len).ok()?.checked_add(size_of::<u64>())?)?;
+    let entry = [key.as_bytes(), required.as_bytes()].concat();
+    let position = header.windows(entry.len()).position(|window| window == entry)?;
+    position.checked_add(key.len())
 }
 
-/// Makes a rename last: on Unix it is the directory that remembers it.
-#[cfg(unix)]
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+/// The texts of a file's header, by name.
+struct Metadata<'a> {
+    file: &'a Path,
+    entries: Option<&'a HashMap<String, String>>,
 }
 
-#[cfg(not(unix))]
-fn sync_dir(_dir: &Path) -> io::Result<()> {
-    Ok(())
+impl<'a> Metadata<'a> {
+    fn text(&self, key: &'static str) -> Result<&'a String, CheckpointError> {
+        self.entries.and_then(|entries| entries.get(key)).ok_or_else(|| self.error(key, "is missing"))
+    }
+
+    fn value<T: DeserializeOwned>(&self, key: &'static str) -> Result<T, CheckpointError> {
+        serde_json::from_str(self.text(key)?).map_err(|error| self.error(key, &error.to_string()))
+    }
+
+    fn error(&self, key: &'static str, problem: &str) -> CheckpointError {
+        CheckpointError::Metadata { file: self.file.to_owned(), key, problem: problem.to_owned() }
+    }
 }

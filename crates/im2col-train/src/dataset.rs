@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::idx::{self, IdxError};
-
-/// Labels are 0..=9.
-pub const CLASSES: u8 = 10;
+use crate::samples::Samples;
+use crate::shard::normalised;
 
 /// No larger file is read; MNIST's largest has 47 MB.
 const MAX_FILE_LEN: u64 = 1 << 30;
@@ -41,16 +40,20 @@ pub enum DatasetError {
         error: IdxError,
     },
     /// The pixels are not those of a whole number of images.
-    #[error("{pixels} pixels are not {images} images of {rows} x {cols}")]
+    #[error("{pixels} pixels are not {images} images of {image_dims:?} (channels, rows, columns)")]
     Pixels {
         /// How many pixels were given.
         pixels: usize,
         /// How many images there should be.
         images: usize,
-        /// An image's height.
-        rows: usize,
-        /// An image's width.
-        cols: usize,
+        /// An image's channels, rows and columns.
+        image_dims: [usize; 3],
+    },
+    /// A file to stream from is compressed.
+    #[error("{0}: compressed files cannot be streamed; make it plain with: gunzip --keep {0}", file.display())]
+    Compressed {
+        /// The file.
+        file: PathBuf,
     },
     /// There is not exactly one label for each image.
     #[error("{images} images, but {labels} labels")]
@@ -59,14 +62,6 @@ pub enum DatasetError {
         images: usize,
         /// How many labels there are.
         labels: usize,
-    },
-    /// A label is not a class.
-    #[error("label {position} is {label}; labels are 0 to 9")]
-    Label {
-        /// The label's position.
-        position: usize,
-        /// The label.
-        label: u8,
     },
     /// There is no image.
     #[error("there are no images")]
@@ -82,34 +77,47 @@ pub enum Part {
     Test,
 }
 
-/// Labelled grey images of one size.
+impl Part {
+    pub(crate) fn images_file(self) -> &'static str {
+        match self {
+            Self::Train => "train-images-idx3-ubyte",
+            Self::Test => "t10k-images-idx3-ubyte",
+        }
+    }
+
+    pub(crate) fn labels_file(self) -> &'static str {
+        match self {
+            Self::Train => "train-labels-idx1-ubyte",
+            Self::Test => "t10k-labels-idx1-ubyte",
+        }
+    }
+}
+
+/// Labelled images of one size in memory, one byte a pixel. A network sees numbers in `0.0..=1.0`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dataset {
-    rows: usize,
-    cols: usize,
-    /// `[images, rows, cols]`
+    image_dims: [usize; 3],
+    /// `[images, channels, rows, cols]`
     pixels: Vec<u8>,
     labels: Vec<u8>,
 }
 
 impl Dataset {
-    /// A data set from its parts; `pixels`: `[labels.len(), rows, cols]`.
+    /// A data set from its parts; `image_dims`: channels, rows, columns; `pixels`: `[labels.len(), channels, rows,
+    /// columns]`.
     ///
     /// # Errors
-    /// The lengths do not agree, there is no image, or a label exceeds 9.
-    pub fn new(rows: usize, cols: usize, pixels: Vec<u8>, labels: Vec<u8>) -> Result<Self, DatasetError> {
+    /// The lengths do not agree, or there is no image.
+    pub fn new(image_dims: [usize; 3], pixels: Vec<u8>, labels: Vec<u8>) -> Result<Self, DatasetError> {
         let images = labels.len();
-        let required = rows.checked_mul(cols).and_then(|len| len.checked_mul(images));
+        let required = image_dims.iter().try_fold(images, |len, &dim| len.checked_mul(dim));
         if required != Some(pixels.len()) {
-            return Err(DatasetError::Pixels { pixels: pixels.len(), images, rows, cols });
+            return Err(DatasetError::Pixels { pixels: pixels.len(), images, image_dims });
         }
         if pixels.is_empty() {
             return Err(DatasetError::Empty);
         }
-        if let Some(position) = labels.iter().position(|&label| label >= CLASSES) {
-            return Err(DatasetError::Label { position, label: labels[position] });
-        }
-        Ok(Self { rows, cols, pixels, labels })
+        Ok(Self { image_dims, pixels, labels })
     }
 
     /// The digits inside the program: the first 10,000 training images of MNIST and its whole test set
@@ -139,12 +147,9 @@ impl Dataset {
     /// # Errors
     /// A file is missing or damaged, or the two do not belong together.
     pub fn load(dir: &Path, part: Part) -> Result<Self, DatasetError> {
-        let prefix = match part {
-            Part::Train => "train",
-            Part::Test => "t10k",
-        };
-        let (images_path, images) = read_plain_or_gz(dir, &format!("{prefix}-images-idx3-ubyte"))?;
-        let (labels_path, labels) = read_plain_or_gz(dir, &format!("{prefix}-labels-idx1-ubyte"))?;
+        let [images_path, labels_path] =
+            [part.images_file(), part.labels_file()].map(|name| plain_or_gz(dir, name));
+        let (images, labels) = (read_file(&images_path)?, read_file(&labels_path)?);
         Self::from_idx((images_path, &images), (labels_path, &labels))
     }
 
@@ -155,7 +160,7 @@ impl Dataset {
         if images.count != labels.len() {
             return Err(DatasetError::Counts { images: images.count, labels: labels.len() });
         }
-        Self::new(images.rows, images.cols, images.pixels, labels)
+        Self::new([1, images.rows, images.cols], images.pixels, labels)
     }
 
     /// How many images there are.
@@ -170,13 +175,13 @@ impl Dataset {
         self.labels.is_empty()
     }
 
-    /// An image's dimensions as a network takes them: channels (1), rows, columns.
+    /// An image's dimensions as a network takes them: channels, rows, columns.
     #[must_use]
     pub fn image_dims(&self) -> [usize; 3] {
-        [1, self.rows, self.cols]
+        self.image_dims
     }
 
-    /// `[images, rows, cols]`
+    /// `[images, channels, rows, columns]`
     #[must_use]
     pub fn pixels(&self) -> &[u8] {
         &self.pixels
@@ -189,15 +194,34 @@ impl Dataset {
     }
 }
 
-/// The contents of `name` or, if there is no such file, of `name.gz`; and which of them it was.
-fn read_plain_or_gz(dir: &Path, name: &str) -> Result<(PathBuf, Vec<u8>), DatasetError> {
+impl Samples for Dataset {
+    fn image_dims(&self) -> [usize; 3] {
+        self.image_dims
+    }
+
+    fn labels(&self) -> &[u8] {
+        &self.labels
+    }
+
+    fn read(&self, index: usize, image: &mut [f32]) -> Result<(), DatasetError> {
+        let pixels = &self.pixels[index * image.len()..][..image.len()];
+        image.iter_mut().zip(pixels).for_each(|(value, &pixel)| *value = normalised(pixel));
+        Ok(())
+    }
+}
+
+/// The file `name` or, if there is none, `name.gz`.
+pub(crate) fn plain_or_gz(dir: &Path, name: &str) -> PathBuf {
     let plain = dir.join(name);
-    let file = if plain.exists() { plain } else { dir.join(format!("{name}.gz")) };
+    if plain.exists() { plain } else { dir.join(format!("{name}.gz")) }
+}
+
+pub(crate) fn read_file(file: &Path) -> Result<Vec<u8>, DatasetError> {
     let mut bytes = Vec::new();
-    let read = File::open(&file).and_then(|open| open.take(MAX_FILE_LEN + 1).read_to_end(&mut bytes));
+    let read = File::open(file).and_then(|open| open.take(MAX_FILE_LEN + 1).read_to_end(&mut bytes));
     match read {
-        Ok(len) if len as u64 > MAX_FILE_LEN => Err(DatasetError::FileTooLong { file }),
-        Ok(_) => Ok((file, bytes)),
-        Err(error) => Err(DatasetError::Io { file, error }),
+        Ok(len) if len as u64 > MAX_FILE_LEN => Err(DatasetError::FileTooLong { file: file.to_owned() }),
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(DatasetError::Io { file: file.to_owned(), error }),
     }
 }

@@ -3,6 +3,8 @@
 use im2col::{RunError, ShapeError};
 use thiserror::Error;
 
+use crate::dataset::DatasetError;
+
 /// Why training cannot begin or go on.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -13,6 +15,9 @@ pub enum TrainError {
     /// The network did not run.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// An image cannot be read.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
     /// The images have another size than those that the network was planned for.
     #[error("the network takes images of {planned:?} (channels, rows, columns), these are {given:?}")]
     ImageDims {
@@ -21,11 +26,29 @@ pub enum TrainError {
         /// The size of the images.
         given: [usize; 3],
     },
+    /// A label without an output.
+    #[error("label {position} is {label}; the network has {classes} outputs, for labels from 0")]
+    Label {
+        /// The label's position.
+        position: usize,
+        /// The label.
+        label: u8,
+        /// How many classes the network tells apart.
+        classes: usize,
+    },
     /// An image that the data set does not have.
     #[error("there is no image {index}, only {images}")]
     Image {
         /// The position that was asked for.
         index: usize,
+        /// How many images there are.
+        images: usize,
+    },
+    /// Nothing is left to learn from.
+    #[error("a share of {share} of {images} images cannot be held back for validation")]
+    Validation {
+        /// The share that was asked for.
+        share: f64,
         /// How many images there are.
         images: usize,
     },
@@ -36,5 +59,13 @@ pub enum TrainError {
         required: usize,
         /// How many were given.
         given: usize,
+    },
+    /// Training has left the numbers that f32 can hold.
+    #[error("the loss is {loss} in epoch {epoch}: a smaller learning rate (--lr) may help")]
+    Loss {
+        /// From 1.
+        epoch: usize,
+        /// Not a finite number.
+        loss: f64,
     },
 }

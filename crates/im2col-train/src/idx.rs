@@ -10,6 +10,7 @@
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
+use std::cmp::Ordering;
 use std::io::{self, Read};
 
 use flate2::bufread::GzDecoder;
@@ -19,6 +20,9 @@ use thiserror::Error;
 /// (EMNIST by class, 697,932 training images).
 pub const MAX_INFLATED_LEN: usize = 1 << 30;
 
+/// Where the pixels begin.
+pub(crate) const IMAGES_HEADER_LEN: usize = 16;
+const IMAGE_FIELDS: [&str; 3] = ["image count", "row count", "column count"];
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// The third byte of the magic number: the values are unsigned bytes.
 const UNSIGNED_BYTE: u8 = 0x08;
@@ -97,7 +101,7 @@ pub struct Images {
 /// # Errors
 /// The file is damaged, or is not an IDX file of rank 3 with unsigned bytes.
 pub fn parse_images(file: &[u8]) -> Result<Images, IdxError> {
-    let ([count, rows, cols], pixels) = parse(file, ["image count", "row count", "column count"], "pixels")?;
+    let ([count, rows, cols], pixels) = parse(file, IMAGE_FIELDS, "pixels")?;
     Ok(Images { count, rows, cols, pixels })
 }
 
@@ -110,13 +114,31 @@ pub fn parse_labels(file: &[u8]) -> Result<Vec<u8>, IdxError> {
     Ok(labels)
 }
 
+/// The dimensions in the header of a plain file of images that is `file_len` bytes long.
+pub(crate) fn parse_image_header(header: &[u8], file_len: u64) -> Result<[usize; 3], IdxError> {
+    let mut reader = IdxReader { source: header, offset: 0 };
+    let dims = reader.header(IMAGE_FIELDS)?;
+    let len = checked_len(&dims, usize::MAX)?;
+    let end = (len as u64).saturating_add(reader.offset as u64);
+    match file_len.cmp(&end) {
+        Ordering::Less => Err(IdxError::Truncated { field: "pixels", offset: reader.offset, required: len }),
+        Ordering::Equal => Ok(dims),
+        Ordering::Greater => Err(IdxError::Trailing { offset: reader.offset.saturating_add(len) }),
+    }
+}
+
+/// Whether a file that begins so is compressed.
+pub(crate) fn is_gzip(file: &[u8]) -> bool {
+    file.starts_with(&GZIP_MAGIC)
+}
+
 /// The dimensions and the values of a file of rank `D`.
 fn parse<const D: usize>(
     file: &[u8],
     dim_fields: [&'static str; D],
     value_field: &'static str,
 ) -> Result<([usize; D], Vec<u8>), IdxError> {
-    if !file.starts_with(&GZIP_MAGIC) {
+    if !is_gzip(file) {
         let mut reader = IdxReader { source: file, offset: 0 };
         let dims = reader.header(dim_fields)?;
         let len = checked_len(&dims, usize::MAX)?;

@@ -1,8 +1,13 @@
 //! Trains LeNet on handwritten digits; every convolution is one of [`im2col`].
 //!
 //! ```text
-//! IDX files -> Dataset -> mini-batch -> forward -> loss -> backward -> SGD -> safetensors
+//! IDX files -> Samples -> mini-batch -> forward -> loss -> backward -> optimiser -> safetensors
 //! ```
+//!
+//! A network of one's own learns images of one's own likewise: `examples/own_network.rs`. They may be a
+//! [`Dataset`](dataset::Dataset) in memory, IDX files that stay on the disk ([`IdxStream`](stream::IdxStream)), or
+//! anything else that implements [`Samples`](samples::Samples). A [`Run`](run::Run) is a folder with checkpoints, from
+//! which training goes on after a crash and ends with the same bits.
 //!
 //! The binary `lenet` is a thin face on this library. Everything runs on the current rayon pool, and the
 //! result does not depend on how many threads it has: a mini-batch is cut into shards of a fixed number of
@@ -19,7 +24,7 @@
 //! let mut trainer = Trainer::new(LENET_RELU, &train, options)?;
 //! for epoch in 1..=options.epochs {
 //!     let totals = trainer.epoch(|_images| ())?;
-//!     println!("epoch {epoch}: loss {:.4}, test accuracy {:.4}", totals.loss(), trainer.accuracy(&test)?);
+//!     println!("epoch {epoch}: loss {:.4}, test accuracy {:.4}", totals.loss(), trainer.test(&test)?.accuracy());
 //! }
 //! # Ok(())
 //! # }
@@ -27,19 +32,25 @@
 
 #![forbid(unsafe_code)]
 
+mod atomic;
 pub mod checkpoint;
 pub mod dataset;
 mod error;
 pub mod idx;
 pub mod init;
 pub mod metrics;
+pub mod optimiser;
 pub mod predict;
 pub mod profile;
 pub mod random;
 pub mod report;
+pub mod run;
 pub mod runner;
+pub mod samples;
 pub mod schedule;
-pub mod sgd;
 mod shard;
+mod shift;
+pub mod stream;
 pub mod summary;
 pub mod train;
+pub mod weights;

@@ -5,16 +5,15 @@
 
 use std::time::{Duration, Instant};
 
-use im2col::{Isa, Layer, Network, NetworkWeights, RunError};
+use im2col::{Isa, Layer, Network, NetworkWeights};
 use serde::Serialize;
 
-use crate::dataset::Dataset;
 use crate::error::TrainError;
 use crate::init;
+use crate::optimiser::{Descent, Optimiser};
 use crate::random::Random;
 use crate::runner::SHARD;
-use crate::sgd::Sgd;
-use crate::shard::normalised;
+use crate::samples::Samples;
 use crate::summary::{aligned, dims_text, grouped};
 
 /// Medians of fewer steps would mean little.
@@ -80,18 +79,18 @@ pub struct PartTime {
     pub share: f64,
 }
 
-/// Trains on the first images of a data set for about this long, at least three steps, and takes the times.
+/// Trains on the first of some samples for about this long, at least three steps, and takes the times.
 /// To know what one thread does, call it in a rayon pool of one.
 ///
 /// # Errors
-/// The layers do not fit the images or each other.
+/// The layers do not fit the images or each other, or an image cannot be read.
 pub fn measure<const L: usize>(
     layers: [Layer; L],
-    dataset: &Dataset,
+    samples: &dyn Samples,
     batch: usize,
     duration: Duration,
 ) -> Result<Profile, TrainError> {
-    let mut step = Step::new(layers, dataset, batch)?;
+    let mut step = Step::new(layers, samples, batch)?;
     // Pages are touched and caches filled before it counts.
     step.run()?;
     let start = Instant::now();
@@ -99,7 +98,7 @@ pub fn measure<const L: usize>(
     while steps.len() < FEWEST_STEPS || start.elapsed() < duration {
         steps.push(step.run()?);
     }
-    let one_image = Network::plan(layers, 1, dataset.image_dims())?;
+    let one_image = Network::plan(layers, 1, samples.image_dims())?;
     Ok(Profile::new(&one_image, step.images.len(), &steps))
 }
 
@@ -112,15 +111,15 @@ struct StepTimes<const L: usize> {
 
 /// A batch and everything that a step needs, allocated once.
 struct Step<'d, const L: usize> {
-    dataset: &'d Dataset,
-    /// Positions in the data set.
+    samples: &'d dyn Samples,
+    /// Positions among the samples.
     images: Vec<usize>,
     whole: Network<L>,
     /// For the images that are left when all others are in whole shards.
     rest: Network<L>,
     params: Vec<f32>,
     packed: Vec<f32>,
-    sgd: Sgd,
+    descent: Descent,
     gradient: Vec<f32>,
     shard_gradient: Vec<f32>,
     input: Vec<f32>,
@@ -131,16 +130,16 @@ struct Step<'d, const L: usize> {
 }
 
 impl<'d, const L: usize> Step<'d, L> {
-    fn new(layers: [Layer; L], dataset: &'d Dataset, batch: usize) -> Result<Self, TrainError> {
+    fn new(layers: [Layer; L], samples: &'d dyn Samples, batch: usize) -> Result<Self, TrainError> {
         let batch = batch.max(1);
-        let whole = Network::plan(layers, SHARD, dataset.image_dims())?;
-        let rest = Network::plan(layers, (batch - 1) % SHARD + 1, dataset.image_dims())?;
+        let whole = Network::plan(layers, SHARD, samples.image_dims())?;
+        let rest = Network::plan(layers, (batch - 1) % SHARD + 1, samples.image_dims())?;
         let params = init::xavier_uniform(&whole, &mut Random::new(1));
         Ok(Self {
-            dataset,
-            images: (0..batch).map(|image| image % dataset.len()).collect(),
+            samples,
+            images: (0..batch).map(|image| image % samples.labels().len()).collect(),
             packed: vec![0.0; whole.packed_len()],
-            sgd: Sgd::new(0.9, params.len()),
+            descent: Descent::new(Optimiser::sgd(0.9), params.len()),
             gradient: vec![0.0; params.len()],
             shard_gradient: vec![0.0; params.len()],
             params,
@@ -154,7 +153,7 @@ impl<'d, const L: usize> Step<'d, L> {
         })
     }
 
-    fn run(&mut self) -> Result<StepTimes<L>, RunError> {
+    fn run(&mut self) -> Result<StepTimes<L>, TrainError> {
         let mut times = StepTimes {
             forward: [Duration::ZERO; L],
             backward: [Duration::ZERO; L],
@@ -172,7 +171,7 @@ impl<'d, const L: usize> Step<'d, L> {
             let input = &mut self.input[..network.input_len()];
             let workspace = &mut self.workspace[..network.workspace_len()];
             let grad_logits = &mut self.grad_logits[..network.output_len()];
-            gather(self.dataset, images, input, &mut self.labels);
+            gather(self.samples, images, input, &mut self.labels)?;
             times.parts[GATHER] += clock.lap();
 
             network.forward_train_observed(weights, input, workspace, &mut self.scratch, |layer| {
@@ -199,23 +198,26 @@ impl<'d, const L: usize> Step<'d, L> {
             times.parts[ADD] += clock.lap();
         }
         // A rate so small that every step finds the same network: how fast some layers are depends on the values.
-        self.sgd.step(&mut self.params, &self.gradient, 1e-6);
+        self.descent.step(&mut self.params, &self.gradient, 1e-6, 0);
         times.parts[UPDATE] += clock.lap();
         Ok(times)
     }
 }
 
 /// As the trainer's shards do.
-fn gather(dataset: &Dataset, images: &[usize], input: &mut [f32], labels: &mut Vec<u8>) {
+fn gather(
+    samples: &dyn Samples,
+    images: &[usize],
+    input: &mut [f32],
+    labels: &mut Vec<u8>,
+) -> Result<(), TrainError> {
     labels.clear();
-    let image_len = dataset.pixels().len() / dataset.len();
-    for (&index, input) in images.iter().zip(input.chunks_exact_mut(image_len)) {
-        labels.push(dataset.labels()[index]);
-        let image = &dataset.pixels()[index * image_len..][..image_len];
-        for (value, &pixel) in input.iter_mut().zip(image) {
-            *value = normalised(pixel);
-        }
+    let image_len: usize = samples.image_dims().iter().product();
+    for (&image, input) in images.iter().zip(input.chunks_exact_mut(image_len)) {
+        labels.push(samples.labels()[image]);
+        samples.read(image, input)?;
     }
+    Ok(())
 }
 
 /// The end of the last thing is the beginning of the next.
@@ -332,12 +334,13 @@ fn median_us(times: impl Iterator<Item = Duration>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::Dataset;
     use im2col::lenet::LENET;
 
     #[test]
     fn every_step_is_accounted_for() {
         let pixels = (0..5 * 784).map(|i| (i % 251) as u8).collect();
-        let dataset = Dataset::new(28, 28, pixels, vec![0, 1, 2, 3, 4]).unwrap();
+        let dataset = Dataset::new([1, 28, 28], pixels, vec![0, 1, 2, 3, 4]).unwrap();
         // Two whole shards and three images.
         let start = Instant::now();
         let profile = measure(LENET, &dataset, 35, Duration::from_millis(20)).unwrap();

@@ -1,31 +1,54 @@
 //! Random numbers that are the same everywhere: PCG64 (XSL RR 128/64), and the few draws that training needs.
 //!
-//! A run has one generator, made from its seed. It draws the initial weights first and then, at the start of
-//! each epoch, the order of the images.
+//! A run has one generator, made from its seed. It draws the initial weights first, then which images are held
+//! back, if any are, then for each epoch the order of the images and, batch by batch, how far each is shifted.
+//! The seed and the number of draws are its whole state: [`Random::at`] makes it again.
 
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::{Rng, SeedableRng};
 
 /// The generator of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Random(Pcg64);
+pub struct Random {
+    generator: Pcg64,
+    draws: u64,
+}
 
 impl Random {
     /// The generator with this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self(Pcg64::seed_from_u64(seed))
+        Self::at(seed, 0)
+    }
+
+    /// The generator with this seed after so many draws.
+    #[must_use]
+    pub fn at(seed: u64, draws: u64) -> Self {
+        let mut generator = Pcg64::seed_from_u64(seed);
+        generator.advance(u128::from(draws));
+        Self { generator, draws }
+    }
+
+    /// How many draws there were.
+    #[must_use]
+    pub fn draws(&self) -> u64 {
+        self.draws
+    }
+
+    fn draw(&mut self) -> u64 {
+        self.draws = self.draws.wrapping_add(1);
+        self.generator.next_u64()
     }
 
     /// A multiple of 2^-24 in `0.0..1.0`: the upper 24 bits of one draw.
     pub fn unit(&mut self) -> f32 {
-        (self.0.next_u64() >> 40) as f32 / (1 << 24) as f32
+        (self.draw() >> 40) as f32 / (1 << 24) as f32
     }
 
     /// A number below `bound`: the upper half of one draw times `bound`. No number is more likely than another
     /// by more than 2^-64.
     pub fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.0.next_u64()) * bound as u128) >> 64) as usize
+        ((u128::from(self.draw()) * bound as u128) >> 64) as usize
     }
 
     /// Puts the items in a random order (Fisher and Yates, from the last item down).
@@ -52,6 +75,19 @@ mod tests {
         let mut items: Vec<usize> = (0..10).collect();
         random.shuffle(&mut items);
         assert_eq!(items, [8, 6, 0, 4, 5, 2, 1, 3, 7, 9]);
+    }
+
+    #[test]
+    fn a_generator_is_made_again() {
+        let mut random = Random::new(3);
+        let mut items: Vec<usize> = (0..100).collect();
+        random.shuffle(&mut items);
+        random.unit();
+        assert_eq!(random.draws(), 100);
+        let mut again = Random::at(3, random.draws());
+        assert_eq!(again, random);
+        assert_eq!(again.unit(), random.unit());
+        assert_eq!(Random::at(3, 0), Random::new(3));
     }
 
     #[test]

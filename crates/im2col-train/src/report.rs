@@ -17,7 +17,7 @@ use image::ImageError;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::checkpoint;
+use crate::atomic;
 use crate::dataset::Dataset;
 use crate::error::TrainError;
 use crate::metrics::{REPORT_FILE, Record};
@@ -47,7 +47,7 @@ pub enum ReportError {
 
 /// What a report is made of.
 #[derive(Clone, Copy, Debug)]
-pub struct Run<'a, const L: usize> {
+pub struct Contents<'a, const L: usize> {
     /// The run's folder, as the page shall call it.
     pub folder: &'a Path,
     /// The name of the network.
@@ -72,7 +72,7 @@ pub struct Run<'a, const L: usize> {
 ///
 /// # Errors
 /// The network does not fit the images or the parameters.
-pub fn html<const L: usize>(run: &Run<'_, L>) -> Result<String, ReportError> {
+pub fn html<const L: usize>(run: &Contents<'_, L>) -> Result<String, ReportError> {
     let evaluation = Evaluation::new(run.layers, run.params, run.test)?;
     let example = Example::new(run.layers, run.params, run.test, evaluation.first_right)?;
     page::html(run, &Curves::of(run.records), &evaluation, &example)
@@ -84,7 +84,7 @@ pub fn html<const L: usize>(run: &Run<'_, L>) -> Result<String, ReportError> {
 /// The file cannot be written.
 pub fn write(folder: &Path, html: &str) -> Result<PathBuf, ReportError> {
     let file = folder.join(REPORT_FILE);
-    match checkpoint::replace(&file, html.as_bytes()) {
+    match atomic::replace(&file, html.as_bytes()) {
         Ok(()) => Ok(file),
         Err(error) => Err(ReportError::Io { file, error }),
     }

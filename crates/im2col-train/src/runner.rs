@@ -2,20 +2,23 @@
 
 use std::ops::Add;
 
-use im2col::{Layer, Network, NetworkWeights, RunError};
+use im2col::{Layer, Network, NetworkWeights};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
-use crate::dataset::Dataset;
 use crate::error::TrainError;
-use crate::sgd::PARAM_CHUNK;
+use crate::optimiser::PARAM_CHUNK;
+use crate::samples::Samples;
 pub use crate::shard::SHARD;
 use crate::shard::Shard;
+pub use crate::shift::Draw;
 
 /// Shards in flight per thread: with more than one, no thread waits long for the slowest.
 const SHARDS_PER_THREAD: usize = 4;
 
 /// What the network made of some images, as sums.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Totals {
     images: usize,
     loss: f64,
@@ -23,6 +26,17 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// How many images there were.
+    #[must_use]
+    pub fn images(&self) -> usize {
+        self.images
+    }
+
+    /// Whether they can be those of a part of so many images.
+    pub(crate) fn are_of_at_most(&self, images: usize) -> bool {
+        self.images <= images && self.correct <= self.images
+    }
+
     /// The mean cross entropy.
     #[must_use]
     pub fn loss(&self) -> f64 {
@@ -83,41 +97,57 @@ impl<const L: usize> Runner<L> {
         &self.plans[SHARD - 1]
     }
 
-    /// The share of the images that the network gets right.
+    /// How many classes the network tells apart.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.network().output_len() / SHARD
+    }
+
+    /// What the network makes of all images.
     ///
     /// # Errors
-    /// The parameters or the images are not this network's.
-    pub fn accuracy(&mut self, params: &[f32], dataset: &Dataset) -> Result<f64, TrainError> {
-        self.check_dims(dataset)?;
-        let images: Vec<usize> = (0..dataset.len()).collect();
+    /// The parameters or the images are not this network's, or an image cannot be read.
+    pub fn test(&mut self, params: &[f32], samples: &dyn Samples) -> Result<Totals, TrainError> {
+        let images: Vec<Draw> = (0..samples.labels().len()).map(Draw::from).collect();
+        self.test_images(params, samples, &images)
+    }
+
+    /// The same for some images.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn test_images(
+        &mut self,
+        params: &[f32],
+        samples: &dyn Samples,
+        images: &[Draw],
+    ) -> Result<Totals, TrainError> {
+        self.check(samples, images)?;
         let packed = self.plans[SHARD - 1].pack(params, &mut self.packed)?;
         let weights = NetworkWeights::Packed { params, packed };
         let plans = &self.plans;
-        let mut correct = 0;
+        let mut totals = Totals { images: images.len(), ..Totals::default() };
         for wave in images.chunks(self.shards.len() * SHARD) {
             let shards = run(&mut self.shards, wave, |shard, images| {
-                shard.test(&plans[images.len() - 1], weights, dataset, images)
+                shard.test(&plans[images.len() - 1], weights, samples, images)
             })?;
-            correct += shards.iter().map(|shard| shard.correct).sum::<usize>();
+            totals.add_shards(shards);
         }
-        Ok(correct as f64 / images.len() as f64)
+        Ok(totals)
     }
 
-    /// The images' loss, and the gradient of its mean; the images are positions in the data set.
+    /// The images' loss, and the gradient of its mean.
     ///
     /// # Errors
-    /// The parameters or the images are not this network's.
+    /// The parameters or the images are not this network's, or an image cannot be read.
     pub fn gradient(
         &mut self,
         params: &[f32],
-        dataset: &Dataset,
-        images: &[usize],
+        samples: &dyn Samples,
+        images: &[Draw],
         gradient: &mut [f32],
     ) -> Result<Totals, TrainError> {
-        self.check_dims(dataset)?;
-        if let Some(&index) = images.iter().find(|&&index| index >= dataset.len()) {
-            return Err(TrainError::Image { index, images: dataset.len() });
-        }
+        self.check(samples, images)?;
         let packed = self.plans[SHARD - 1].pack(params, &mut self.packed)?;
         let weights = NetworkWeights::Packed { params, packed };
         let plans = &self.plans;
@@ -126,29 +156,49 @@ impl<const L: usize> Runner<L> {
         gradient.fill(0.0);
         for wave in images.chunks(self.shards.len() * SHARD) {
             let shards = run(&mut self.shards, wave, |shard, images| {
-                shard.train(&plans[images.len() - 1], weights, params, scale, dataset, images)
+                shard.train(&plans[images.len() - 1], weights, params, scale, samples, images)
             })?;
-            for shard in shards {
-                totals.loss += f64::from(shard.loss);
-                totals.correct += shard.correct;
-            }
+            totals.add_shards(shards);
             add_gradients(shards, gradient);
         }
         Ok(totals)
     }
 
-    fn check_dims(&self, dataset: &Dataset) -> Result<(), TrainError> {
-        let (planned, given) = (self.image_dims, dataset.image_dims());
-        if planned == given { Ok(()) } else { Err(TrainError::ImageDims { planned, given }) }
+    fn check(&self, samples: &dyn Samples, images: &[Draw]) -> Result<(), TrainError> {
+        let (planned, given) = (self.image_dims, samples.image_dims());
+        if planned != given {
+            return Err(TrainError::ImageDims { planned, given });
+        }
+        let (labels, classes) = (samples.labels(), self.classes());
+        for draw in images {
+            match labels.get(draw.image) {
+                None => return Err(TrainError::Image { index: draw.image, images: labels.len() }),
+                Some(&label) if usize::from(label) >= classes => {
+                    return Err(TrainError::Label { position: draw.image, label, classes });
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Totals {
+    /// In the order of the shards, which is the same for any number of threads.
+    fn add_shards(&mut self, shards: &[Shard]) {
+        for shard in shards {
+            self.loss += f64::from(shard.loss);
+            self.correct += shard.correct;
+        }
     }
 }
 
 /// Runs `work` on each shard of the images and returns the shards that took part, in order.
 fn run<'s>(
     shards: &'s mut [Shard],
-    images: &[usize],
-    work: impl Fn(&mut Shard, &[usize]) -> Result<(), RunError> + Sync,
-) -> Result<&'s [Shard], RunError> {
+    images: &[Draw],
+    work: impl Fn(&mut Shard, &[Draw]) -> Result<(), TrainError> + Sync,
+) -> Result<&'s [Shard], TrainError> {
     let shards = &mut shards[..images.len().div_ceil(SHARD)];
     shards
         .par_iter_mut()

@@ -1,8 +1,10 @@
 //! A few images on their way through the network: the unit of work of one thread.
 
-use im2col::{Network, NetworkWeights, RunError};
+use im2col::{Network, NetworkWeights};
 
-use crate::dataset::Dataset;
+use crate::error::TrainError;
+use crate::samples::Samples;
+use crate::shift::{Draw, shift};
 
 /// How many images make a shard.
 ///
@@ -53,10 +55,10 @@ impl Shard {
         weights: NetworkWeights<'_, L>,
         params: &[f32],
         scale: f32,
-        dataset: &Dataset,
-        images: &[usize],
-    ) -> Result<(), RunError> {
-        self.gather(dataset, images);
+        samples: &dyn Samples,
+        images: &[Draw],
+    ) -> Result<(), TrainError> {
+        self.gather(samples, images)?;
         let input = &self.input[..network.input_len()];
         let workspace = &mut self.workspace[..network.workspace_len()];
         let grad_logits = &mut self.grad_logits[..network.output_len()];
@@ -65,35 +67,37 @@ impl Shard {
         let classes = network.output_len() / network.batch();
         self.correct = count_correct(logits, &self.labels);
         self.loss = im2col::cross_entropy_backward(logits, &self.labels, classes, scale, grad_logits)?;
-        network.backward(params, input, workspace, grad_logits, &mut self.gradient, &mut self.scratch)
+        network.backward(params, input, workspace, grad_logits, &mut self.gradient, &mut self.scratch)?;
+        Ok(())
     }
 
-    /// How many images the network gets right, by the plan for `images.len()` images.
+    /// The shard's loss, and how many images the network gets right, by the plan for `images.len()` images.
     pub(crate) fn test<const L: usize>(
         &mut self,
         network: &Network<L>,
         weights: NetworkWeights<'_, L>,
-        dataset: &Dataset,
-        images: &[usize],
-    ) -> Result<(), RunError> {
-        self.gather(dataset, images);
+        samples: &dyn Samples,
+        images: &[Draw],
+    ) -> Result<(), TrainError> {
+        self.gather(samples, images)?;
         let logits = &mut self.logits[..network.output_len()];
         network.forward(weights, &self.input[..network.input_len()], logits, &mut self.scratch)?;
         self.correct = count_correct(logits, &self.labels);
+        self.loss = im2col::cross_entropy(logits, &self.labels, logits.len() / network.batch())?;
         Ok(())
     }
 
-    /// Fetches images and labels; a pixel becomes a number in `0.0..=1.0`.
-    fn gather(&mut self, dataset: &Dataset, images: &[usize]) {
+    /// Fetches images and labels.
+    fn gather(&mut self, samples: &dyn Samples, images: &[Draw]) -> Result<(), TrainError> {
         self.labels.clear();
-        let image_len = dataset.pixels().len() / dataset.len();
-        for (&index, input) in images.iter().zip(self.input.chunks_exact_mut(image_len)) {
-            self.labels.push(dataset.labels()[index]);
-            let image = &dataset.pixels()[index * image_len..][..image_len];
-            for (value, &pixel) in input.iter_mut().zip(image) {
-                *value = normalised(pixel);
-            }
+        let (image_dims, labels) = (samples.image_dims(), samples.labels());
+        let image_len = image_dims.iter().product();
+        for (draw, input) in images.iter().zip(self.input.chunks_exact_mut(image_len)) {
+            self.labels.push(labels[draw.image]);
+            samples.read(draw.image, input)?;
+            shift(input, image_dims, draw.shift);
         }
+        Ok(())
     }
 }
 

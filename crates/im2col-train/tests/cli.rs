@@ -6,7 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use im2col_testkit::idx::write_idx;
 use im2col_train::dataset::{Dataset, Part};
+use im2col_train::metrics::Record;
 use image::GrayImage;
 
 const IMAGES: usize = 64;
@@ -30,13 +32,8 @@ fn stderr_of_failure(output: &Output) -> String {
 /// The first digits of the test set, to learn and to be judged by.
 fn write_digits(dir: &Path) {
     let digits = Dataset::built_in(Part::Test).unwrap();
-    let images =
-        [&[0, 0, 8, 3, 0, 0, 0, IMAGES as u8, 0, 0, 0, 28, 0, 0, 0, 28], &digits.pixels()[..IMAGES * 784]]
-            .concat();
-    let labels = [&[0, 0, 8, 1, 0, 0, 0, IMAGES as u8], &digits.labels()[..IMAGES]].concat();
     for part in ["train", "t10k"] {
-        fs::write(dir.join(format!("{part}-images-idx3-ubyte")), &images).unwrap();
-        fs::write(dir.join(format!("{part}-labels-idx1-ubyte")), &labels).unwrap();
+        write_idx(dir, part, &digits.pixels()[..IMAGES * 784], &digits.labels()[..IMAGES]);
     }
 }
 
@@ -48,17 +45,21 @@ fn train_eval_and_predict() {
         lenet(dir.path(), &["train", "--data", ".", "--epochs", "2", "--batch", "20", "--threads", "2"]);
     let printed = stdout(&output);
     let lines: Vec<&str> = printed.lines().collect();
-    assert_eq!(lines.len(), 5, "{printed}");
-    assert!(lines[0].starts_with("lenet-relu: 61,706 parameters, 64 training images"), "{printed}");
-    assert!(lines[1].starts_with("epoch  1/2  loss "), "{printed}");
-    assert_eq!(lines[3], "saved runs/lenet/weights.safetensors");
-    let accuracy = lines[4].strip_prefix("test accuracy: ").unwrap().strip_suffix(" %").unwrap();
+    assert_eq!(lines.len(), 6, "{printed}");
+    assert_eq!(lines[0], "lenet-relu: 61,706 parameters; 64 images to train, 64 to test");
+    assert!(lines[1].starts_with("threads: 2, kernels: "), "{printed}");
+    assert!(lines[2].starts_with("epoch 1/2  loss "), "{printed}");
+    assert!(lines.iter().all(|line| line.len() <= 80), "{printed}");
+    assert_eq!(lines[4], "saved runs/lenet/weights.safetensors");
+    let accuracy = lines[5].strip_prefix("test accuracy: ").unwrap().strip_suffix(" %").unwrap();
     assert!((0.0..=100.0).contains(&accuracy.parse::<f64>().unwrap()));
     assert_eq!(accuracy.split_once('.').unwrap().1.len(), 2);
 
     let eval =
         stdout(&lenet(dir.path(), &["eval", "--data", ".", "--weights", "runs/lenet/weights.safetensors"]));
-    assert_eq!(eval.trim_end(), lines[4]);
+    let eval: Vec<&str> = eval.lines().collect();
+    assert_eq!((eval.len(), eval[0]), (2, lines[5]));
+    assert!(eval[1].strip_prefix("test loss: ").unwrap().parse::<f64>().unwrap() > 0.0);
 
     let picture =
         GrayImage::from_fn(90, 120, |x, _| image::Luma([if (40..50).contains(&x) { 0 } else { 255 }]));
@@ -72,6 +73,74 @@ fn train_eval_and_predict() {
 
     let other = lenet(dir.path(), &["eval", "--data", ".", "--network", "lenet"]);
     assert!(stderr_of_failure(&other).contains("these are weights of lenet-relu"));
+}
+
+#[test]
+fn a_run_is_not_overwritten_by_mistake() {
+    let dir = tempfile::tempdir().unwrap();
+    write_digits(dir.path());
+    let train = ["train", "--data", ".", "--epochs", "1", "--threads", "1"];
+    let first = stdout(&lenet(dir.path(), &train));
+    let result = first.lines().last().unwrap();
+    // A finished run is done with, and can be asked again.
+    let second = stdout(&lenet(dir.path(), &train));
+    assert!(second.starts_with("runs/lenet: replaces the run that was here\n"), "{second}");
+    assert_eq!(second.lines().last(), Some(result));
+    let resumed = stdout(&lenet(dir.path(), &["train", "--resume", "runs/lenet"]));
+    assert_eq!(resumed, format!("runs/lenet: the run is finished\n{result}\n"));
+
+    // The checkpoint before the last is that of a run that is not finished.
+    let run = dir.path().join("runs/lenet");
+    fs::rename(run.join("previous.safetensors"), run.join("checkpoint.safetensors")).unwrap();
+    let error = stderr_of_failure(&lenet(dir.path(), &train));
+    assert!(error.contains("--resume runs/lenet") && error.contains("--force"), "{error}");
+    let other_data = fs::read(dir.path().join("train-labels-idx1-ubyte")).unwrap();
+    let mut labels = other_data.clone();
+    labels[8] = 9 - labels[8];
+    fs::write(dir.path().join("train-labels-idx1-ubyte"), labels).unwrap();
+    let error = stderr_of_failure(&lenet(dir.path(), &["train", "--resume", "runs/lenet"]));
+    assert!(error.contains("learned from other images"), "{error}");
+    fs::write(dir.path().join("train-labels-idx1-ubyte"), other_data).unwrap();
+    let resumed = stdout(&lenet(dir.path(), &["train", "--resume", "runs/lenet"]));
+    assert_eq!(resumed.lines().last(), Some(result));
+    stdout(&lenet(dir.path(), &[&train[..], &["--force"]].concat()));
+
+    let error = stderr_of_failure(&lenet(dir.path(), &["train", "--resume", "nowhere"]));
+    assert!(error.contains("nowhere: no run"), "{error}");
+}
+
+#[test]
+fn quiet_and_json() {
+    let dir = tempfile::tempdir().unwrap();
+    write_digits(dir.path());
+    let train = ["train", "--data", ".", "--epochs", "2", "--validation", "0.1"];
+    let quiet = stdout(&lenet(dir.path(), &[&train[..], &["-q"]].concat()));
+    assert!(quiet.starts_with("test accuracy: ") && quiet.lines().count() == 1, "{quiet}");
+    let json = stdout(&lenet(dir.path(), &[&train[..], &["--json"]].concat()));
+    let values: Vec<serde_json::Value> =
+        json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(values.len(), 3, "{json}");
+    assert_eq!(values[1]["kind"], "epoch");
+    assert_eq!(values[1]["test_accuracy"], values[2]["test_accuracy"]);
+    assert!(values[0]["validation_loss"].as_f64().unwrap() > 0.0, "{json}");
+    // Those who read the folder find the same.
+    let records = im2col_train::metrics::read(&dir.path().join("runs/lenet")).unwrap();
+    let epochs = records.iter().filter_map(|record| match record {
+        Record::Epoch(epoch) => Some(serde_json::to_value(epoch).unwrap()["test_loss"].clone()),
+        _ => None,
+    });
+    assert_eq!(epochs.collect::<Vec<_>>(), [values[0]["test_loss"].clone(), values[1]["test_loss"].clone()]);
+    // Two epochs of two batches: a record where a fifth ends in a batch.
+    assert_eq!(records.iter().filter(|record| matches!(record, Record::Progress(_))).count(), 4);
+}
+
+#[test]
+fn a_loss_that_is_not_finite_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    write_digits(dir.path());
+    let output = lenet(dir.path(), &["train", "--data", ".", "--lr", "1e30"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr_of_failure(&output).contains("in epoch 1: a smaller learning rate (--lr) may help"));
 }
 
 #[test]

@@ -1,73 +1,132 @@
-//! The weights depend on the seed and on nothing else: not on the threads, not on what ran before.
+//! The weights depend on the seed and on nothing else: not on the threads, not on what ran before, not on where the
+//! images are.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::fs;
+use std::path::Path;
+
 use im2col::lenet::LENET_RELU;
-use im2col_testkit::alloc::{CountingAllocator, count_allocations};
-use im2col_train::dataset::{Dataset, Part};
+use im2col_testkit::idx::write_idx;
+use im2col_train::dataset::{Dataset, DatasetError, Part};
+use im2col_train::optimiser::Optimiser;
+use im2col_train::samples::Samples;
 use im2col_train::schedule::Schedule;
+use im2col_train::stream::IdxStream;
 use im2col_train::train::{Options, TrainError, Trainer};
 use rayon::ThreadPoolBuilder;
 
-#[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
-
-/// Batches of 140 images are eight whole shards and one of 12; the last batch of the epoch has 20.
-const IMAGES: usize = 300;
-const OPTIONS: Options =
-    Options { epochs: 2, batch: 140, rate: 0.05, schedule: Schedule::Cosine, momentum: 0.9, seed: 5 };
+const IMAGES: usize = 320;
+/// 20 images are held back. Batches of 140 are eight whole shards and one of 12; the last batch has 20.
+const OPTIONS: Options = Options {
+    epochs: 2,
+    batch: 140,
+    optimiser: Optimiser::Sgd { momentum: 0.9, nesterov: true, weight_decay: 1e-4 },
+    rate: 0.05,
+    schedule: Schedule::Cosine { warm_up: 1 },
+    shift: 2,
+    validation: 0.0625,
+    seed: 5,
+};
+const ADAM: Options = Options { optimiser: Optimiser::adam(), rate: 0.002, ..OPTIONS };
 
 fn digits() -> Dataset {
     let digits = Dataset::built_in(Part::Test).unwrap();
-    Dataset::new(28, 28, digits.pixels()[..IMAGES * 784].to_vec(), digits.labels()[..IMAGES].to_vec())
-        .unwrap()
+    let (pixels, labels) = (&digits.pixels()[..IMAGES * 784], &digits.labels()[..IMAGES]);
+    Dataset::new([1, 28, 28], pixels.to_vec(), labels.to_vec()).unwrap()
 }
 
-/// The bits of the parameters after two epochs, and of the last loss.
-fn train(threads: usize, seed: u64) -> (Vec<u32>, u64) {
-    ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
-        let digits = digits();
-        let mut trainer = Trainer::new(LENET_RELU, &digits, Options { seed, ..OPTIONS }).unwrap();
+fn write_train_files(dir: &Path, digits: &Dataset) {
+    write_idx(dir, "train", digits.pixels(), digits.labels());
+}
+
+fn on_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
+    ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
+}
+
+/// The bits of the parameters after two epochs, and of the last losses.
+fn train(samples: &dyn Samples, threads: usize, options: Options) -> (Vec<u32>, [u64; 3]) {
+    on_threads(threads, || {
+        let mut trainer = Trainer::new(LENET_RELU, samples, options).unwrap();
         let first = trainer.epoch(|_| ()).unwrap();
-        trainer.accuracy(&digits).unwrap();
+        assert_eq!(first.images(), 300);
+        trainer.test(samples).unwrap();
         let last = trainer.epoch(|_| ()).unwrap();
         assert!(last.loss() < first.loss(), "{last:?} after {first:?}");
-        (trainer.params().iter().map(|param| param.to_bits()).collect(), last.loss().to_bits())
+        let losses =
+            [last, trainer.validate().unwrap().unwrap(), trainer.test(samples).unwrap()].map(|of| of.loss());
+        (trainer.params().iter().map(|param| param.to_bits()).collect(), losses.map(f64::to_bits))
     })
 }
 
 #[test]
 fn threads_do_not_matter_and_the_seed_does() {
-    let one = train(1, 5);
-    for threads in [1, 2, 3] {
-        assert!(train(threads, 5) == one, "{threads} threads");
+    let digits = digits();
+    for options in [OPTIONS, ADAM] {
+        let one = train(&digits, 1, options);
+        for threads in [1, 2, 3, 4, 8] {
+            assert!(train(&digits, threads, options) == one, "{threads} threads, {options:?}");
+        }
+        assert!(train(&digits, 1, Options { seed: 6, ..options }) != one);
+        assert!(train(&digits, 1, Options { shift: 1, ..options }) != one);
     }
-    assert!(train(1, 6) != one);
 }
 
 #[test]
-fn a_step_allocates_nothing() {
-    ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(|| {
-        let digits = digits();
-        let mut trainer = Trainer::new(LENET_RELU, &digits, OPTIONS).unwrap();
-        let images: Vec<usize> = (0..OPTIONS.batch).collect();
-        trainer.step(&images).unwrap();
-        let (totals, allocations) = count_allocations(|| trainer.step(&images).unwrap());
-        assert!(totals.loss().is_finite());
-        assert_eq!(allocations, 0);
-    });
+fn streamed_images_give_the_same_weights() {
+    let (digits, dir) = (digits(), tempfile::tempdir().unwrap());
+    write_train_files(dir.path(), &digits);
+    let stream = IdxStream::open(dir.path(), Part::Train).unwrap();
+    assert_eq!((stream.image_dims(), stream.labels()), ([1, 28, 28], digits.labels()));
+    assert!(train(&stream, 2, OPTIONS) == train(&digits, 1, OPTIONS));
+}
+
+#[test]
+fn what_cannot_be_streamed_is_refused() {
+    let (digits, dir) = (digits(), tempfile::tempdir().unwrap());
+    let open = || IdxStream::open(dir.path(), Part::Train);
+    assert!(matches!(open(), Err(DatasetError::Io { .. })));
+    write_train_files(dir.path(), &digits);
+    let images = dir.path().join("train-images-idx3-ubyte");
+    let sound = fs::read(&images).unwrap();
+    for len in [0, 15, 16, sound.len() - 1] {
+        fs::write(&images, &sound[..len]).unwrap();
+        let error = open().unwrap_err().to_string();
+        assert!(error.contains("train-images-idx3-ubyte: ") && error.contains("the file ends"), "{error}");
+    }
+    fs::write(&images, [&sound[..], &[0]].concat()).unwrap();
+    assert!(open().unwrap_err().to_string().contains("goes on"));
+    fs::write(&images, [0x1f, 0x8b, 8]).unwrap();
+    assert!(open().unwrap_err().to_string().contains("gunzip"));
+
+    // A file that shrinks while it is used.
+    fs::write(&images, &sound).unwrap();
+    let stream = open().unwrap();
+    fs::write(&images, &sound[..5000]).unwrap();
+    let mut trainer = Trainer::new(LENET_RELU, &stream, OPTIONS).unwrap();
+    let error = trainer.next_batch().unwrap_err();
+    assert!(error.to_string().contains("train-images-idx3-ubyte: "), "{error}");
 }
 
 #[test]
 fn what_does_not_fit_is_an_error() {
-    let small = Dataset::new(2, 2, vec![0; 4], vec![0]).unwrap();
+    let small = Dataset::new([1, 2, 2], vec![0; 4], vec![0]).unwrap();
     let digits = digits();
     assert!(matches!(Trainer::new(LENET_RELU, &small, OPTIONS), Err(TrainError::Shape(_))));
+    let letters = Dataset::new([1, 28, 28], vec![0; 2 * 784], vec![9, 10]).unwrap();
+    let error = Trainer::new(LENET_RELU, &letters, Options::default()).unwrap_err();
+    assert!(matches!(error, TrainError::Label { position: 1, label: 10, classes: 10 }));
     let mut trainer = Trainer::new(LENET_RELU, &digits, OPTIONS).unwrap();
-    let error = trainer.accuracy(&small).unwrap_err();
+    assert!(matches!(trainer.test(&letters), Err(TrainError::Label { .. })));
+    let error = trainer.test(&small).unwrap_err();
     assert!(matches!(error, TrainError::ImageDims { planned: [1, 28, 28], given: [1, 2, 2] }));
     let error = trainer.step(&[0, IMAGES]).unwrap_err();
     assert!(matches!(error, TrainError::Image { index: IMAGES, images: IMAGES }));
     let error = trainer.with_params(vec![0.0; 3]).unwrap_err();
     assert!(matches!(error, TrainError::Params { required: 61_706, given: 3 }));
+
+    let options = Options { rate: 1e30, optimiser: Optimiser::sgd(0.0), ..OPTIONS };
+    let mut trainer = Trainer::new(LENET_RELU, &digits, options).unwrap();
+    let error = trainer.epoch(|_| ()).and_then(|_| trainer.epoch(|_| ())).unwrap_err();
+    assert!(matches!(error, TrainError::Loss { .. }), "{error}");
 }

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use im2col::Layer;
 use im2col::lenet::{LENET, LENET_RELU};
 use im2col_testkit::golden::{Tensors, read_json, shared_dir};
-use im2col_train::checkpoint::{Checkpoint, save};
 use im2col_train::dataset::{Dataset, Part};
+use im2col_train::optimiser::Optimiser;
 use im2col_train::schedule::Schedule;
 use im2col_train::train::{Options, Trainer};
+use im2col_train::weights::{Weights, save};
 
 const NETWORKS: [(&str, [Layer; 12]); 2] = [("sigmoid_avg", LENET), ("relu_max", LENET_RELU)];
 const BATCH: usize = 32;
@@ -48,14 +49,14 @@ fn losses_are_those_of_pytorch() {
     for (name, layers) in NETWORKS {
         let reference = &steps[name];
         assert_eq!(reference["batch"].as_u64(), Some(BATCH as u64));
-        let number = |key: &str| reference[key].as_f64().unwrap() as f32;
+        let number = |key: &str| reference[key].as_f64().unwrap();
         let options = Options {
             epochs: 1,
             batch: BATCH,
             rate: number("lr"),
             schedule: Schedule::Constant,
-            momentum: number("momentum"),
-            seed: 0,
+            optimiser: Optimiser::sgd(number("momentum")),
+            ..Options::default()
         };
         let trainer = Trainer::new(layers, &digits, options).unwrap();
         let params = initial_params(&golden, name, &trainer);
@@ -93,6 +94,6 @@ fn saved_files_have_the_names_and_values_of_state_dict() {
         {
             assert_eq!(saved.f32(&key), reference.f32(&format!("{name}/init/{key}")), "{name} {key}");
         }
-        assert_eq!(Checkpoint::read(&file).unwrap().params(trainer.network()).unwrap(), params);
+        assert_eq!(Weights::read(&file).unwrap().params(trainer.network()).unwrap(), params);
     }
 }

@@ -189,7 +189,7 @@ mod tests {
         for (image, class) in shown.iter().enumerate() {
             pixels[image * 3 + class] = if image == 16 { 255 } else { 51 };
         }
-        let test = Dataset::new(1, 3, pixels, labels.to_vec()).unwrap();
+        let test = Dataset::new([1, 1, 3], pixels, labels.to_vec()).unwrap();
         let evaluation = Evaluation::new(VOTES, &votes(), &test).unwrap();
         assert_eq!(evaluation.confusion, [[5, 1, 0], [0, 5, 1], [0, 1, 4]]);
         assert_eq!((evaluation.images(), evaluation.accuracy()), (17, 14.0 / 17.0));
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_example_is_what_each_layer_gives() {
-        let test = Dataset::new(1, 3, vec![0, 0, 255, 51, 255, 102], vec![2, 1]).unwrap();
+        let test = Dataset::new([1, 1, 3], vec![0, 0, 255, 51, 255, 102], vec![2, 1]).unwrap();
         let example = Example::new(VOTES, &votes(), &test, 1).unwrap();
         assert_eq!((example.image, example.label), (1, 1));
         assert_eq!(example.layers[0].values, [0.2, 1.0, 0.4]);

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::curves::Curves;
 use super::evaluation::{Evaluation, Example};
-use super::{ReportError, Run};
+use super::{Contents, ReportError};
 use crate::dataset::Dataset;
 
 const STYLE: &str = include_str!("style.css");
@@ -54,7 +54,7 @@ impl Names {
 }
 
 pub(super) fn html<const L: usize>(
-    run: &Run<'_, L>,
+    run: &Contents<'_, L>,
     curves: &Curves,
     evaluation: &Evaluation,
     example: &Example,

@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn an_image_is_its_pixels() {
-        let dataset = Dataset::new(2, 3, (0..12).collect(), vec![0, 1]).unwrap();
+        let dataset = Dataset::new([1, 2, 3], (0..12).collect(), vec![0, 1]).unwrap();
         let html = image(&dataset, 1, "a \"b\"").unwrap();
         assert_eq!(decode(&html)[0].as_raw(), &[6, 7, 8, 9, 10, 11]);
         assert!(html.ends_with("width=\"3\" height=\"2\" alt=\"a &quot;b&quot;\"/>"), "{html}");

@@ -4,14 +4,19 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, value_parser};
-use im2col_train::checkpoint::Checkpoint;
 use im2col_train::dataset::Part;
 use im2col_train::runner::Runner;
+use im2col_train::weights::Weights;
 use serde_json::json;
 
 use crate::network::NetworkName;
 use crate::output::Output;
 use crate::{MOST_THREADS, WEIGHTS, dataset, thread_pool};
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  lenet eval
+  lenet eval --data digits --weights runs/lenet/weights.safetensors --json";
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -35,13 +40,14 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
 
 fn eval(arguments: &Arguments, output: Output) -> Result<()> {
     let test = dataset(arguments.data.as_deref(), Part::Test)?;
-    let checkpoint = Checkpoint::read(&arguments.weights)?;
-    let network = NetworkName::of_file(arguments.network, &checkpoint, &arguments.weights)?;
+    let weights = Weights::read(&arguments.weights)?;
+    let network = NetworkName::of_file(arguments.network, &weights, &arguments.weights)?;
     let mut runner = Runner::new(network.layers(), test.image_dims(), test.len())?;
-    let params = checkpoint.params(runner.network())?;
-    let accuracy = runner.accuracy(&params, &test)?;
+    let params = weights.params(runner.network())?;
+    let totals = runner.test(&params, &test)?;
+    let (accuracy, loss) = (totals.accuracy(), totals.loss());
     output.result(
-        format_args!("test accuracy: {:.2} %", 100.0 * accuracy),
-        &json!({ "test_accuracy": accuracy }),
+        format_args!("test accuracy: {:.2} %\ntest loss: {loss:.4}", 100.0 * accuracy),
+        &json!({ "test_accuracy": accuracy, "test_loss": loss }),
     )
 }

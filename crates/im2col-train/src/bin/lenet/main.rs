@@ -28,7 +28,12 @@ const MOST_THREADS: i64 = 256;
 /// Height and width of a digit.
 const SIDE: usize = 28;
 
+/// The exit code after SIGINT or SIGTERM.
+const INTERRUPTED: u8 = 130;
+
 /// LeNet on handwritten digits, trained through im2col convolutions.
+///
+/// Exit codes: 0 all is well, 1 an error, 2 a command line that is not understood, 130 interrupted and saved.
 #[derive(Debug, Parser)]
 #[command(name = "lenet", version)]
 struct Cli {
@@ -41,22 +46,37 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Train a network and save its weights
+    #[command(after_help = train::EXAMPLES)]
     Train(train::Arguments),
-    /// Print the test accuracy of saved weights
+    /// Print the test accuracy and loss of saved weights
+    #[command(after_help = eval::EXAMPLES)]
     Eval(eval::Arguments),
     /// Print which digit a picture shows
+    #[command(after_help = predict::EXAMPLES)]
     Predict(predict::Arguments),
     /// Print the layers with their output shapes, parameters and multiply-adds
+    #[command(after_help = summary::EXAMPLES)]
     Summary(summary::Arguments),
     /// Print where the time of a training step goes
+    #[command(after_help = profile::EXAMPLES)]
     Profile(profile::Arguments),
     /// Write a page that shows a run: curves, confusion matrix, kernels, feature maps, mistakes
+    #[command(after_help = report::EXAMPLES)]
     Report(report::Arguments),
 }
+
+/// Not an error: the work is saved, and the text says how to go on.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Interrupted(String);
 
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Interrupted>() => {
+            let _ = writeln!(io::stderr(), "{error}");
+            ExitCode::from(INTERRUPTED)
+        }
         Err(error) => {
             // Where stderr is closed, the exit code has to do.
             let _ = writeln!(io::stderr(), "error: {error:#}");

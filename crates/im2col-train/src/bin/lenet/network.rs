@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use im2col::Layer;
 use im2col::lenet::{LENET, LENET_RELU};
-use im2col_train::checkpoint::Checkpoint;
+use im2col_train::weights::Weights;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum NetworkName {
@@ -35,8 +35,8 @@ impl NetworkName {
     }
 
     /// The network of a file: its tensors are the same for both, so its metadata decides, if it has any.
-    pub(crate) fn of_file(requested: Option<Self>, checkpoint: &Checkpoint, file: &Path) -> Result<Self> {
-        let Some(saved) = checkpoint.network() else { return Ok(requested.unwrap_or_default()) };
+    pub(crate) fn of_file(requested: Option<Self>, weights: &Weights, file: &Path) -> Result<Self> {
+        let Some(saved) = weights.network() else { return Ok(requested.unwrap_or_default()) };
         match Self::from_name(saved) {
             None => bail!("{}: the network {saved:?} is unknown", file.display()),
             Some(saved) if requested.is_some_and(|requested| requested != saved) => {

@@ -6,13 +6,17 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 use im2col::Network;
-use im2col_train::checkpoint::Checkpoint;
 use im2col_train::predict;
+use im2col_train::weights::Weights;
 use serde_json::json;
 
 use crate::network::NetworkName;
 use crate::output::Output;
 use crate::{SIDE, WEIGHTS};
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  lenet predict digit.png";
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -28,10 +32,10 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
-    let checkpoint = Checkpoint::read(&arguments.weights)?;
-    let network = NetworkName::of_file(arguments.network, &checkpoint, &arguments.weights)?;
+    let weights = Weights::read(&arguments.weights)?;
+    let network = NetworkName::of_file(arguments.network, &weights, &arguments.weights)?;
     let network = Network::plan(network.layers(), 1, [1, SIDE, SIDE])?;
-    let params = checkpoint.params(&network)?;
+    let params = weights.params(&network)?;
     let in_picture = || arguments.image.display().to_string();
     let picture = fs::read(&arguments.image).with_context(in_picture)?;
     let digit = predict::digit_from_png(&picture, SIDE as u32, SIDE as u32).with_context(in_picture)?;

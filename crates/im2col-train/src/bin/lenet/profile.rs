@@ -15,12 +15,13 @@ use crate::thread_pool;
 /// The largest batch: its pixels are gathered shard by shard, so it costs time only.
 const MOST_IMAGES: i64 = 65_536;
 
-#[derive(Debug, Args)]
-#[command(after_help = "\
+pub(crate) const EXAMPLES: &str = "\
 Examples:
   lenet profile
   lenet profile --network lenet --batch 64 --seconds 0.5
-  lenet profile --seconds 0.5 --json")]
+  lenet profile --seconds 0.5 --json";
+
+#[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Sigmoid and average pooling (lenet) or ReLU and max pooling (lenet-relu)
     #[arg(long, value_enum, default_value_t)]

@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 use im2col::Network;
-use im2col_train::checkpoint::Checkpoint;
 use im2col_train::dataset::Part;
 use im2col_train::metrics::{self, RUN_FILE, WEIGHTS_FILE};
 use im2col_train::profile;
-use im2col_train::report::{self, Run};
+use im2col_train::report::{self, Contents};
+use im2col_train::weights::Weights;
 use serde_json::{Map, Value, json};
 
 use crate::network::NetworkName;
@@ -22,11 +22,12 @@ use crate::{dataset, thread_pool};
 const PROFILED_BATCH: usize = 256;
 const PROFILED_TIME: Duration = Duration::from_millis(700);
 
-#[derive(Debug, Args)]
-#[command(after_help = "\
+pub(crate) const EXAMPLES: &str = "\
 Examples:
   lenet report
-  lenet report runs/lenet --data digits")]
+  lenet report runs/lenet --data digits";
+
+#[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Folder that `train` left; gets the page report.html
     #[arg(value_name = "RUN", default_value = "runs/lenet")]
@@ -43,15 +44,15 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     let test = dataset(data, Part::Test)?;
     let records = metrics::read(&arguments.run)?;
 
-    let weights = arguments.run.join(WEIGHTS_FILE);
-    let checkpoint = Checkpoint::read(&weights)?;
+    let file = arguments.run.join(WEIGHTS_FILE);
+    let weights = Weights::read(&file)?;
     let requested = field("network").and_then(NetworkName::from_name);
-    let network = NetworkName::of_file(requested, &checkpoint, &weights)?;
-    let params = checkpoint.params(&Network::plan(network.layers(), 1, test.image_dims())?)?;
+    let network = NetworkName::of_file(requested, &weights, &file)?;
+    let params = weights.params(&Network::plan(network.layers(), 1, test.image_dims())?)?;
 
     let profile = thread_pool(Some(1))?
         .install(|| profile::measure(network.layers(), &test, PROFILED_BATCH, PROFILED_TIME))?;
-    let html = report::html(&Run {
+    let html = report::html(&Contents {
         folder: &arguments.run,
         network: network.as_str(),
         data,

@@ -10,11 +10,12 @@ use crate::SIDE;
 use crate::network::NetworkName;
 use crate::output::Output;
 
-#[derive(Debug, Args)]
-#[command(after_help = "\
+pub(crate) const EXAMPLES: &str = "\
 Examples:
   lenet summary
-  lenet summary --network lenet --json")]
+  lenet summary --network lenet --json";
+
+#[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Sigmoid and average pooling (lenet) or ReLU and max pooling (lenet-relu)
     #[arg(long, value_enum, default_value_t)]

@@ -1,203 +1,144 @@
 //! `lenet train`
 
-use std::fs;
-use std::path::PathBuf;
-use std::time::Instant;
+mod arguments;
+mod epochs;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum, value_parser};
 use im2col::Isa;
-use im2col_train::checkpoint;
-use im2col_train::dataset::Part;
-use im2col_train::schedule::Schedule;
+use im2col_train::checkpoint::{Checkpoint, Configuration, RunRecord};
+use im2col_train::dataset::{Dataset, Part};
+use im2col_train::metrics::RUN_FILE;
+use im2col_train::run::{CHECKPOINT_FILE, FolderError, PREVIOUS_FILE, Run};
+use im2col_train::samples::Samples;
+use im2col_train::stream::IdxStream;
 use im2col_train::summary::grouped;
-use im2col_train::train::{Options, Trainer};
-use indicatif::{ProgressBar, ProgressStyle};
+use im2col_train::train::Trainer;
 use serde_json::json;
 
+pub(crate) use self::arguments::{Arguments, EXAMPLES};
 use crate::network::NetworkName;
 use crate::output::Output;
-use crate::{MOST_THREADS, dataset, thread_pool};
-
-/// The file that `train` leaves in its folder.
-const WEIGHTS_FILE: &str = "weights.safetensors";
-const OUT_DIR: &str = "runs/lenet";
-
-#[derive(Debug, Args)]
-pub(crate) struct Arguments {
-    /// Sigmoid and average pooling (lenet) or ReLU and max pooling (lenet-relu)
-    #[arg(long, value_enum, default_value_t)]
-    network: NetworkName,
-    /// Folder with the four IDX files of MNIST or a relative [default: the built-in digits]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// How often each image is seen
-    #[arg(long, value_name = "N", default_value_t = 15, value_parser = value_parser!(u32).range(1..))]
-    epochs: u32,
-    /// Images per step
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = value_parser!(u32).range(1..))]
-    batch: u32,
-    /// Learning rate
-    #[arg(long, value_name = "X", default_value_t = Options::default().rate, value_parser = learning_rate)]
-    lr: f32,
-    /// How the learning rate changes: not at all, or along half a cosine down to 0
-    #[arg(long, value_enum, default_value_t)]
-    schedule: ScheduleName,
-    /// How much of a step goes into the next one, 0 to 1
-    #[arg(long, value_name = "X", default_value_t = Options::default().momentum, value_parser = momentum)]
-    momentum: f32,
-    /// Decides the initial weights and the order of the images
-    #[arg(long, value_name = "S", default_value_t = Options::default().seed)]
-    seed: u64,
-    /// Threads; the weights do not depend on it [default: one for each core]
-    #[arg(long, value_name = "T", value_parser = value_parser!(u16).range(1..=MOST_THREADS))]
-    threads: Option<u16>,
-    /// Folder to leave weights.safetensors in
-    #[arg(long, value_name = "DIR", default_value = OUT_DIR)]
-    out: PathBuf,
-}
-
-impl Arguments {
-    fn options(&self) -> Options {
-        Options {
-            epochs: self.epochs as usize,
-            batch: self.batch as usize,
-            rate: self.lr,
-            schedule: match self.schedule {
-                ScheduleName::Constant => Schedule::Constant,
-                ScheduleName::Cosine => Schedule::Cosine,
-            },
-            momentum: self.momentum,
-            seed: self.seed,
-        }
-    }
-}
+use crate::thread_pool;
 
 pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     thread_pool(arguments.threads)?.install(|| train(arguments, output))
 }
 
 fn train(arguments: &Arguments, output: Output) -> Result<()> {
-    let (train, test) =
-        (dataset(arguments.data.as_deref(), Part::Train)?, dataset(arguments.data.as_deref(), Part::Test)?);
+    // A checkpoint says which data it needs; a new run makes its folder when all else is well.
+    let resumed = arguments.resume.as_deref().map(|folder| resume(folder, arguments.previous)).transpose()?;
+    let configuration = match &resumed {
+        Some((run, _)) => run.configuration().clone(),
+        None => arguments.configuration(),
+    };
+    let Some(network) = NetworkName::from_name(&configuration.network) else {
+        bail!("the network {:?} is unknown", configuration.network);
+    };
+    let (train, test) = (samples(&configuration, Part::Train)?, samples(&configuration, Part::Test)?);
     if train.image_dims() != test.image_dims() {
         bail!("the training images are {:?}, the test images {:?}", train.image_dims(), test.image_dims());
     }
-    let options = arguments.options();
-    let mut trainer = Trainer::new(arguments.network.layers(), &train, options)?;
-    // Before the work, not after it.
-    fs::create_dir_all(&arguments.out).with_context(|| arguments.out.display().to_string())?;
-    output.note(format_args!(
-        "{}: {} parameters, {} training images, {} test images, threads: {}, kernels: {}",
-        arguments.network.as_str(),
-        grouped(trainer.params().len()),
-        grouped(train.len()),
-        grouped(test.len()),
-        rayon::current_num_threads(),
-        Isa::detect().name(),
-    ))?;
-
-    let mut accuracy = 0.0;
-    for epoch in 1..=options.epochs {
-        let bar = progress_bar(epoch, train.len())?;
-        let start = Instant::now();
-        let totals = trainer.epoch(|images| bar.inc(images as u64))?;
-        let seconds = start.elapsed().as_secs_f64();
-        bar.finish_and_clear();
-        if !totals.loss().is_finite() {
-            bail!("the loss is {} in epoch {epoch}: a smaller --lr may help", totals.loss());
+    let mut trainer = Trainer::new(network.layers(), &*train, configuration.options)?;
+    let (run, checkpoint) = match resumed {
+        Some(resumed) => resumed,
+        None => {
+            let replaces = arguments.out.join(RUN_FILE).exists();
+            let run = begin(&arguments.out, configuration, arguments.force)?;
+            if replaces {
+                output.note(format_args!("{}: replaces the run that was here", run.folder().display()))?;
+            }
+            (run, None)
         }
-        accuracy = trainer.accuracy(&test)?;
-        output.note(format_args!(
-            "epoch {epoch:>2}/{}  loss {:.4}  train {:5.2} %  test {:5.2} %  {:.0} images/s",
-            options.epochs,
-            totals.loss(),
-            100.0 * totals.accuracy(),
-            100.0 * accuracy,
-            train.len() as f64 / seconds,
-        ))?;
+    };
+    let mut record = RunRecord::default();
+    if let Some(checkpoint) = &checkpoint {
+        checkpoint.restore(&mut trainer)?;
+        record = checkpoint.state().record;
+        if checkpoint.state().is_finished() {
+            return say_finished(&run, output);
+        }
     }
+    output.note(format_args!(
+        "{}: {} parameters; {} images to train, {} to test",
+        network.as_str(),
+        grouped(trainer.params().len()),
+        grouped(trainer.image_count()),
+        grouped(test.labels().len()),
+    ))?;
+    output.note(format_args!(
+        "threads: {}, kernels: {}",
+        rayon::current_num_threads(),
+        Isa::detect().name()
+    ))?;
+    if arguments.resume.is_some() {
+        let position = trainer.position();
+        let place = format!("epoch {}, batch {}", position.epoch + 1, position.batch + 1);
+        output.note(format_args!("{}: goes on with {place}", run.folder().display()))?;
+    }
+    epochs::Epochs { trainer, test: &*test, run, record, output }.run(arguments.checkpoint_seconds)
+}
 
-    let file = arguments.out.join(WEIGHTS_FILE);
-    checkpoint::save(&file, arguments.network.as_str(), trainer.network(), trainer.params())?;
-    output.note(format_args!("saved {}", file.display()))?;
+fn begin(folder: &Path, configuration: Configuration, force: bool) -> Result<Run> {
+    match Run::begin(folder, configuration, force) {
+        Err(error @ FolderError::Unfinished { .. }) => {
+            let command = resume_command(folder);
+            Err(error).with_context(|| {
+                format!("to go on: {command}; to start over: --force; or choose another folder: --out DIR")
+            })
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Where the checkpoint is damaged, offers the one before.
+fn resume(folder: &Path, previous: bool) -> Result<(Run, Option<Checkpoint>)> {
+    match Run::resume(folder, previous) {
+        Err(FolderError::Checkpoint(error)) if !previous => {
+            let way_out = match Checkpoint::read(&folder.join(PREVIOUS_FILE)) {
+                Ok(before) if folder.join(CHECKPOINT_FILE).exists() => {
+                    let position = before.state().position;
+                    format!(
+                        "{}: sound, from epoch {}, batch {}; to go on from there: {} --previous",
+                        folder.join(PREVIOUS_FILE).display(),
+                        position.epoch + 1,
+                        position.batch + 1,
+                        resume_command(folder)
+                    )
+                }
+                _ => "there is no sound checkpoint before it: the run has to start over".to_owned(),
+            };
+            bail!("{error}\n{way_out}")
+        }
+        other => Ok(other?),
+    }
+}
+
+fn resume_command(folder: &Path) -> String {
+    format!("lenet train --resume {}", folder.display())
+}
+
+fn samples(configuration: &Configuration, part: Part) -> Result<Box<dyn Samples>> {
+    let data: Option<&PathBuf> = configuration.data.as_ref();
+    Ok(match data {
+        Some(dir) if configuration.stream => Box::new(IdxStream::open(dir, part)?),
+        Some(dir) => Box::new(Dataset::load(dir, part)?),
+        None => Box::new(Dataset::built_in(part)?),
+    })
+}
+
+fn say_finished(run: &Run, output: Output) -> Result<()> {
+    output.note(format_args!("{}: the run is finished", run.folder().display()))?;
+    match run.last_epoch()? {
+        Some(epoch) => say_result(epoch.test_accuracy, output),
+        None => Ok(()),
+    }
+}
+
+fn say_result(accuracy: f64, output: Output) -> Result<()> {
     output.result(
         format_args!("test accuracy: {:.2} %", 100.0 * accuracy),
         &json!({ "test_accuracy": accuracy }),
     )
-}
-
-/// On stderr, and only if that is a terminal.
-fn progress_bar(epoch: usize, images: usize) -> Result<ProgressBar> {
-    let style = ProgressStyle::with_template("epoch {prefix:>2} [{bar:40}] {pos}/{len} images, {eta} to go")?;
-    Ok(ProgressBar::new(images as u64).with_style(style.progress_chars("=> ")).with_prefix(epoch.to_string()))
-}
-
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum ScheduleName {
-    Constant,
-    #[default]
-    Cosine,
-}
-
-fn learning_rate(text: &str) -> Result<f32, String> {
-    match text.parse::<f32>() {
-        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
-        Ok(_) => Err("a learning rate is finite and greater than 0".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn momentum(text: &str) -> Result<f32, String> {
-    match text.parse::<f32>() {
-        Ok(momentum) if (0.0..1.0).contains(&momentum) => Ok(momentum),
-        Ok(_) => Err("a momentum is at least 0 and less than 1".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::Parser;
-
-    #[derive(Debug, Parser)]
-    struct Train {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
-
-    #[test]
-    fn defaults_are_those_of_the_library() {
-        let Train { arguments } = Train::parse_from(["train"]);
-        assert_eq!(arguments.options(), Options::default());
-        assert_eq!(PathBuf::from(crate::WEIGHTS), arguments.out.join(WEIGHTS_FILE));
-    }
-
-    #[test]
-    fn wrong_values_are_refused() {
-        for (option, value) in [
-            ("--epochs", "0"),
-            ("--batch", "0"),
-            ("--batch", "-1"),
-            ("--batch", "4294967296"),
-            ("--lr", "0"),
-            ("--lr", "-0.1"),
-            ("--lr", "nan"),
-            ("--lr", "inf"),
-            ("--lr", "1e39"),
-            ("--momentum", "1"),
-            ("--momentum", "-0.1"),
-            ("--momentum", "nan"),
-            ("--threads", "0"),
-            ("--threads", "257"),
-            ("--seed", "-1"),
-            ("--schedule", "linear"),
-            ("--network", "alexnet"),
-        ] {
-            let argument = format!("{option}={value}");
-            let error = Train::try_parse_from(["train", &argument]).unwrap_err();
-            assert!(error.to_string().contains(option), "{error}");
-        }
-    }
 }

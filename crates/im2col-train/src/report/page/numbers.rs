@@ -1,6 +1,6 @@
 //! How the run went: headline numbers beside the lecture's, and curves.
 
-use super::super::Run;
+use super::super::Contents;
 use super::super::charts::{Chart, Series};
 use super::super::curves::Curves;
 use super::super::evaluation::Evaluation;
@@ -10,7 +10,7 @@ use crate::summary::grouped;
 
 /// The end of the header that holds the title.
 pub(super) fn header<const L: usize>(
-    run: &Run<'_, L>,
+    run: &Contents<'_, L>,
     curves: &Curves,
     evaluation: &Evaluation,
     names: &Names,

@@ -83,12 +83,13 @@ fn epoch(epoch: usize, test_accuracy: f64) -> Record {
 fn page(folder: &str, network: &str, data: Option<&Path>, records: &[Record]) -> String {
     let digits = Dataset::built_in(Part::Test).unwrap();
     let test =
-        Dataset::new(28, 28, digits.pixels()[..50 * 784].to_vec(), digits.labels()[..50].to_vec()).unwrap();
+        Dataset::new([1, 28, 28], digits.pixels()[..50 * 784].to_vec(), digits.labels()[..50].to_vec())
+            .unwrap();
     let planned = Network::plan(LENET, 1, [1, 28, 28]).unwrap();
     let params = init::xavier_uniform(&planned, &mut Random::new(1));
     let profile = profile::measure(LENET, &test, 16, Duration::ZERO).unwrap();
     let asked = json!({ "network": network, "data": data, "optimiser": { "name": "<sgd>" } });
-    super::super::html(&Run {
+    super::super::html(&Contents {
         folder: Path::new(folder),
         network,
         data,

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use im2col::{Activation, Layer, LinearParams, Network};
-use im2col_train::checkpoint::{Checkpoint, CheckpointError, save};
+use im2col_train::weights::{Weights, WeightsError, save};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
@@ -19,8 +19,8 @@ fn network() -> Network<3> {
 
 const PARAMS: [f32; 8] = [1.5, -2.0, f32::MIN_POSITIVE, 4.0, f32::INFINITY, -0.0, 7.0, 0.1];
 
-fn read(bytes: &[u8]) -> Result<Vec<f32>, CheckpointError> {
-    Checkpoint::from_bytes(Path::new("some.safetensors"), bytes.to_vec())?.params(&network())
+fn read(bytes: &[u8]) -> Result<Vec<f32>, WeightsError> {
+    Weights::from_bytes(Path::new("some.safetensors"), bytes.to_vec())?.params(&network())
 }
 
 /// To compare infinities and signed zeros too.
@@ -41,9 +41,9 @@ fn parameters_survive() {
     let file = dir.path().join("weights.safetensors");
     for params in [[0.0; 8], PARAMS] {
         save(&file, "small", &network(), &params).unwrap();
-        let checkpoint = Checkpoint::read(&file).unwrap();
-        assert_eq!(checkpoint.network(), Some("small"));
-        assert_eq!(bits(&checkpoint.params(&network()).unwrap()), bits(&params));
+        let weights = Weights::read(&file).unwrap();
+        assert_eq!(weights.network(), Some("small"));
+        assert_eq!(bits(&weights.params(&network()).unwrap()), bits(&params));
     }
     // Nothing is left of the temporary files.
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
@@ -60,20 +60,20 @@ fn a_failed_save_leaves_nothing() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 
     let error = save(&dir.path().join("params"), "small", &network(), &PARAMS[1..]).unwrap_err();
-    assert!(matches!(error, CheckpointError::Params { required: 8, given: 7 }));
+    assert!(matches!(error, WeightsError::Params { required: 8, given: 7 }));
     let error = save(&dir.path().join("missing/params"), "small", &network(), &PARAMS).unwrap_err();
-    assert!(matches!(error, CheckpointError::Io { .. }));
-    let error = Checkpoint::read(&dir.path().join("missing")).unwrap_err();
-    assert!(matches!(error, CheckpointError::Io { .. }));
+    assert!(matches!(error, WeightsError::Io { .. }));
+    let error = Weights::read(&dir.path().join("missing")).unwrap_err();
+    assert!(matches!(error, WeightsError::Io { .. }));
 }
 
 #[test]
 fn every_truncation_and_extension_is_refused() {
     let bytes = saved();
     for len in 0..bytes.len() {
-        assert!(matches!(read(&bytes[..len]), Err(CheckpointError::Format { .. })), "{len}");
+        assert!(matches!(read(&bytes[..len]), Err(WeightsError::Format { .. })), "{len}");
     }
-    assert!(matches!(read(&[bytes, vec![0]].concat()), Err(CheckpointError::Format { .. })));
+    assert!(matches!(read(&[bytes, vec![0]].concat()), Err(WeightsError::Format { .. })));
 }
 
 #[test]
@@ -122,6 +122,6 @@ fn other_tensors_are_refused_by_name() {
         message(&[weight, ("1.bias", Dtype::F64, &[2])]),
         "some.safetensors: 1.bias is F64 [2], the network needs F32 [2]"
     );
-    let unnamed = Checkpoint::from_bytes(Path::new("x"), file(&[weight, bias])).unwrap();
+    let unnamed = Weights::from_bytes(Path::new("x"), file(&[weight, bias])).unwrap();
     assert_eq!(unnamed.network(), None);
 }

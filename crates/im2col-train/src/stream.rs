@@ -1,0 +1,117 @@
+//! IDX files that stay on the disk: for data sets larger than memory.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::dataset::{DatasetError, Part, plain_or_gz, read_file};
+use crate::idx;
+use crate::samples::Samples;
+use crate::shard::normalised;
+
+/// How many pixels are read at a time.
+const BUFFER_LEN: usize = 4096;
+
+/// The images of an IDX file, read one by one when a network asks for them. The labels are in memory.
+///
+/// The file of images has to be plain: in a compressed one there is no going to and fro.
+#[derive(Debug)]
+pub struct IdxStream {
+    path: PathBuf,
+    images: Positioned,
+    image_dims: [usize; 3],
+    image_len: usize,
+    labels: Vec<u8>,
+}
+
+impl IdxStream {
+    /// Opens the two IDX files of one part. The file of labels may be gzip.
+    ///
+    /// # Errors
+    /// A file is missing or damaged, the images are compressed, or the two do not belong together.
+    pub fn open(dir: &Path, part: Part) -> Result<Self, DatasetError> {
+        let path = plain_or_gz(dir, part.images_file());
+        let io_error = |error| DatasetError::Io { file: path.clone(), error };
+        let idx_error = |error| DatasetError::Idx { file: path.clone(), error };
+        let mut file = File::open(&path).map_err(io_error)?;
+        let file_len = file.metadata().map_err(io_error)?.len();
+        let mut header = Vec::new();
+        file.by_ref().take(idx::IMAGES_HEADER_LEN as u64).read_to_end(&mut header).map_err(io_error)?;
+        if idx::is_gzip(&header) {
+            return Err(DatasetError::Compressed { file: path });
+        }
+        let [count, rows, cols] = idx::parse_image_header(&header, file_len).map_err(idx_error)?;
+
+        let labels_path = plain_or_gz(dir, part.labels_file());
+        let labels = idx::parse_labels(&read_file(&labels_path)?)
+            .map_err(|error| DatasetError::Idx { file: labels_path, error })?;
+        if count != labels.len() {
+            return Err(DatasetError::Counts { images: count, labels: labels.len() });
+        }
+        if count == 0 {
+            return Err(DatasetError::Empty);
+        }
+        let image_dims = [1, rows, cols];
+        Ok(Self { path, images: Positioned::new(file), image_dims, image_len: rows * cols, labels })
+    }
+}
+
+impl Samples for IdxStream {
+    fn image_dims(&self) -> [usize; 3] {
+        self.image_dims
+    }
+
+    fn labels(&self) -> &[u8] {
+        &self.labels
+    }
+
+    fn read(&self, index: usize, image: &mut [f32]) -> Result<(), DatasetError> {
+        let mut buffer = [0; BUFFER_LEN];
+        let mut offset = idx::IMAGES_HEADER_LEN as u64 + index as u64 * self.image_len as u64;
+        for values in image.chunks_mut(BUFFER_LEN) {
+            let pixels = &mut buffer[..values.len()];
+            self.images
+                .read_exact_at(pixels, offset)
+                .map_err(|error| DatasetError::Io { file: self.path.clone(), error })?;
+            values.iter_mut().zip(pixels).for_each(|(value, pixel)| *value = normalised(*pixel));
+            offset += values.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+/// A file that threads read at positions of their own.
+#[cfg(unix)]
+#[derive(Debug)]
+struct Positioned(File);
+
+#[cfg(unix)]
+impl Positioned {
+    fn new(file: File) -> Self {
+        Self(file)
+    }
+
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(&self.0, bytes, offset)
+    }
+}
+
+/// Where the system has no such call, one thread after the other.
+#[cfg(not(unix))]
+#[derive(Debug)]
+struct Positioned(std::sync::Mutex<File>);
+
+#[cfg(not(unix))]
+impl Positioned {
+    fn new(file: File) -> Self {
+        Self(std::sync::Mutex::new(file))
+    }
+
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        use std::io::{Seek, SeekFrom};
+        // A thread that died here left at most a position, which is set anew.
+        let mut file = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_exact(bytes)
+    }
+}
