@@ -1,28 +1,45 @@
 //! The table of a network's layers.
 
-use std::fmt::Write;
-
 use im2col::Network;
 
-/// One line for each layer, with its output's shape, parameters and multiply-adds; and their totals.
+/// One line for each layer, with its output's shape, parameters and multiply-adds; and their totals. No wider
+/// than 80 columns.
 #[must_use]
 pub fn table<const L: usize>(network: &Network<L>) -> String {
-    let mut table = String::new();
+    let mut rows = vec![["layer", "output shape", "parameters", "multiply-adds"].map(str::to_owned)];
     let mut total = (0, 0);
     for layer in network.layers() {
         let dims: Vec<String> = layer.output_dims().iter().map(usize::to_string).collect();
         total = (total.0 + layer.params, total.1 + layer.multiply_adds);
-        let head = format!("{:>2} {:<9} output shape: ({})", layer.index, layer.name, dims.join(", "));
-        write_row(&mut table, &head, layer.params, layer.multiply_adds);
+        rows.push([
+            format!("{:>2} {}", layer.index, layer.name),
+            format!("({})", dims.join(", ")),
+            grouped(layer.params),
+            grouped(layer.multiply_adds),
+        ]);
     }
-    write_row(&mut table, "total", total.0, total.1);
+    rows.push(["total".to_owned(), String::new(), grouped(total.0), grouped(total.1)]);
+    aligned(&rows, 2)
+}
+
+/// The rows as columns two spaces apart: the first `left` to the left, the others to the right.
+pub(crate) fn aligned<const C: usize>(rows: &[[String; C]], left: usize) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; C] = std::array::from_fn(width);
+    let mut table = String::new();
+    for row in rows {
+        let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, width))| {
+            if column < left { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        });
+        table += cells.collect::<Vec<_>>().join("  ").trim_end();
+        table.push('\n');
+    }
     table
 }
 
-fn write_row(table: &mut String, head: &str, params: usize, multiply_adds: usize) {
-    let (params, multiply_adds) = (grouped(params), grouped(multiply_adds));
-    // Writing to a string does not fail.
-    let _ = writeln!(table, "{head:<44}{params:>8} parameters {multiply_adds:>9} multiply-adds");
+/// `6x28x28`
+pub(crate) fn dims_text(dims: &[usize]) -> String {
+    dims.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
 }
 
 /// A number with a comma after each third digit.
@@ -49,21 +66,22 @@ mod tests {
         let network = Network::plan(LENET, 1, [1, 28, 28]).unwrap();
         assert_eq!(
             table(&network),
-            concat!(
-                " 0 Conv2d    output shape: (1, 6, 28, 28)        156 parameters   117,600 multiply-adds\n",
-                " 1 Sigmoid   output shape: (1, 6, 28, 28)          0 parameters         0 multiply-adds\n",
-                " 2 AvgPool2d output shape: (1, 6, 14, 14)          0 parameters         0 multiply-adds\n",
-                " 3 Conv2d    output shape: (1, 16, 10, 10)     2,416 parameters   240,000 multiply-adds\n",
-                " 4 Sigmoid   output shape: (1, 16, 10, 10)         0 parameters         0 multiply-adds\n",
-                " 5 AvgPool2d output shape: (1, 16, 5, 5)           0 parameters         0 multiply-adds\n",
-                " 6 Flatten   output shape: (1, 400)                0 parameters         0 multiply-adds\n",
-                " 7 Linear    output shape: (1, 120)           48,120 parameters    48,000 multiply-adds\n",
-                " 8 Sigmoid   output shape: (1, 120)                0 parameters         0 multiply-adds\n",
-                " 9 Linear    output shape: (1, 84)            10,164 parameters    10,080 multiply-adds\n",
-                "10 Sigmoid   output shape: (1, 84)                 0 parameters         0 multiply-adds\n",
-                "11 Linear    output shape: (1, 10)               850 parameters       840 multiply-adds\n",
-                "total                                         61,706 parameters   416,520 multiply-adds\n",
-            )
+            "\
+layer         output shape     parameters  multiply-adds
+ 0 Conv2d     (1, 6, 28, 28)          156        117,600
+ 1 Sigmoid    (1, 6, 28, 28)            0              0
+ 2 AvgPool2d  (1, 6, 14, 14)            0              0
+ 3 Conv2d     (1, 16, 10, 10)       2,416        240,000
+ 4 Sigmoid    (1, 16, 10, 10)           0              0
+ 5 AvgPool2d  (1, 16, 5, 5)             0              0
+ 6 Flatten    (1, 400)                  0              0
+ 7 Linear     (1, 120)             48,120         48,000
+ 8 Sigmoid    (1, 120)                  0              0
+ 9 Linear     (1, 84)              10,164         10,080
+10 Sigmoid    (1, 84)                   0              0
+11 Linear     (1, 10)                 850            840
+total                              61,706        416,520
+"
         );
     }
 

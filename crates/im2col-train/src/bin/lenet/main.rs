@@ -8,6 +8,8 @@ mod fetch;
 mod network;
 mod output;
 mod predict;
+mod profile;
+mod report;
 mod summary;
 mod train;
 
@@ -57,6 +59,12 @@ enum Command {
     Predict(predict::Arguments),
     /// Print the layers with their output shapes, parameters and multiply-adds
     Summary(summary::Arguments),
+    /// Print where the time of a training step goes
+    #[command(after_help = profile::EXAMPLES)]
+    Profile(profile::Arguments),
+    /// Write a page that shows a run: curves, confusion matrix, kernels, feature maps, mistakes
+    #[command(after_help = report::EXAMPLES)]
+    Report(report::Arguments),
 }
 
 /// Not an error: the work is saved, and the text says how to go on.
@@ -87,6 +95,8 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Eval(arguments) => eval::run(arguments, cli.output),
         Command::Predict(arguments) => predict::run(arguments, cli.output),
         Command::Summary(arguments) => summary::run(arguments, cli.output),
+        Command::Profile(arguments) => profile::run(arguments, cli.output),
+        Command::Report(arguments) => report::run(arguments, cli.output),
     }
 }
 

@@ -12,7 +12,8 @@ use crate::output::Output;
 
 const EXAMPLES: &str = "\
 Examples:
-  lenet summary --network lenet";
+  lenet summary
+  lenet summary --network lenet --json";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]

@@ -1,0 +1,119 @@
+//! `lenet report` and `lenet profile` from outside, and the page in a real browser.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use im2col_testkit::idx::write_idx;
+use im2col_train::dataset::{Dataset, Part};
+use serde_json::Value;
+
+fn lenet(dir: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_lenet")).args(args).current_dir(dir).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// Trains for two epochs on a few digits.
+fn train(dir: &Path, run: &str) {
+    let digits = Dataset::built_in(Part::Test).unwrap();
+    fs::create_dir(dir.join("digits")).unwrap();
+    for (part, count) in [("train", 256), ("t10k", 100)] {
+        write_idx(&dir.join("digits"), part, &digits.pixels()[..count * 784], &digits.labels()[..count]);
+    }
+    stdout(&lenet(dir, &["train", "--data", "digits", "--epochs", "2", "--out", run]));
+}
+
+/// The newest node there is, with a Chromium to look through; or nothing, and the test says so.
+fn look(args: &[&Path]) -> Option<Output> {
+    for program in ["node", "chromium"] {
+        if Command::new(program).arg("--version").output().is_err() {
+            eprintln!("SKIPPED: there is no {program}");
+            return None;
+        }
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/look.mjs");
+    Some(Command::new("node").arg(script).args(args).output().unwrap())
+}
+
+#[test]
+fn a_run_becomes_a_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = "runs/a <b> & 'c'";
+    train(dir.path(), run);
+    let printed = stdout(&lenet(dir.path(), &["report", run]));
+    assert_eq!(printed.trim_end(), format!("wrote {run}/report.html"));
+    let folder = dir.path().join(run);
+    let html = fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(html.contains("<h1>LeNet with ReLU and max pooling on digits</h1>"));
+    assert!(html.contains("runs/a &lt;b&gt; &amp; &#39;c&#39; \u{b7} 2 epochs"));
+
+    // The accuracy is that of the saved weights.
+    let weights = format!("{run}/weights.safetensors");
+    let eval = stdout(&lenet(dir.path(), &["eval", "--data", "digits", "--weights", &weights, "--json"]));
+    let eval: Value = serde_json::from_str(&eval).unwrap();
+    let accuracy = 100.0 * eval["test_accuracy"].as_f64().unwrap();
+    assert!(html.contains(&format!("<dt>Test accuracy</dt><dd>{accuracy:.1}\u{a0}%</dd>")), "{accuracy}");
+
+    // Once more: the page is replaced, and nothing else is left.
+    let files = || fs::read_dir(&folder).unwrap().count();
+    let before = files();
+    let json = stdout(&lenet(dir.path(), &["report", run, "--json"]));
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["report"], format!("{run}/report.html"));
+    assert_eq!(files(), before);
+
+    if let Some(seen) = look(&[&folder.join("report.html"), &dir.path().join("pictures")]) {
+        assert!(seen.status.success(), "{}", String::from_utf8_lossy(&seen.stderr));
+        for picture in ["desktop", "desktop-dark", "phone", "phone-dark"] {
+            let picture = image::open(dir.path().join("pictures").join(format!("{picture}.png"))).unwrap();
+            assert!([1400, 750].contains(&picture.width()) && picture.height() > 3000);
+        }
+    }
+}
+
+#[test]
+fn the_browser_notices_what_is_wrong() {
+    if let Some(seen) = look(&[Path::new("--self-test")]) {
+        let printed = String::from_utf8_lossy(&seen.stdout);
+        assert!(seen.status.success(), "{printed}");
+        assert_eq!(printed.matches("ok: ").count(), 6, "{printed}");
+    }
+}
+
+#[test]
+fn without_a_run_there_is_no_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = |run: &str| {
+        let output = lenet(dir.path(), &["report", run]);
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(refused("nowhere").contains("nowhere/run.json"));
+    fs::create_dir(dir.path().join("empty")).unwrap();
+    fs::write(dir.path().join("empty/run.json"), "[]").unwrap();
+    assert!(refused("empty").contains("empty/run.json"));
+    fs::write(dir.path().join("empty/run.json"), "{\"network\": \"lenet\"}").unwrap();
+    assert!(refused("empty").contains("empty/metrics.jsonl"));
+    assert!(!dir.path().join("empty/report.html").exists());
+}
+
+#[test]
+fn a_profile_fits_the_terminal_and_machines_read_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["profile", "--network", "lenet", "--batch", "40", "--seconds", "0.05"];
+    let printed = stdout(&lenet(dir.path(), &args));
+    assert!(printed.lines().all(|line| line.chars().count() <= 80), "{printed}");
+    assert!(printed.contains("a training step of 40 images"), "{printed}");
+    let json = stdout(&lenet(dir.path(), &[&args[..], &["--json"]].concat()));
+    let profile: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(profile["layers"].as_array().unwrap().len(), 12);
+    assert_eq!(profile["layers"][0]["output_dims"], serde_json::json!([6, 28, 28]));
+    let refused = lenet(dir.path(), &["profile", "--seconds", "nan"]);
+    assert_eq!(refused.status.code(), Some(2));
+}
