@@ -1,7 +1,8 @@
 //! Where the time of a training step goes: every layer, forward and backward, and what lies between them.
 //!
 //! The step is the trainer's on one thread: the weights are packed once, then shard after shard of the batch is
-//! gathered, goes forward and backward, and its gradient is added; at the end the parameters are updated.
+//! gathered, goes forward and backward, and its gradient is added; at the end the parameters are updated. Where a
+//! layer applies the activation behind it while it stores, the time of both is the layer's.
 
 use std::time::{Duration, Instant};
 

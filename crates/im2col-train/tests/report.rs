@@ -106,7 +106,7 @@ fn without_a_run_there_is_no_page() {
 #[test]
 fn a_profile_fits_the_terminal_and_machines_read_it() {
     let dir = tempfile::tempdir().unwrap();
-    let args = ["profile", "--network", "lenet", "--batch", "40", "--seconds", "0.05"];
+    let args = ["profile", "--batch", "40", "--seconds", "0.05"];
     let printed = stdout(&lenet(dir.path(), &args));
     assert!(printed.lines().all(|line| line.chars().count() <= 80), "{printed}");
     assert!(printed.contains("a training step of 40 images"), "{printed}");

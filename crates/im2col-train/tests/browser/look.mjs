@@ -2,6 +2,8 @@
 //
 //   node look.mjs PAGE.html OUT_DIR    saves four pictures of the whole page; fails on anything in the console, on any
 //                                      request but for the page itself, and where the page is wider than the screen
+//   node look.mjs --crop PAGE.html FILE.png FIRST LAST
+//                                      saves some sections as a desktop shows them; 0 is the header
 //   node look.mjs --self-test          fails unless bad pages fail and a good one passes
 //
 // Needs nothing but node and Chromium ($CHROMIUM, or chromium in $PATH), and speaks to it over a pipe.
@@ -98,8 +100,8 @@ function complaint({ method, params }, url) {
   }
 }
 
-// Opens the page on a screen; returns its complaints and a picture of all of it.
-async function look(browser, url, screen) {
+// Opens the page on a screen; returns its complaints and a picture of all of it, or of some sections.
+async function look(browser, url, screen, sections = undefined) {
   const { targetId } = await browser.send("Target.createTarget", { url: "about:blank" });
   const { sessionId } = await browser.send("Target.attachToTarget", { targetId, flatten: true });
   const send = (method, params) => browser.send(method, params, sessionId);
@@ -130,11 +132,26 @@ async function look(browser, url, screen) {
   if (page.width > width) complaints.push(`the page is ${page.width} pixels wide`);
   if (page.mode !== "CSS1Compat") complaints.push("the page is in quirks mode");
   if (page.broken) complaints.push(`${page.broken} images are broken`);
-  const clip = { x: 0, y: 0, width, height: page.height, scale: 1 };
+  const clip = sections
+    ? { scale: 1, ...(await evaluate(`(${boxOf})(${sections.join()})`)) }
+    : { x: 0, y: 0, width, height: page.height, scale: 1 };
   const { data } = await send("Page.captureScreenshot", { format: "png", captureBeyondViewport: true, clip });
   leave();
   await browser.send("Target.closeTarget", { targetId });
   return { complaints, picture: Buffer.from(data, "base64") };
+}
+
+// In the page: where these sections are, with a margin around them.
+function boxOf(first, last) {
+  const boxes = [...document.querySelectorAll("header, section")].map((section) => section.getBoundingClientRect());
+  const margin = 28;
+  const [x, y] = [boxes[first].x - margin, boxes[first].y - margin];
+  return { x, y, width: boxes[first].right + margin - x, height: boxes[last].bottom + margin - y };
+}
+
+async function crop(browser, page, file, first, last) {
+  const { picture } = await look(browser, pathToFileURL(resolve(page)).href, SCREENS[0], [Number(first), Number(last)]);
+  await writeFile(file, picture);
 }
 
 async function lookAt(browser, page, folder) {
@@ -176,9 +193,10 @@ async function selfTest(browser) {
   return failures;
 }
 
-const [page, folder] = process.argv.slice(2);
-if (!page || (page !== "--self-test" && !folder)) {
-  console.error("usage: node look.mjs PAGE.html OUT_DIR | --self-test");
+const args = process.argv.slice(2);
+const wanted = { "--self-test": 1, "--crop": 5 }[args[0]] ?? 2;
+if (args.length !== wanted) {
+  console.error("usage: node look.mjs PAGE.html OUT_DIR | --crop PAGE.html FILE.png FIRST LAST | --self-test");
   process.exit(2);
 }
 const timer = setTimeout(() => {
@@ -187,10 +205,12 @@ const timer = setTimeout(() => {
 }, PATIENCE_MS);
 const browser = await Browser.start();
 try {
-  if (page === "--self-test") {
+  if (args[0] === "--self-test") {
     process.exitCode = (await selfTest(browser)) ? 1 : 0;
+  } else if (args[0] === "--crop") {
+    await crop(browser, ...args.slice(1));
   } else {
-    const complaints = await lookAt(browser, page, folder);
+    const complaints = await lookAt(browser, ...args);
     complaints.forEach((text) => console.error(text));
     process.exitCode = complaints.length ? 1 : 0;
   }

@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     let profile =
         thread_pool(Some(1))?.install(|| profile::measure(layers, &digits, batch, arguments.seconds))?;
     let text = format!(
-        "{}, a training step of {} images on one thread, {}: medians of {} steps\n\n{}\n{} images/s",
+        "{}: a training step of {} images on one thread, {}\nmedians of {} steps, times in us\n\n{}\n{} images/s",
         arguments.network.as_str(),
         grouped(batch),
         profile.isa,

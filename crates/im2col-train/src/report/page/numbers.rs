@@ -109,7 +109,7 @@ pub(super) fn curves(curves: &Curves) -> String {
     };
     format!(
         "<section>\n<h2>Learning</h2>\n\
-         <p>Loss and train accuracy are means over the images of an epoch so far, as they were learned from.</p>\n\
+         <p>Train loss and accuracy are means over the epoch so far.</p>\n\
          <div class=\"two\">\n{}{}</div>\n{}</section>\n",
         figure(&all),
         figure(&closer),

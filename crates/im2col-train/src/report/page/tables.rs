@@ -183,7 +183,8 @@ pub(super) fn times(profile: &Profile) -> String {
     format!(
         "<section>\n<h2>Where the time goes</h2>\n\
          <p>A training step of {} images on one thread ({}) takes {:.2}\u{a0}ms, {} images per second; \
-         medians of {} steps, in microseconds.</p>\n\
+         medians of {} steps, in microseconds. Where a layer applies the activation behind it, the time of both is \
+         the layer's.</p>\n\
          <ul class=\"legend\"><li><span class=\"key\"></span>forward</li><li><span class=\"key back\"></span>backward</li>\
          <li><span class=\"key other\"></span>other</li></ul>\n{}</section>\n",
         profile.batch,
