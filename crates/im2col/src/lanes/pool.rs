@@ -21,25 +21,33 @@ impl Job for Pool<'_> {
         _: impl Vectors,
     ) {
         let Self { pooling, input, output } = self;
-        let channels = output.len() / pooling.window.positions();
-        match pooling.kind {
-            PoolKind::Max => {
-                for_each_window(pooling, channels, |plane, at, window| {
-                    let plane = &input[plane * pooling.window.plane_len()..];
-                    let mut max = [f32::NEG_INFINITY; NR];
-                    window.for_each_tap(|_, offset| fold(&mut max, &plane[offset], larger));
-                    output[at] = max;
-                });
-            }
-            PoolKind::Average => {
-                for_each_window(pooling, channels, |plane, at, window| {
-                    let plane = &input[plane * pooling.window.plane_len()..];
-                    let mut sum = [0.0; NR];
-                    window.for_each_tap(|_, offset| fold(&mut sum, &plane[offset], |sum, value| sum + value));
-                    window.divide(&mut sum);
-                    output[at] = sum;
-                });
-            }
+        match (pooling.kind, pooling.is_2x2()) {
+            (PoolKind::Max, true) => for_each_tile(pooling, output, |offsets, max| {
+                let [first, rest @ ..] = offsets.map(|offset| &input[offset]);
+                *max = *first;
+                rest.iter().for_each(|values| fold(max, values, larger));
+            }),
+            (PoolKind::Average, true) => for_each_tile(pooling, output, |offsets, mean| {
+                let [a, b, c, d] = offsets.map(|offset| &input[offset]);
+                for i in 0..NR {
+                    mean[i] = (((a[i] + b[i]) + c[i]) + d[i]) * 0.25;
+                }
+            }),
+            (kind, false) => for_each_window(pooling, output.len(), |offset, at, window| {
+                let plane = &input[offset..];
+                output[at] = match kind {
+                    PoolKind::Max => {
+                        let mut max = [f32::NEG_INFINITY; NR];
+                        window.for_each_tap(|_, offset| fold(&mut max, &plane[offset], larger));
+                        max
+                    }
+                    PoolKind::Average => {
+                        let mut sum = [0.0; NR];
+                        window.for_each_tap(|_, offset| fold(&mut sum, &plane[offset], |sum, x| sum + x));
+                        window.divided(sum)
+                    }
+                };
+            }),
         }
     }
 }
@@ -63,43 +71,94 @@ impl Job for PoolBackward<'_> {
         _: impl Vectors,
     ) {
         let Self { pooling, input, grad_output, grad_input } = self;
-        grad_input.fill([0.0; NR]);
-        let plane_len = pooling.window.plane_len();
-        let channels = grad_input.len() / plane_len;
-        match pooling.kind {
-            PoolKind::Max => {
-                for_each_window(pooling, channels, |plane, at, window| {
-                    let range = plane * plane_len..(plane + 1) * plane_len;
-                    let (plane, grad_plane) = (&input[range.clone()], &mut grad_input[range]);
-                    let (mut max, mut winner) = ([f32::NEG_INFINITY; NR], [0; NR]);
-                    window.for_each_tap(|tap, offset| {
-                        let values = &plane[offset];
-                        for i in 0..NR {
-                            // The first of the largest, or the last NaN.
-                            let wins = values[i] > max[i] || values[i].is_nan();
-                            max[i] = if wins { values[i] } else { max[i] };
-                            winner[i] = if wins { tap } else { winner[i] };
-                        }
-                    });
-                    let grads = &grad_output[at];
-                    window.for_each_tap(|tap, offset| {
-                        let to = &mut grad_plane[offset];
-                        for i in 0..NR {
-                            to[i] += if winner[i] == tap { grads[i] } else { 0.0 };
-                        }
-                    });
-                });
+        let [_, height, width] = pooling.window.input;
+        let is_tiled = pooling.is_2x2();
+        // Tiles write each value of even planes once.
+        if !is_tiled || (height | width) & 1 != 0 {
+            grad_input.fill([0.0; NR]);
+        }
+        match (pooling.kind, is_tiled) {
+            (PoolKind::Max, true) => for_each_tile(pooling, grad_output, |offsets, grad| {
+                let values = offsets.map(|offset| &input[offset]);
+                let (mut max, mut winner) = (*values[0], [0; NR]);
+                for tap in 1..4 {
+                    win(tap as u32, values[tap], &mut max, &mut winner);
+                }
+                for tap in 0..4 {
+                    grad_input[offsets[tap]] = share(tap as u32, &winner, grad);
+                }
+            }),
+            (PoolKind::Average, true) => for_each_tile(pooling, grad_output, |offsets, grad| {
+                let mut part = *grad;
+                part.iter_mut().for_each(|part| *part *= 0.25);
+                offsets.into_iter().for_each(|offset| grad_input[offset] = part);
+            }),
+            (kind, false) => for_each_window(pooling, grad_output.len(), |offset, at, window| {
+                let (plane, grad_plane) = (&input[offset..], &mut grad_input[offset..]);
+                let grad = &grad_output[at];
+                match kind {
+                    PoolKind::Max => {
+                        let (mut max, mut winner) = ([f32::NEG_INFINITY; NR], [0; NR]);
+                        window.for_each_tap(|tap, offset| win(tap, &plane[offset], &mut max, &mut winner));
+                        window.for_each_tap(|tap, offset| {
+                            fold(&mut grad_plane[offset], &share(tap, &winner, grad), |sum, grad| sum + grad);
+                        });
+                    }
+                    PoolKind::Average => {
+                        let part = window.divided(*grad);
+                        window.for_each_tap(|_, offset| {
+                            fold(&mut grad_plane[offset], &part, |sum, grad| sum + grad);
+                        });
+                    }
+                }
+            }),
+        }
+    }
+}
+
+/// Takes note of a tap where its value is the largest so far: the first of the largest wins, or the last NaN.
+#[inline(always)]
+fn win(tap: u32, values: &Lanes, max: &mut Lanes, winner: &mut [u32; NR]) {
+    for i in 0..NR {
+        let wins = values[i] > max[i] || values[i].is_nan();
+        max[i] = if wins { values[i] } else { max[i] };
+        winner[i] = if wins { tap } else { winner[i] };
+    }
+}
+
+/// What a tap gets of the gradient.
+#[inline(always)]
+fn share(tap: u32, winner: &[u32; NR], grad: &Lanes) -> Lanes {
+    let mut share = [0.0; NR];
+    for i in 0..NR {
+        share[i] = if winner[i] == tap { grad[i] } else { 0.0 };
+    }
+    share
+}
+
+/// Calls `visit(offsets of the four inputs, output)` for the 2x2 tiles of all planes.
+#[inline(always)]
+fn for_each_tile<T>(
+    pooling: &Pooling,
+    outputs: impl IntoIterator<Item = T>,
+    mut visit: impl FnMut([usize; 4], T),
+) {
+    let [_, height, width] = pooling.window.output;
+    let [_, input_height, input_width] = pooling.window.input;
+    let mut outputs = outputs.into_iter();
+    let (mut plane, mut y, mut x) = (0, 0, 0);
+    let mut upper = 0;
+    for output in &mut outputs {
+        let lower = upper + input_width;
+        visit([upper, upper + 1, lower, lower + 1], output);
+        upper += 2;
+        x += 1;
+        if x == width {
+            (x, y) = (0, y + 1);
+            if y == height {
+                (y, plane) = (0, plane + 1);
             }
-            PoolKind::Average => {
-                for_each_window(pooling, channels, |plane, at, window| {
-                    let grad_plane = &mut grad_input[plane * plane_len..(plane + 1) * plane_len];
-                    let mut grads = grad_output[at];
-                    window.divide(&mut grads);
-                    window.for_each_tap(|_, offset| {
-                        fold(&mut grad_plane[offset], &grads, |sum, grad| sum + grad)
-                    });
-                });
-            }
+            upper = (plane * input_height + 2 * y) * input_width;
         }
     }
 }
@@ -121,14 +180,6 @@ impl Seen {
     /// Calls `visit(number, offset in the plane)` for each tap, in order.
     #[inline(always)]
     fn for_each_tap(&self, mut visit: impl FnMut(u32, usize)) {
-        if (self.rows, self.columns) == (2, 2) {
-            // Unrolled: LeNet's windows, and most networks'.
-            visit(0, self.first);
-            visit(1, self.first + self.column_step);
-            visit(2, self.first + self.row_step);
-            visit(3, self.first + self.row_step + self.column_step);
-            return;
-        }
         let mut number = 0;
         for row in 0..self.rows {
             for column in 0..self.columns {
@@ -138,23 +189,24 @@ impl Seen {
         }
     }
 
-    /// Divides a sum by what its mean divides by.
+    /// A sum divided by what its mean divides by.
     #[inline(always)]
-    fn divide(&self, sum: &mut Lanes) {
+    fn divided(&self, mut sum: Lanes) -> Lanes {
         match self.factor {
             Some(factor) => sum.iter_mut().for_each(|sum| *sum *= factor),
             None => sum.iter_mut().for_each(|sum| *sum /= self.divisor),
         }
+        sum
     }
 }
 
-/// Calls `visit(plane, position of the output, window)` for the windows of all planes.
+/// Calls `visit(offset of the plane, position of the output, window)` for the windows of all planes.
 #[inline(always)]
-fn for_each_window(pooling: &Pooling, channels: usize, mut visit: impl FnMut(usize, usize, &Seen)) {
+fn for_each_window(pooling: &Pooling, outputs: usize, mut visit: impl FnMut(usize, usize, &Seen)) {
     let [_, height, width] = pooling.window.output;
     let [_, _, input_width] = pooling.window.input;
     let mut at = 0;
-    for plane in 0..channels {
+    for plane in 0..outputs / pooling.window.positions() {
         for y in 0..height {
             let (mut first_row, mut rows) = (0, 0);
             for row in pooling.input_rows(0, y) {
@@ -180,7 +232,7 @@ fn for_each_window(pooling: &Pooling, channels: usize, mut visit: impl FnMut(usi
                 if seen.rows * seen.columns > 0 {
                     seen.first = first_row + pooling.column(pooling.start(2, x), taps.start);
                 }
-                visit(plane, at, &seen);
+                visit(plane * pooling.window.plane_len(), at, &seen);
                 at += 1;
             }
         }

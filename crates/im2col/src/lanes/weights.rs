@@ -7,6 +7,7 @@ use super::conv::Planes;
 use super::tile::{Tile, with_tile};
 use super::{starts, transposed};
 use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
+use core::ops::Range;
 
 /// Adds to the gradients what the first `images` lanes contribute.
 pub(crate) struct GradKernels<'a> {
@@ -26,8 +27,8 @@ pub(crate) struct GradKernels<'a> {
 
 /// The most rows of a tile.
 const MOST_ROWS: usize = 12;
-/// The most vectors that a band of lines should have, so that it stays in L1 while all taps pass over it: 24 KiB.
-const BAND: usize = 384;
+/// The most vectors that a band of lines should have, so that it stays in L1 while all taps pass over it: 40 KiB.
+const BAND: usize = 640;
 
 impl GradKernels<'_> {
     /// The sums of all taps of one input channel, for a tile of output channels.
@@ -43,7 +44,11 @@ impl Job for GradKernels<'_> {
         _: impl MulAdd,
         vectors: impl Vectors,
     ) {
-        let tile = Tile::best::<PANELS, ROWS>(self.planes.out_group, self.planes.taps());
+        let tile = if PANELS > 1 && self.planes.out_group == 6 {
+            Tile::T3x5
+        } else {
+            Tile::best::<PANELS, ROWS>(self.planes.out_group, self.planes.taps())
+        };
         with_tile!(tile, self.weights(vectors));
         self.biases();
     }
@@ -72,7 +77,7 @@ impl GradKernels<'_> {
                         for tap in (0..taps).step_by(COLUMNS) {
                             // A last tile that overlapped the one before would add its taps twice.
                             if tap + COLUMNS <= taps {
-                                self::tile::<ROWS, COLUMNS>(
+                                tile::<ROWS, COLUMNS>(
                                     &planes,
                                     plane,
                                     grads,
@@ -83,15 +88,7 @@ impl GradKernels<'_> {
                                 );
                             } else {
                                 for tap in tap..taps {
-                                    self::tile::<ROWS, 1>(
-                                        &planes,
-                                        plane,
-                                        grads,
-                                        lines.clone(),
-                                        tap,
-                                        sums,
-                                        vectors,
-                                    );
+                                    tile::<ROWS, 1>(&planes, plane, grads, lines.clone(), tap, sums, vectors);
                                 }
                             }
                         }
@@ -114,43 +111,74 @@ impl GradKernels<'_> {
         let grads = self.grad_output.chunks_exact(self.planes.positions());
         for (grad_bias, grads) in self.grad_bias.iter_mut().zip(grads) {
             let mut sums = [[0.0; NR]; 4];
-            for grads in grads.chunks(4) {
-                for (sum, grad) in sums.iter_mut().zip(grads) {
+            let (fours, rest) = grads.as_chunks::<4>();
+            for grads in fours {
+                for j in 0..4 {
                     for i in 0..NR {
-                        sum[i] += grad[i];
+                        sums[j][i] += grads[j][i];
                     }
                 }
             }
-            for i in 0..self.images {
-                *grad_bias += (sums[0][i] + sums[1][i]) + (sums[2][i] + sums[3][i]);
+            for (sum, grad) in sums.iter_mut().zip(rest) {
+                for i in 0..NR {
+                    sum[i] += grad[i];
+                }
+            }
+            let [a, b, c, d] = sums;
+            for i in 0..self.images.min(NR) {
+                *grad_bias += (a[i] + b[i]) + (c[i] + d[i]);
             }
         }
     }
 }
 
 /// `sums[i][tap + j] += sum over the lines of grads[i] * plane shifted by tap + j`.
-///
-/// A single loop that carries its counters: between nested loops the compiler would keep the sums in memory.
 #[inline(always)]
 fn tile<const ROWS: usize, const COLUMNS: usize>(
     planes: &Planes,
     plane: &[Lanes],
     grads: &[Lanes],
-    lines: core::ops::Range<usize>,
+    lines: Range<usize>,
     tap: usize,
+    sums: &mut [Lanes],
+    vectors: impl Vectors,
+) {
+    let [_, kernel_width] = planes.kernel;
+    let offset = |tap: usize| {
+        tap / kernel_width * planes.dilation[0] * planes.padded()[1] + tap % kernel_width * planes.dilation[1]
+    };
+    let first = offset(tap);
+    if offset(tap + COLUMNS - 1) == first + COLUMNS - 1 {
+        // Taps side by side need no addresses of their own.
+        tile_at::<ROWS, COLUMNS>(planes, plane, grads, lines, tap, |j| first + j, sums, vectors);
+    } else {
+        let mut offsets = [0; COLUMNS];
+        for (j, to) in offsets.iter_mut().enumerate() {
+            *to = offset(tap + j);
+        }
+        tile_at::<ROWS, COLUMNS>(planes, plane, grads, lines, tap, |j| offsets[j], sums, vectors);
+    }
+}
+
+/// A single loop that carries its counters: between nested loops the compiler would keep the sums in memory.
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "those of `tile`, and the offsets")]
+fn tile_at<const ROWS: usize, const COLUMNS: usize>(
+    planes: &Planes,
+    plane: &[Lanes],
+    grads: &[Lanes],
+    lines: Range<usize>,
+    tap: usize,
+    offset: impl Fn(usize) -> usize,
     sums: &mut [Lanes],
     vectors: impl Vectors,
 ) {
     let (taps, positions, width) = (planes.taps(), planes.positions(), planes.output[1]);
     let padded_width = planes.padded()[1];
-    let [_, kernel_width] = planes.kernel;
-    let offset = |tap: usize| {
-        tap / kernel_width * planes.dilation[0] * padded_width + tap % kernel_width * planes.dilation[1]
-    };
-    let extent = plane.len() - offset(tap + COLUMNS - 1);
+    let extent = plane.len() - offset(COLUMNS - 1);
     let mut columns: [&[Lanes]; COLUMNS] = [&[]; COLUMNS];
     for (j, column) in columns.iter_mut().enumerate() {
-        *column = &plane[offset(tap + j)..][..extent];
+        *column = &plane[offset(j)..][..extent];
     }
     let mut rows: [&[Lanes]; ROWS] = [&[]; ROWS];
     for (i, row) in rows.iter_mut().enumerate() {
@@ -165,12 +193,9 @@ fn tile<const ROWS: usize, const COLUMNS: usize>(
     let [stride_y, stride_x] = planes.stride;
     let mut at = lines.start * stride_y * padded_width;
     let next_line = (stride_y * padded_width).wrapping_sub(width * stride_x);
-    let mut left = width;
-    for position in lines.start * width..lines.end * width {
-        // Never so, but what the compiler does not know it would check for each row and column.
-        if position >= positions || at >= extent {
-            break;
-        }
+    let (mut position, mut left, mut left_lines) = (lines.start * width, width, lines.len());
+    // Never out of bounds, but what the compiler does not know it would check for each row and column.
+    while position < positions && at < extent {
         let mut grad = [[0.0; NR]; ROWS];
         for i in 0..ROWS {
             grad[i] = rows[i][position];
@@ -181,11 +206,16 @@ fn tile<const ROWS: usize, const COLUMNS: usize>(
                 tile[i][j] = vectors.product_add(grad[i], value, tile[i][j]);
             }
         }
+        position += 1;
         at += stride_x;
         left -= 1;
         if left == 0 {
             left = width;
             at = at.wrapping_add(next_line);
+            left_lines -= 1;
+            if left_lines == 0 {
+                break;
+            }
         }
     }
     for i in 0..ROWS {
