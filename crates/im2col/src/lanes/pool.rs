@@ -25,7 +25,7 @@ impl Job for Pool<'_> {
             (PoolKind::Max, true) => for_each_tile(pooling, output, |offsets, max| {
                 let [first, rest @ ..] = offsets.map(|offset| &input[offset]);
                 *max = *first;
-                rest.iter().for_each(|values| fold(max, values, larger));
+                rest.into_iter().for_each(|values| fold(max, values, larger));
             }),
             (PoolKind::Average, true) => for_each_tile(pooling, output, |offsets, mean| {
                 let [a, b, c, d] = offsets.map(|offset| &input[offset]);
@@ -81,11 +81,11 @@ impl Job for PoolBackward<'_> {
             (PoolKind::Max, true) => for_each_tile(pooling, grad_output, |offsets, grad| {
                 let values = offsets.map(|offset| &input[offset]);
                 let (mut max, mut winner) = (*values[0], [0; NR]);
-                for tap in 1..4 {
-                    win(tap as u32, values[tap], &mut max, &mut winner);
-                }
-                for tap in 0..4 {
-                    grad_input[offsets[tap]] = share(tap as u32, &winner, grad);
+                win(1, values[1], &mut max, &mut winner);
+                win(2, values[2], &mut max, &mut winner);
+                win(3, values[3], &mut max, &mut winner);
+                for (tap, offset) in (0..).zip(offsets) {
+                    grad_input[offset] = share(tap, &winner, grad);
                 }
             }),
             (PoolKind::Average, true) => for_each_tile(pooling, grad_output, |offsets, grad| {

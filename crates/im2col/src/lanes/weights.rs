@@ -44,11 +44,7 @@ impl Job for GradKernels<'_> {
         _: impl MulAdd,
         vectors: impl Vectors,
     ) {
-        let tile = if PANELS > 1 && self.planes.out_group == 6 {
-            Tile::T3x5
-        } else {
-            Tile::best::<PANELS, ROWS>(self.planes.out_group, self.planes.taps())
-        };
+        let tile = Tile::best::<PANELS, ROWS>(self.planes.out_group, self.planes.taps());
         with_tile!(tile, self.weights(vectors));
         self.biases();
     }
