@@ -7,8 +7,8 @@ mod reference;
 
 use im2col::lenet::{LENET, LENET_RELU};
 use im2col::{
-    Activation, ConvParams, Isa, Layer, LinearParams, Network, NetworkWeights, PoolParams, RunError,
-    ShapeError, planned,
+    Activation, ConvParams, Isa, Layer, LinearParams, Network, NetworkWeights, PaddingMode, PoolParams,
+    RunError, ShapeError, planned,
 };
 use im2col_testkit::alloc::{CountingAllocator, count_allocations};
 use im2col_testkit::operands::{Rng, garbage};
@@ -43,6 +43,32 @@ const ODD: [Layer; 13] = [
     Layer::Flatten,
 ];
 const ODD_INPUT: [usize; 3] = [2, 6, 7];
+
+/// What the gradient of an input can meet: strides, dilations, both, groups, and padding that shows the input.
+const WINDOWS: [Layer; 9] = [
+    Layer::Conv(ConvParams::new(2, 4, [3, 3]).with_padding([2, 2]).with_padding_mode(PaddingMode::Reflect)),
+    Layer::Conv(ConvParams::new(4, 8, [3, 4]).with_stride([2, 3]).with_padding([2, 3]).with_groups(2)),
+    Layer::Activation(Activation::Tanh),
+    Layer::Conv(
+        ConvParams::new(8, 7, [2, 3])
+            .with_dilation([2, 2])
+            .with_stride([3, 1])
+            .with_padding([2, 1])
+            .with_padding_mode(PaddingMode::Circular),
+    ),
+    Layer::Conv(
+        ConvParams::new(7, 14, [3, 2])
+            .with_dilation([2, 3])
+            .with_stride([2, 2])
+            .with_padding([4, 3])
+            .with_groups(7),
+    ),
+    Layer::Pool(PoolParams::max([3, 2]).with_stride([2, 1]).with_padding([1, 1]).with_ceil_mode(true)),
+    Layer::Pool(PoolParams::adaptive_average([2, 2])),
+    Layer::Flatten,
+    Layer::Linear(LinearParams::new(56, 17)),
+];
+const WINDOWS_INPUT: [usize; 3] = [2, 11, 13];
 
 /// Flatten comes first, so the first output is the input itself.
 const FLAT: [Layer; 5] = [
@@ -356,6 +382,42 @@ fn outputs_and_gradients_are_those_of_the_definition() {
         check_reference(FLAT, ODD_INPUT, batch);
         check_reference(POOL_FIRST, ODD_INPUT, batch);
     }
+}
+
+/// Gradients of 19 interleaved images are the sums of those of single images.
+fn check_interleaved<const L: usize>(layers: [Layer; L], input_dims: [usize; 3]) {
+    for isa in Isa::available() {
+        let network = Network::plan(layers, 19, input_dims).unwrap().with_isa(isa);
+        let single = Network::plan(layers, 1, input_dims).unwrap().with_isa(isa);
+        let (params, input) = (parameters(&network), uniform(2, network.input_len()));
+        let [workspace, grads] = step(&network, &params, &input, 7);
+        assert!(L < 2 || network.activation(0, &workspace).is_none(), "not interleaved");
+
+        let grad_output = uniform(9, network.output_len());
+        let mut expected = vec![0.0; network.param_len()];
+        let images = input.chunks(single.input_len()).zip(grad_output.chunks(single.output_len()));
+        for (image, grad_output) in images {
+            let mut workspace = garbage(3, single.workspace_len());
+            let mut scratch = garbage(4, single.train_scratch_len());
+            let mut part = garbage(5, single.param_len());
+            let weights = NetworkWeights::Plain(&params);
+            single.forward_train(weights, image, &mut workspace, &mut scratch).unwrap();
+            single.backward(&params, image, &workspace, grad_output, &mut part, &mut scratch).unwrap();
+            expected.iter_mut().zip(part).for_each(|(sum, part)| *sum += f64::from(part));
+        }
+        for parameter in network.parameters() {
+            assert_close(&grads[parameter.range.clone()], &expected[parameter.range]);
+        }
+    }
+}
+
+#[test]
+fn interleaved_images_have_the_gradients_of_single_ones() {
+    check_interleaved(LENET, [1, 28, 28]);
+    check_interleaved(LENET_RELU, [1, 28, 28]);
+    check_interleaved(ODD, ODD_INPUT);
+    check_interleaved(WINDOWS, WINDOWS_INPUT);
+    check_bits(WINDOWS, WINDOWS_INPUT, 19);
 }
 
 #[test]
