@@ -1,6 +1,6 @@
 //! The microkernel: a tile of sums that stay in registers.
 
-use super::super::kernel::{Lanes, MulAdd, NR};
+use crate::kernel::{Lanes, MulAdd, NR};
 
 /// Three nested loops: how often each runs, the outermost first, and how far a turn of it moves in the weights and
 /// in the values. Distances wrap, so they may be negative.
