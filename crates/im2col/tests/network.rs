@@ -420,19 +420,47 @@ fn interleaved_images_have_the_gradients_of_single_ones() {
     check_bits(WINDOWS, WINDOWS_INPUT, 19);
 }
 
+/// Steps that no window takes, and padding that no memory holds: found by fuzzing.
+#[test]
+fn windows_of_any_size_in_large_batches() {
+    let (max, huge) = (usize::MAX, 1 << 60);
+    let one = ConvParams::new(2, 3, [1, 1]);
+    let linear = Layer::Linear(LinearParams::new(12, 2));
+    let one_position = one.with_stride([max, max]).with_dilation([max, max]);
+    check_bits([Layer::Conv(one_position)], [2, 3, 4], 9);
+    check_reference([Layer::Conv(one_position)], [2, 3, 4], 9);
+    let a_line = one.with_stride([huge, 1]).with_dilation([max, huge]);
+    check_reference([Layer::Conv(a_line), Layer::Flatten, linear], [2, 3, 4], 9);
+    let pool = PoolParams::max([1, 1]).with_stride([max, 1]).with_dilation([max, max]);
+    let pool_behind = [Layer::Conv(one), Layer::Pool(pool), Layer::Flatten, linear];
+    check_reference(pool_behind, [2, 3, 4], 9);
+
+    // Planes that would not fit: planned, but no one has the memory to run them.
+    let far = one.with_stride([huge, huge]).with_padding([huge, huge]);
+    for conv in [far, far.with_padding([1 << 40, 1 << 40]).with_stride([1 << 39, 1 << 39])] {
+        let network = Network::plan([Layer::Conv(conv)], 9, [2, 3, 4]);
+        assert!(network.is_ok_and(|network| network.output_len() > 0));
+    }
+}
+
 #[test]
 fn a_network_may_have_no_parameters_and_nothing_to_compute() {
-    let flatten = Network::plan([Layer::Flatten; 2], 2, [1, 2, 3]).unwrap();
-    let input = uniform(1, 12);
-    assert_eq!(infer(&flatten, NetworkWeights::Plain(&[]), &input, vec![]), input);
-    assert_eq!((flatten.workspace_len(), flatten.activation(1, &[])), (0, None));
-    let [workspace, grads] = step(&flatten, &[], &input, 1);
-    assert!(workspace.is_empty() && grads.is_empty());
-
     let pool = [Layer::Pool(PoolParams::max([1, 3])), Layer::Activation(Activation::Relu), Layer::Flatten];
-    let pool = Network::plan(pool, 2, [1, 2, 3]).unwrap();
-    let maxima: Vec<f32> = input.chunks(3).map(|row| row.iter().fold(0.0, |most, &x| x.max(most))).collect();
-    assert_eq!(infer(&pool, NetworkWeights::Plain(&[]), &input, vec![0.0; pool.scratch_len()]), maxima);
+    for batch in [2, 9] {
+        let flatten = Network::plan([Layer::Flatten; 2], batch, [1, 2, 3]).unwrap();
+        let input = uniform(1, 6 * batch);
+        assert_eq!(infer(&flatten, NetworkWeights::Plain(&[]), &input, vec![]), input);
+        assert_eq!((flatten.workspace_len(), flatten.activation(1, &[])), (0, None));
+        let [workspace, grads] = step(&flatten, &[], &input, 1);
+        assert!(workspace.is_empty() && grads.is_empty());
+
+        let pool = Network::plan(pool, batch, [1, 2, 3]).unwrap();
+        let maxima: Vec<f32> =
+            input.chunks(3).map(|row| row.iter().fold(0.0, |most, &x| x.max(most))).collect();
+        assert_eq!(infer(&pool, NetworkWeights::Plain(&[]), &input, vec![0.0; pool.scratch_len()]), maxima);
+        let [_, grads] = step(&pool, &[], &input, 1);
+        assert!(grads.is_empty());
+    }
 }
 
 #[test]

@@ -30,8 +30,9 @@ impl Planes {
             in_group,
             out_group,
             kernel: [kernel[1], kernel[2]],
-            stride: [stride[1], stride[2]],
-            dilation: [dilation[1], dilation[2]],
+            // Between one position and no other, or one tap, there is no step, however large.
+            stride: [step(stride[1], output[1]), step(stride[2], output[2])],
+            dilation: [step(dilation[1], kernel[1]), step(dilation[2], kernel[2])],
             padding: [padding[1], padding[2]],
             input: [input[1], input[2]],
             output: [output[1], output[2]],
@@ -52,16 +53,21 @@ impl Planes {
         [self.input[0] + top + bottom, self.input[1] + left + right]
     }
 
-    /// Vectors of all planes with their padding.
+    /// Vectors of all planes with their padding, or `usize::MAX` if they are more.
     pub(crate) const fn padded_len(&self) -> usize {
         let [height, width] = self.padded();
-        self.groups * self.in_group * height * width
+        self.groups.saturating_mul(self.in_group).saturating_mul(height).saturating_mul(width)
     }
 
     pub(crate) const fn is_padded(&self) -> bool {
         let [[top, bottom], [left, right]] = self.padding;
         top | bottom | left | right != 0
     }
+}
+
+/// A stride or dilation, of an axis of so many positions or taps.
+const fn step(step: usize, count: usize) -> usize {
+    if count > 1 { step } else { 1 }
 }
 
 /// Copies planes into planes with padding.

@@ -53,7 +53,7 @@ impl Planes {
     }
 
     const fn line_len(&self) -> usize {
-        self.output[1] + 2 * self.margin()
+        self.output[1].saturating_add(self.margin().saturating_mul(2))
     }
 }
 
@@ -74,9 +74,10 @@ impl Taps {
 }
 
 impl GradInput<'_> {
-    /// The lines of the gradient of the output, with columns of zeros on both sides.
+    /// The lines of the gradient of the output, with columns of zeros on both sides; `usize::MAX` if they are more.
     pub(crate) const fn scratch_len(planes: &Planes) -> usize {
-        planes.groups * planes.out_group * planes.output[0] * planes.line_len()
+        let lines = planes.groups.saturating_mul(planes.out_group).saturating_mul(planes.output[0]);
+        lines.saturating_mul(planes.line_len())
     }
 }
 

@@ -223,7 +223,8 @@ fn for_each_window(pooling: &Pooling, outputs: usize, mut visit: impl FnMut(usiz
                 let mut seen = Seen {
                     first: 0,
                     rows,
-                    row_step: pooling.window.dilation[1] * input_width,
+                    // Too large a step for an integer leaves one row.
+                    row_step: pooling.window.dilation[1].wrapping_mul(input_width),
                     columns: taps.len(),
                     column_step: pooling.window.dilation[2],
                     divisor,

@@ -40,12 +40,16 @@ pub(super) struct Interleaving {
 impl<const L: usize> Network<L> {
     /// The same plan, or where it pays, one that interleaves images.
     pub(super) const fn interleaved(mut self) -> Self {
-        if self.batch < LEAST_IMAGES || self.param_len > MOST_PARAMS || self.output_len() == 0 {
+        let first_trained = self.first_trained();
+        if self.batch < LEAST_IMAGES
+            || first_trained == L
+            || self.param_len > MOST_PARAMS
+            || self.output_len() == 0
+        {
             return self;
         }
         let mut lens =
             Interleaving { kept: 0, buffers: [self.image_len, 0], grads: [0; 2], forward: 0, backward: 0 };
-        let first_trained = self.first_trained();
         let mut turn = 1;
         let mut index = 0;
         while index < L {
