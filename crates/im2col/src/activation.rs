@@ -123,17 +123,17 @@ fn relu(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn relu_backward(y: f32, grad: f32) -> f32 {
+pub(crate) fn relu_backward(y: f32, grad: f32) -> f32 {
     if y > 0.0 { grad } else { 0.0 }
 }
 
 #[inline(always)]
-fn sigmoid_backward(y: f32, grad: f32) -> f32 {
+pub(crate) fn sigmoid_backward(y: f32, grad: f32) -> f32 {
     grad * y * (1.0 - y)
 }
 
 #[inline(always)]
-fn tanh_backward(y: f32, grad: f32) -> f32 {
+pub(crate) fn tanh_backward(y: f32, grad: f32) -> f32 {
     grad * (1.0 - y * y)
 }
 

@@ -429,6 +429,10 @@ fn windows_of_any_size_in_large_batches() {
     let one_position = one.with_stride([max, max]).with_dilation([max, max]);
     check_bits([Layer::Conv(one_position)], [2, 3, 4], 9);
     check_reference([Layer::Conv(one_position)], [2, 3, 4], 9);
+    for stride in [[9, max], [2, 3], [1, 12]] {
+        let behind = ConvParams::new(3, 3, [1, 1]).with_stride(stride);
+        check_reference([Layer::Conv(one), Layer::Conv(behind)], [2, 3, 13], 9);
+    }
     let a_line = one.with_stride([huge, 1]).with_dilation([max, huge]);
     check_reference([Layer::Conv(a_line), Layer::Flatten, linear], [2, 3, 4], 9);
     let pool = PoolParams::max([1, 1]).with_stride([max, 1]).with_dilation([max, max]);

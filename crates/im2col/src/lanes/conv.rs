@@ -25,14 +25,15 @@ impl Planes {
     /// The window's first axis has one position and one tap.
     pub(crate) const fn new([groups, in_group, out_group]: [usize; 3], window: &Window) -> Self {
         let Window { input, kernel, stride, padding, dilation, output, .. } = *window;
+        let padded = [input[1] + padding[1][0] + padding[1][1], input[2] + padding[2][0] + padding[2][1]];
         Self {
             groups,
             in_group,
             out_group,
             kernel: [kernel[1], kernel[2]],
-            // Between one position and no other, or one tap, there is no step, however large.
-            stride: [step(stride[1], output[1]), step(stride[2], output[2])],
-            dilation: [step(dilation[1], kernel[1]), step(dilation[2], kernel[2])],
+            // Steps beyond the plane lead nowhere, from a single position or tap; shorter ones multiply safely.
+            stride: [min(stride[1], padded[0]), min(stride[2], padded[1])],
+            dilation: [min(dilation[1], padded[0]), min(dilation[2], padded[1])],
             padding: [padding[1], padding[2]],
             input: [input[1], input[2]],
             output: [output[1], output[2]],
@@ -65,9 +66,8 @@ impl Planes {
     }
 }
 
-/// A stride or dilation, of an axis of so many positions or taps.
-const fn step(step: usize, count: usize) -> usize {
-    if count > 1 { step } else { 1 }
+const fn min(a: usize, b: usize) -> usize {
+    if a < b { a } else { b }
 }
 
 /// Copies planes into planes with padding.

@@ -1,5 +1,6 @@
 //! Pooling, forward and backward.
 
+use crate::activation::{Activation, BackwardInPlace, relu_backward, sigmoid_backward, tanh_backward};
 use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
 use crate::pool::PoolKind;
 use crate::pool::windows::{Divisor, Pooling};
@@ -52,14 +53,16 @@ impl Job for Pool<'_> {
     }
 }
 
-/// The gradient of pooling.
+/// The gradient of pooling, and of the activation before it.
 pub(crate) struct PoolBackward<'a> {
     pub(crate) pooling: &'a Pooling,
+    /// The one that made the input, so that its gradient takes no pass of its own.
+    pub(crate) activation: Activation,
     /// `[channels, height, width]`
     pub(crate) input: &'a [Lanes],
     /// `[channels, out height, out width]`
     pub(crate) grad_output: &'a [Lanes],
-    /// `[channels, height, width]`
+    /// `[channels, height, width]`, of what the activation was applied to
     pub(crate) grad_input: &'a mut [Lanes],
 }
 
@@ -67,53 +70,85 @@ impl Job for PoolBackward<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
-        _: impl MulAdd,
-        _: impl Vectors,
+        mul_add: impl MulAdd,
+        vectors: impl Vectors,
     ) {
-        let Self { pooling, input, grad_output, grad_input } = self;
-        let [_, height, width] = pooling.window.input;
-        let is_tiled = pooling.is_2x2();
+        let [_, height, width] = self.pooling.window.input;
+        let is_tiled = self.pooling.is_2x2();
         // Tiles write each value of even planes once.
         if !is_tiled || (height | width) & 1 != 0 {
-            grad_input.fill([0.0; NR]);
+            self.grad_input.fill([0.0; NR]);
         }
-        match (pooling.kind, is_tiled) {
-            (PoolKind::Max, true) => for_each_tile(pooling, grad_output, |offsets, grad| {
+        if is_tiled {
+            // Matched outside the loop, so that each loop is one vectorised expression.
+            match self.activation {
+                Activation::Identity => self.tiles(|_, grad| grad),
+                Activation::Relu => self.tiles(relu_backward),
+                Activation::Sigmoid => self.tiles(sigmoid_backward),
+                Activation::Tanh => self.tiles(tanh_backward),
+            }
+        } else {
+            let Self { pooling, activation, input, grad_output, grad_input } = self;
+            windows(pooling, input, grad_output, grad_input);
+            let (output, grad) = (input.as_flattened(), grad_input.as_flattened_mut());
+            BackwardInPlace { activation, output, grad }.run::<ROWS, PANELS, PAIRS>(mul_add, vectors);
+        }
+    }
+}
+
+impl PoolBackward<'_> {
+    /// `through(output, gradient)` is the gradient of the activation.
+    #[inline(always)]
+    fn tiles(self, through: impl Fn(f32, f32) -> f32) {
+        let Self { pooling, input, grad_output, grad_input, .. } = self;
+        match pooling.kind {
+            PoolKind::Max => for_each_tile(pooling, grad_output, |offsets, grad| {
                 let values = offsets.map(|offset| &input[offset]);
                 let (mut max, mut winner) = (*values[0], [0; NR]);
                 win(1, values[1], &mut max, &mut winner);
                 win(2, values[2], &mut max, &mut winner);
                 win(3, values[3], &mut max, &mut winner);
                 for (tap, offset) in (0..).zip(offsets) {
-                    grad_input[offset] = share(tap, &winner, grad);
+                    let mut share = share(tap, &winner, grad);
+                    fold(&mut share, &input[offset], |share, value| through(value, share));
+                    grad_input[offset] = share;
                 }
             }),
-            (PoolKind::Average, true) => for_each_tile(pooling, grad_output, |offsets, grad| {
+            PoolKind::Average => for_each_tile(pooling, grad_output, |offsets, grad| {
                 let mut part = *grad;
                 part.iter_mut().for_each(|part| *part *= 0.25);
-                offsets.into_iter().for_each(|offset| grad_input[offset] = part);
-            }),
-            (kind, false) => for_each_window(pooling, grad_output.len(), |offset, at, window| {
-                let (plane, grad_plane) = (&input[offset..], &mut grad_input[offset..]);
-                let grad = &grad_output[at];
-                match kind {
-                    PoolKind::Max => {
-                        let (mut max, mut winner) = ([f32::NEG_INFINITY; NR], [0; NR]);
-                        window.for_each_tap(|tap, offset| win(tap, &plane[offset], &mut max, &mut winner));
-                        window.for_each_tap(|tap, offset| {
-                            fold(&mut grad_plane[offset], &share(tap, &winner, grad), |sum, grad| sum + grad);
-                        });
-                    }
-                    PoolKind::Average => {
-                        let part = window.divided(*grad);
-                        window.for_each_tap(|_, offset| {
-                            fold(&mut grad_plane[offset], &part, |sum, grad| sum + grad);
-                        });
-                    }
+                for offset in offsets {
+                    let mut share = part;
+                    fold(&mut share, &input[offset], |share, value| through(value, share));
+                    grad_input[offset] = share;
                 }
             }),
         }
     }
+}
+
+/// Adds each gradient to those of the inputs that its window saw.
+#[inline(always)]
+fn windows(pooling: &Pooling, input: &[Lanes], grad_output: &[Lanes], grad_input: &mut [Lanes]) {
+    for_each_window(pooling, grad_output.len(), |offset, at, window| {
+        let (plane, grad_plane) = (&input[offset..], &mut grad_input[offset..]);
+        let grad = &grad_output[at];
+        match pooling.kind {
+            PoolKind::Max => {
+                let (mut max, mut winner) = ([f32::NEG_INFINITY; NR], [0; NR]);
+                window.for_each_tap(|tap, offset| win(tap, &plane[offset], &mut max, &mut winner));
+                window.for_each_tap(|tap, offset| {
+                    fold(&mut grad_plane[offset], &share(tap, &winner, grad), |sum, grad| sum + grad);
+                });
+            }
+            PoolKind::Average => {
+                let part = window.divided(*grad);
+                window.for_each_tap(|_, offset| {
+                    fold(&mut grad_plane[offset], &part, |sum, grad| sum + grad);
+                });
+            }
+        }
+    });
 }
 
 /// Takes note of a tap where its value is the largest so far: the first of the largest wins, or the last NaN.

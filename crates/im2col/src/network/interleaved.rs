@@ -210,25 +210,24 @@ impl<const L: usize> Network<L> {
             for (index, layer) in self.layers.iter().enumerate().skip(first_trained).rev() {
                 let layer_input = self.lanes_before(index, group, kept);
                 let layer_output = self.lanes_before(index + 1, group, kept);
-                let activation = match layer.op {
-                    Op::Activation(activation) => activation,
-                    op => op.activation(),
-                };
-                if activation != Activation::Identity {
+                let activation = layer.op.last_activation();
+                let is_pooled = self.layers.get(index + 1).is_some_and(|next| matches!(next.op, Op::Pool(_)));
+                if activation != Activation::Identity && !is_pooled {
                     let (output, grad) = (layer_output.as_flattened(), grad.value_mut().as_flattened_mut());
                     dispatch(isa, BackwardInPlace { activation, output, grad });
                 }
                 layer.backward_params_lanes(isa, count, layer_input, grad.value(), grad_params, scratch);
                 if index > first_trained && !matches!(layer.op, Op::Activation(_) | Op::Flatten) {
-                    grad.step(layer_input.len(), |grad_output, grad_input| {
-                        layer.backward_input_lanes(
-                            isa,
-                            params,
-                            layer_input,
-                            grad_output,
-                            grad_input,
-                            scratch,
-                        );
+                    let before = self.layers[index - 1].op.last_activation();
+                    grad.step(layer_input.len(), |grad_output, grad_input| match &layer.op {
+                        Op::Pool(plan) => {
+                            let (pooling, activation, input) = (&plan.pooling, before, layer_input);
+                            dispatch(
+                                isa,
+                                PoolBackward { pooling, activation, input, grad_output, grad_input },
+                            );
+                        }
+                        _ => layer.backward_input_lanes(isa, params, grad_output, grad_input, scratch),
                     });
                 }
                 after(index);
@@ -340,7 +339,6 @@ impl LayerPlan {
         &self,
         isa: Isa,
         params: &[f32],
-        input: &[Lanes],
         grad_output: &[Lanes],
         grad_input: &mut [Lanes],
         scratch: &mut [Lanes],
@@ -362,10 +360,7 @@ impl LayerPlan {
                 }
             }
             Op::Linear(_) => dispatch(isa, GradInputs { weight, grad_output, grad_input }),
-            Op::Pool(plan) => {
-                dispatch(isa, PoolBackward { pooling: &plan.pooling, input, grad_output, grad_input });
-            }
-            Op::Activation(_) | Op::Flatten => {}
+            Op::Pool(_) | Op::Activation(_) | Op::Flatten => {}
         }
     }
 }

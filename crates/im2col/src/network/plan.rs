@@ -342,6 +342,14 @@ impl Op {
         }
     }
 
+    /// The activation that made the layer's output: its own, or the one that it is.
+    pub(super) const fn last_activation(&self) -> Activation {
+        match self {
+            Self::Activation(activation) => *activation,
+            _ => self.activation(),
+        }
+    }
+
     pub(super) const fn with_activation(self, activation: Activation) -> Self {
         match self {
             Self::Conv(plan) => Self::Conv(plan.with_activation(activation)),
