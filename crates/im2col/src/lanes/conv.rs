@@ -137,7 +137,9 @@ impl Job for Convolve<'_> {
         mul_add: impl MulAdd,
         _: impl Vectors,
     ) {
-        let tile = Tile::best::<PANELS, ROWS>(self.planes.out_group, self.planes.output[1]);
+        let width = self.planes.output[1];
+        let tile =
+            Tile::best::<PANELS, ROWS>(self.planes.out_group, width, |columns| width.div_ceil(columns));
         with_tile!(tile, self.convolve(mul_add));
     }
 }

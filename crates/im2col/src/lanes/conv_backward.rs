@@ -90,7 +90,8 @@ impl Job for GradInput<'_> {
     ) {
         self.widen();
         let columns = self.dims()[1].div_ceil(self.planes.stride[1]);
-        let tile = Tile::best::<PANELS, ROWS>(self.planes.in_group, columns);
+        let tile =
+            Tile::best::<PANELS, ROWS>(self.planes.in_group, columns, |width| self.meetings(columns, width));
         with_tile!(tile, self.gather(mul_add));
     }
 }
@@ -99,6 +100,22 @@ impl GradInput<'_> {
     /// Height and width of the gradient.
     const fn dims(&self) -> [usize; 2] {
         if self.is_whole { self.planes.padded() } else { self.planes.input }
+    }
+
+    /// How many taps of a line meet tiles of this width, all tiles of a phase together: the narrower, the fewer
+    /// products with the margins.
+    fn meetings(&self, columns: usize, width: usize) -> usize {
+        let [_, before] = self.before();
+        let [_, stride] = self.planes.stride;
+        let taps = self.planes.taps_of(1, before % stride);
+        let position = place(before, taps.first, self.planes.dilation[1], stride);
+        let meeting = |column| taps.meeting(position + column as isize, width, self.planes.output[1]).len();
+        starts(columns, width).map(meeting).sum()
+    }
+
+    /// Where the planes begin in the padded ones.
+    const fn before(&self) -> [usize; 2] {
+        if self.is_whole { [0; 2] } else { [self.planes.padding[0][0], self.planes.padding[1][0]] }
     }
 
     #[inline(always)]
@@ -116,7 +133,7 @@ impl GradInput<'_> {
     fn gather<const ROWS: usize, const COLUMNS: usize>(&mut self, mul_add: impl MulAdd) {
         let planes = self.planes;
         let [height, width] = self.dims();
-        let before = if self.is_whole { [0; 2] } else { [planes.padding[0][0], planes.padding[1][0]] };
+        let before = self.before();
         let [stride_y, stride_x] = planes.stride;
         for y in 0..height {
             let padded_y = y + before[0];

@@ -25,7 +25,7 @@ impl Job for Multiply<'_> {
         mul_add: impl MulAdd,
         _: impl Vectors,
     ) {
-        with_tile!(Tile::best::<PANELS, ROWS>(self.output.len(), 1), self.multiply(mul_add));
+        with_tile!(Tile::best::<PANELS, ROWS>(self.output.len(), 1, |_| 1), self.multiply(mul_add));
     }
 }
 
@@ -75,7 +75,7 @@ impl Job for GradInputs<'_> {
         mul_add: impl MulAdd,
         _: impl Vectors,
     ) {
-        with_tile!(Tile::best::<PANELS, ROWS>(self.grad_input.len(), 1), self.gather(mul_add));
+        with_tile!(Tile::best::<PANELS, ROWS>(self.grad_input.len(), 1, |_| 1), self.gather(mul_add));
     }
 }
 

@@ -23,17 +23,24 @@ impl Job for Pool<'_> {
     ) {
         let Self { pooling, input, output } = self;
         match (pooling.kind, pooling.is_2x2()) {
-            (PoolKind::Max, true) => for_each_tile(pooling, output, |offsets, max| {
-                let [first, rest @ ..] = offsets.map(|offset| &input[offset]);
-                *max = *first;
-                rest.into_iter().for_each(|values| fold(max, values, larger));
-            }),
-            (PoolKind::Average, true) => for_each_tile(pooling, output, |offsets, mean| {
-                let [a, b, c, d] = offsets.map(|offset| &input[offset]);
-                for i in 0..NR {
-                    mean[i] = (((a[i] + b[i]) + c[i]) + d[i]) * 0.25;
+            (PoolKind::Max, true) => {
+                for (output, offsets) in output.iter_mut().zip(Tiles::new(pooling)) {
+                    let [first, rest @ ..] = offsets.map(|offset| &input[offset]);
+                    let mut max = *first;
+                    rest.into_iter().for_each(|values| fold(&mut max, values, larger));
+                    *output = max;
                 }
-            }),
+            }
+            (PoolKind::Average, true) => {
+                for (output, offsets) in output.iter_mut().zip(Tiles::new(pooling)) {
+                    let [a, b, c, d] = offsets.map(|offset| &input[offset]);
+                    let mut mean = [0.0; NR];
+                    for i in 0..NR {
+                        mean[i] = (((a[i] + b[i]) + c[i]) + d[i]) * 0.25;
+                    }
+                    *output = mean;
+                }
+            }
             (kind, false) => for_each_window(pooling, output.len(), |offset, at, window| {
                 let plane = &input[offset..];
                 output[at] = match kind {
@@ -89,7 +96,25 @@ impl Job for PoolBackward<'_> {
             }
         } else {
             let Self { pooling, activation, input, grad_output, grad_input } = self;
-            windows(pooling, input, grad_output, grad_input);
+            for_each_window(pooling, grad_output.len(), |offset, at, window| {
+                let (plane, grad_plane) = (&input[offset..], &mut grad_input[offset..]);
+                let grad = &grad_output[at];
+                match pooling.kind {
+                    PoolKind::Max => {
+                        let (mut max, mut winner) = ([f32::NEG_INFINITY; NR], [0; NR]);
+                        window.for_each_tap(|tap, offset| win(tap, &plane[offset], &mut max, &mut winner));
+                        window.for_each_tap(|tap, offset| {
+                            fold(&mut grad_plane[offset], &share(tap, &winner, grad), |sum, grad| sum + grad);
+                        });
+                    }
+                    PoolKind::Average => {
+                        let part = window.divided(*grad);
+                        window.for_each_tap(|_, offset| {
+                            fold(&mut grad_plane[offset], &part, |sum, grad| sum + grad);
+                        });
+                    }
+                }
+            });
             let (output, grad) = (input.as_flattened(), grad_input.as_flattened_mut());
             BackwardInPlace { activation, output, grad }.run::<ROWS, PANELS, PAIRS>(mul_add, vectors);
         }
@@ -102,53 +127,35 @@ impl PoolBackward<'_> {
     fn tiles(self, through: impl Fn(f32, f32) -> f32) {
         let Self { pooling, input, grad_output, grad_input, .. } = self;
         match pooling.kind {
-            PoolKind::Max => for_each_tile(pooling, grad_output, |offsets, grad| {
-                let values = offsets.map(|offset| &input[offset]);
-                let (mut max, mut winner) = (*values[0], [0; NR]);
-                win(1, values[1], &mut max, &mut winner);
-                win(2, values[2], &mut max, &mut winner);
-                win(3, values[3], &mut max, &mut winner);
-                for (tap, offset) in (0..).zip(offsets) {
-                    let mut share = share(tap, &winner, grad);
-                    fold(&mut share, &input[offset], |share, value| through(value, share));
-                    grad_input[offset] = share;
-                }
-            }),
-            PoolKind::Average => for_each_tile(pooling, grad_output, |offsets, grad| {
-                let mut part = *grad;
-                part.iter_mut().for_each(|part| *part *= 0.25);
-                for offset in offsets {
-                    let mut share = part;
-                    fold(&mut share, &input[offset], |share, value| through(value, share));
-                    grad_input[offset] = share;
-                }
-            }),
-        }
-    }
-}
-
-/// Adds each gradient to those of the inputs that its window saw.
-#[inline(always)]
-fn windows(pooling: &Pooling, input: &[Lanes], grad_output: &[Lanes], grad_input: &mut [Lanes]) {
-    for_each_window(pooling, grad_output.len(), |offset, at, window| {
-        let (plane, grad_plane) = (&input[offset..], &mut grad_input[offset..]);
-        let grad = &grad_output[at];
-        match pooling.kind {
             PoolKind::Max => {
-                let (mut max, mut winner) = ([f32::NEG_INFINITY; NR], [0; NR]);
-                window.for_each_tap(|tap, offset| win(tap, &plane[offset], &mut max, &mut winner));
-                window.for_each_tap(|tap, offset| {
-                    fold(&mut grad_plane[offset], &share(tap, &winner, grad), |sum, grad| sum + grad);
-                });
+                for (grad, offsets) in grad_output.iter().zip(Tiles::new(pooling)) {
+                    let values = offsets.map(|offset| &input[offset]);
+                    let (mut max, mut winner) = (*values[0], [0; NR]);
+                    win(1, values[1], &mut max, &mut winner);
+                    win(2, values[2], &mut max, &mut winner);
+                    win(3, values[3], &mut max, &mut winner);
+                    for ((tap, offset), values) in (0..).zip(offsets).zip(values) {
+                        let mut share = share(tap, &winner, grad);
+                        for i in 0..NR {
+                            share[i] = through(values[i], share[i]);
+                        }
+                        grad_input[offset] = share;
+                    }
+                }
             }
             PoolKind::Average => {
-                let part = window.divided(*grad);
-                window.for_each_tap(|_, offset| {
-                    fold(&mut grad_plane[offset], &part, |sum, grad| sum + grad);
-                });
+                for (grad, offsets) in grad_output.iter().zip(Tiles::new(pooling)) {
+                    for offset in offsets {
+                        let (values, mut share) = (&input[offset], [0.0; NR]);
+                        for i in 0..NR {
+                            share[i] = through(values[i], grad[i] * 0.25);
+                        }
+                        grad_input[offset] = share;
+                    }
+                }
             }
         }
-    });
+    }
 }
 
 /// Takes note of a tap where its value is the largest so far: the first of the largest wins, or the last NaN.
@@ -171,30 +178,47 @@ fn share(tap: u32, winner: &[u32; NR], grad: &Lanes) -> Lanes {
     share
 }
 
-/// Calls `visit(offsets of the four inputs, output)` for the 2x2 tiles of all planes.
-#[inline(always)]
-fn for_each_tile<T>(
-    pooling: &Pooling,
-    outputs: impl IntoIterator<Item = T>,
-    mut visit: impl FnMut([usize; 4], T),
-) {
-    let [_, height, width] = pooling.window.output;
-    let [_, input_height, input_width] = pooling.window.input;
-    let mut outputs = outputs.into_iter();
-    let (mut plane, mut y, mut x) = (0, 0, 0);
-    let mut upper = 0;
-    for output in &mut outputs {
-        let lower = upper + input_width;
-        visit([upper, upper + 1, lower, lower + 1], output);
-        upper += 2;
-        x += 1;
-        if x == width {
-            (x, y) = (0, y + 1);
-            if y == height {
-                (y, plane) = (0, plane + 1);
+/// The offsets of the four inputs of each 2x2 tile, plane by plane.
+///
+/// An iterator, for the body of a loop is compiled for the instruction set of the function that it is in; a closure
+/// that several of them share need not be.
+struct Tiles {
+    input: [usize; 2],
+    output: [usize; 2],
+    plane: usize,
+    y: usize,
+    x: usize,
+    /// Of the tile's first input.
+    upper: usize,
+}
+
+impl Tiles {
+    #[inline(always)]
+    fn new(pooling: &Pooling) -> Self {
+        let ([_, height, width], [_, input_height, input_width]) =
+            (pooling.window.output, pooling.window.input);
+        Self { input: [input_height, input_width], output: [height, width], plane: 0, y: 0, x: 0, upper: 0 }
+    }
+}
+
+impl Iterator for Tiles {
+    type Item = [usize; 4];
+
+    /// Never ends: zipped with the outputs.
+    #[inline(always)]
+    fn next(&mut self) -> Option<[usize; 4]> {
+        let ([height, width], [input_height, input_width]) = (self.output, self.input);
+        let (upper, lower) = (self.upper, self.upper + input_width);
+        self.upper += 2;
+        self.x += 1;
+        if self.x == width {
+            (self.x, self.y) = (0, self.y + 1);
+            if self.y == height {
+                (self.y, self.plane) = (0, self.plane + 1);
             }
-            upper = (plane * input_height + 2 * y) * input_width;
+            self.upper = (self.plane * input_height + 2 * self.y) * input_width;
         }
+        Some([upper, upper + 1, lower, lower + 1])
     }
 }
 

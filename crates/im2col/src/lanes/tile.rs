@@ -115,6 +115,7 @@ pub(super) enum Tile {
     T12x1,
     T8x3,
     T6x4,
+    T6x2,
     T6x1,
     T4x5,
     T4x1,
@@ -134,6 +135,7 @@ impl Tile {
             Self::T12x1 => [12, 1],
             Self::T8x3 => [8, 3],
             Self::T6x4 => [6, 4],
+            Self::T6x2 => [6, 2],
             Self::T6x1 => [6, 1],
             Self::T4x5 => [4, 5],
             Self::T4x1 => [4, 1],
@@ -147,21 +149,26 @@ impl Tile {
         }
     }
 
-    /// The one that covers a matrix of sums in the least time, of those that fit the registers.
-    ///
-    /// Tiles are counted whole.
+    /// The one that covers a matrix of sums in the least time, of those that fit the registers. `turns(width)` is
+    /// how often the loops of all tiles of a row turn, if they have so many columns.
     #[inline(always)]
-    pub(super) fn best<const PANELS: usize, const REGISTER_ROWS: usize>(rows: usize, columns: usize) -> Self {
-        use Tile::{T1x1, T1x2, T1x6, T1x8, T2x1, T2x3, T3x5, T4x1, T4x5, T6x1, T6x4, T8x3, T12x1, T12x2};
+    pub(super) fn best<const PANELS: usize, const REGISTER_ROWS: usize>(
+        rows: usize,
+        columns: usize,
+        turns: impl Fn(usize) -> usize,
+    ) -> Self {
+        use Tile::{
+            T1x1, T1x2, T1x6, T1x8, T2x1, T2x3, T3x5, T4x1, T4x5, T6x1, T6x2, T6x4, T8x3, T12x1, T12x2,
+        };
         // 32 registers of a vector each; 16 of half a vector or 32 of a quarter; 16 of a quarter.
         let tiles: &[Self] = match (PANELS, REGISTER_ROWS) {
-            (2.., _) => &[T6x4, T4x5, T8x3, T12x2, T12x1, T3x5, T6x1, T1x8, T1x1],
+            (2.., _) => &[T6x4, T4x5, T8x3, T12x2, T12x1, T3x5, T6x2, T6x1, T1x8, T1x1],
             (_, 6..) => &[T6x1, T4x1, T2x3, T1x6, T2x1, T1x1],
             _ => &[T2x1, T1x2, T1x1],
         };
         let cost = |tile: &Self| {
             let [tile_rows, tile_columns] = tile.dims();
-            rows.div_ceil(tile_rows) * columns.div_ceil(tile_columns) * (tile_rows * tile_columns + OVERHEAD)
+            rows.div_ceil(tile_rows) * turns(tile_columns) * (tile_rows * tile_columns + OVERHEAD)
         };
         let fits = |tile: &&Self| tile.dims()[0] <= rows && tile.dims()[1] <= columns;
         tiles.iter().filter(fits).min_by_key(|tile| cost(tile)).copied().unwrap_or(T1x1)
@@ -176,6 +183,7 @@ macro_rules! with_tile {
             Tile::T12x1 => $self.$method::<12, 1>($($argument),*),
             Tile::T8x3 => $self.$method::<8, 3>($($argument),*),
             Tile::T6x4 => $self.$method::<6, 4>($($argument),*),
+            Tile::T6x2 => $self.$method::<6, 2>($($argument),*),
             Tile::T6x1 => $self.$method::<6, 1>($($argument),*),
             Tile::T4x5 => $self.$method::<4, 5>($($argument),*),
             Tile::T4x1 => $self.$method::<4, 1>($($argument),*),

@@ -44,7 +44,8 @@ impl Job for GradKernels<'_> {
         _: impl MulAdd,
         vectors: impl Vectors,
     ) {
-        let tile = Tile::best::<PANELS, ROWS>(self.planes.out_group, self.planes.taps());
+        let taps = self.planes.taps();
+        let tile = Tile::best::<PANELS, ROWS>(self.planes.out_group, taps, |columns| taps.div_ceil(columns));
         with_tile!(tile, self.weights(vectors));
         self.biases();
     }
