@@ -13,7 +13,7 @@ use crate::error::TrainError;
 use crate::init;
 use crate::optimiser::{Descent, Optimiser};
 use crate::random::Random;
-use crate::runner::SHARD;
+use crate::runner::GROUP;
 use crate::samples::Samples;
 use crate::summary::{aligned, dims_text, grouped};
 
@@ -133,8 +133,8 @@ struct Step<'d, const L: usize> {
 impl<'d, const L: usize> Step<'d, L> {
     fn new(layers: [Layer; L], samples: &'d dyn Samples, batch: usize) -> Result<Self, TrainError> {
         let batch = batch.max(1);
-        let whole = Network::plan(layers, SHARD, samples.image_dims())?;
-        let rest = Network::plan(layers, (batch - 1) % SHARD + 1, samples.image_dims())?;
+        let whole = Network::plan(layers, GROUP, samples.image_dims())?;
+        let rest = Network::plan(layers, (batch - 1) % GROUP + 1, samples.image_dims())?;
         let params = init::xavier_uniform(&whole, &mut Random::new(1));
         Ok(Self {
             samples,
@@ -145,7 +145,7 @@ impl<'d, const L: usize> Step<'d, L> {
             shard_gradient: vec![0.0; params.len()],
             params,
             input: vec![0.0; whole.input_len()],
-            labels: Vec::with_capacity(SHARD),
+            labels: Vec::with_capacity(GROUP),
             workspace: vec![0.0; whole.workspace_len()],
             grad_logits: vec![0.0; whole.output_len()],
             scratch: vec![0.0; whole.train_scratch_len().max(rest.train_scratch_len())],
@@ -167,8 +167,8 @@ impl<'d, const L: usize> Step<'d, L> {
 
         self.gradient.fill(0.0);
         times.parts[ADD] += clock.lap();
-        for images in self.images.chunks(SHARD) {
-            let network = if images.len() == SHARD { &self.whole } else { &self.rest };
+        for images in self.images.chunks(GROUP) {
+            let network = if images.len() == GROUP { &self.whole } else { &self.rest };
             let input = &mut self.input[..network.input_len()];
             let workspace = &mut self.workspace[..network.workspace_len()];
             let grad_logits = &mut self.grad_logits[..network.output_len()];

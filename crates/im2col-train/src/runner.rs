@@ -1,6 +1,7 @@
 //! A network over many images: shards on all threads of the current rayon pool.
 
 use std::ops::Add;
+use std::sync::Mutex;
 
 use im2col::{Layer, Network, NetworkWeights};
 use rayon::prelude::*;
@@ -9,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::TrainError;
 use crate::optimiser::PARAM_CHUNK;
 use crate::samples::Samples;
-pub use crate::shard::SHARD;
-use crate::shard::Shard;
+pub use crate::shard::GROUP;
+use crate::shard::{Shard, Task, Worker, shard_len};
 pub use crate::shift::Draw;
 
 /// Shards in flight per thread: with more than one, no thread waits long for the slowest.
@@ -66,8 +67,10 @@ impl Add for Totals {
 #[derive(Debug)]
 pub struct Runner<const L: usize> {
     image_dims: [usize; 3],
-    /// For 1, 2, ... [`SHARD`] images.
+    /// For 1, 2, ... [`GROUP`] images.
     plans: Vec<Network<L>>,
+    /// One for each thread.
+    workers: Vec<Mutex<Worker>>,
     shards: Vec<Shard>,
     packed: Vec<f32>,
 }
@@ -78,29 +81,31 @@ impl<const L: usize> Runner<L> {
     /// # Errors
     /// The layers do not fit the images or each other.
     pub fn new(layers: [Layer; L], image_dims: [usize; 3], most_images: usize) -> Result<Self, TrainError> {
-        let plans = (1..=SHARD)
+        let plans = (1..=GROUP)
             .map(|images| Network::plan(layers, images, image_dims))
             .collect::<Result<Vec<_>, _>>()?;
-        let in_flight = SHARDS_PER_THREAD * rayon::current_num_threads();
-        let shards = most_images.div_ceil(SHARD).clamp(1, in_flight);
+        let threads = rayon::current_num_threads();
+        let in_flight = SHARDS_PER_THREAD * threads;
+        let shards = most_images.div_ceil(GROUP).clamp(1, in_flight);
         Ok(Self {
             image_dims,
-            shards: (0..shards).map(|_| Shard::new(&plans)).collect(),
-            packed: vec![0.0; plans[SHARD - 1].packed_len()],
+            workers: (0..threads.min(shards)).map(|_| Mutex::new(Worker::new(&plans))).collect(),
+            shards: (0..shards).map(|_| Shard::new(plans[GROUP - 1].param_len())).collect(),
+            packed: vec![0.0; plans[GROUP - 1].packed_len()],
             plans,
         })
     }
 
-    /// The network for a whole shard.
+    /// The network for [`GROUP`] images.
     #[must_use]
     pub fn network(&self) -> &Network<L> {
-        &self.plans[SHARD - 1]
+        &self.plans[GROUP - 1]
     }
 
     /// How many classes the network tells apart.
     #[must_use]
     pub fn classes(&self) -> usize {
-        self.network().output_len() / SHARD
+        self.network().output_len() / GROUP
     }
 
     /// What the network makes of all images.
@@ -123,13 +128,14 @@ impl<const L: usize> Runner<L> {
         images: &[Draw],
     ) -> Result<Totals, TrainError> {
         self.check(samples, images)?;
-        let packed = self.plans[SHARD - 1].pack(params, &mut self.packed)?;
+        let packed = self.plans[GROUP - 1].pack(params, &mut self.packed)?;
         let weights = NetworkWeights::Packed { params, packed };
-        let plans = &self.plans;
+        let task = Task { plans: &self.plans, weights, params, samples };
         let mut totals = Totals { images: images.len(), ..Totals::default() };
-        for wave in images.chunks(self.shards.len() * SHARD) {
-            let shards = run(&mut self.shards, wave, |shard, images| {
-                shard.test(&plans[images.len() - 1], weights, samples, images)
+        let len = shard_len(images.len());
+        for wave in images.chunks(self.shards.len() * len) {
+            let shards = run(&self.workers, &mut self.shards, wave, len, task, |worker, images, shard| {
+                worker.test(task, images, shard)
             })?;
             totals.add_shards(shards);
         }
@@ -148,15 +154,16 @@ impl<const L: usize> Runner<L> {
         gradient: &mut [f32],
     ) -> Result<Totals, TrainError> {
         self.check(samples, images)?;
-        let packed = self.plans[SHARD - 1].pack(params, &mut self.packed)?;
+        let packed = self.plans[GROUP - 1].pack(params, &mut self.packed)?;
         let weights = NetworkWeights::Packed { params, packed };
-        let plans = &self.plans;
+        let task = Task { plans: &self.plans, weights, params, samples };
         let scale = 1.0 / images.len() as f32;
         let mut totals = Totals { images: images.len(), ..Totals::default() };
         gradient.fill(0.0);
-        for wave in images.chunks(self.shards.len() * SHARD) {
-            let shards = run(&mut self.shards, wave, |shard, images| {
-                shard.train(&plans[images.len() - 1], weights, params, scale, samples, images)
+        let len = shard_len(images.len());
+        for wave in images.chunks(self.shards.len() * len) {
+            let shards = run(&self.workers, &mut self.shards, wave, len, task, |worker, images, shard| {
+                worker.train(task, scale, images, shard)
             })?;
             totals.add_shards(shards);
             add_gradients(shards, gradient);
@@ -193,18 +200,24 @@ impl Totals {
     }
 }
 
-/// Runs `work` on each shard of the images and returns the shards that took part, in order.
-fn run<'s>(
+/// Runs `work` on each shard, of `len` images, and returns the shards that took part, in order.
+fn run<'s, const L: usize>(
+    workers: &[Mutex<Worker>],
     shards: &'s mut [Shard],
     images: &[Draw],
-    work: impl Fn(&mut Shard, &[Draw]) -> Result<(), TrainError> + Sync,
+    len: usize,
+    task: Task<'_, L>,
+    work: impl Fn(&mut Worker, &[Draw], &mut Shard) -> Result<(), TrainError> + Sync,
 ) -> Result<&'s [Shard], TrainError> {
-    let shards = &mut shards[..images.len().div_ceil(SHARD)];
-    shards
-        .par_iter_mut()
-        .zip(images.par_chunks(SHARD))
-        .with_max_len(1)
-        .try_for_each(|(shard, images)| work(shard, images))?;
+    let shards = &mut shards[..images.len().div_ceil(len)];
+    shards.par_iter_mut().zip(images.par_chunks(len)).with_max_len(1).try_for_each(|(shard, images)| {
+        // Each thread has a worker of its own, unless reading a sample waits for other tasks, of which this is one.
+        let thread = rayon::current_thread_index().unwrap_or(0) % workers.len();
+        match workers[thread].try_lock() {
+            Ok(mut worker) => work(&mut worker, images, shard),
+            Err(_) => work(&mut Worker::new(task.plans), images, shard),
+        }
+    })?;
     Ok(shards)
 }
 

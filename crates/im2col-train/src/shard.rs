@@ -6,22 +6,23 @@ use crate::error::TrainError;
 use crate::samples::Samples;
 use crate::shift::{Draw, shift};
 
-/// How many images make a shard.
+/// How many images go through the network at a time.
 ///
-/// The gradient of a shard is one sum, and shards are added in order: this number is part of what decides the
-/// last bits of the trained weights. 16 images of LeNet keep 0.9 MB from the forward to the backward pass; 8 or
-/// 32 are neither faster nor slower.
-pub const SHARD: usize = 16;
+/// 16 images of LeNet keep 0.5 MB from the forward to the backward pass, which stays in L2.
+pub const GROUP: usize = 16;
 
-/// Everything that one shard needs, allocated once.
+/// How many images of a batch make a shard: two groups if that leaves eight shards, or one.
+///
+/// The gradient of a shard is one sum, and shards are added in order: this decides the last bits of the trained
+/// weights, and nothing but the batch decides this. With fewer and larger shards there are fewer gradients to add,
+/// but also fewer threads that can share them.
+pub(crate) const fn shard_len(batch: usize) -> usize {
+    if batch >= 8 * 2 * GROUP { 2 * GROUP } else { GROUP }
+}
+
+/// What a shard contributes to a batch.
 #[derive(Debug)]
 pub(crate) struct Shard {
-    input: Vec<f32>,
-    labels: Vec<u8>,
-    workspace: Vec<f32>,
-    scratch: Vec<f32>,
-    logits: Vec<f32>,
-    grad_logits: Vec<f32>,
     /// The gradient of the shard's loss, in the order of the parameters.
     pub(crate) gradient: Vec<f32>,
     /// The sum of the images' cross entropies.
@@ -31,59 +32,96 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// Buffers for any of the plans: the same layers, for 1 to [`SHARD`] images.
+    pub(crate) fn new(param_len: usize) -> Self {
+        Self { gradient: vec![0.0; param_len], loss: 0.0, correct: 0 }
+    }
+}
+
+/// The plans of a network, and what it takes to train it.
+#[derive(Clone, Copy)]
+pub(crate) struct Task<'a, const L: usize> {
+    /// For 1, 2, ... [`GROUP`] images.
+    pub(crate) plans: &'a [Network<L>],
+    pub(crate) weights: NetworkWeights<'a, L>,
+    pub(crate) params: &'a [f32],
+    pub(crate) samples: &'a dyn Samples,
+}
+
+/// Everything that one thread needs besides, allocated once: it stays in the cache from shard to shard.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    input: Vec<f32>,
+    labels: Vec<u8>,
+    workspace: Vec<f32>,
+    scratch: Vec<f32>,
+    logits: Vec<f32>,
+    grad_logits: Vec<f32>,
+    /// Of a group after the first.
+    gradient: Vec<f32>,
+}
+
+impl Worker {
+    /// Buffers for any of the plans: the same layers, for 1 to [`GROUP`] images.
     pub(crate) fn new<const L: usize>(plans: &[Network<L>]) -> Self {
         let largest = |len: fn(&Network<L>) -> usize| plans.iter().map(len).max().unwrap_or(0);
         let scratch_len = largest(Network::scratch_len).max(largest(Network::train_scratch_len));
         Self {
             input: vec![0.0; largest(Network::input_len)],
-            labels: Vec::with_capacity(SHARD),
+            labels: Vec::with_capacity(GROUP),
             workspace: vec![0.0; largest(Network::workspace_len)],
             scratch: vec![0.0; scratch_len],
             logits: vec![0.0; largest(Network::output_len)],
             grad_logits: vec![0.0; largest(Network::output_len)],
             gradient: vec![0.0; largest(Network::param_len)],
-            loss: 0.0,
-            correct: 0,
         }
     }
 
-    /// The shard's loss, and its gradient times `scale`, by the plan for `images.len()` images.
+    /// The shard's loss, and its gradient times `scale`.
     pub(crate) fn train<const L: usize>(
         &mut self,
-        network: &Network<L>,
-        weights: NetworkWeights<'_, L>,
-        params: &[f32],
+        task: Task<'_, L>,
         scale: f32,
-        samples: &dyn Samples,
         images: &[Draw],
+        shard: &mut Shard,
     ) -> Result<(), TrainError> {
-        self.gather(samples, images)?;
-        let input = &self.input[..network.input_len()];
-        let workspace = &mut self.workspace[..network.workspace_len()];
-        let grad_logits = &mut self.grad_logits[..network.output_len()];
-        network.forward_train(weights, input, workspace, &mut self.scratch)?;
-        let logits = network.activation(L.saturating_sub(1), workspace).unwrap_or_default();
-        let classes = network.output_len() / network.batch();
-        self.correct = count_correct(logits, &self.labels);
-        self.loss = im2col::cross_entropy_backward(logits, &self.labels, classes, scale, grad_logits)?;
-        network.backward(params, input, workspace, grad_logits, &mut self.gradient, &mut self.scratch)?;
+        let Task { weights, params, samples, .. } = task;
+        (shard.loss, shard.correct) = (0.0, 0);
+        for (group, images) in images.chunks(GROUP).enumerate() {
+            self.gather(samples, images)?;
+            let network = &task.plans[images.len() - 1];
+            let input = &self.input[..network.input_len()];
+            let workspace = &mut self.workspace[..network.workspace_len()];
+            let grad_logits = &mut self.grad_logits[..network.output_len()];
+            network.forward_train(weights, input, workspace, &mut self.scratch)?;
+            let logits = network.activation(L.saturating_sub(1), workspace).unwrap_or_default();
+            let classes = network.output_len() / network.batch();
+            shard.correct += count_correct(logits, &self.labels);
+            shard.loss += im2col::cross_entropy_backward(logits, &self.labels, classes, scale, grad_logits)?;
+            let gradient = if group == 0 { &mut shard.gradient } else { &mut self.gradient };
+            network.backward(params, input, workspace, grad_logits, gradient, &mut self.scratch)?;
+            if group > 0 {
+                shard.gradient.iter_mut().zip(&self.gradient).for_each(|(sum, value)| *sum += value);
+            }
+        }
         Ok(())
     }
 
-    /// The shard's loss, and how many images the network gets right, by the plan for `images.len()` images.
+    /// The shard's loss, and how many images the network gets right.
     pub(crate) fn test<const L: usize>(
         &mut self,
-        network: &Network<L>,
-        weights: NetworkWeights<'_, L>,
-        samples: &dyn Samples,
+        task: Task<'_, L>,
         images: &[Draw],
+        shard: &mut Shard,
     ) -> Result<(), TrainError> {
-        self.gather(samples, images)?;
-        let logits = &mut self.logits[..network.output_len()];
-        network.forward(weights, &self.input[..network.input_len()], logits, &mut self.scratch)?;
-        self.correct = count_correct(logits, &self.labels);
-        self.loss = im2col::cross_entropy(logits, &self.labels, logits.len() / network.batch())?;
+        (shard.loss, shard.correct) = (0.0, 0);
+        for images in images.chunks(GROUP) {
+            self.gather(task.samples, images)?;
+            let network = &task.plans[images.len() - 1];
+            let logits = &mut self.logits[..network.output_len()];
+            network.forward(task.weights, &self.input[..network.input_len()], logits, &mut self.scratch)?;
+            shard.correct += count_correct(logits, &self.labels);
+            shard.loss += im2col::cross_entropy(logits, &self.labels, logits.len() / network.batch())?;
+        }
         Ok(())
     }
 

@@ -139,7 +139,7 @@ impl<'d, const L: usize> Trainer<'d, L> {
         }
     }
 
-    /// The network, planned for one shard of images.
+    /// The network, planned for one group of images.
     #[must_use]
     pub fn network(&self) -> &Network<L> {
         self.runner.network()

@@ -4,7 +4,7 @@ use im2col::{Layer, Network, NetworkWeights};
 
 use crate::dataset::Dataset;
 use crate::error::TrainError;
-use crate::runner::SHARD;
+use crate::runner::GROUP;
 use crate::shard::normalised;
 
 /// How many mistakes are shown.
@@ -39,17 +39,17 @@ impl Evaluation {
         params: &[f32],
         test: &Dataset,
     ) -> Result<Self, TrainError> {
-        let mut network = Network::plan(layers, SHARD, test.image_dims())?;
-        let classes = network.output_len() / SHARD;
+        let mut network = Network::plan(layers, GROUP, test.image_dims())?;
+        let classes = network.output_len() / GROUP;
         let mut scratch = vec![0.0; network.scratch_len()];
         let mut predictions = Vec::with_capacity(test.len());
         let mut loss = 0.0;
-        for (shard, labels) in test.labels().chunks(SHARD).enumerate() {
-            if labels.len() < SHARD {
+        for (shard, labels) in test.labels().chunks(GROUP).enumerate() {
+            if labels.len() < GROUP {
                 network = Network::plan(layers, labels.len(), test.image_dims())?;
                 scratch.resize(network.scratch_len(), 0.0);
             }
-            let input = pixels(test, shard * SHARD, labels.len());
+            let input = pixels(test, shard * GROUP, labels.len());
             let mut logits = vec![0.0; network.output_len()];
             network.forward(NetworkWeights::Plain(params), &input, &mut logits, &mut scratch)?;
             loss += f64::from(im2col::cross_entropy(&logits, labels, classes)?);
