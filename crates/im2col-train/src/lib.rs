@@ -10,8 +10,8 @@
 //! which training goes on after a crash and ends with the same bits.
 //!
 //! The binary `lenet` is a thin face on this library. Everything runs on the current rayon pool, and the
-//! result does not depend on how many threads it has: a mini-batch is cut into shards of a fixed number of
-//! images, and the shards' gradients are summed in shard order.
+//! result does not depend on how many threads it has: a mini-batch is cut into shards of 16 images, or of 32 from 256
+//! images on, and the shards' gradients are summed in shard order.
 //!
 //! ```no_run
 //! use im2col::lenet::LENET_RELU;
