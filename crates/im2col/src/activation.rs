@@ -1,7 +1,7 @@
 //! Activations: functions of one value, forward and backward.
 
 use crate::error::{RunError, check_len};
-use crate::kernel::{Isa, Job, MulAdd, Vectors, dispatch};
+use crate::kernel::{Isa, Job, MulAdd, NR, Vectors, dispatch};
 use crate::math;
 use core::ops::Range;
 
@@ -94,25 +94,53 @@ impl Activation {
 
     /// Adds the bias and applies the activation to finished sums.
     #[inline(always)]
-    pub(crate) fn finish(self, sums: &mut [f32], bias: f32) {
+    pub(crate) fn finish(self, sums: &mut [f32], bias: f32, mul_add: impl MulAdd) {
         // Matched outside the loop, so that each loop is one vectorised expression.
         match self {
             Self::Identity => sums.iter_mut().for_each(|y| *y += bias),
-            Self::Relu => sums.iter_mut().for_each(|y| *y = Self::Relu.apply(*y + bias)),
-            Self::Sigmoid => sums.iter_mut().for_each(|y| *y = Self::Sigmoid.apply(*y + bias)),
-            Self::Tanh => sums.iter_mut().for_each(|y| *y = Self::Tanh.apply(*y + bias)),
+            Self::Relu => sums.iter_mut().for_each(|y| *y = relu(*y + bias)),
+            Self::Sigmoid => sigmoids(sums, bias, mul_add),
+            Self::Tanh => sums.iter_mut().for_each(|y| *y = math::tanh(*y + bias)),
         }
     }
 
-    /// `f(x)`. In a loop, match on the activation outside of it: each arm then is one vector loop.
+    /// Applies it to each value.
+    #[inline(always)]
+    pub(crate) fn apply_to(self, values: &mut [f32], mul_add: impl MulAdd) {
+        // Matched outside the loop, so that each loop is one vectorised expression.
+        match self {
+            Self::Identity => {}
+            Self::Relu => values.iter_mut().for_each(|x| *x = relu(*x)),
+            Self::Sigmoid => sigmoids(values, 0.0, mul_add),
+            Self::Tanh => values.iter_mut().for_each(|x| *x = math::tanh(*x)),
+        }
+    }
+
+    /// `f(x)`, as [`Isa::SCALAR`] computes it.
     #[inline(always)]
     pub(crate) fn apply(self, x: f32) -> f32 {
         match self {
             Self::Identity => x,
             Self::Relu => relu(x),
-            Self::Sigmoid => math::sigmoid(x),
+            Self::Sigmoid => math::sigmoid([x], |a, [b], [c]| [a * b + c])[0],
             Self::Tanh => math::tanh(x),
         }
+    }
+}
+
+/// The logistic function of each value and the bias, a vector at a time.
+#[inline(always)]
+fn sigmoids(values: &mut [f32], bias: f32, mul_add: impl MulAdd) {
+    let (lanes, rest) = values.as_chunks_mut::<NR>();
+    for values in lanes {
+        let mut x = *values;
+        x.iter_mut().for_each(|x| *x += bias);
+        *values = math::sigmoid(x, mul_add);
+    }
+    if !rest.is_empty() {
+        let mut x = [0.0; NR];
+        x.iter_mut().zip(&*rest).for_each(|(x, value)| *x = value + bias);
+        rest.iter_mut().zip(math::sigmoid(x, mul_add)).for_each(|(value, y)| *value = y);
     }
 }
 
@@ -152,7 +180,7 @@ impl Job for Finish<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
-        _: impl MulAdd,
+        mul_add: impl MulAdd,
         _: impl Vectors,
     ) {
         let Self { plane_len, columns, bias, activation, output } = self;
@@ -161,7 +189,7 @@ impl Job for Finish<'_> {
         }
         for (i, plane) in output.chunks_exact_mut(plane_len).enumerate() {
             let bias = if bias.is_empty() { 0.0 } else { bias[i % bias.len()] };
-            activation.finish(&mut plane[columns.clone()], bias);
+            activation.finish(&mut plane[columns.clone()], bias, mul_add);
         }
     }
 }
@@ -176,15 +204,11 @@ impl Job for Forward<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
-        _: impl MulAdd,
+        mul_add: impl MulAdd,
         _: impl Vectors,
     ) {
-        match self.activation {
-            Activation::Identity => self.output.copy_from_slice(self.input),
-            Activation::Relu => map(self.input, self.output, relu),
-            Activation::Sigmoid => map(self.input, self.output, math::sigmoid),
-            Activation::Tanh => map(self.input, self.output, math::tanh),
-        }
+        self.output.copy_from_slice(self.input);
+        self.activation.apply_to(self.output, mul_add);
     }
 }
 
@@ -197,15 +221,10 @@ impl Job for ForwardInPlace<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
-        _: impl MulAdd,
+        mul_add: impl MulAdd,
         _: impl Vectors,
     ) {
-        match self.activation {
-            Activation::Identity => {}
-            Activation::Relu => map_in_place(self.values, relu),
-            Activation::Sigmoid => map_in_place(self.values, math::sigmoid),
-            Activation::Tanh => map_in_place(self.values, math::tanh),
-        }
+        self.activation.apply_to(self.values, mul_add);
     }
 }
 
@@ -256,20 +275,6 @@ impl Job for BackwardInPlace<'_> {
 }
 
 #[inline(always)]
-fn map(input: &[f32], output: &mut [f32], f: impl Fn(f32) -> f32) {
-    for (x, y) in input.iter().zip(output) {
-        *y = f(*x);
-    }
-}
-
-#[inline(always)]
-fn map_in_place(values: &mut [f32], f: impl Fn(f32) -> f32) {
-    for x in values {
-        *x = f(*x);
-    }
-}
-
-#[inline(always)]
 fn zip_map(output: &[f32], grad_output: &[f32], grad_input: &mut [f32], f: impl Fn(f32, f32) -> f32) {
     for ((y, grad_output), grad_input) in output.iter().zip(grad_output).zip(grad_input) {
         *grad_input = f(*y, *grad_output);
@@ -305,12 +310,20 @@ mod tests {
         values.iter().map(|x| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() }).collect()
     }
 
+    /// The logistic function by the instruction set's own multiplication and addition; all others are the scalar ones.
     #[test]
-    fn every_isa_gives_the_bits_of_the_scalar_function() {
+    fn every_isa_gives_the_bits_of_the_function() {
         for isa in Isa::available() {
             for (activation, len) in ALL.into_iter().flat_map(|a| LENGTHS.map(move |len| (a, len))) {
                 let input = values(len);
-                let expected: Vec<f32> = input.iter().map(|x| activation.apply(*x)).collect();
+                let mut expected = input.clone();
+                if activation == Activation::Sigmoid && isa != Isa::SCALAR {
+                    expected.iter_mut().for_each(|x| {
+                        dispatch(isa, ForwardInPlace { activation, values: core::slice::from_mut(x) });
+                    });
+                } else {
+                    expected.iter_mut().for_each(|x| *x = activation.apply(*x));
+                }
 
                 let mut output = std::vec![7.0; len];
                 dispatch(isa, Forward { activation, input: &input, output: &mut output });

@@ -111,7 +111,13 @@ impl Epilogue<'_> {
 
     /// Finishes the sums of a tile whose first is at (`row`, `column`).
     #[inline(always)]
-    pub(crate) fn apply<const ROWS: usize>(&self, sums: &mut [Lanes; ROWS], row: usize, column: usize) {
+    pub(crate) fn apply<const ROWS: usize>(
+        &self,
+        sums: &mut [Lanes; ROWS],
+        row: usize,
+        column: usize,
+        mul_add: impl MulAdd,
+    ) {
         match self.bias {
             Bias::None => {}
             Bias::PerRow(bias) => {
@@ -127,20 +133,7 @@ impl Epilogue<'_> {
                 }
             }
         }
-        // Matched here, outside the loops, so that each loop is one vectorised expression.
-        match self.activation {
-            Activation::Identity => {}
-            Activation::Relu => map(sums, |x| Activation::Relu.apply(x)),
-            Activation::Sigmoid => map(sums, |x| Activation::Sigmoid.apply(x)),
-            Activation::Tanh => map(sums, |x| Activation::Tanh.apply(x)),
-        }
-    }
-}
-
-#[inline(always)]
-fn map<const ROWS: usize>(sums: &mut [Lanes; ROWS], f: impl Fn(f32) -> f32) {
-    for sum in sums.as_flattened_mut() {
-        *sum = f(*sum);
+        self.activation.apply_to(sums.as_flattened_mut(), mul_add);
     }
 }
 
@@ -274,7 +267,7 @@ pub(crate) fn multiply<const ROWS: usize, const PANELS: usize>(
                 tile(a, part, b, &mut sums, mul_add);
                 for (sums, place) in sums.iter_mut().zip(places) {
                     if let Some(epilogue) = epilogue {
-                        epilogue.apply(sums, row, place.column);
+                        epilogue.apply(sums, row, place.column, mul_add);
                     }
                     c.store(row, height, place, sums);
                 }

@@ -23,6 +23,15 @@ pub(crate) use weights::GradKernels;
 
 use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
 
+/// What gradients of weights must know of a group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Group {
+    /// How many lanes count.
+    pub(crate) images: usize,
+    /// Whether gradients begin with this group; those of others are added.
+    pub(crate) is_first: bool,
+}
+
 /// Interleaves `[images, len]` into a group of `len` vectors.
 pub(crate) struct Interleave<'a> {
     pub(crate) images: &'a [f32],

@@ -108,7 +108,7 @@ impl<
                     }
                 }
                 if let Some(bias) = bias {
-                    activation.finish(output, bias);
+                    activation.finish(output, bias, mul_add);
                 }
             }
         }

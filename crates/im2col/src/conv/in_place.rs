@@ -116,7 +116,7 @@ fn channels<const ROWS: usize, const STRIDE: usize>(
             for x in (0..width).step_by(NR) {
                 let len = NR.min(width - x);
                 let mut sums = sums::<ROWS, STRIDE>(shape, planes, [z, y, x], len, &weight, mul_add);
-                epilogue.apply(&mut sums, channel, 0);
+                epilogue.apply(&mut sums, channel, 0, mul_add);
                 let start = (z * height + y) * width + x;
                 for (sums, plane) in sums.iter().zip(output.chunks_exact_mut(positions)) {
                     plane[start..][..len].copy_from_slice(&sums[..len]);

@@ -187,7 +187,7 @@ impl Convolve<'_> {
                     let bias = self.bias.get(first + row).copied();
                     let line = plane[y * width..][..width].as_flattened_mut();
                     if bias.is_some() || self.activation != Activation::Identity {
-                        self.activation.finish(line, bias.unwrap_or(0.0));
+                        self.activation.finish(line, bias.unwrap_or(0.0), mul_add);
                     }
                 }
             }

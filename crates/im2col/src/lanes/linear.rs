@@ -1,7 +1,7 @@
 //! Fully connected layers.
 
 use super::tile::{Nest, Operands, Tile, sums, with_tile};
-use super::{starts, transposed};
+use super::{Group, starts, transposed};
 use crate::activation::Activation;
 use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
 
@@ -52,7 +52,7 @@ impl Multiply<'_> {
         for (i, output) in self.output.iter_mut().enumerate() {
             let bias = self.bias.get(i).copied();
             if bias.is_some() || self.activation != Activation::Identity {
-                self.activation.finish(output, bias.unwrap_or(0.0));
+                self.activation.finish(output, bias.unwrap_or(0.0), mul_add);
             }
         }
     }
@@ -102,10 +102,10 @@ impl GradInputs<'_> {
     }
 }
 
-/// Adds to the gradients of weight and bias what the first `images` lanes contribute:
+/// The gradients of weight and bias that a group contributes:
 /// `grad_weight[o, i] = sum over images of grad_output[o] input[i]`. Lanes are inputs here.
 pub(crate) struct GradWeights<'a> {
-    pub(crate) images: usize,
+    pub(crate) group: Group,
     /// `[inputs]`
     pub(crate) input: &'a [Lanes],
     /// `[outputs]`
@@ -135,7 +135,7 @@ impl Job for GradWeights<'_> {
         mul_add: impl MulAdd,
         vectors: impl Vectors,
     ) {
-        let Self { images, input, grad_output, scratch, grad_weight, grad_bias } = self;
+        let Self { group, input, grad_output, scratch, grad_weight, grad_bias } = self;
         // `[panels][images]`: sixteen inputs of an image are a vector.
         let panels = scratch.as_chunks_mut::<NR>().0;
         for (panel, block) in panels.iter_mut().zip(input.chunks(NR)) {
@@ -154,7 +154,7 @@ impl Job for GradWeights<'_> {
                     outer::<6, PANELS_AT_ONCE>(
                         panels,
                         grads,
-                        images,
+                        group,
                         &mut grad_weight[panel * NR..],
                         inputs,
                         columns,
@@ -167,7 +167,7 @@ impl Job for GradWeights<'_> {
                         outer::<6, 1>(
                             one,
                             grads,
-                            images,
+                            group,
                             &mut grad_weight[panel * NR..],
                             inputs,
                             columns,
@@ -176,7 +176,7 @@ impl Job for GradWeights<'_> {
                     } else {
                         for (i, grad) in grads.iter().enumerate() {
                             let to = &mut grad_weight[i * inputs + panel * NR..];
-                            outer::<1, 1>(one, &[*grad], images, to, inputs, columns, mul_add);
+                            outer::<1, 1>(one, &[*grad], group, to, inputs, columns, mul_add);
                         }
                     }
                     panel += 1;
@@ -184,18 +184,21 @@ impl Job for GradWeights<'_> {
             }
         }
         for (grad_bias, grads) in grad_bias.iter_mut().zip(grad_output) {
-            grads[..images.min(NR)].iter().for_each(|grad| *grad_bias += grad);
+            if group.is_first {
+                *grad_bias = 0.0;
+            }
+            grads[..group.images.min(NR)].iter().for_each(|grad| *grad_bias += grad);
         }
     }
 }
 
-/// `to[i][j] += sum over images of grads[i][image] * panels[j][image]`, in rows of `inputs` values of which `columns` are
-/// left.
+/// `to[i][j] = sum over images of grads[i][image] * panels[j][image]`, or `+=` after the first group, in rows of `inputs`
+/// values of which `columns` are left.
 #[inline(always)]
 fn outer<const ROWS: usize, const PANELS: usize>(
     panels: &[[Lanes; NR]],
     grads: &[Lanes],
-    images: usize,
+    group: Group,
     to: &mut [f32],
     inputs: usize,
     columns: usize,
@@ -205,23 +208,38 @@ fn outer<const ROWS: usize, const PANELS: usize>(
         return;
     };
     let mut sums = [[[0.0; NR]; PANELS]; ROWS];
-    for image in 0..images.min(NR) {
+    for image in 0..group.images.min(NR) {
         for i in 0..ROWS {
             for j in 0..PANELS {
                 sums[i][j] = mul_add(grads[i][image], panels[j][image], sums[i][j]);
             }
         }
     }
+    // From here on in memory: the loops below would take the sums out of their registers.
+    let mut stored = [[[0.0; NR]; PANELS]; ROWS];
     for i in 0..ROWS {
         for j in 0..PANELS {
+            stored[i][j] = sums[i][j];
+        }
+    }
+    for (i, sums) in stored.iter().enumerate() {
+        for (j, sums) in sums.iter().enumerate() {
             let to = &mut to[i * inputs + j * NR..];
             match to.first_chunk_mut::<NR>() {
                 Some(to) if columns >= PANELS * NR => {
-                    for lane in 0..NR {
-                        to[lane] += sums[i][j][lane];
+                    if group.is_first {
+                        *to = *sums;
+                    } else {
+                        for lane in 0..NR {
+                            to[lane] += sums[lane];
+                        }
                     }
                 }
-                _ => to.iter_mut().zip(&sums[i][j]).take(columns).for_each(|(to, sum)| *to += sum),
+                _ => {
+                    for (to, sum) in to.iter_mut().zip(sums).take(columns) {
+                        *to = if group.is_first { *sum } else { *to + sum };
+                    }
+                }
             }
         }
     }

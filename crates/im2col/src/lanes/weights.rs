@@ -5,14 +5,14 @@
 
 use super::conv::Planes;
 use super::tile::{Tile, with_tile};
-use super::{starts, transposed};
+use super::{Group, starts, transposed};
 use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
 use core::ops::Range;
 
-/// Adds to the gradients what the first `images` lanes contribute.
+/// The gradients that a group contributes.
 pub(crate) struct GradKernels<'a> {
     pub(crate) planes: Planes,
-    pub(crate) images: usize,
+    pub(crate) group: Group,
     /// `[in_channels, padded height, padded width]`
     pub(crate) input: &'a [Lanes],
     /// `[out_channels, height, width]`
@@ -46,6 +46,10 @@ impl Job for GradKernels<'_> {
     ) {
         let taps = self.planes.taps();
         let tile = Tile::best::<PANELS, ROWS>(self.planes.out_group, taps, |columns| taps.div_ceil(columns));
+        if self.group.is_first {
+            self.grad_weight.fill(0.0);
+            self.grad_bias.fill(0.0);
+        }
         with_tile!(tile, self.weights(vectors));
         self.biases();
     }
@@ -90,12 +94,14 @@ impl GradKernels<'_> {
                             }
                         }
                     }
-                    // So are rows that overlap those before.
-                    let fresh = done - row;
-                    let to = &mut self.grad_weight[((first + done) * planes.in_group + channel) * taps..];
-                    add_lanes(&sums[fresh * taps..], self.images, vectors, |i, sum| {
-                        to[i / taps * planes.in_group * taps + i % taps] += sum;
-                    });
+                    let sums = added_lanes(sums, self.group.images, vectors);
+                    // Rows that overlap those before would be added twice as well.
+                    for (i, sums) in sums.chunks_exact(taps).enumerate().take(ROWS).skip(done - row) {
+                        let at = ((first + row + i) * planes.in_group + channel) * taps;
+                        for (grad, sum) in self.grad_weight[at..][..taps].iter_mut().zip(sums) {
+                            *grad += sum;
+                        }
+                    }
                 }
                 done = row + ROWS;
             }
@@ -122,7 +128,7 @@ impl GradKernels<'_> {
                 }
             }
             let [a, b, c, d] = sums;
-            for i in 0..self.images.min(NR) {
+            for i in 0..self.group.images.min(NR) {
                 *grad_bias += (a[i] + b[i]) + (c[i] + d[i]);
             }
         }
@@ -222,19 +228,20 @@ fn tile_at<const ROWS: usize, const COLUMNS: usize>(
     }
 }
 
-/// Calls `add(i, sum of the first lanes of vectors[i])`.
+/// The sum of the first lanes of each vector, by pairs. The vectors make room for the sums.
 #[inline(always)]
-fn add_lanes(sums: &[Lanes], images: usize, vectors: impl Vectors, mut add: impl FnMut(usize, f32)) {
-    for (block, first) in sums.chunks(NR).zip((0..).step_by(NR)) {
-        let rows = transposed(block, vectors);
-        let mut total = [0.0; NR];
-        for row in &rows[..images.min(NR)] {
-            for i in 0..NR {
-                total[i] += row[i];
+fn added_lanes(sums: &mut [Lanes], images: usize, vectors: impl Vectors) -> &[f32] {
+    let len = sums.len();
+    for (block, first) in (0..len).step_by(NR).enumerate() {
+        let mut rows = transposed(&sums[first..len.min(first + NR)], vectors);
+        rows[images.min(NR)..].fill([0.0; NR]);
+        for half in [8, 4, 2, 1] {
+            for i in 0..half {
+                let other = rows[i + half];
+                rows[i].iter_mut().zip(other).for_each(|(sum, other)| *sum += other);
             }
         }
-        for (i, sum) in total.iter().enumerate().take(block.len()) {
-            add(first + i, *sum);
-        }
+        sums[block] = rows[0];
     }
+    sums.as_flattened()
 }

@@ -10,7 +10,7 @@ use super::relay::Relay;
 use crate::activation::{Activation, BackwardInPlace, Forward};
 use crate::kernel::{Isa, Lanes, NR, dispatch};
 use crate::lanes::{
-    Convolve, Fold, GradInput, GradInputs, GradKernels, GradWeights, Interleave, Multiply, Pool,
+    Convolve, Fold, GradInput, GradInputs, GradKernels, GradWeights, Group, Interleave, Multiply, Pool,
     PoolBackward, Separate, Stage,
 };
 use crate::padding::PaddingMode;
@@ -190,14 +190,14 @@ impl<const L: usize> Network<L> {
     ) {
         let isa = self.isa();
         let Gradients { params, input, workspace, grad_output, grad_params } = operands;
-        grad_params.fill(0.0);
         let first_trained = self.first_trained();
         let (_, rest) = workspace.split_at(self.output_len());
         let Some((skipped, kept)) = rest.split_first() else { return };
         let skip = (*skipped as usize).min(ALIGN);
         let groups = kept[skip..].as_chunks::<NR>().0.chunks_exact(lens.kept.max(1));
         let grad_outputs = grad_output.chunks(NR * self.layers[L - 1].image_len());
-        for ((kept, images), grad_output) in groups.zip(input.chunks(NR * self.image_len)).zip(grad_outputs) {
+        let groups = groups.zip(input.chunks(NR * self.image_len)).zip(grad_outputs);
+        for (number, ((kept, images), grad_output)) in groups.enumerate() {
             let (group, rest) = vectors(scratch).split_at_mut(self.image_len);
             let (first, rest) = rest.split_at_mut(lens.grads[0]);
             let (second, scratch) = rest.split_at_mut(lens.grads[1]);
@@ -206,7 +206,7 @@ impl<const L: usize> Network<L> {
             grad.step(self.layers[L - 1].image_len(), |_, group| {
                 dispatch(isa, Interleave { images: grad_output, group });
             });
-            let count = images.len() / self.image_len;
+            let of = Group { images: images.len() / self.image_len, is_first: number == 0 };
             for (index, layer) in self.layers.iter().enumerate().skip(first_trained).rev() {
                 let layer_input = self.lanes_before(index, group, kept);
                 let layer_output = self.lanes_before(index + 1, group, kept);
@@ -216,7 +216,7 @@ impl<const L: usize> Network<L> {
                     let (output, grad) = (layer_output.as_flattened(), grad.value_mut().as_flattened_mut());
                     dispatch(isa, BackwardInPlace { activation, output, grad });
                 }
-                layer.backward_params_lanes(isa, count, layer_input, grad.value(), grad_params, scratch);
+                layer.backward_params_lanes(isa, of, layer_input, grad.value(), grad_params, scratch);
                 if index > first_trained && !matches!(layer.op, Op::Activation(_) | Op::Flatten) {
                     let before = self.layers[index - 1].op.last_activation();
                     grad.step(layer_input.len(), |grad_output, grad_input| match &layer.op {
@@ -305,11 +305,11 @@ impl LayerPlan {
         }
     }
 
-    /// Adds to the gradients of weight and bias, for so many images.
+    /// Begins the gradients of weight and bias, or adds to them.
     fn backward_params_lanes(
         &self,
         isa: Isa,
-        images: usize,
+        group: Group,
         input: &[Lanes],
         grad_output: &[Lanes],
         grad_params: &mut [f32],
@@ -324,12 +324,12 @@ impl LayerPlan {
                 let planes = plan.planes();
                 dispatch(
                     isa,
-                    GradKernels { planes, images, input, grad_output, scratch, grad_weight, grad_bias },
+                    GradKernels { planes, group, input, grad_output, scratch, grad_weight, grad_bias },
                 );
             }
             Op::Linear(plan) => {
                 let scratch = &mut scratch[..GradWeights::scratch_len(plan.params().inputs())];
-                dispatch(isa, GradWeights { images, input, grad_output, scratch, grad_weight, grad_bias });
+                dispatch(isa, GradWeights { group, input, grad_output, scratch, grad_weight, grad_bias });
             }
             Op::Pool(_) | Op::Activation(_) | Op::Flatten => {}
         }

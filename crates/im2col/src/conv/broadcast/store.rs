@@ -29,7 +29,7 @@ impl Job for Store<'_, '_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
-        _: impl MulAdd,
+        mul_add: impl MulAdd,
         vectors: impl Vectors,
     ) {
         let Self { strip, panels, channels, epilogue, first, len, target } = self;
@@ -46,6 +46,7 @@ impl Job for Store<'_, '_> {
                     first + done,
                     NR.min(len - done),
                     epilogue,
+                    mul_add,
                 );
             }
         }
@@ -63,10 +64,11 @@ impl Target<'_> {
         place: usize,
         len: usize,
         epilogue: Epilogue<'_>,
+        mul_add: impl MulAdd,
     ) {
         let (image, position) = (place / self.positions, place % self.positions);
         if len < NR || position + NR > self.positions {
-            self.store_part(lines, channels, place, len, epilogue);
+            self.store_part(lines, channels, place, len, epilogue, mul_add);
             return;
         }
         let start = image * self.image_stride + channels.start * self.channel_stride + position;
@@ -81,7 +83,7 @@ impl Target<'_> {
             for (i, channel) in channels.enumerate().take(NR) {
                 if let Some(values) = self.values[start + i * self.channel_stride..].first_chunk_mut() {
                     let mut line = [*values];
-                    epilogue.apply(&mut line, channel, 0);
+                    epilogue.apply(&mut line, channel, 0, mul_add);
                     *values = line[0];
                 }
             }
@@ -97,9 +99,10 @@ impl Target<'_> {
         place: usize,
         len: usize,
         epilogue: Epilogue<'_>,
+        mul_add: impl MulAdd,
     ) {
         let mut lines = *lines;
-        epilogue.apply(&mut lines, channels.start, 0);
+        epilogue.apply(&mut lines, channels.start, 0, mul_add);
         let mut lane = 0;
         while lane < len {
             let (image, position) = ((place + lane) / self.positions, (place + lane) % self.positions);
