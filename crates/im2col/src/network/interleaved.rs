@@ -1,7 +1,7 @@
 //! Large batches of small images: sixteen images at a time, interleaved (`lanes.rs`).
 //!
 //! A workspace holds the output of the last layer, image by image, then how many values were skipped up to a cache
-//! line, then group by group the outputs of all layers. An activation behind a convolution or a linear layer
+//! line, then group by group the images and the outputs of all layers. An activation behind a convolution or a linear layer
 //! overwrites that layer's output, which no gradient needs.
 
 use super::Network;
@@ -48,8 +48,13 @@ impl<const L: usize> Network<L> {
         {
             return self;
         }
-        let mut lens =
-            Interleaving { kept: 0, buffers: [self.image_len, 0], grads: [0; 2], forward: 0, backward: 0 };
+        let mut lens = Interleaving {
+            kept: self.image_len,
+            buffers: [self.image_len, 0],
+            grads: [0; 2],
+            forward: 0,
+            backward: 0,
+        };
         let mut turn = 1;
         let mut index = 0;
         while index < L {
@@ -58,8 +63,10 @@ impl<const L: usize> Network<L> {
             if layer.fused && index > 0 {
                 self.layers[index].lane_offset = self.layers[index.wrapping_sub(1)].lane_offset;
             } else if matches!(layer.op, Op::Flatten) {
-                let before = if index == 0 { 0 } else { self.layers[index.wrapping_sub(1)].lane_offset };
-                self.layers[index].lane_offset = before;
+                // Behind no layer, the image: at 0, as every offset is before it is planned.
+                if index > 0 {
+                    self.layers[index].lane_offset = self.layers[index.wrapping_sub(1)].lane_offset;
+                }
             } else {
                 self.layers[index].lane_offset = lens.kept;
                 lens.kept = lens.kept.saturating_add(len);
@@ -95,17 +102,12 @@ impl<const L: usize> Network<L> {
         let groups = self.batch.div_ceil(NR);
         let kept = lens.kept.saturating_mul(groups).saturating_mul(NR);
         let Some(workspace_len) = checked_sum([self.output_len(), 1, ALIGN, kept]) else { return self };
-        // No sum of these overflows: none exceeds `MOST_VECTORS`, but for the image.
+        // No sum of these overflows: none exceeds `MOST_VECTORS`.
         let [first, second] = lens.buffers;
         let inference = first.saturating_add(second).saturating_add(lens.forward);
         let [grads, more_grads] = lens.grads;
-        let forward = self.image_len.saturating_add(lens.forward);
-        let backward =
-            self.image_len.saturating_add(grads).saturating_add(more_grads).saturating_add(lens.backward);
-        let training = max(forward, backward);
-        if self.image_len > MOST_VECTORS {
-            return self;
-        }
+        let backward = grads.saturating_add(more_grads).saturating_add(lens.backward);
+        let training = max(lens.forward, backward);
         self.workspace_len = workspace_len;
         self.scratch_len = inference.saturating_mul(NR).saturating_add(ALIGN);
         self.train_scratch_len = training.saturating_mul(NR).saturating_add(ALIGN);
@@ -163,12 +165,12 @@ impl<const L: usize> Network<L> {
         let images = input.chunks(NR * self.image_len);
         let outputs = outputs.chunks_mut(NR * self.layers[L - 1].image_len());
         for ((kept, images), output) in groups.zip(images).zip(outputs) {
-            let (group, scratch) = vectors(scratch).split_at_mut(self.image_len);
-            dispatch(isa, Interleave { images, group: &mut *group });
+            let scratch = vectors(scratch);
+            dispatch(isa, Interleave { images, group: &mut kept[..self.image_len] });
             for (index, layer) in self.layers.iter().enumerate() {
                 if layer.is_step() {
                     let (before, rest) = kept.split_at_mut(layer.lane_offset);
-                    let input = self.lanes_before(index, group, before);
+                    let input = self.lanes_before(index, before);
                     let output = &mut rest[..layer.image_len()];
                     layer.forward_lanes(isa, self.activation_of(index), params, input, output, scratch);
                 }
@@ -176,7 +178,7 @@ impl<const L: usize> Network<L> {
                     after(index);
                 }
             }
-            dispatch(isa, Separate { group: self.lanes_before(L, group, kept), images: output });
+            dispatch(isa, Separate { group: self.lanes_before(L, kept), images: output });
         }
     }
 
@@ -198,18 +200,16 @@ impl<const L: usize> Network<L> {
         let grad_outputs = grad_output.chunks(NR * self.layers[L - 1].image_len());
         let groups = groups.zip(input.chunks(NR * self.image_len)).zip(grad_outputs);
         for (number, ((kept, images), grad_output)) in groups.enumerate() {
-            let (group, rest) = vectors(scratch).split_at_mut(self.image_len);
-            let (first, rest) = rest.split_at_mut(lens.grads[0]);
+            let (first, rest) = vectors(scratch).split_at_mut(lens.grads[0]);
             let (second, scratch) = rest.split_at_mut(lens.grads[1]);
-            dispatch(isa, Interleave { images, group: &mut *group });
             let mut grad = Relay::new(&[], [first, second]);
             grad.step(self.layers[L - 1].image_len(), |_, group| {
                 dispatch(isa, Interleave { images: grad_output, group });
             });
             let of = Group { images: images.len() / self.image_len, is_first: number == 0 };
             for (index, layer) in self.layers.iter().enumerate().skip(first_trained).rev() {
-                let layer_input = self.lanes_before(index, group, kept);
-                let layer_output = self.lanes_before(index + 1, group, kept);
+                let layer_input = self.lanes_before(index, kept);
+                let layer_output = self.lanes_before(index + 1, kept);
                 let activation = layer.op.last_activation();
                 let is_pooled = self.layers.get(index + 1).is_some_and(|next| matches!(next.op, Op::Pool(_)));
                 if activation != Activation::Identity && !is_pooled {
@@ -244,10 +244,10 @@ impl<const L: usize> Network<L> {
     }
 
     /// What layer `index` reads; `kept` needs to reach no further than that.
-    fn lanes_before<'a>(&self, index: usize, group: &'a [Lanes], kept: &'a [Lanes]) -> &'a [Lanes] {
+    fn lanes_before<'a>(&self, index: usize, kept: &'a [Lanes]) -> &'a [Lanes] {
         match index.checked_sub(1).map(|previous| &self.layers[previous]) {
-            Some(layer) if layer.output_offset.is_some() => &kept[layer.lane_offset..][..layer.image_len()],
-            _ => group,
+            Some(layer) => &kept[layer.lane_offset..][..layer.image_len()],
+            None => &kept[..self.image_len],
         }
     }
 }
