@@ -1,8 +1,9 @@
 //! Where the time of a training step goes: every layer, forward and backward, and what lies between them.
 //!
-//! The step is the trainer's on one thread: the weights are packed once, then shard after shard of the batch is
+//! The step is the trainer's on one thread: the weights are packed once, then group after group of the batch is
 //! gathered, goes forward and backward, and its gradient is added; at the end the parameters are updated. Where a
-//! layer applies the activation behind it while it stores, the time of both is the layer's.
+//! layer applies the activation behind it while it stores, the time of both is the layer's; where the gradient of a pool
+//! goes through the activation before it, the pool's.
 
 use std::time::{Duration, Instant};
 
@@ -38,7 +39,7 @@ pub struct Profile {
     pub isa: &'static str,
     /// The layers in order.
     pub layers: Vec<LayerTime>,
-    /// The rest: packing the weights, gathering the pixels, the loss and its gradient, adding up the shards'
+    /// The rest: packing the weights, gathering the pixels, the loss and its gradient, adding up the groups'
     /// gradients, and the optimiser's update.
     pub parts: Vec<PartTime>,
     /// What a whole step takes.
@@ -116,13 +117,13 @@ struct Step<'d, const L: usize> {
     /// Positions among the samples.
     images: Vec<usize>,
     whole: Network<L>,
-    /// For the images that are left when all others are in whole shards.
+    /// For the images that are left when all others are in whole groups.
     rest: Network<L>,
     params: Vec<f32>,
     packed: Vec<f32>,
     descent: Descent,
     gradient: Vec<f32>,
-    shard_gradient: Vec<f32>,
+    group_gradient: Vec<f32>,
     input: Vec<f32>,
     labels: Vec<u8>,
     workspace: Vec<f32>,
@@ -142,7 +143,7 @@ impl<'d, const L: usize> Step<'d, L> {
             packed: vec![0.0; whole.packed_len()],
             descent: Descent::new(Optimiser::sgd(0.9), params.len()),
             gradient: vec![0.0; params.len()],
-            shard_gradient: vec![0.0; params.len()],
+            group_gradient: vec![0.0; params.len()],
             params,
             input: vec![0.0; whole.input_len()],
             labels: Vec::with_capacity(GROUP),
@@ -189,11 +190,11 @@ impl<'d, const L: usize> Step<'d, L> {
                 input,
                 workspace,
                 grad_logits,
-                &mut self.shard_gradient,
+                &mut self.group_gradient,
                 &mut self.scratch,
                 |layer| times.backward[layer] += clock.lap(),
             )?;
-            for (sum, value) in self.gradient.iter_mut().zip(&self.shard_gradient) {
+            for (sum, value) in self.gradient.iter_mut().zip(&self.group_gradient) {
                 *sum += value;
             }
             times.parts[ADD] += clock.lap();
@@ -205,7 +206,7 @@ impl<'d, const L: usize> Step<'d, L> {
     }
 }
 
-/// As the trainer's shards do.
+/// As the trainer does.
 fn gather(
     samples: &dyn Samples,
     images: &[usize],
@@ -342,7 +343,7 @@ mod tests {
     fn every_step_is_accounted_for() {
         let pixels = (0..5 * 784).map(|i| (i % 251) as u8).collect();
         let dataset = Dataset::new([1, 28, 28], pixels, vec![0, 1, 2, 3, 4]).unwrap();
-        // Two whole shards and three images.
+        // Two whole groups and three images.
         let start = Instant::now();
         let profile = measure(LENET, &dataset, 35, Duration::from_millis(20)).unwrap();
         let elapsed_us = start.elapsed().as_secs_f64() * 1e6;

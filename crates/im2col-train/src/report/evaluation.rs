@@ -44,12 +44,12 @@ impl Evaluation {
         let mut scratch = vec![0.0; network.scratch_len()];
         let mut predictions = Vec::with_capacity(test.len());
         let mut loss = 0.0;
-        for (shard, labels) in test.labels().chunks(GROUP).enumerate() {
+        for (group, labels) in test.labels().chunks(GROUP).enumerate() {
             if labels.len() < GROUP {
                 network = Network::plan(layers, labels.len(), test.image_dims())?;
                 scratch.resize(network.scratch_len(), 0.0);
             }
-            let input = pixels(test, shard * GROUP, labels.len());
+            let input = pixels(test, group * GROUP, labels.len());
             let mut logits = vec![0.0; network.output_len()];
             network.forward(NetworkWeights::Plain(params), &input, &mut logits, &mut scratch)?;
             loss += f64::from(im2col::cross_entropy(&logits, labels, classes)?);
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn counts_are_those_of_the_predictions() {
-        // 17 images: a shard and one more.
+        // 17 images: a group and one more.
         let shown = [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 1, 1];
         let labels = [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 1, 2, 0];
         let mut pixels = vec![0; 51];

@@ -211,6 +211,7 @@ impl<const L: usize> Network<L> {
                 let layer_input = self.lanes_before(index, kept);
                 let layer_output = self.lanes_before(index + 1, kept);
                 let activation = layer.op.last_activation();
+                // The gradient of a pool behind has gone through the activation already.
                 let is_pooled = self.layers.get(index + 1).is_some_and(|next| matches!(next.op, Op::Pool(_)));
                 if activation != Activation::Identity && !is_pooled {
                     let (output, grad) = (layer_output.as_flattened(), grad.value_mut().as_flattened_mut());
