@@ -151,38 +151,37 @@ fn tile<const ROWS: usize, const COLUMNS: usize>(
         tap / kernel_width * planes.dilation[0] * planes.padded()[1] + tap % kernel_width * planes.dilation[1]
     };
     let first = offset(tap);
+    let extent = plane.len() - offset(tap + COLUMNS - 1);
+    let mut columns: [&[Lanes]; COLUMNS] = [&[]; COLUMNS];
     if offset(tap + COLUMNS - 1) == first + COLUMNS - 1 {
         // Taps side by side need no addresses of their own.
-        tile_at::<ROWS, COLUMNS>(planes, plane, grads, lines, tap, |j| first + j, sums, vectors);
-    } else {
-        let mut offsets = [0; COLUMNS];
-        for (j, to) in offsets.iter_mut().enumerate() {
-            *to = offset(tap + j);
+        let plane = &plane[first..];
+        for (j, column) in columns.iter_mut().enumerate() {
+            *column = &plane[j..][..extent];
         }
-        tile_at::<ROWS, COLUMNS>(planes, plane, grads, lines, tap, |j| offsets[j], sums, vectors);
+        tile_of::<ROWS, COLUMNS>(planes, columns, grads, lines, tap, sums, vectors);
+    } else {
+        for (j, column) in columns.iter_mut().enumerate() {
+            *column = &plane[offset(tap + j)..][..extent];
+        }
+        tile_of::<ROWS, COLUMNS>(planes, columns, grads, lines, tap, sums, vectors);
     }
 }
 
 /// A single loop that carries its counters: between nested loops the compiler would keep the sums in memory.
 #[inline(always)]
-#[allow(clippy::too_many_arguments, reason = "those of `tile`, and the offsets")]
-fn tile_at<const ROWS: usize, const COLUMNS: usize>(
+fn tile_of<const ROWS: usize, const COLUMNS: usize>(
     planes: &Planes,
-    plane: &[Lanes],
+    columns: [&[Lanes]; COLUMNS],
     grads: &[Lanes],
     lines: Range<usize>,
     tap: usize,
-    offset: impl Fn(usize) -> usize,
     sums: &mut [Lanes],
     vectors: impl Vectors,
 ) {
     let (taps, positions, width) = (planes.taps(), planes.positions(), planes.output[1]);
     let padded_width = planes.padded()[1];
-    let extent = plane.len() - offset(COLUMNS - 1);
-    let mut columns: [&[Lanes]; COLUMNS] = [&[]; COLUMNS];
-    for (j, column) in columns.iter_mut().enumerate() {
-        *column = &plane[offset(j)..][..extent];
-    }
+    let extent = columns.first().map_or(0, |column| column.len());
     let mut rows: [&[Lanes]; ROWS] = [&[]; ROWS];
     for (i, row) in rows.iter_mut().enumerate() {
         *row = &grads[i * positions..][..positions];
