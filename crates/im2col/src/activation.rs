@@ -16,7 +16,8 @@ use core::ops::Range;
 ///
 /// `g` is `dL/dy`. The backward pass needs the output only, so the input can be overwritten.
 /// `Sigmoid` and `Tanh` are within 2 ULP of the exact function for every input (tested against
-/// f64), with the same bits on every target. NaN stays NaN.
+/// f64), `Tanh` with the same bits on every target, `Sigmoid` with the same ones on every instruction set that fuses
+/// products and sums, and on every one that does not. NaN stays NaN.
 ///
 /// ```
 /// use im2col::Activation;

@@ -1,9 +1,9 @@
 //! `exp`, `ln`, `tanh` and the logistic function, for targets without a math library.
 //!
-//! Only additions, multiplications, divisions and selections: the result has the same bits on
-//! every target (of the logistic function: on every instruction set that rounds a product before adding to it), and a
-//! loop over these functions compiles to vector code. All are within 2 ULP of the f64 functions for every input; the
-//! tests sweep the bit patterns.
+//! Only additions, multiplications, divisions and selections: the result has the same bits on every target, and a loop
+//! over these functions compiles to vector code. The logistic function takes the multiply-add of its instruction set: the
+//! same bits wherever that is fused, and wherever it is not. All are within 2 ULP of the f64 functions for every input;
+//! the tests sweep the bit patterns.
 //!
 //! The polynomials are minimax approximations in the relative error of the whole function, found
 //! with the Remez exchange algorithm and rounded to `f32`; the error given is before rounding.
