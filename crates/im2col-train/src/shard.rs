@@ -8,7 +8,7 @@ use crate::shift::{Draw, shift};
 
 /// How many images go through the network at a time.
 ///
-/// 16 images of LeNet keep 0.5 MB from the forward to the backward pass, which stays in L2.
+/// 16 images of LeNet keep 0.6 MB from the forward to the backward pass, which stays in L2.
 pub const GROUP: usize = 16;
 
 /// How many images of a batch make a shard: two groups if that leaves eight shards, or one.

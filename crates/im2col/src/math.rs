@@ -1,9 +1,9 @@
 //! `exp`, `ln`, `tanh` and the logistic function, for targets without a math library.
 //!
-//! Only additions, multiplications, divisions and selections: the result has the same bits on every target, and a loop
-//! over these functions compiles to vector code. The logistic function takes the multiply-add of its instruction set: the
-//! same bits wherever that is fused, and wherever it is not. All are within 2 ULP of the f64 functions for every input;
-//! the tests sweep the bit patterns.
+//! Only additions, multiplications, divisions and selections: the result has the same bits on
+//! every target, and a loop over these functions compiles to vector code. The logistic function takes
+//! the multiply-add of its instruction set: the same bits wherever that is fused, and wherever it is
+//! not. All are within 2 ULP of the f64 functions for every input; the tests sweep the bit patterns.
 //!
 //! The polynomials are minimax approximations in the relative error of the whole function, found
 //! with the Remez exchange algorithm and rounded to `f32`; the error given is before rounding.
@@ -126,8 +126,8 @@ pub(crate) fn sigmoid<const N: usize>(
         // little, but for n = 24, where t makes up for it. The product is exact.
         let lost = if rounded[i] == ROUND + 24.0 { 1.0 / 16_777_216.0 } else { 0.0 };
         let t = square[i] * (low[i] + square[i] * high[i]) - (r[i] - lost);
-        // 2^150 is no `f32`: far out, where the 1 vanishes, e^-x and the result are scaled by 2^64. Of ROUND's bits none
-        // is left when n's have become the exponent.
+        // 2^150 is no `f32`: far out, where the 1 vanishes, e^-x and the result are scaled by 2^64. Of ROUND's bits
+        // none is left when n's have become the exponent.
         let is_far = rounded[i] > ROUND + 100.0;
         let bias = if is_far { EXPONENT_BIAS - 64 } else { EXPONENT_BIAS } as u32;
         let power =
@@ -165,8 +165,9 @@ fn power_of_two(n: i32) -> f32 {
 mod tests {
     extern crate std;
 
-    use super::{exp, ln, sigmoid, tanh};
-    use crate::kernel::{Isa, Job, MulAdd, NR, Vectors, dispatch};
+    use super::{exp, ln, tanh};
+    use crate::activation::{Activation, ForwardInPlace};
+    use crate::kernel::{Isa, dispatch};
     use std::vec::Vec;
 
     /// |got - exact| in units of the last place of an `f32` near `exact`.
@@ -221,28 +222,6 @@ mod tests {
         move |values| values.iter_mut().for_each(|x| *x = function(*x))
     }
 
-    fn scalar_sigmoid(x: f32) -> f32 {
-        sigmoid([x], |a, [b], [c]| [a * b + c])[0]
-    }
-
-    /// Values replaced by their logistic function.
-    struct Sigmoid<'a>(&'a mut [f32]);
-
-    impl Job for Sigmoid<'_> {
-        #[inline(always)]
-        fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-            self,
-            mul_add: impl MulAdd,
-            _: impl Vectors,
-        ) {
-            for values in self.0.chunks_mut(NR) {
-                let mut lanes = [0.0; NR];
-                lanes[..values.len()].copy_from_slice(values);
-                values.copy_from_slice(&sigmoid(lanes, mul_add)[..values.len()]);
-            }
-        }
-    }
-
     #[test]
     fn exp_is_within_2_ulp() {
         assert!(worst_ulp_error(each(exp), f64::exp) <= 2.0);
@@ -261,27 +240,25 @@ mod tests {
     #[test]
     fn sigmoid_is_within_2_ulp() {
         let exact = |x: f64| 1.0 / (1.0 + (-x).exp());
-        assert!(worst_ulp_error(each(scalar_sigmoid), exact) <= 2.0);
+        let activation = Activation::Sigmoid;
+        assert!(worst_ulp_error(each(|x| Activation::Sigmoid.apply(x)), exact) <= 2.0);
         for isa in Isa::available() {
             std::println!("{}", isa.name());
-            assert!(worst_ulp_error(move |values| dispatch(isa, Sigmoid(values)), exact) <= 2.0);
+            let forward = move |values: &mut [f32]| dispatch(isa, ForwardInPlace { activation, values });
+            assert!(worst_ulp_error(forward, exact) <= 2.0);
         }
     }
 
     #[test]
     fn special_values() {
+        let sigmoid = |x| Activation::Sigmoid.apply(x);
         let (inf, nan, least) = (f32::INFINITY, f32::NAN, f32::from_bits(1));
         assert_eq!([-inf, f32::MIN, -0.0, 0.0, f32::MAX, inf].map(exp), [0.0, 0.0, 1.0, 1.0, inf, inf]);
         assert_eq!([-0.0, 0.0, 1.0, inf].map(ln), [-inf, -inf, 0.0, inf]);
         assert_eq!([-inf, f32::MIN, 0.0, least, f32::MAX, inf].map(tanh), [-1.0, -1.0, 0.0, least, 1.0, 1.0]);
-        assert_eq!(
-            [-inf, f32::MIN, 0.0, least, f32::MAX, inf].map(scalar_sigmoid),
-            [0.0, 0.0, 0.5, 0.5, 1.0, 1.0]
-        );
+        assert_eq!([-inf, f32::MIN, 0.0, least, f32::MAX, inf].map(sigmoid), [0.0, 0.0, 0.5, 0.5, 1.0, 1.0]);
         assert!(
-            [exp(nan), ln(nan), tanh(nan), scalar_sigmoid(nan), ln(-least), ln(-inf)]
-                .iter()
-                .all(|x| x.is_nan())
+            [exp(nan), ln(nan), tanh(nan), sigmoid(nan), ln(-least), ln(-inf)].iter().all(|x| x.is_nan())
         );
     }
 }

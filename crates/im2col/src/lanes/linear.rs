@@ -192,8 +192,8 @@ impl Job for GradWeights<'_> {
     }
 }
 
-/// `to[i][j] = sum over images of grads[i][image] * panels[j][image]`, or `+=` after the first group, in rows of `inputs`
-/// values of which `columns` are left.
+/// `to[i][j] = sum over images of grads[i][image] * panels[j][image]`, or `+=` after the first group, in rows of
+/// `inputs` values of which `columns` are left.
 #[inline(always)]
 fn outer<const ROWS: usize, const PANELS: usize>(
     panels: &[[Lanes; NR]],

@@ -87,7 +87,6 @@ fn sums_at_steps<const ROWS: usize, const COLUMNS: usize>(
         value = value.wrapping_add(value_steps[2]);
         left_inner -= 1;
         if left_inner == 0 {
-            core::hint::cold_path();
             left_inner = inner;
             weight = weight.wrapping_add(weight_steps[1]);
             value = value.wrapping_add(value_steps[1]);

@@ -212,7 +212,6 @@ fn tile_of<const ROWS: usize, const COLUMNS: usize>(
         at += stride_x;
         left -= 1;
         if left == 0 {
-            core::hint::cold_path();
             left = width;
             at = at.wrapping_add(next_line);
             left_lines -= 1;

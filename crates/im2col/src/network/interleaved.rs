@@ -1,8 +1,8 @@
 //! Large batches of small images: sixteen images at a time, interleaved (`lanes.rs`).
 //!
 //! A workspace holds the output of the last layer, image by image, then how many values were skipped up to a cache
-//! line, then group by group the images and the outputs of all layers. An activation behind a convolution or a linear layer
-//! overwrites that layer's output, which no gradient needs.
+//! line, then group by group the images and the outputs of all layers. An activation behind a convolution or a linear
+//! layer overwrites that layer's output, which no gradient needs.
 
 use super::Network;
 use super::plan::{LayerPlan, Op};
