@@ -11,7 +11,7 @@ use crate::error::TrainError;
 use crate::optimiser::PARAM_CHUNK;
 use crate::samples::Samples;
 pub use crate::shard::GROUP;
-use crate::shard::{Shard, Task, Worker, shard_len};
+use crate::shard::{SMALLEST_SHARD, Shard, Task, Worker, shard_len};
 pub use crate::shift::Draw;
 
 /// Shards in flight per thread: with more than one, no thread waits long for the slowest.
@@ -86,7 +86,7 @@ impl<const L: usize> Runner<L> {
             .collect::<Result<Vec<_>, _>>()?;
         let threads = rayon::current_num_threads();
         let in_flight = SHARDS_PER_THREAD * threads;
-        let shards = most_images.div_ceil(GROUP).clamp(1, in_flight);
+        let shards = most_images.div_ceil(SMALLEST_SHARD).clamp(1, in_flight);
         Ok(Self {
             image_dims,
             workers: (0..threads.min(shards)).map(|_| Mutex::new(Worker::new(&plans))).collect(),

@@ -6,18 +6,21 @@ use crate::error::TrainError;
 use crate::samples::Samples;
 use crate::shift::{Draw, shift};
 
-/// How many images go through the network at a time.
+/// How many images go through the network at a time, at most.
 ///
-/// 16 images of LeNet keep 0.6 MB from the forward to the backward pass, which stays in L2.
-pub const GROUP: usize = 16;
+/// 32 images of LeNet keep 1.1 MB from the forward to the backward pass, and their gradients are one sum.
+pub const GROUP: usize = 32;
 
-/// How many images of a batch make a shard: two groups if that leaves eight shards, or one.
+/// The images of a shard where there are few: a network interleaves so many.
+pub(crate) const SMALLEST_SHARD: usize = GROUP / 2;
+
+/// How many images of a batch make a shard: a group if that leaves eight shards, or half of one.
 ///
 /// The gradient of a shard is one sum, and shards are added in order: this decides the last bits of the trained
 /// weights, and nothing but the batch decides this. With fewer and larger shards there are fewer gradients to add,
 /// but also fewer threads that can share them.
 pub(crate) const fn shard_len(batch: usize) -> usize {
-    if batch >= 8 * 2 * GROUP { 2 * GROUP } else { GROUP }
+    if batch >= 8 * GROUP { GROUP } else { SMALLEST_SHARD }
 }
 
 /// What a shard contributes to a batch.
@@ -56,8 +59,6 @@ pub(crate) struct Worker {
     scratch: Vec<f32>,
     logits: Vec<f32>,
     grad_logits: Vec<f32>,
-    /// Of a group after the first.
-    gradient: Vec<f32>,
 }
 
 impl Worker {
@@ -72,11 +73,10 @@ impl Worker {
             scratch: vec![0.0; scratch_len],
             logits: vec![0.0; largest(Network::output_len)],
             grad_logits: vec![0.0; largest(Network::output_len)],
-            gradient: vec![0.0; largest(Network::param_len)],
         }
     }
 
-    /// The shard's loss, and its gradient times `scale`.
+    /// The shard's loss, and its gradient times `scale`, of at most [`GROUP`] images.
     pub(crate) fn train<const L: usize>(
         &mut self,
         task: Task<'_, L>,
@@ -85,43 +85,33 @@ impl Worker {
         shard: &mut Shard,
     ) -> Result<(), TrainError> {
         let Task { weights, params, samples, .. } = task;
-        (shard.loss, shard.correct) = (0.0, 0);
-        for (group, images) in images.chunks(GROUP).enumerate() {
-            self.gather(samples, images)?;
-            let network = &task.plans[images.len() - 1];
-            let input = &self.input[..network.input_len()];
-            let workspace = &mut self.workspace[..network.workspace_len()];
-            let grad_logits = &mut self.grad_logits[..network.output_len()];
-            network.forward_train(weights, input, workspace, &mut self.scratch)?;
-            let logits = network.activation(L.saturating_sub(1), workspace).unwrap_or_default();
-            let classes = network.output_len() / network.batch();
-            shard.correct += count_correct(logits, &self.labels);
-            shard.loss += im2col::cross_entropy_backward(logits, &self.labels, classes, scale, grad_logits)?;
-            let gradient = if group == 0 { &mut shard.gradient } else { &mut self.gradient };
-            network.backward(params, input, workspace, grad_logits, gradient, &mut self.scratch)?;
-            if group > 0 {
-                shard.gradient.iter_mut().zip(&self.gradient).for_each(|(sum, value)| *sum += value);
-            }
-        }
+        self.gather(samples, images)?;
+        let network = &task.plans[images.len() - 1];
+        let input = &self.input[..network.input_len()];
+        let workspace = &mut self.workspace[..network.workspace_len()];
+        let grad_logits = &mut self.grad_logits[..network.output_len()];
+        network.forward_train(weights, input, workspace, &mut self.scratch)?;
+        let logits = network.activation(L.saturating_sub(1), workspace).unwrap_or_default();
+        let classes = network.output_len() / network.batch();
+        shard.correct = count_correct(logits, &self.labels);
+        shard.loss = im2col::cross_entropy_backward(logits, &self.labels, classes, scale, grad_logits)?;
+        network.backward(params, input, workspace, grad_logits, &mut shard.gradient, &mut self.scratch)?;
         Ok(())
     }
 
-    /// The shard's loss, and how many images the network gets right.
+    /// The shard's loss, and how many of at most [`GROUP`] images the network gets right.
     pub(crate) fn test<const L: usize>(
         &mut self,
         task: Task<'_, L>,
         images: &[Draw],
         shard: &mut Shard,
     ) -> Result<(), TrainError> {
-        (shard.loss, shard.correct) = (0.0, 0);
-        for images in images.chunks(GROUP) {
-            self.gather(task.samples, images)?;
-            let network = &task.plans[images.len() - 1];
-            let logits = &mut self.logits[..network.output_len()];
-            network.forward(task.weights, &self.input[..network.input_len()], logits, &mut self.scratch)?;
-            shard.correct += count_correct(logits, &self.labels);
-            shard.loss += im2col::cross_entropy(logits, &self.labels, logits.len() / network.batch())?;
-        }
+        self.gather(task.samples, images)?;
+        let network = &task.plans[images.len() - 1];
+        let logits = &mut self.logits[..network.output_len()];
+        network.forward(task.weights, &self.input[..network.input_len()], logits, &mut self.scratch)?;
+        shard.correct = count_correct(logits, &self.labels);
+        shard.loss = im2col::cross_entropy(logits, &self.labels, logits.len() / network.batch())?;
         Ok(())
     }
 

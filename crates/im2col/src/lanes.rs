@@ -1,12 +1,14 @@
 //! Sixteen images at a time: each is a lane of every vector.
 //!
-//! A small network has few channels and short rows, which fill vectors badly; but it has images enough. A *group*
+//! A small network has few channels and short rows, which fill vectors badly; but it has images enough. A *bundle*
 //! is sixteen of them, interleaved: `[channels, height, width]` of vectors, the value of each image in a lane of its
 //! own. Then the loops are those of the definition, with vectors for numbers: nothing is packed or shuffled, no lane
 //! is lost, whatever the shape. Where there are fewer images, the other lanes are those of black ones, and count
 //! for nothing.
 //!
-//! It pays where all that a group touches stays in the cache: [`Network`](crate::Network) decides.
+//! Fully connected layers have many weights, and take the bundles of a *block* at once: each weight is read for all.
+//!
+//! It pays where all that a bundle touches stays in the cache: [`Network`](crate::Network) decides.
 
 mod conv;
 mod conv_backward;
@@ -23,19 +25,31 @@ pub(crate) use weights::GradKernels;
 
 use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
 
-/// What gradients of weights must know of a group.
+/// The bundles that go through a network together: a few whole ones, or one of fewer images.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Group {
-    /// How many lanes count.
-    pub(crate) images: usize,
-    /// Whether gradients begin with this group; those of others are added.
-    pub(crate) is_first: bool,
+pub(crate) struct Block {
+    /// The first image.
+    pub(crate) first: usize,
+    pub(crate) bundles: usize,
+    /// How many lanes of each bundle count.
+    pub(crate) lanes: usize,
 }
 
-/// Interleaves `[images, len]` into a group of `len` vectors.
+impl Block {
+    pub(crate) const fn images(&self) -> usize {
+        self.bundles * self.lanes
+    }
+
+    /// Whether gradients begin with this block; those of others are added.
+    pub(crate) const fn is_first(&self) -> bool {
+        self.first == 0
+    }
+}
+
+/// Interleaves `[images, len]` into a bundle of `len` vectors.
 pub(crate) struct Interleave<'a> {
     pub(crate) images: &'a [f32],
-    pub(crate) group: &'a mut [Lanes],
+    pub(crate) bundle: &'a mut [Lanes],
 }
 
 impl Job for Interleave<'_> {
@@ -45,9 +59,9 @@ impl Job for Interleave<'_> {
         _: impl MulAdd,
         vectors: impl Vectors,
     ) {
-        let Self { images, group } = self;
-        let len = group.len();
-        for (block, first) in group.chunks_mut(NR).zip((0..len).step_by(NR)) {
+        let Self { images, bundle } = self;
+        let len = bundle.len();
+        for (block, first) in bundle.chunks_mut(NR).zip((0..len).step_by(NR)) {
             let mut rows = [[0.0; NR]; NR];
             for (row, image) in rows.iter_mut().zip(images.chunks_exact(len)) {
                 match image[first..].first_chunk() {
@@ -64,9 +78,9 @@ impl Job for Interleave<'_> {
     }
 }
 
-/// The inverse of [`Interleave`]: the first images of a group, as many as there is room for.
+/// The inverse of [`Interleave`]: the first images of a bundle, as many as there is room for.
 pub(crate) struct Separate<'a> {
-    pub(crate) group: &'a [Lanes],
+    pub(crate) bundle: &'a [Lanes],
     pub(crate) images: &'a mut [f32],
 }
 
@@ -77,9 +91,9 @@ impl Job for Separate<'_> {
         _: impl MulAdd,
         vectors: impl Vectors,
     ) {
-        let Self { group, images } = self;
-        let len = group.len();
-        for (block, first) in group.chunks(NR).zip((0..len).step_by(NR)) {
+        let Self { bundle, images } = self;
+        let len = bundle.len();
+        for (block, first) in bundle.chunks(NR).zip((0..len).step_by(NR)) {
             let rows = transposed(block, vectors);
             for (row, image) in rows.iter().zip(images.chunks_exact_mut(len)) {
                 match image[first..].first_chunk_mut() {

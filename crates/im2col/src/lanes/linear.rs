@@ -1,7 +1,7 @@
-//! Fully connected layers.
+//! Fully connected layers: all bundles of a block at once, for there are more weights than L1 holds.
 
 use super::tile::{Nest, Operands, Tile, sums, with_tile};
-use super::{Group, starts, transposed};
+use super::{Block, starts, transposed};
 use crate::activation::Activation;
 use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
 
@@ -12,47 +12,30 @@ pub(crate) struct Multiply<'a> {
     /// `[outputs]`, or empty
     pub(crate) bias: &'a [f32],
     pub(crate) activation: Activation,
-    /// `[inputs]`
+    pub(crate) bundles: usize,
+    /// `[bundles, inputs]`
     pub(crate) input: &'a [Lanes],
-    /// `[outputs]`
+    /// `[bundles, outputs]`
     pub(crate) output: &'a mut [Lanes],
 }
 
 impl Job for Multiply<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        mut self,
+        self,
         mul_add: impl MulAdd,
-        _: impl Vectors,
+        vectors: impl Vectors,
     ) {
-        with_tile!(Tile::best::<PANELS, ROWS>(self.output.len(), 1, |_| 1), self.multiply(mul_add));
-    }
-}
-
-impl Multiply<'_> {
-    #[inline(always)]
-    fn multiply<const ROWS: usize, const COLUMNS: usize>(&mut self, mul_add: impl MulAdd) {
-        let inputs = self.input.len();
-        let nest = Nest { counts: [1, 1, inputs], in_weights: [0, 0, 1], in_values: [0, 0, 1] };
-        for row in starts(self.output.len(), ROWS) {
-            let operands = Operands {
-                weights: &self.weight[row * inputs..][..ROWS * inputs],
-                first_weight: 0,
-                row_step: inputs,
-                values: self.input,
-                first_value: 0,
-                column_step: 0,
-            };
-            // There is one column.
-            let sums = sums::<ROWS, 1>(&nest, operands, mul_add);
-            for (output, sums) in self.output[row..].iter_mut().zip(sums) {
-                *output = sums[0];
-            }
-        }
-        for (i, output) in self.output.iter_mut().enumerate() {
-            let bias = self.bias.get(i).copied();
-            if bias.is_some() || self.activation != Activation::Identity {
-                self.activation.finish(output, bias.unwrap_or(0.0), mul_add);
+        let Self { weight, bias, activation, bundles, input, output } = self;
+        let (inputs, outputs) = (input.len() / bundles, output.len() / bundles);
+        let product = Product { weight, steps: [inputs, 1], bundles, factor: input, product: &mut *output };
+        product.run::<ROWS, PANELS, PAIRS>(mul_add, vectors);
+        for bundle in output.chunks_exact_mut(outputs) {
+            for (i, output) in bundle.iter_mut().enumerate() {
+                let bias = bias.get(i).copied();
+                if bias.is_some() || activation != Activation::Identity {
+                    activation.finish(output, bias.unwrap_or(0.0), mul_add);
+                }
             }
         }
     }
@@ -62,53 +45,84 @@ impl Multiply<'_> {
 pub(crate) struct GradInputs<'a> {
     /// `[outputs, inputs]`
     pub(crate) weight: &'a [f32],
-    /// `[outputs]`
+    pub(crate) bundles: usize,
+    /// `[bundles, outputs]`
     pub(crate) grad_output: &'a [Lanes],
-    /// `[inputs]`
+    /// `[bundles, inputs]`
     pub(crate) grad_input: &'a mut [Lanes],
 }
 
 impl Job for GradInputs<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        mul_add: impl MulAdd,
+        vectors: impl Vectors,
+    ) {
+        let Self { weight, bundles, grad_output, grad_input } = self;
+        let steps = [1, grad_input.len() / bundles];
+        let product = Product { weight, steps, bundles, factor: grad_output, product: grad_input };
+        product.run::<ROWS, PANELS, PAIRS>(mul_add, vectors);
+    }
+}
+
+/// `product[bundle, i] = sum over k of weight[i, k] factor[bundle, k]`.
+struct Product<'a> {
+    weight: &'a [f32],
+    /// From one `i` to the next in the weight, and from one `k`.
+    steps: [usize; 2],
+    bundles: usize,
+    factor: &'a [Lanes],
+    product: &'a mut [Lanes],
+}
+
+impl Job for Product<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         mut self,
         mul_add: impl MulAdd,
         _: impl Vectors,
     ) {
-        with_tile!(Tile::best::<PANELS, ROWS>(self.grad_input.len(), 1, |_| 1), self.gather(mul_add));
+        let (len, bundles) = (self.product.len() / self.bundles, self.bundles);
+        let tile = Tile::best::<PANELS, ROWS>(len, bundles, |columns| bundles.div_ceil(columns));
+        with_tile!(tile, self.multiply(mul_add));
     }
 }
 
-impl GradInputs<'_> {
+impl Product<'_> {
     #[inline(always)]
-    fn gather<const ROWS: usize, const COLUMNS: usize>(&mut self, mul_add: impl MulAdd) {
-        let inputs = self.grad_input.len();
-        let outputs = self.grad_output.len();
-        let nest = Nest { counts: [1, 1, outputs], in_weights: [0, 0, inputs], in_values: [0, 0, 1] };
-        for row in starts(inputs, ROWS) {
-            let operands = Operands {
-                weights: self.weight,
-                first_weight: row,
-                row_step: 1,
-                values: self.grad_output,
-                first_value: 0,
-                column_step: 0,
-            };
-            let sums = sums::<ROWS, 1>(&nest, operands, mul_add);
-            for (grad, sums) in self.grad_input[row..].iter_mut().zip(sums) {
-                *grad = sums[0];
+    fn multiply<const ROWS: usize, const COLUMNS: usize>(&mut self, mul_add: impl MulAdd) {
+        let (len, depth) = (self.product.len() / self.bundles, self.factor.len() / self.bundles);
+        let [row_step, step] = self.steps;
+        let nest = Nest { counts: [1, 1, depth], in_weights: [0, 0, step], in_values: [0, 0, 1] };
+        for row in starts(len, ROWS) {
+            for bundle in starts(self.bundles, COLUMNS) {
+                let operands = Operands {
+                    weights: self.weight,
+                    first_weight: row * row_step,
+                    row_step,
+                    values: self.factor,
+                    first_value: bundle * depth,
+                    column_step: depth,
+                };
+                let sums = sums::<ROWS, COLUMNS>(&nest, operands, mul_add);
+                for (i, sums) in sums.iter().enumerate() {
+                    for (j, sum) in sums.iter().enumerate() {
+                        self.product[(bundle + j) * len + row + i] = *sum;
+                    }
+                }
             }
         }
     }
 }
 
-/// The gradients of weight and bias that a group contributes:
+/// The gradients of weight and bias that a block contributes:
 /// `grad_weight[o, i] = sum over images of grad_output[o] input[i]`. Lanes are inputs here.
 pub(crate) struct GradWeights<'a> {
-    pub(crate) group: Group,
-    /// `[inputs]`
+    pub(crate) block: Block,
+    /// `[bundles, inputs]`
     pub(crate) input: &'a [Lanes],
-    /// `[outputs]`
+    /// `[bundles, outputs]`
     pub(crate) grad_output: &'a [Lanes],
     /// Room for [`GradWeights::scratch_len`] vectors.
     pub(crate) scratch: &'a mut [Lanes],
@@ -118,126 +132,125 @@ pub(crate) struct GradWeights<'a> {
     pub(crate) grad_bias: &'a mut [f32],
 }
 
-/// Rows of sixteen inputs that are computed at once.
-const PANELS_AT_ONCE: usize = 4;
-
 impl GradWeights<'_> {
     /// The inputs image by image, in whole vectors.
-    pub(crate) const fn scratch_len(inputs: usize) -> usize {
-        inputs.div_ceil(NR) * NR
+    pub(crate) const fn scratch_len(inputs: usize, bundles: usize) -> usize {
+        (inputs.div_ceil(NR) * NR).saturating_mul(bundles)
     }
 }
 
 impl Job for GradWeights<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        self,
+        mut self,
         mul_add: impl MulAdd,
         vectors: impl Vectors,
     ) {
-        let Self { group, input, grad_output, scratch, grad_weight, grad_bias } = self;
-        // `[panels][images]`: sixteen inputs of an image are a vector.
-        let panels = scratch.as_chunks_mut::<NR>().0;
-        for (panel, block) in panels.iter_mut().zip(input.chunks(NR)) {
-            *panel = transposed(block, vectors);
+        let Block { bundles, lanes, .. } = self.block;
+        let (inputs, outputs) = (self.input.len() / bundles, self.grad_output.len() / bundles);
+        // `[panels][bundles][lanes]`: sixteen inputs of an image are a vector.
+        let squares = self.scratch.as_chunks_mut::<NR>().0;
+        for (bundle, input) in self.input.chunks_exact(inputs).enumerate() {
+            for (panel, columns) in input.chunks(NR).enumerate() {
+                squares[panel * bundles + bundle] = transposed(columns, vectors);
+            }
         }
-        let panels = &*panels;
-        let inputs = input.len();
-        let rows = grad_weight.chunks_mut(6 * inputs).zip(grad_output.chunks(6));
-        for (grad_weight, grads) in rows {
+        for row in (0..outputs).step_by(6) {
+            let rows = (outputs - row).min(6);
             let mut panel = 0;
             while panel < inputs.div_ceil(NR) {
-                let columns = inputs - panel * NR;
-                let is_whole = grads.len() == 6 && PANELS_AT_ONCE * NR <= columns && PANELS > 1;
-                if is_whole {
-                    let panels = &panels[panel..panel + PANELS_AT_ONCE];
-                    outer::<6, PANELS_AT_ONCE>(
-                        panels,
-                        grads,
-                        group,
-                        &mut grad_weight[panel * NR..],
-                        inputs,
-                        columns,
-                        mul_add,
-                    );
-                    panel += PANELS_AT_ONCE;
+                if rows == 6 && (panel + 4) * NR <= inputs && PANELS > 1 {
+                    self.add::<6, 4>(row, panel, mul_add);
+                    panel += 4;
                 } else {
-                    let one = &panels[panel..panel + 1];
-                    if grads.len() == 6 {
-                        outer::<6, 1>(
-                            one,
-                            grads,
-                            group,
-                            &mut grad_weight[panel * NR..],
-                            inputs,
-                            columns,
-                            mul_add,
-                        );
+                    if rows == 6 {
+                        self.add::<6, 1>(row, panel, mul_add);
                     } else {
-                        for (i, grad) in grads.iter().enumerate() {
-                            let to = &mut grad_weight[i * inputs + panel * NR..];
-                            outer::<1, 1>(one, &[*grad], group, to, inputs, columns, mul_add);
+                        for row in row..outputs {
+                            self.add::<1, 1>(row, panel, mul_add);
                         }
                     }
                     panel += 1;
                 }
             }
         }
-        for (grad_bias, grads) in grad_bias.iter_mut().zip(grad_output) {
-            if group.is_first {
-                *grad_bias = 0.0;
+        if self.block.is_first() {
+            self.grad_bias.fill(0.0);
+        }
+        for grads in self.grad_output.chunks_exact(outputs) {
+            for (grad_bias, grads) in self.grad_bias.iter_mut().zip(grads) {
+                grads[..lanes.min(NR)].iter().for_each(|grad| *grad_bias += grad);
             }
-            grads[..group.images.min(NR)].iter().for_each(|grad| *grad_bias += grad);
         }
     }
 }
 
-/// `to[i][j] = sum over images of grads[i][image] * panels[j][image]`, or `+=` after the first group, in rows of
-/// `inputs` values of which `columns` are left.
-#[inline(always)]
-fn outer<const ROWS: usize, const PANELS: usize>(
-    panels: &[[Lanes; NR]],
-    grads: &[Lanes],
-    group: Group,
-    to: &mut [f32],
-    inputs: usize,
-    columns: usize,
-    mul_add: impl MulAdd,
-) {
-    let (Some(panels), Some(grads)) = (panels.first_chunk::<PANELS>(), grads.first_chunk::<ROWS>()) else {
-        return;
-    };
-    let mut sums = [[[0.0; NR]; PANELS]; ROWS];
-    for image in 0..group.images.min(NR) {
-        for i in 0..ROWS {
+impl GradWeights<'_> {
+    /// The gradients of `ROWS` outputs by `PANELS` times sixteen inputs, of which a single panel may have fewer.
+    #[inline(always)]
+    fn add<const ROWS: usize, const PANELS: usize>(
+        &mut self,
+        row: usize,
+        panel: usize,
+        mul_add: impl MulAdd,
+    ) {
+        let bundles = self.block.bundles;
+        let (inputs, outputs) = (self.input.len() / bundles, self.grad_output.len() / bundles);
+        let mut columns: [&[Lanes]; PANELS] = [&[]; PANELS];
+        for (j, column) in columns.iter_mut().enumerate() {
+            *column = &self.scratch[(panel + j) * bundles * NR..][..bundles * NR];
+        }
+        let grads = &self.grad_output.as_flattened()[row * NR..];
+        let extent = grads.len() - (ROWS - 1) * NR;
+        let mut rows: [&[f32]; ROWS] = [&[]; ROWS];
+        for (i, row) in rows.iter_mut().enumerate() {
+            *row = &grads[i * NR..][..extent];
+        }
+        let mut sums = [[[0.0; NR]; PANELS]; ROWS];
+        // A single loop, as in `tile.rs`; the gradients of the next bundle are further on.
+        let (mut image, mut at, mut left) = (0, 0, self.block.lanes);
+        while image < bundles * NR && at < extent {
+            let mut values = [[0.0; NR]; PANELS];
             for j in 0..PANELS {
-                sums[i][j] = mul_add(grads[i][image], panels[j][image], sums[i][j]);
+                values[j] = columns[j][image];
+            }
+            for i in 0..ROWS {
+                for j in 0..PANELS {
+                    sums[i][j] = mul_add(rows[i][at], values[j], sums[i][j]);
+                }
+            }
+            image += 1;
+            at += 1;
+            left -= 1;
+            if left == 0 {
+                left = self.block.lanes;
+                image += NR - left;
+                at += outputs * NR - left;
             }
         }
-    }
-    // From here on in memory: the loops below would take the sums out of their registers.
-    let mut stored = [[[0.0; NR]; PANELS]; ROWS];
-    for i in 0..ROWS {
-        for j in 0..PANELS {
-            stored[i][j] = sums[i][j];
+        // From here on in memory: the loops below would take the sums out of their registers.
+        let mut stored = [[[0.0; NR]; PANELS]; ROWS];
+        for i in 0..ROWS {
+            for j in 0..PANELS {
+                stored[i][j] = sums[i][j];
+            }
         }
-    }
-    for (i, sums) in stored.iter().enumerate() {
-        for (j, sums) in sums.iter().enumerate() {
-            let to = &mut to[i * inputs + j * NR..];
-            match to.first_chunk_mut::<NR>() {
-                Some(to) if columns >= PANELS * NR => {
-                    if group.is_first {
-                        *to = *sums;
-                    } else {
+        let is_first = self.block.is_first();
+        for (i, sums) in stored.iter().enumerate() {
+            let row = &mut self.grad_weight[(row + i) * inputs..][..inputs];
+            for (j, sums) in sums.iter().enumerate() {
+                let to = &mut row[(panel + j) * NR..];
+                match to.first_chunk_mut::<NR>() {
+                    Some(to) if is_first => *to = *sums,
+                    Some(to) => {
                         for lane in 0..NR {
                             to[lane] += sums[lane];
                         }
                     }
-                }
-                _ => {
-                    for (to, sum) in to.iter_mut().zip(sums).take(columns) {
-                        *to = if group.is_first { *sum } else { *to + sum };
+                    None => {
+                        for (to, sum) in to.iter_mut().zip(sums) {
+                            *to = if is_first { *sum } else { *to + sum };
+                        }
                     }
                 }
             }

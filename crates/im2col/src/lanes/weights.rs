@@ -5,14 +5,15 @@
 
 use super::conv::Planes;
 use super::tile::{Tile, with_tile};
-use super::{Group, starts, transposed};
+use super::{Block, starts, transposed};
 use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
 use core::ops::Range;
 
-/// The gradients that a group contributes.
+/// The gradients that a bundle contributes.
 pub(crate) struct GradKernels<'a> {
     pub(crate) planes: Planes,
-    pub(crate) group: Group,
+    /// Of a single bundle.
+    pub(crate) block: Block,
     /// `[in_channels, padded height, padded width]`
     pub(crate) input: &'a [Lanes],
     /// `[out_channels, height, width]`
@@ -46,10 +47,6 @@ impl Job for GradKernels<'_> {
     ) {
         let taps = self.planes.taps();
         let tile = Tile::best::<PANELS, ROWS>(self.planes.out_group, taps, |columns| taps.div_ceil(columns));
-        if self.group.is_first {
-            self.grad_weight.fill(0.0);
-            self.grad_bias.fill(0.0);
-        }
         with_tile!(tile, self.weights(vectors));
         self.biases();
     }
@@ -94,12 +91,12 @@ impl GradKernels<'_> {
                             }
                         }
                     }
-                    let sums = added_lanes(sums, self.group.images, vectors);
+                    let sums = added_lanes(sums, self.block.lanes, vectors);
                     // Rows that overlap those before would be added twice as well.
                     for (i, sums) in sums.chunks_exact(taps).enumerate().take(ROWS).skip(done - row) {
                         let at = ((first + row + i) * planes.in_group + channel) * taps;
                         for (grad, sum) in self.grad_weight[at..][..taps].iter_mut().zip(sums) {
-                            *grad += sum;
+                            *grad = if self.block.is_first() { *sum } else { *grad + sum };
                         }
                     }
                 }
@@ -111,6 +108,9 @@ impl GradKernels<'_> {
     /// Each lane is a chain over the positions, and then the lanes are.
     #[inline(always)]
     fn biases(&mut self) {
+        if self.block.is_first() {
+            self.grad_bias.fill(0.0);
+        }
         let grads = self.grad_output.chunks_exact(self.planes.positions());
         for (grad_bias, grads) in self.grad_bias.iter_mut().zip(grads) {
             let mut sums = [[0.0; NR]; 4];
@@ -128,7 +128,7 @@ impl GradKernels<'_> {
                 }
             }
             let [a, b, c, d] = sums;
-            for i in 0..self.group.images.min(NR) {
+            for i in 0..self.block.lanes.min(NR) {
                 *grad_bias += (a[i] + b[i]) + (c[i] + d[i]);
             }
         }
@@ -229,11 +229,11 @@ fn tile_of<const ROWS: usize, const COLUMNS: usize>(
 
 /// The sum of the first lanes of each vector, by pairs. The vectors make room for the sums.
 #[inline(always)]
-fn added_lanes(sums: &mut [Lanes], images: usize, vectors: impl Vectors) -> &[f32] {
+fn added_lanes(sums: &mut [Lanes], lanes: usize, vectors: impl Vectors) -> &[f32] {
     let len = sums.len();
     for (block, first) in (0..len).step_by(NR).enumerate() {
         let mut rows = transposed(&sums[first..len.min(first + NR)], vectors);
-        rows[images.min(NR)..].fill([0.0; NR]);
+        rows[lanes.min(NR)..].fill([0.0; NR]);
         for half in [8, 4, 2, 1] {
             for i in 0..half {
                 let other = rows[i + half];

@@ -55,7 +55,7 @@ impl<const L: usize> Network<L> {
         check_scratch(self.train_scratch_len, scratch.len())?;
 
         if let Some(interleaving) = &self.interleaving {
-            let grads = Gradients { params, input, workspace, grad_output, grad_params };
+            let grads = Gradients { params, workspace, grad_output, grad_params };
             self.backward_interleaved(interleaving, grads, scratch, after);
             return Ok(());
         }

@@ -1,8 +1,12 @@
 //! Large batches of small images: sixteen images at a time, interleaved (`lanes.rs`).
 //!
+//! Training takes two such bundles at a time, a block, through the fully connected layers: the *tail* of the network.
+//! Those before, its *head*, have few weights, and take one bundle after the other.
+//!
 //! A workspace holds the output of the last layer, image by image, then how many values were skipped up to a cache
-//! line, then group by group the images and the outputs of all layers. An activation behind a convolution or a linear
-//! layer overwrites that layer's output, which no gradient needs.
+//! line, then block by block: for each bundle the image and the outputs of the head's layers, but for the last; then
+//! that one and those of the tail's layers, each for all bundles. An activation behind a convolution or a linear layer
+//! overwrites that layer's output, which no gradient needs.
 
 use super::Network;
 use super::plan::{LayerPlan, Op};
@@ -10,28 +14,35 @@ use super::relay::Relay;
 use crate::activation::{Activation, BackwardInPlace, Forward};
 use crate::kernel::{Isa, Lanes, NR, dispatch};
 use crate::lanes::{
-    Convolve, Fold, GradInput, GradInputs, GradKernels, GradWeights, Group, Interleave, Multiply, Pool,
+    Block, Convolve, Fold, GradInput, GradInputs, GradKernels, GradWeights, Interleave, Multiply, Pool,
     PoolBackward, Separate, Stage,
 };
 use crate::padding::PaddingMode;
 use crate::scratch::{ALIGN, aligned};
 use crate::window::checked_sum;
+use core::ops::Range;
 
-/// Fewer images are computed one by one: a group takes as long however many it has.
+/// Fewer images are computed one by one: a bundle takes as long however many it has.
 const LEAST_IMAGES: usize = 8;
-/// The most parameters, and the most vectors that training keeps of a group: what stays in an L2 of 1 MiB.
+/// The most bundles of a block.
+const BLOCK: usize = 2;
+/// The most parameters, and the most vectors that training keeps of a bundle: what stays in an L2 of 1 MiB.
 const MOST_PARAMS: usize = 1 << 17;
 const MOST_VECTORS: usize = 1 << 14;
 
-/// How many vectors a group takes.
+/// How many vectors a bundle takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Interleaving {
-    /// What training keeps from the forward to the backward pass.
+    /// The first layer of the tail: the first linear one, or as many as there are.
+    tail: usize,
+    /// What training keeps from the forward to the backward pass: of the head, and in all.
+    head_kept: usize,
     kept: usize,
     /// What inference keeps between two layers stands in one of two buffers in turn.
     buffers: [usize; 2],
-    /// Gradients likewise.
-    grads: [usize; 2],
+    /// Gradients likewise, in the head and in the tail.
+    head_grads: [usize; 2],
+    tail_grads: [usize; 2],
     /// What a layer needs besides, forward and backward.
     forward: usize,
     backward: usize,
@@ -49,9 +60,12 @@ impl<const L: usize> Network<L> {
             return self;
         }
         let mut lens = Interleaving {
+            tail: L,
+            head_kept: 0,
             kept: self.image_len,
             buffers: [self.image_len, 0],
-            grads: [0; 2],
+            head_grads: [0; 2],
+            tail_grads: [0; 2],
             forward: 0,
             backward: 0,
         };
@@ -60,6 +74,9 @@ impl<const L: usize> Network<L> {
         while index < L {
             let layer = self.layers[index];
             let len = layer.image_len();
+            if matches!(layer.op, Op::Linear(_)) && index < lens.tail {
+                lens.tail = index;
+            }
             if layer.fused && index > 0 {
                 self.layers[index].lane_offset = self.layers[index.wrapping_sub(1)].lane_offset;
             } else if matches!(layer.op, Op::Flatten) {
@@ -73,7 +90,7 @@ impl<const L: usize> Network<L> {
                 lens.buffers[turn] = max(lens.buffers[turn], len);
                 turn ^= 1;
             }
-            let [forward, backward] = layer.lane_scratch();
+            let [forward, backward] = layer.lane_scratch(self.bundles_at_once());
             lens.forward = max(lens.forward, forward);
             lens.backward = max(lens.backward, backward);
             index = index.wrapping_add(1);
@@ -81,32 +98,40 @@ impl<const L: usize> Network<L> {
         if lens.kept > MOST_VECTORS || lens.forward > MOST_VECTORS || lens.backward > MOST_VECTORS {
             return self;
         }
-        // The gradient of the last output comes first.
-        let mut turn = 0;
-        let mut index = L;
-        while index > first_trained {
-            index = index.wrapping_sub(1);
-            let layer = self.layers[index];
-            if index.wrapping_add(1) == L {
-                lens.grads[turn] = layer.image_len();
-            }
-            if index > first_trained && !matches!(layer.op, Op::Activation(_) | Op::Flatten) {
-                turn ^= 1;
-                lens.grads[turn] = max(lens.grads[turn], self.layers[index.wrapping_sub(1)].image_len());
-            }
+        lens.head_kept = if lens.tail > 0 { self.layers[lens.tail.wrapping_sub(1)].lane_offset } else { 0 };
+        lens.tail_grads = self.grad_lens(lens.tail, L);
+        if first_trained < lens.tail {
+            lens.head_grads = self.grad_lens(first_trained, lens.tail);
         }
         self.with_lens(lens)
     }
 
+    /// The most vectors of the gradients that stand in either buffer while they go back through some layers, from
+    /// that of the output before `end`.
+    const fn grad_lens(&self, first: usize, end: usize) -> [usize; 2] {
+        let mut lens = [self.layers[end.wrapping_sub(1)].image_len(), 0];
+        let mut turn = 0;
+        let mut index = end;
+        while index > first {
+            index = index.wrapping_sub(1);
+            let layer = self.layers[index];
+            if index > self.first_trained() && !matches!(layer.op, Op::Activation(_) | Op::Flatten) {
+                turn ^= 1;
+                lens[turn] = max(lens[turn], self.layers[index.wrapping_sub(1)].image_len());
+            }
+        }
+        lens
+    }
+
     const fn with_lens(mut self, lens: Interleaving) -> Self {
-        let groups = self.batch.div_ceil(NR);
-        let kept = lens.kept.saturating_mul(groups).saturating_mul(NR);
+        let kept = lens.kept.saturating_mul(self.batch.div_ceil(NR)).saturating_mul(NR);
         let Some(workspace_len) = checked_sum([self.output_len(), 1, ALIGN, kept]) else { return self };
         // No sum of these overflows: none exceeds `MOST_VECTORS`.
         let [first, second] = lens.buffers;
         let inference = first.saturating_add(second).saturating_add(lens.forward);
-        let [grads, more_grads] = lens.grads;
-        let backward = grads.saturating_add(more_grads).saturating_add(lens.backward);
+        let ([head, more_head], [tail, more_tail]) = (lens.head_grads, lens.tail_grads);
+        let tail = tail.saturating_add(more_tail).saturating_mul(self.bundles_at_once());
+        let backward = tail.saturating_add(head).saturating_add(more_head).saturating_add(lens.backward);
         let training = max(lens.forward, backward);
         self.workspace_len = workspace_len;
         self.scratch_len = inference.saturating_mul(NR).saturating_add(ALIGN);
@@ -116,11 +141,17 @@ impl<const L: usize> Network<L> {
         self
     }
 
+    /// How many bundles the largest block has.
+    const fn bundles_at_once(&self) -> usize {
+        let whole = self.batch / NR;
+        if whole > BLOCK { BLOCK } else { max(whole, 1) }
+    }
+
     fn isa(&self) -> Isa {
         self.isa.unwrap_or_else(Isa::detect)
     }
 
-    /// Infers images group by group.
+    /// Infers images bundle by bundle.
     pub(super) fn infer_interleaved(
         &self,
         lens: &Interleaving,
@@ -131,18 +162,18 @@ impl<const L: usize> Network<L> {
     ) {
         let isa = self.isa();
         let output_len = self.layers[L - 1].image_len();
-        let groups = input.chunks(NR * self.image_len).zip(output.chunks_mut(NR * output_len));
-        for (images, output) in groups {
+        let bundles = input.chunks(NR * self.image_len).zip(output.chunks_mut(NR * output_len));
+        for (images, output) in bundles {
             let (first, rest) = vectors(scratch).split_at_mut(lens.buffers[0]);
             let (second, scratch) = rest.split_at_mut(lens.buffers[1]);
             let mut value = Relay::new(&[], [first, second]);
-            value.step(self.image_len, |_, group| dispatch(isa, Interleave { images, group }));
+            value.step(self.image_len, |_, bundle| dispatch(isa, Interleave { images, bundle }));
             for (index, layer) in self.layers.iter().enumerate().filter(|(_, layer)| layer.is_step()) {
                 value.step(layer.image_len(), |input, output| {
                     layer.forward_lanes(isa, self.activation_of(index), params, input, output, scratch);
                 });
             }
-            dispatch(isa, Separate { group: value.value(), images: output });
+            dispatch(isa, Separate { bundle: value.value(), images: output });
         }
     }
 
@@ -157,28 +188,43 @@ impl<const L: usize> Network<L> {
         mut after: impl FnMut(usize),
     ) {
         let isa = self.isa();
+        let output_len = self.layers[L - 1].image_len();
         let (outputs, rest) = workspace.split_at_mut(self.output_len());
         let Some((skipped, kept)) = rest.split_first_mut() else { return };
         let skip = kept.len() - aligned(kept).len();
         *skipped = skip as f32;
-        let groups = kept[skip..].as_chunks_mut::<NR>().0.chunks_exact_mut(lens.kept.max(1));
-        let images = input.chunks(NR * self.image_len);
-        let outputs = outputs.chunks_mut(NR * self.layers[L - 1].image_len());
-        for ((kept, images), output) in groups.zip(images).zip(outputs) {
-            let scratch = vectors(scratch);
-            dispatch(isa, Interleave { images, group: &mut kept[..self.image_len] });
-            for (index, layer) in self.layers.iter().enumerate() {
-                if layer.is_step() {
-                    let (before, rest) = kept.split_at_mut(layer.lane_offset);
-                    let input = self.lanes_before(index, before);
-                    let output = &mut rest[..layer.image_len()];
-                    layer.forward_lanes(isa, self.activation_of(index), params, input, output, scratch);
+        let all_kept = kept[skip..].as_chunks_mut::<NR>().0;
+        let scratch = vectors(scratch);
+        for block in blocks(self.batch) {
+            let kept = &mut all_kept[block.first / NR * lens.kept..][..block.bundles * lens.kept];
+            let mut layers = |layers: Range<usize>, place: Place, kept: &mut [Lanes]| {
+                for index in layers {
+                    let layer = &self.layers[index];
+                    if layer.is_step() {
+                        let [input, output] = [index, index + 1].map(|value| self.range(lens, value, place));
+                        let (before, rest) = kept.split_at_mut(output.start);
+                        let (input, output) = (&before[input], &mut rest[..output.len()]);
+                        let activation = self.activation_of(index);
+                        layer.forward_lanes(isa, activation, params, input, output, scratch);
+                    }
+                    if !matches!(layer.op, Op::Flatten) {
+                        after(index);
+                    }
                 }
-                if !matches!(layer.op, Op::Flatten) {
-                    after(index);
-                }
+            };
+            let images = images_of(block, input, self.image_len).chunks(NR * self.image_len);
+            for (bundle, images) in images.enumerate() {
+                let place = Place { block, bundle: Some(bundle) };
+                dispatch(isa, Interleave { images, bundle: &mut kept[self.range(lens, 0, place)] });
+                layers(0..lens.tail, place, kept);
             }
-            dispatch(isa, Separate { group: self.lanes_before(L, kept), images: output });
+            let place = Place { block, bundle: None };
+            layers(lens.tail..L, place, kept);
+            let bundles = kept[self.range(lens, L, place)].chunks_exact(output_len);
+            let outputs = &mut outputs[block.first * output_len..][..block.images() * output_len];
+            for (bundle, images) in bundles.zip(outputs.chunks_mut(NR * output_len)) {
+                dispatch(isa, Separate { bundle, images });
+            }
         }
     }
 
@@ -191,47 +237,69 @@ impl<const L: usize> Network<L> {
         mut after: impl FnMut(usize),
     ) {
         let isa = self.isa();
-        let Gradients { params, input, workspace, grad_output, grad_params } = operands;
+        let Gradients { params, workspace, grad_output, grad_params } = operands;
         let first_trained = self.first_trained();
+        let output_len = self.layers[L - 1].image_len();
         let (_, rest) = workspace.split_at(self.output_len());
         let Some((skipped, kept)) = rest.split_first() else { return };
         let skip = (*skipped as usize).min(ALIGN);
-        let groups = kept[skip..].as_chunks::<NR>().0.chunks_exact(lens.kept.max(1));
-        let grad_outputs = grad_output.chunks(NR * self.layers[L - 1].image_len());
-        let groups = groups.zip(input.chunks(NR * self.image_len)).zip(grad_outputs);
-        for (number, ((kept, images), grad_output)) in groups.enumerate() {
-            let (first, rest) = vectors(scratch).split_at_mut(lens.grads[0]);
-            let (second, scratch) = rest.split_at_mut(lens.grads[1]);
-            let mut grad = Relay::new(&[], [first, second]);
-            grad.step(self.layers[L - 1].image_len(), |_, group| {
-                dispatch(isa, Interleave { images: grad_output, group });
+        let all_kept = kept[skip..].as_chunks::<NR>().0;
+        for block in blocks(self.batch) {
+            let bundles = block.bundles;
+            let kept = &all_kept[block.first / NR * lens.kept..][..bundles * lens.kept];
+            let (tail, rest) = split_two(vectors(scratch), lens.tail_grads.map(|len| bundles * len));
+            let mut grad = Relay::new(&[], tail);
+            grad.step(bundles * output_len, |_, bundles| {
+                let images = images_of(block, grad_output, output_len).chunks(NR * output_len);
+                for (images, bundle) in images.zip(bundles.chunks_exact_mut(output_len)) {
+                    dispatch(isa, Interleave { images, bundle });
+                }
             });
-            let of = Group { images: images.len() / self.image_len, is_first: number == 0 };
-            for (index, layer) in self.layers.iter().enumerate().skip(first_trained).rev() {
-                let layer_input = self.lanes_before(index, kept);
-                let layer_output = self.lanes_before(index + 1, kept);
-                let activation = layer.op.last_activation();
-                // The gradient of a pool behind has gone through the activation already.
-                let is_pooled = self.layers.get(index + 1).is_some_and(|next| matches!(next.op, Op::Pool(_)));
-                if activation != Activation::Identity && !is_pooled {
-                    let (output, grad) = (layer_output.as_flattened(), grad.value_mut().as_flattened_mut());
-                    dispatch(isa, BackwardInPlace { activation, output, grad });
+            let mut layers = |layers: Range<usize>,
+                              place: Place,
+                              grad: &mut Relay<'_, Lanes>,
+                              scratch: &mut [Lanes]| {
+                for index in layers.rev() {
+                    let layer = &self.layers[index];
+                    let layer_input = &kept[self.range(lens, index, place)];
+                    let layer_output = &kept[self.range(lens, index + 1, place)];
+                    let activation = layer.op.last_activation();
+                    // The gradient of a pool behind has gone through the activation already.
+                    let is_pooled =
+                        self.layers.get(index + 1).is_some_and(|next| matches!(next.op, Op::Pool(_)));
+                    if activation != Activation::Identity && !is_pooled {
+                        let (output, grad) =
+                            (layer_output.as_flattened(), grad.value_mut().as_flattened_mut());
+                        dispatch(isa, BackwardInPlace { activation, output, grad });
+                    }
+                    let of = place.block();
+                    layer.backward_params_lanes(isa, of, layer_input, grad.value(), grad_params, scratch);
+                    if index > first_trained && !matches!(layer.op, Op::Activation(_) | Op::Flatten) {
+                        let before = self.layers[index - 1].op.last_activation();
+                        grad.step(layer_input.len(), |grad_output, grad_input| match &layer.op {
+                            Op::Pool(plan) => {
+                                let (pooling, activation, input) = (&plan.pooling, before, layer_input);
+                                dispatch(
+                                    isa,
+                                    PoolBackward { pooling, activation, input, grad_output, grad_input },
+                                );
+                            }
+                            _ => layer.backward_input_lanes(isa, params, grad_output, grad_input, scratch),
+                        });
+                    }
+                    after(index);
                 }
-                layer.backward_params_lanes(isa, of, layer_input, grad.value(), grad_params, scratch);
-                if index > first_trained && !matches!(layer.op, Op::Activation(_) | Op::Flatten) {
-                    let before = self.layers[index - 1].op.last_activation();
-                    grad.step(layer_input.len(), |grad_output, grad_input| match &layer.op {
-                        Op::Pool(plan) => {
-                            let (pooling, activation, input) = (&plan.pooling, before, layer_input);
-                            dispatch(
-                                isa,
-                                PoolBackward { pooling, activation, input, grad_output, grad_input },
-                            );
-                        }
-                        _ => layer.backward_input_lanes(isa, params, grad_output, grad_input, scratch),
-                    });
-                }
-                after(index);
+            };
+            layers(lens.tail..L, Place { block, bundle: None }, &mut grad, rest);
+            if first_trained == lens.tail {
+                continue;
+            }
+            let ([first, second], rest) = split_two(rest, lens.head_grads);
+            let len = grad.value().len() / bundles;
+            for (bundle, given) in grad.value().chunks_exact(len).enumerate().rev() {
+                let mut grad = Relay::new(&[], [&mut *first, &mut *second]);
+                grad.step(len, |_, grad| grad.copy_from_slice(given));
+                layers(first_trained..lens.tail, Place { block, bundle: Some(bundle) }, &mut grad, rest);
             }
         }
     }
@@ -244,19 +312,62 @@ impl<const L: usize> Network<L> {
         }
     }
 
-    /// What layer `index` reads; `kept` needs to reach no further than that.
-    fn lanes_before<'a>(&self, index: usize, kept: &'a [Lanes]) -> &'a [Lanes] {
-        match index.checked_sub(1).map(|previous| &self.layers[previous]) {
-            Some(layer) => &kept[layer.lane_offset..][..layer.image_len()],
-            None => &kept[..self.image_len],
+    /// Where a block keeps the image (0) or the output of a layer (its number from 1).
+    fn range(&self, lens: &Interleaving, value: usize, place: Place) -> Range<usize> {
+        let (offset, len) = match value.checked_sub(1).map(|layer| &self.layers[layer]) {
+            Some(layer) => (layer.lane_offset, layer.image_len()),
+            None => (0, self.image_len),
+        };
+        let bundles = place.block.bundles;
+        match place.bundle {
+            Some(bundle) if offset < lens.head_kept => {
+                let start = bundle * lens.head_kept + offset;
+                start..start + len
+            }
+            Some(bundle) => {
+                let start = bundles * offset + bundle * len;
+                start..start + len
+            }
+            None => bundles * offset..bundles * (offset + len),
         }
     }
+}
+
+/// A block, or one of its bundles.
+#[derive(Clone, Copy)]
+struct Place {
+    block: Block,
+    bundle: Option<usize>,
+}
+
+impl Place {
+    fn block(self) -> Block {
+        match self.bundle {
+            Some(bundle) => Block { first: self.block.first + bundle * NR, bundles: 1, ..self.block },
+            None => self.block,
+        }
+    }
+}
+
+/// Whole bundles first, as many at a time as a block has; then the images that are left.
+fn blocks(images: usize) -> impl Iterator<Item = Block> {
+    let mut first = 0;
+    core::iter::from_fn(move || {
+        let left = images - first;
+        let block = Block { first, bundles: (left / NR).clamp(1, BLOCK), lanes: left.min(NR) };
+        first += block.images();
+        (left > 0).then_some(block)
+    })
+}
+
+/// The images of a block, `len` values each.
+fn images_of(block: Block, images: &[f32], len: usize) -> &[f32] {
+    &images[block.first * len..][..block.images() * len]
 }
 
 /// What a backward pass reads and writes.
 pub(super) struct Gradients<'a> {
     pub(super) params: &'a [f32],
-    pub(super) input: &'a [f32],
     pub(super) workspace: &'a [f32],
     pub(super) grad_output: &'a [f32],
     pub(super) grad_params: &'a mut [f32],
@@ -264,7 +375,7 @@ pub(super) struct Gradients<'a> {
 
 impl LayerPlan {
     /// Vectors that the layer needs besides its operands, forward and backward.
-    const fn lane_scratch(&self) -> [usize; 2] {
+    const fn lane_scratch(&self, bundles: usize) -> [usize; 2] {
         match self.op {
             Op::Conv(plan) => {
                 let planes = plan.planes();
@@ -274,7 +385,7 @@ impl LayerPlan {
                 let input = whole.saturating_add(GradInput::scratch_len(&planes));
                 [staged, max(kernels, input)]
             }
-            Op::Linear(plan) => [0, GradWeights::scratch_len(plan.params().inputs())],
+            Op::Linear(plan) => [0, GradWeights::scratch_len(plan.params().inputs(), bundles)],
             Op::Pool(_) | Op::Activation(_) | Op::Flatten => [0, 0],
         }
     }
@@ -296,7 +407,10 @@ impl LayerPlan {
                 let planes = plan.planes();
                 dispatch(isa, Convolve { planes, weight, bias, activation, input, output });
             }
-            Op::Linear(_) => dispatch(isa, Multiply { weight, bias, activation, input, output }),
+            Op::Linear(_) => {
+                let bundles = output.len() / self.image_len();
+                dispatch(isa, Multiply { weight, bias, activation, bundles, input, output });
+            }
             Op::Pool(plan) => dispatch(isa, Pool { pooling: &plan.pooling, input, output }),
             Op::Activation(activation) => {
                 let (input, output) = (input.as_flattened(), output.as_flattened_mut());
@@ -310,7 +424,7 @@ impl LayerPlan {
     fn backward_params_lanes(
         &self,
         isa: Isa,
-        group: Group,
+        block: Block,
         input: &[Lanes],
         grad_output: &[Lanes],
         grad_params: &mut [f32],
@@ -325,12 +439,12 @@ impl LayerPlan {
                 let planes = plan.planes();
                 dispatch(
                     isa,
-                    GradKernels { planes, group, input, grad_output, scratch, grad_weight, grad_bias },
+                    GradKernels { planes, block, input, grad_output, scratch, grad_weight, grad_bias },
                 );
             }
             Op::Linear(plan) => {
-                let scratch = &mut scratch[..GradWeights::scratch_len(plan.params().inputs())];
-                dispatch(isa, GradWeights { group, input, grad_output, scratch, grad_weight, grad_bias });
+                let scratch = &mut scratch[..GradWeights::scratch_len(plan.params().inputs(), block.bundles)];
+                dispatch(isa, GradWeights { block, input, grad_output, scratch, grad_weight, grad_bias });
             }
             Op::Pool(_) | Op::Activation(_) | Op::Flatten => {}
         }
@@ -360,7 +474,10 @@ impl LayerPlan {
                     dispatch(isa, GradInput { planes, is_whole, weight, grad_output, scratch, grad_input });
                 }
             }
-            Op::Linear(_) => dispatch(isa, GradInputs { weight, grad_output, grad_input }),
+            Op::Linear(_) => {
+                let bundles = grad_output.len() / self.image_len();
+                dispatch(isa, GradInputs { weight, bundles, grad_output, grad_input });
+            }
             Op::Pool(_) | Op::Activation(_) | Op::Flatten => {}
         }
     }
@@ -380,6 +497,13 @@ fn staged<'a>(
     let (staged, scratch) = scratch.split_at_mut(planes.padded_len());
     dispatch(isa, Stage { window: plan.window(), input, staged: &mut *staged });
     (staged, scratch)
+}
+
+/// Two buffers, and what is left.
+fn split_two<T>(values: &mut [T], [first, second]: [usize; 2]) -> ([&mut [T]; 2], &mut [T]) {
+    let (first, rest) = values.split_at_mut(first);
+    let (second, rest) = rest.split_at_mut(second);
+    ([first, second], rest)
 }
 
 /// The scratch as vectors, each a cache line.
