@@ -17,6 +17,8 @@ const LN2_LOW: f32 = -2.121_944_4e-4;
 
 /// 1.5 * 2^23: adding it to a small number leaves the nearest integer in the lowest bits.
 const ROUND: f32 = 12_582_912.0;
+/// The same with the bias of an exponent.
+const BIASED_ROUND: f32 = ROUND + EXPONENT_BIAS as f32;
 
 /// Where the bits of an `f32` hold its exponent.
 const EXPONENT_SHIFT: u32 = 23;
@@ -100,18 +102,35 @@ pub(crate) fn tanh(x: f32) -> f32 {
 /// A network computes more of these than of anything but products, so it is written for vectors.
 #[inline(always)]
 pub(crate) fn sigmoid<const N: usize>(
-    mut x: [f32; N],
-    mul_add: impl Fn(f32, [f32; N], [f32; N]) -> [f32; N],
+    x: [f32; N],
+    mul_add: impl Fn(f32, [f32; N], [f32; N]) -> [f32; N] + Copy,
 ) -> [f32; N] {
-    // Below -104 the result rounds to 0, above 18 to 1.
-    for x in &mut x {
-        *x = clamp(*x, -104.0, 18.0);
+    let rounded = mul_add(-LOG2_E, x, [BIASED_ROUND; N]);
+    let mut is_far = false;
+    for rounded in rounded {
+        // Neither exponent nor 1 + 2^n needs care for -126 <= n < 24; a NaN is not in between.
+        is_far |= rounded.to_bits().wrapping_sub(BIASED_ROUND.to_bits() - 126) >= 126 + 24;
+    }
+    if is_far { logistic::<N, true>(x, mul_add) } else { logistic::<N, false>(x, mul_add) }
+}
+
+/// The same, if `IS_FAR` for any values, with the same bits.
+#[inline(always)]
+fn logistic<const N: usize, const IS_FAR: bool>(
+    mut x: [f32; N],
+    mul_add: impl Fn(f32, [f32; N], [f32; N]) -> [f32; N] + Copy,
+) -> [f32; N] {
+    if IS_FAR {
+        // Below -104 the result rounds to 0, above 18 to 1.
+        for x in &mut x {
+            *x = clamp(*x, -104.0, 18.0);
+        }
     }
     // -x = n ln 2 - r with |r| <= ln 2 / 2, as in `exp_parts`.
-    let rounded = mul_add(-LOG2_E, x, [ROUND; N]);
+    let rounded = mul_add(-LOG2_E, x, [BIASED_ROUND; N]);
     let mut n = rounded;
     for n in &mut n {
-        *n -= ROUND;
+        *n -= BIASED_ROUND;
     }
     let r = mul_add(LN2_LOW, n, mul_add(LN2_HIGH, n, x));
     let mut square = r;
@@ -124,15 +143,13 @@ pub(crate) fn sigmoid<const N: usize>(
     for i in 0..N {
         // 1 + e^-x = (1 + 2^n) + 2^n t. The first sum is exact for |n| < 24, and what it loses beyond counts for
         // little, but for n = 24, where t makes up for it. The product is exact.
-        let lost = if rounded[i] == ROUND + 24.0 { 1.0 / 16_777_216.0 } else { 0.0 };
+        let lost = if IS_FAR && n[i] == 24.0 { 1.0 / 16_777_216.0 } else { 0.0 };
         let t = square[i] * (low[i] + square[i] * high[i]) - (r[i] - lost);
-        // 2^150 is no `f32`: far out, where the 1 vanishes, e^-x and the result are scaled by 2^64. Of ROUND's bits
-        // none is left when n's have become the exponent.
-        let is_far = rounded[i] > ROUND + 100.0;
-        let bias = if is_far { EXPONENT_BIAS - 64 } else { EXPONENT_BIAS } as u32;
-        let power =
-            f32::from_bits((rounded[i].to_bits() << EXPONENT_SHIFT).wrapping_add(bias << EXPONENT_SHIFT));
-        let scale = if is_far { 1.0 / 18_446_744_073_709_551_616.0 } else { 1.0 };
+        // 2^150 is no `f32`: far out, where the 1 vanishes, e^-x and the result are scaled by 2^64. Of the bits of
+        // BIASED_ROUND + n none is left but n + 127 when they have become the exponent.
+        let (down, scale) =
+            if IS_FAR && n[i] > 100.0 { (64, 1.0 / 18_446_744_073_709_551_616.0) } else { (0, 1.0) };
+        let power = f32::from_bits(rounded[i].to_bits().wrapping_sub(down) << EXPONENT_SHIFT);
         y[i] = 1.0 / ((1.0 + power) + power * t) * scale;
     }
     y
