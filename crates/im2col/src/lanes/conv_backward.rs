@@ -135,22 +135,23 @@ impl GradInput<'_> {
         let [height, width] = self.dims();
         let before = self.before();
         let [stride_y, stride_x] = planes.stride;
-        for y in 0..height {
-            let padded_y = y + before[0];
-            let taps_y = planes.taps_of(0, padded_y % stride_y);
-            let position_y = place(padded_y, taps_y.first, planes.dilation[0], stride_y);
-            let meeting_y = taps_y.meeting(position_y, 1, planes.output[0]);
+        for phase_y in 0..stride_y.min(height) {
+            let taps_y = planes.taps_of(0, (phase_y + before[0]) % stride_y);
             for phase in 0..stride_x.min(width) {
                 let taps_x = planes.taps_of(1, (phase + before[1]) % stride_x);
                 let columns = (width - phase).div_ceil(stride_x);
-                let mut line = Line { y, position_y, taps_y, meeting_y: meeting_y.clone(), taps_x, phase };
-                if columns >= COLUMNS {
-                    for column in starts(columns, COLUMNS) {
-                        self.tiles::<ROWS, COLUMNS>(&mut line, column, before[1], mul_add);
-                    }
-                } else {
-                    for column in 0..columns {
-                        self.tiles::<ROWS, 1>(&mut line, column, before[1], mul_add);
+                let tile_width = if columns >= COLUMNS { COLUMNS } else { 1 };
+                // Downwards: most of what a tile reads, the one above it has read.
+                for column in starts(columns, tile_width) {
+                    for y in (phase_y..height).step_by(stride_y) {
+                        let position_y = place(y + before[0], taps_y.first, planes.dilation[0], stride_y);
+                        let meeting_y = taps_y.meeting(position_y, 1, planes.output[0]);
+                        let mut line = Line { y, position_y, taps_y, meeting_y, taps_x, phase };
+                        if columns >= COLUMNS {
+                            self.tiles::<ROWS, COLUMNS>(&mut line, column, before[1], mul_add);
+                        } else {
+                            self.tiles::<ROWS, 1>(&mut line, column, before[1], mul_add);
+                        }
                     }
                 }
             }
