@@ -159,7 +159,7 @@ impl Job for GradWeights<'_> {
             let rows = (outputs - row).min(6);
             let mut panel = 0;
             while panel < inputs.div_ceil(NR) {
-                if rows == 6 && (panel + 4) * NR <= inputs && PANELS > 1 {
+                if rows == 6 && panel + 4 <= inputs.div_ceil(NR) && PANELS > 1 {
                     self.add::<6, 4>(row, panel, mul_add);
                     panel += 4;
                 } else {
@@ -186,7 +186,7 @@ impl Job for GradWeights<'_> {
 }
 
 impl GradWeights<'_> {
-    /// The gradients of `ROWS` outputs by `PANELS` times sixteen inputs, of which a single panel may have fewer.
+    /// The gradients of `ROWS` outputs by `PANELS` times sixteen inputs, of which the last panel may have fewer.
     #[inline(always)]
     fn add<const ROWS: usize, const PANELS: usize>(
         &mut self,
