@@ -21,7 +21,7 @@ pub(crate) use conv::{Convolve, Planes, Stage};
 pub(crate) use conv_backward::{Fold, GradInput};
 pub(crate) use linear::{GradInputs, GradWeights, Multiply};
 pub(crate) use pool::{Pool, PoolBackward};
-pub(crate) use weights::GradKernels;
+pub(crate) use weights::{GradKernels, Grads};
 
 use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
 

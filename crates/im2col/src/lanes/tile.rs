@@ -129,6 +129,10 @@ pub(super) enum Tile {
 }
 
 impl Tile {
+    pub(super) const fn rows(self) -> usize {
+        self.dims()[0]
+    }
+
     const fn dims(self) -> [usize; 2] {
         match self {
             Self::T12x2 => [12, 2],

@@ -4,10 +4,12 @@
 //! lane sums its own image, and the lanes are added in the end.
 
 use super::conv::Planes;
+use super::pool::PoolBackward;
 use super::tile::{Tile, with_tile};
 use super::{Block, starts, transposed};
+use crate::activation::Activation;
 use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
-use core::ops::Range;
+use crate::pool::windows::Pooling;
 
 /// The gradients that a bundle contributes.
 pub(crate) struct GradKernels<'a> {
@@ -16,8 +18,7 @@ pub(crate) struct GradKernels<'a> {
     pub(crate) block: Block,
     /// `[in_channels, padded height, padded width]`
     pub(crate) input: &'a [Lanes],
-    /// `[out_channels, height, width]`
-    pub(crate) grad_output: &'a [Lanes],
+    pub(crate) grads: Grads<'a>,
     /// Room for [`GradKernels::scratch_len`] vectors.
     pub(crate) scratch: &'a mut [Lanes],
     /// `[out_channels, in_group, height, width]`
@@ -26,203 +27,260 @@ pub(crate) struct GradKernels<'a> {
     pub(crate) grad_bias: &'a mut [f32],
 }
 
+/// Where the gradient of the convolution's output comes from.
+#[derive(Clone, Copy)]
+pub(crate) enum Grads<'a> {
+    /// `[out_channels, height, width]`
+    Output(&'a [Lanes]),
+    /// From that of a pool of 2x2 tiles behind, a few lines at a time, which stay in L1.
+    Pooled {
+        pooling: &'a Pooling,
+        /// The one before the pool.
+        activation: Activation,
+        /// `[out_channels, height, width]`, of the activation
+        output: &'a [Lanes],
+        /// `[out_channels, height / 2, width / 2]`
+        grad_pooled: &'a [Lanes],
+    },
+}
+
 /// The most rows of a tile.
 const MOST_ROWS: usize = 12;
 /// The most vectors that a band of lines should have, so that it stays in L1 while all taps pass over it: 40 KiB.
 const BAND: usize = 640;
+/// The most taps of all input channels that a pooled gradient is multiplied by at once.
+const MOST_TAPS: usize = 160;
 
 impl GradKernels<'_> {
-    /// The sums of all taps of one input channel, for a tile of output channels.
+    /// The sums of a tile of output channels and the lines of a band; `usize::MAX` if they are more.
     pub(crate) const fn scratch_len(planes: &Planes) -> usize {
-        planes.taps() * if planes.out_group < MOST_ROWS { planes.out_group } else { MOST_ROWS }
+        let rows = if planes.out_group < MOST_ROWS { planes.out_group } else { MOST_ROWS };
+        let least_band = (2 * rows).saturating_mul(planes.output[1]);
+        let band = if least_band > BAND { least_band } else { BAND };
+        rows.saturating_mul(if Self::can_be_pooled(planes) { MOST_TAPS } else { planes.taps() })
+            .saturating_add(band)
+    }
+
+    /// Whether it may take a [`Grads::Pooled`].
+    pub(crate) const fn can_be_pooled(planes: &Planes) -> bool {
+        planes.in_group.saturating_mul(planes.taps()) <= MOST_TAPS
     }
 }
 
 impl Job for GradKernels<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        mut self,
-        _: impl MulAdd,
+        self,
+        mul_add: impl MulAdd,
         vectors: impl Vectors,
     ) {
-        let taps = self.planes.taps();
-        let tile = Tile::best::<PANELS, ROWS>(self.planes.out_group, taps, |columns| taps.div_ceil(columns));
-        with_tile!(tile, self.weights(vectors));
-        self.biases();
-    }
-}
-
-impl GradKernels<'_> {
-    #[inline(always)]
-    fn weights<const ROWS: usize, const COLUMNS: usize>(&mut self, vectors: impl Vectors) {
-        let planes = self.planes;
+        let Self { planes, block, input, grads, scratch, grad_weight, grad_bias } = self;
         let (taps, positions) = (planes.taps(), planes.positions());
         let ([height, width], [padded_height, padded_width]) = (planes.output, planes.padded());
         let plane_len = padded_height * padded_width;
-        let band = (BAND / (ROWS * width + planes.stride[0] * padded_width)).max(1);
+        let tile = Tile::best::<PANELS, ROWS>(planes.out_group, taps, |columns| taps.div_ceil(columns));
+        let rows = tile.rows();
+        let mut band = (BAND / (rows * width + planes.stride[0] * padded_width)).max(1);
+        // Pooled lines are made once, for all input channels; otherwise one channel at a time needs the least room.
+        let mut channels_at_once = 1;
+        if let Grads::Pooled { .. } = grads {
+            band = band.next_multiple_of(2).min(BAND / (rows * width) / 2 * 2).max(2);
+            channels_at_once = planes.in_group;
+        }
+        if block.is_first() {
+            grad_bias.fill(0.0);
+        }
+        let (all_sums, strip) = scratch.split_at_mut(channels_at_once * rows * taps);
         for group in 0..planes.groups {
-            let first = group * planes.out_group;
-            let mut done = 0;
-            for row in starts(planes.out_group, ROWS) {
-                let grads = &self.grad_output[(first + row) * positions..][..ROWS * positions];
-                for channel in 0..planes.in_group {
-                    let at = (group * planes.in_group + channel) * plane_len;
-                    let plane = &self.input[at..][..plane_len];
-                    let sums = &mut self.scratch[..ROWS * taps];
-                    sums.fill([0.0; NR]);
+            let mut done = group * planes.out_group;
+            for row in starts(planes.out_group, rows) {
+                let first = group * planes.out_group + row;
+                for channel in (0..planes.in_group).step_by(channels_at_once) {
+                    all_sums.fill([0.0; NR]);
+                    let mut bias_sums = [[0.0; NR]; MOST_ROWS];
                     for y in (0..height).step_by(band) {
                         let lines = y..height.min(y + band);
-                        for tap in (0..taps).step_by(COLUMNS) {
-                            // A last tile that overlapped the one before would add its taps twice.
-                            if tap + COLUMNS <= taps {
-                                tile::<ROWS, COLUMNS>(
-                                    &planes,
-                                    plane,
-                                    grads,
-                                    lines.clone(),
-                                    tap,
-                                    sums,
-                                    vectors,
-                                );
-                            } else {
-                                for tap in tap..taps {
-                                    tile::<ROWS, 1>(&planes, plane, grads, lines.clone(), tap, sums, vectors);
+                        let (grads, grad_step) = match grads {
+                            Grads::Output(grads) => (&grads[first * positions + y * width..], positions),
+                            Grads::Pooled { pooling, activation, output, grad_pooled } => {
+                                let len = lines.len() * width;
+                                let [_, pooled_height, pooled_width] = pooling.window.output;
+                                let pooled = lines.start / 2..pooled_height.min(lines.end / 2);
+                                for (row, grad_input) in strip[..rows * len].chunks_exact_mut(len).enumerate()
+                                {
+                                    let input = &output[(first + row) * positions + y * width..][..len];
+                                    let plane = &grad_pooled[(first + row) * pooled_height * pooled_width..];
+                                    let grad_output =
+                                        &plane[pooled.start * pooled_width..pooled.end * pooled_width];
+                                    PoolBackward { pooling, activation, input, grad_output, grad_input }
+                                        .run::<ROWS, PANELS, PAIRS>(mul_add, vectors);
                                 }
+                                (&*strip, len)
+                            }
+                        };
+                        if channel == 0 {
+                            for (row, sums) in bias_sums[..rows].iter_mut().enumerate() {
+                                add_lines(&grads[row * grad_step..][..lines.len() * width], width, sums);
+                            }
+                        }
+                        for (i, sums) in all_sums.chunks_exact_mut(rows * taps).enumerate() {
+                            let plane = (group * planes.in_group + channel + i) * plane_len;
+                            let plane = &input[plane + y * planes.stride[0] * padded_width..];
+                            let plane = &plane[..plane_len - y * planes.stride[0] * padded_width];
+                            let band = Band { planes: &planes, plane, grads, grad_step, lines: lines.len() };
+                            with_tile!(tile, band.add(sums, vectors));
+                        }
+                    }
+                    for (i, sums) in all_sums.chunks_exact_mut(rows * taps).enumerate() {
+                        let sums = added_lanes(sums, block.lanes, vectors);
+                        // Rows that overlap those before would be added twice.
+                        for (row, sums) in sums.chunks_exact(taps).enumerate().take(rows).skip(done - first) {
+                            let at = ((first + row) * planes.in_group + channel + i) * taps;
+                            for (grad, sum) in grad_weight[at..][..taps].iter_mut().zip(sums) {
+                                *grad = if block.is_first() { *sum } else { *grad + sum };
                             }
                         }
                     }
-                    let sums = added_lanes(sums, self.block.lanes, vectors);
-                    // Rows that overlap those before would be added twice as well.
-                    for (i, sums) in sums.chunks_exact(taps).enumerate().take(ROWS).skip(done - row) {
-                        let at = ((first + row + i) * planes.in_group + channel) * taps;
-                        for (grad, sum) in self.grad_weight[at..][..taps].iter_mut().zip(sums) {
-                            *grad = if self.block.is_first() { *sum } else { *grad + sum };
+                    if channel == 0 {
+                        let grad_bias = grad_bias.get_mut(done..).unwrap_or_default();
+                        for (grad_bias, sums) in grad_bias.iter_mut().zip(&bias_sums[done - first..rows]) {
+                            sums[..block.lanes.min(NR)].iter().for_each(|sum| *grad_bias += sum);
                         }
                     }
                 }
-                done = row + ROWS;
+                done = first + rows;
             }
         }
     }
+}
 
-    /// Each lane is a chain over the positions, and then the lanes are.
+/// Adds lines to the sums, each the end of a chain of its own, so that chains of many lines overlap.
+#[inline(always)]
+fn add_lines(lines: &[Lanes], width: usize, sums: &mut Lanes) {
+    for line in lines.chunks_exact(width) {
+        let mut line_sums = [0.0; NR];
+        for values in line {
+            for i in 0..NR {
+                line_sums[i] += values[i];
+            }
+        }
+        for i in 0..NR {
+            sums[i] += line_sums[i];
+        }
+    }
+}
+
+/// A few lines of an input channel, and of output channels that it has a part in.
+struct Band<'a> {
+    planes: &'a Planes,
+    /// From the first line of the input on.
+    plane: &'a [Lanes],
+    /// From the first line of the first output channel on; another channel's is `grad_step` vectors further.
+    grads: &'a [Lanes],
+    grad_step: usize,
+    /// Of the output.
+    lines: usize,
+}
+
+impl Band<'_> {
+    /// Adds the products with all taps to `[rows][taps]` sums.
     #[inline(always)]
-    fn biases(&mut self) {
-        if self.block.is_first() {
-            self.grad_bias.fill(0.0);
-        }
-        let grads = self.grad_output.chunks_exact(self.planes.positions());
-        for (grad_bias, grads) in self.grad_bias.iter_mut().zip(grads) {
-            let mut sums = [[0.0; NR]; 4];
-            let (fours, rest) = grads.as_chunks::<4>();
-            for grads in fours {
-                for j in 0..4 {
-                    for i in 0..NR {
-                        sums[j][i] += grads[j][i];
-                    }
+    fn add<const ROWS: usize, const COLUMNS: usize>(&self, sums: &mut [Lanes], vectors: impl Vectors) {
+        let taps = self.planes.taps();
+        for tap in (0..taps).step_by(COLUMNS) {
+            // A last tile that overlapped the one before would add its taps twice.
+            if tap + COLUMNS <= taps {
+                self.add_taps::<ROWS, COLUMNS>(tap, sums, vectors);
+            } else {
+                for tap in tap..taps {
+                    self.add_taps::<ROWS, 1>(tap, sums, vectors);
                 }
             }
-            for (sum, grad) in sums.iter_mut().zip(rest) {
-                for i in 0..NR {
-                    sum[i] += grad[i];
-                }
-            }
-            let [a, b, c, d] = sums;
-            for i in 0..self.block.lanes.min(NR) {
-                *grad_bias += (a[i] + b[i]) + (c[i] + d[i]);
-            }
         }
     }
-}
 
-/// `sums[i][tap + j] += sum over the lines of grads[i] * plane shifted by tap + j`.
-#[inline(always)]
-fn tile<const ROWS: usize, const COLUMNS: usize>(
-    planes: &Planes,
-    plane: &[Lanes],
-    grads: &[Lanes],
-    lines: Range<usize>,
-    tap: usize,
-    sums: &mut [Lanes],
-    vectors: impl Vectors,
-) {
-    let [_, kernel_width] = planes.kernel;
-    let offset = |tap: usize| {
-        tap / kernel_width * planes.dilation[0] * planes.padded()[1] + tap % kernel_width * planes.dilation[1]
-    };
-    let first = offset(tap);
-    let extent = plane.len() - offset(tap + COLUMNS - 1);
-    let mut columns: [&[Lanes]; COLUMNS] = [&[]; COLUMNS];
-    if offset(tap + COLUMNS - 1) == first + COLUMNS - 1 {
-        // Taps side by side need no addresses of their own.
-        let plane = &plane[first..];
-        for (j, column) in columns.iter_mut().enumerate() {
-            *column = &plane[j..][..extent];
+    /// `sums[i][tap + j] += sum over the lines of grads[i] * plane shifted by tap + j`.
+    #[inline(always)]
+    fn add_taps<const ROWS: usize, const COLUMNS: usize>(
+        &self,
+        tap: usize,
+        sums: &mut [Lanes],
+        vectors: impl Vectors,
+    ) {
+        let (planes, plane) = (self.planes, self.plane);
+        let [_, kernel_width] = planes.kernel;
+        let offset = |tap: usize| {
+            tap / kernel_width * planes.dilation[0] * planes.padded()[1]
+                + tap % kernel_width * planes.dilation[1]
+        };
+        let first = offset(tap);
+        let extent = plane.len() - offset(tap + COLUMNS - 1);
+        let mut columns: [&[Lanes]; COLUMNS] = [&[]; COLUMNS];
+        if offset(tap + COLUMNS - 1) == first + COLUMNS - 1 {
+            // Taps side by side need no addresses of their own.
+            let plane = &plane[first..];
+            for (j, column) in columns.iter_mut().enumerate() {
+                *column = &plane[j..][..extent];
+            }
+            self.add_columns::<ROWS, COLUMNS>(columns, tap, sums, vectors);
+        } else {
+            for (j, column) in columns.iter_mut().enumerate() {
+                *column = &plane[offset(tap + j)..][..extent];
+            }
+            self.add_columns::<ROWS, COLUMNS>(columns, tap, sums, vectors);
         }
-        tile_of::<ROWS, COLUMNS>(planes, columns, grads, lines, tap, sums, vectors);
-    } else {
-        for (j, column) in columns.iter_mut().enumerate() {
-            *column = &plane[offset(tap + j)..][..extent];
-        }
-        tile_of::<ROWS, COLUMNS>(planes, columns, grads, lines, tap, sums, vectors);
     }
-}
 
-/// A single loop that carries its counters: between nested loops the compiler would keep the sums in memory.
-#[inline(always)]
-fn tile_of<const ROWS: usize, const COLUMNS: usize>(
-    planes: &Planes,
-    columns: [&[Lanes]; COLUMNS],
-    grads: &[Lanes],
-    lines: Range<usize>,
-    tap: usize,
-    sums: &mut [Lanes],
-    vectors: impl Vectors,
-) {
-    let (taps, positions, width) = (planes.taps(), planes.positions(), planes.output[1]);
-    let padded_width = planes.padded()[1];
-    let extent = columns.first().map_or(0, |column| column.len());
-    let mut rows: [&[Lanes]; ROWS] = [&[]; ROWS];
-    for (i, row) in rows.iter_mut().enumerate() {
-        *row = &grads[i * positions..][..positions];
-    }
-    let mut tile = [[[0.0; NR]; COLUMNS]; ROWS];
-    for i in 0..ROWS {
-        for j in 0..COLUMNS {
-            tile[i][j] = sums[i * taps + tap + j];
+    /// A single loop that carries its counters: between nested loops the compiler would keep the sums in memory.
+    #[inline(always)]
+    fn add_columns<const ROWS: usize, const COLUMNS: usize>(
+        &self,
+        columns: [&[Lanes]; COLUMNS],
+        tap: usize,
+        sums: &mut [Lanes],
+        vectors: impl Vectors,
+    ) {
+        let (taps, width, padded_width) =
+            (self.planes.taps(), self.planes.output[1], self.planes.padded()[1]);
+        let positions = self.lines * width;
+        let extent = columns.first().map_or(0, |column| column.len());
+        let mut rows: [&[Lanes]; ROWS] = [&[]; ROWS];
+        for (i, row) in rows.iter_mut().enumerate() {
+            *row = &self.grads[i * self.grad_step..][..positions];
         }
-    }
-    let [stride_y, stride_x] = planes.stride;
-    let mut at = lines.start * stride_y * padded_width;
-    let next_line = (stride_y * padded_width).wrapping_sub(width * stride_x);
-    let (mut position, mut left, mut left_lines) = (lines.start * width, width, lines.len());
-    // Never out of bounds, but what the compiler does not know it would check for each row and column.
-    while position < positions && at < extent {
-        let mut grad = [[0.0; NR]; ROWS];
+        let mut tile = [[[0.0; NR]; COLUMNS]; ROWS];
         for i in 0..ROWS {
-            grad[i] = rows[i][position];
+            for j in 0..COLUMNS {
+                tile[i][j] = sums[i * taps + tap + j];
+            }
         }
-        for j in 0..COLUMNS {
-            let value = columns[j][at];
+        let [stride_y, stride_x] = self.planes.stride;
+        let next_line = (stride_y * padded_width).wrapping_sub(width * stride_x);
+        let (mut position, mut at, mut left) = (0, 0, width);
+        // Never out of bounds, but what the compiler does not know it would check for each row and column.
+        while position < positions && at < extent {
+            let mut grad = [[0.0; NR]; ROWS];
             for i in 0..ROWS {
-                tile[i][j] = vectors.product_add(grad[i], value, tile[i][j]);
+                grad[i] = rows[i][position];
+            }
+            for j in 0..COLUMNS {
+                let value = columns[j][at];
+                for i in 0..ROWS {
+                    tile[i][j] = vectors.product_add(grad[i], value, tile[i][j]);
+                }
+            }
+            position += 1;
+            at += stride_x;
+            left -= 1;
+            if left == 0 {
+                left = width;
+                at = at.wrapping_add(next_line);
             }
         }
-        position += 1;
-        at += stride_x;
-        left -= 1;
-        if left == 0 {
-            left = width;
-            at = at.wrapping_add(next_line);
-            left_lines -= 1;
-            if left_lines == 0 {
-                break;
+        for i in 0..ROWS {
+            for j in 0..COLUMNS {
+                sums[i * taps + tap + j] = tile[i][j];
             }
-        }
-    }
-    for i in 0..ROWS {
-        for j in 0..COLUMNS {
-            sums[i * taps + tap + j] = tile[i][j];
         }
     }
 }

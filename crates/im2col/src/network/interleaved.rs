@@ -14,10 +14,11 @@ use super::relay::Relay;
 use crate::activation::{Activation, BackwardInPlace, Forward};
 use crate::kernel::{Isa, Lanes, NR, dispatch};
 use crate::lanes::{
-    Block, Convolve, Fold, GradInput, GradInputs, GradKernels, GradWeights, Interleave, Multiply, Pool,
-    PoolBackward, Separate, Stage,
+    Block, Convolve, Fold, GradInput, GradInputs, GradKernels, GradWeights, Grads, Interleave, Multiply,
+    Pool, PoolBackward, Separate, Stage,
 };
 use crate::padding::PaddingMode;
+use crate::pool::windows::Pooling;
 use crate::scratch::{ALIGN, aligned};
 use crate::window::checked_sum;
 use core::ops::Range;
@@ -239,6 +240,7 @@ impl<const L: usize> Network<L> {
         let isa = self.isa();
         let Gradients { params, workspace, grad_output, grad_params } = operands;
         let first_trained = self.first_trained();
+        let pooled = self.pool_taken_at_once();
         let output_len = self.layers[L - 1].image_len();
         let (_, rest) = workspace.split_at(self.output_len());
         let Some((skipped, kept)) = rest.split_first() else { return };
@@ -273,8 +275,18 @@ impl<const L: usize> Network<L> {
                         dispatch(isa, BackwardInPlace { activation, output, grad });
                     }
                     let of = place.block();
-                    layer.backward_params_lanes(isa, of, layer_input, grad.value(), grad_params, scratch);
-                    if index > first_trained && !matches!(layer.op, Op::Activation(_) | Op::Flatten) {
+                    let grads = match pooled {
+                        Some((pool, pooling)) if index == first_trained => Grads::Pooled {
+                            pooling,
+                            activation: self.layers[pool - 1].op.last_activation(),
+                            output: layer_output,
+                            grad_pooled: grad.value(),
+                        },
+                        _ => Grads::Output(grad.value()),
+                    };
+                    layer.backward_params_lanes(isa, of, layer_input, grads, grad_params, scratch);
+                    let has_step = !matches!(layer.op, Op::Activation(_) | Op::Flatten);
+                    if index > first_trained && has_step && pooled.is_none_or(|(pool, _)| index != pool) {
                         let before = self.layers[index - 1].op.last_activation();
                         grad.step(layer_input.len(), |grad_output, grad_input| match &layer.op {
                             Op::Pool(plan) => {
@@ -301,6 +313,20 @@ impl<const L: usize> Network<L> {
                 grad.step(len, |_, grad| grad.copy_from_slice(given));
                 layers(first_trained..lens.tail, Place { block, bundle: Some(bundle) }, &mut grad, rest);
             }
+        }
+    }
+
+    /// The pool behind the first layer that is trained, if its gradient needs no place: that layer takes it from the
+    /// one of the pool's output.
+    fn pool_taken_at_once(&self) -> Option<(usize, &Pooling)> {
+        let first = self.first_trained();
+        let Op::Conv(conv) = &self.layers.get(first)?.op else { return None };
+        let behind = first + 1 + usize::from(self.layers.get(first + 1)?.fused);
+        match &self.layers.get(behind)?.op {
+            Op::Pool(pool) if pool.pooling.is_2x2() && GradKernels::can_be_pooled(&conv.planes()) => {
+                Some((behind, &pool.pooling))
+            }
+            _ => None,
         }
     }
 
@@ -426,27 +452,24 @@ impl LayerPlan {
         isa: Isa,
         block: Block,
         input: &[Lanes],
-        grad_output: &[Lanes],
+        grads: Grads<'_>,
         grad_params: &mut [f32],
         scratch: &mut [Lanes],
     ) {
         let lens = self.op.lens();
         let (grad_weight, rest) = grad_params[self.param_offset..].split_at_mut(lens.weight);
         let grad_bias = &mut rest[..lens.bias];
-        match &self.op {
-            Op::Conv(plan) => {
+        match (&self.op, grads) {
+            (Op::Conv(plan), _) => {
                 let (input, scratch) = staged(isa, plan, input, scratch);
                 let planes = plan.planes();
-                dispatch(
-                    isa,
-                    GradKernels { planes, block, input, grad_output, scratch, grad_weight, grad_bias },
-                );
+                dispatch(isa, GradKernels { planes, block, input, grads, scratch, grad_weight, grad_bias });
             }
-            Op::Linear(plan) => {
+            (Op::Linear(plan), Grads::Output(grad_output)) => {
                 let scratch = &mut scratch[..GradWeights::scratch_len(plan.params().inputs(), block.bundles)];
                 dispatch(isa, GradWeights { block, input, grad_output, scratch, grad_weight, grad_bias });
             }
-            Op::Pool(_) | Op::Activation(_) | Op::Flatten => {}
+            _ => {}
         }
     }
 
