@@ -63,11 +63,12 @@ impl<const L: usize> Network<L> {
         let mut lens = Interleaving {
             tail: L,
             head_kept: 0,
-            kept: self.image_len,
+            kept: self.kept_image_len(),
             buffers: [self.image_len, 0],
             head_grads: [0; 2],
             tail_grads: [0; 2],
-            forward: 0,
+            // The image before it is padded.
+            forward: if self.kept_image_len() > self.image_len { self.image_len } else { 0 },
             backward: 0,
         };
         let mut turn = 1;
@@ -142,6 +143,14 @@ impl<const L: usize> Network<L> {
         self
     }
 
+    /// The vectors of the image as training keeps it: padded, if the first layer wants it so.
+    const fn kept_image_len(&self) -> usize {
+        match self.layers[0].op {
+            Op::Conv(plan) if plan.planes().is_padded() => plan.planes().padded_len(),
+            _ => self.image_len,
+        }
+    }
+
     /// How many bundles the largest block has.
     const fn bundles_at_once(&self) -> usize {
         let whole = self.batch / NR;
@@ -198,29 +207,39 @@ impl<const L: usize> Network<L> {
         let scratch = vectors(scratch);
         for block in blocks(self.batch) {
             let kept = &mut all_kept[block.first / NR * lens.kept..][..block.bundles * lens.kept];
-            let mut layers = |layers: Range<usize>, place: Place, kept: &mut [Lanes]| {
-                for index in layers {
-                    let layer = &self.layers[index];
-                    if layer.is_step() {
-                        let [input, output] = [index, index + 1].map(|value| self.range(lens, value, place));
-                        let (before, rest) = kept.split_at_mut(output.start);
-                        let (input, output) = (&before[input], &mut rest[..output.len()]);
-                        let activation = self.activation_of(index);
-                        layer.forward_lanes(isa, activation, params, input, output, scratch);
+            let mut layers =
+                |layers: Range<usize>, place: Place, kept: &mut [Lanes], scratch: &mut [Lanes]| {
+                    for index in layers {
+                        let layer = &self.layers[index];
+                        if layer.is_step() {
+                            let [input, output] =
+                                [index, index + 1].map(|value| self.range(lens, value, place));
+                            let (before, rest) = kept.split_at_mut(output.start);
+                            let (input, output) = (&before[input], &mut rest[..output.len()]);
+                            let activation = self.activation_of(index);
+                            layer.forward_lanes(isa, activation, params, input, output, scratch);
+                        }
+                        if !matches!(layer.op, Op::Flatten) {
+                            after(index);
+                        }
                     }
-                    if !matches!(layer.op, Op::Flatten) {
-                        after(index);
-                    }
-                }
-            };
+                };
             let images = images_of(block, input, self.image_len).chunks(NR * self.image_len);
             for (bundle, images) in images.enumerate() {
                 let place = Place { block, bundle: Some(bundle) };
-                dispatch(isa, Interleave { images, bundle: &mut kept[self.range(lens, 0, place)] });
-                layers(0..lens.tail, place, kept);
+                let image = &mut kept[self.range(lens, 0, place)];
+                match &self.layers[0].op {
+                    Op::Conv(plan) if plan.planes().is_padded() => {
+                        let bundle = &mut scratch[..self.image_len];
+                        dispatch(isa, Interleave { images, bundle: &mut *bundle });
+                        dispatch(isa, Stage { window: plan.window(), input: bundle, staged: image });
+                    }
+                    _ => dispatch(isa, Interleave { images, bundle: image }),
+                }
+                layers(0..lens.tail, place, kept, scratch);
             }
             let place = Place { block, bundle: None };
-            layers(lens.tail..L, place, kept);
+            layers(lens.tail..L, place, kept, scratch);
             let bundles = kept[self.range(lens, L, place)].chunks_exact(output_len);
             let outputs = &mut outputs[block.first * output_len..][..block.images() * output_len];
             for (bundle, images) in bundles.zip(outputs.chunks_mut(NR * output_len)) {
@@ -342,7 +361,7 @@ impl<const L: usize> Network<L> {
     fn range(&self, lens: &Interleaving, value: usize, place: Place) -> Range<usize> {
         let (offset, len) = match value.checked_sub(1).map(|layer| &self.layers[layer]) {
             Some(layer) => (layer.lane_offset, layer.image_len()),
-            None => (0, self.image_len),
+            None => (0, self.kept_image_len()),
         };
         let bundles = place.block.bundles;
         match place.bundle {
@@ -514,7 +533,8 @@ fn staged<'a>(
     scratch: &'a mut [Lanes],
 ) -> (&'a [Lanes], &'a mut [Lanes]) {
     let planes = plan.planes();
-    if !planes.is_padded() {
+    // Without padding, or with it already.
+    if input.len() == planes.padded_len() {
         return (input, scratch);
     }
     let (staged, scratch) = scratch.split_at_mut(planes.padded_len());
