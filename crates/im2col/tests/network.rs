@@ -79,6 +79,18 @@ const FLAT: [Layer; 5] = [
     Layer::Activation(Activation::Tanh),
 ];
 
+/// A first convolution that takes the gradient of the pool behind it: two groups of seven outputs, which no tile
+/// covers without an overlap, and a line and a column that no window of the pool sees.
+const POOLED: [Layer; 5] = [
+    Layer::Conv(ConvParams::new(4, 14, [2, 3]).with_groups(2).with_stride([1, 2]).with_padding([0, 1])),
+    Layer::Activation(Activation::Tanh),
+    Layer::Pool(PoolParams::max([2, 2])),
+    Layer::Flatten,
+    Layer::Linear(LinearParams::new(14 * 3 * 10, 3)),
+];
+
+const POOLED_INPUT: [usize; 3] = [4, 8, 42];
+
 /// The first layers have no parameters.
 const POOL_FIRST: [Layer; 4] = [
     Layer::Pool(PoolParams::max([2, 3])),
@@ -292,7 +304,8 @@ fn weights_packed_by_another_network_are_refused() {
 
 /// Everything that must not change a bit: packed weights, fusing, the batch, what buffers held.
 ///
-/// Of 19 images, sixteen and three are interleaved, and three of five have no vector to themselves.
+/// Of 19 images, sixteen and three are interleaved, of 53 two times sixteen at once, then sixteen and five; but five
+/// alone have no vector to themselves.
 fn check_bits<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: usize) {
     for isa in Isa::available() {
         let network = Network::plan(layers, batch, input_dims).unwrap().with_isa(isa);
@@ -327,11 +340,12 @@ fn check_bits<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch:
 
 #[test]
 fn nothing_but_the_operands_decides_a_bit() {
-    for batch in [5, 19] {
+    for batch in [5, 19, 53] {
         check_bits(LENET, [1, 28, 28], batch);
         check_bits(LENET_RELU, [1, 28, 28], batch);
         check_bits(ODD, ODD_INPUT, batch);
         check_bits(FLAT, ODD_INPUT, batch);
+        check_bits(POOLED, POOLED_INPUT, batch);
         check_bits(POOL_FIRST, ODD_INPUT, batch);
     }
 }
@@ -377,17 +391,17 @@ fn assert_close(given: &[f32], expected: &[f64]) {
 
 #[test]
 fn outputs_and_gradients_are_those_of_the_definition() {
-    for batch in [2, 19] {
+    for batch in [2, 19, 53] {
         check_reference(ODD, ODD_INPUT, batch);
         check_reference(FLAT, ODD_INPUT, batch);
         check_reference(POOL_FIRST, ODD_INPUT, batch);
     }
 }
 
-/// Gradients of 19 interleaved images are the sums of those of single images.
-fn check_interleaved<const L: usize>(layers: [Layer; L], input_dims: [usize; 3]) {
+/// Gradients of interleaved images are the sums of those of single images.
+fn check_interleaved<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: usize) {
     for isa in Isa::available() {
-        let network = Network::plan(layers, 19, input_dims).unwrap().with_isa(isa);
+        let network = Network::plan(layers, batch, input_dims).unwrap().with_isa(isa);
         let single = Network::plan(layers, 1, input_dims).unwrap().with_isa(isa);
         let (params, input) = (parameters(&network), uniform(2, network.input_len()));
         let [workspace, grads] = step(&network, &params, &input, 7);
@@ -413,11 +427,14 @@ fn check_interleaved<const L: usize>(layers: [Layer; L], input_dims: [usize; 3])
 
 #[test]
 fn interleaved_images_have_the_gradients_of_single_ones() {
-    check_interleaved(LENET, [1, 28, 28]);
-    check_interleaved(LENET_RELU, [1, 28, 28]);
-    check_interleaved(ODD, ODD_INPUT);
-    check_interleaved(WINDOWS, WINDOWS_INPUT);
-    check_bits(WINDOWS, WINDOWS_INPUT, 19);
+    for batch in [19, 53] {
+        check_interleaved(LENET, [1, 28, 28], batch);
+        check_interleaved(LENET_RELU, [1, 28, 28], batch);
+        check_interleaved(ODD, ODD_INPUT, batch);
+        check_interleaved(POOLED, POOLED_INPUT, batch);
+        check_interleaved(WINDOWS, WINDOWS_INPUT, batch);
+        check_bits(WINDOWS, WINDOWS_INPUT, batch);
+    }
 }
 
 /// Steps that no window takes, and padding that no memory holds: found by fuzzing.

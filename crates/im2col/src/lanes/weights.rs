@@ -10,6 +10,7 @@ use super::{Block, starts, transposed};
 use crate::activation::Activation;
 use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
 use crate::pool::windows::Pooling;
+use core::ops::Range;
 
 /// The gradients that a bundle contributes.
 pub(crate) struct GradKernels<'a> {
@@ -55,10 +56,10 @@ impl GradKernels<'_> {
     /// The sums of a tile of output channels and the lines of a band; `usize::MAX` if they are more.
     pub(crate) const fn scratch_len(planes: &Planes) -> usize {
         let rows = if planes.out_group < MOST_ROWS { planes.out_group } else { MOST_ROWS };
-        let least_band = (2 * rows).saturating_mul(planes.output[1]);
-        let band = if least_band > BAND { least_band } else { BAND };
-        rows.saturating_mul(if Self::can_be_pooled(planes) { MOST_TAPS } else { planes.taps() })
-            .saturating_add(band)
+        let channels = if Self::can_be_pooled(planes) { planes.in_group } else { 1 };
+        let two_lines = (2 * rows).saturating_mul(planes.output[1]);
+        let strip = if two_lines > BAND { two_lines } else { BAND };
+        (rows * channels).saturating_mul(planes.taps()).saturating_add(strip)
     }
 
     /// Whether it may take a [`Grads::Pooled`].
@@ -70,48 +71,40 @@ impl GradKernels<'_> {
 impl Job for GradKernels<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        self,
+        mut self,
         mul_add: impl MulAdd,
         vectors: impl Vectors,
     ) {
-        let Self { planes, block, input, grads, scratch, grad_weight, grad_bias } = self;
-        let (taps, positions) = (planes.taps(), planes.positions());
-        let ([height, width], [padded_height, padded_width]) = (planes.output, planes.padded());
-        let plane_len = padded_height * padded_width;
+        let planes = self.planes;
+        let (taps, [height, width], [_, padded_width]) = (planes.taps(), planes.output, planes.padded());
         let tile = Tile::best::<PANELS, ROWS>(planes.out_group, taps, |columns| taps.div_ceil(columns));
         let rows = tile.rows();
-        let mut band = (BAND / (rows * width + planes.stride[0] * padded_width)).max(1);
-        // Pooled lines are made once, for all input channels; otherwise one channel at a time needs the least room.
-        let mut channels_at_once = 1;
-        if let Grads::Pooled { .. } = grads {
-            band = band.next_multiple_of(2).min(BAND / (rows * width) / 2 * 2).max(2);
-            channels_at_once = planes.in_group;
-        }
-        if block.is_first() {
-            grad_bias.fill(0.0);
-        }
-        let (all_sums, strip) = scratch.split_at_mut(channels_at_once * rows * taps);
+        let band = (BAND / (rows * width + planes.stride[0] * padded_width)).max(1);
+        // Pooled lines come in pairs, once for all input channels; of others, one channel at a time needs least room.
+        let (band, channels_at_once) = match self.grads {
+            Grads::Output(_) => (band, 1),
+            Grads::Pooled { .. } => ((band & !1).max(2), planes.in_group),
+        };
+        let scratch = core::mem::take(&mut self.scratch);
+        let (all_sums, strip) = scratch.split_at_mut(rows * channels_at_once * taps);
         for group in 0..planes.groups {
             let mut done = group * planes.out_group;
             for row in starts(planes.out_group, rows) {
-                let first = group * planes.out_group + row;
+                let row = group * planes.out_group + row;
                 for channel in (0..planes.in_group).step_by(channels_at_once) {
-                    all_sums.fill([0.0; NR]);
                     let mut bias_sums = [[0.0; NR]; MOST_ROWS];
+                    all_sums.fill([0.0; NR]);
                     for y in (0..height).step_by(band) {
                         let lines = y..height.min(y + band);
-                        let (grads, grad_step) = match grads {
-                            Grads::Output(grads) => (&grads[first * positions + y * width..], positions),
+                        let (grads, grad_step) = match self.grads {
+                            Grads::Output(grads) => {
+                                (&grads[row * planes.positions() + y * width..], planes.positions())
+                            }
                             Grads::Pooled { pooling, activation, output, grad_pooled } => {
                                 let len = lines.len() * width;
-                                let [_, pooled_height, pooled_width] = pooling.window.output;
-                                let pooled = lines.start / 2..pooled_height.min(lines.end / 2);
-                                for (row, grad_input) in strip[..rows * len].chunks_exact_mut(len).enumerate()
-                                {
-                                    let input = &output[(first + row) * positions + y * width..][..len];
-                                    let plane = &grad_pooled[(first + row) * pooled_height * pooled_width..];
-                                    let grad_output =
-                                        &plane[pooled.start * pooled_width..pooled.end * pooled_width];
+                                for (i, grad_input) in strip[..rows * len].chunks_exact_mut(len).enumerate() {
+                                    let input = &output[(row + i) * planes.positions() + y * width..][..len];
+                                    let grad_output = pooled_lines(pooling, grad_pooled, row + i, &lines);
                                     PoolBackward { pooling, activation, input, grad_output, grad_input }
                                         .run::<ROWS, PANELS, PAIRS>(mul_add, vectors);
                                 }
@@ -119,39 +112,75 @@ impl Job for GradKernels<'_> {
                             }
                         };
                         if channel == 0 {
-                            for (row, sums) in bias_sums[..rows].iter_mut().enumerate() {
-                                add_lines(&grads[row * grad_step..][..lines.len() * width], width, sums);
+                            for (i, sums) in bias_sums[..rows].iter_mut().enumerate() {
+                                add_lines(&grads[i * grad_step..][..lines.len() * width], width, sums);
                             }
                         }
                         for (i, sums) in all_sums.chunks_exact_mut(rows * taps).enumerate() {
-                            let plane = (group * planes.in_group + channel + i) * plane_len;
-                            let plane = &input[plane + y * planes.stride[0] * padded_width..];
-                            let plane = &plane[..plane_len - y * planes.stride[0] * padded_width];
+                            let plane = self.plane(group * planes.in_group + channel + i, y);
                             let band = Band { planes: &planes, plane, grads, grad_step, lines: lines.len() };
                             with_tile!(tile, band.add(sums, vectors));
                         }
                     }
+                    // Rows that overlap those before would be added twice.
+                    let new = done - row..rows;
                     for (i, sums) in all_sums.chunks_exact_mut(rows * taps).enumerate() {
-                        let sums = added_lanes(sums, block.lanes, vectors);
-                        // Rows that overlap those before would be added twice.
-                        for (row, sums) in sums.chunks_exact(taps).enumerate().take(rows).skip(done - first) {
-                            let at = ((first + row) * planes.in_group + channel + i) * taps;
-                            for (grad, sum) in grad_weight[at..][..taps].iter_mut().zip(sums) {
-                                *grad = if block.is_first() { *sum } else { *grad + sum };
-                            }
-                        }
+                        let sums =
+                            &added_lanes(sums, self.block.lanes, vectors)[new.start * taps..new.end * taps];
+                        self.add_weights(done, channel + i, sums);
                     }
                     if channel == 0 {
-                        let grad_bias = grad_bias.get_mut(done..).unwrap_or_default();
-                        for (grad_bias, sums) in grad_bias.iter_mut().zip(&bias_sums[done - first..rows]) {
-                            sums[..block.lanes.min(NR)].iter().for_each(|sum| *grad_bias += sum);
-                        }
+                        self.add_biases(done, &bias_sums[new]);
                     }
                 }
-                done = first + rows;
+                done = row + rows;
             }
         }
     }
+}
+
+impl GradKernels<'_> {
+    /// An input channel from the first line on that output line `y` sees.
+    #[inline(always)]
+    fn plane(&self, channel: usize, y: usize) -> &[Lanes] {
+        let [height, width] = self.planes.padded();
+        &self.input[channel * height * width..][..height * width][y * self.planes.stride[0] * width..]
+    }
+
+    /// Begins with these sums of an input channel, for output channels from `row` on, or adds them.
+    #[inline(always)]
+    fn add_weights(&mut self, row: usize, channel: usize, sums: &[f32]) {
+        let taps = self.planes.taps();
+        for (i, sums) in sums.chunks_exact(taps).enumerate() {
+            let at = ((row + i) * self.planes.in_group + channel) * taps;
+            for (grad, sum) in self.grad_weight[at..][..taps].iter_mut().zip(sums) {
+                *grad = if self.block.is_first() { *sum } else { *grad + sum };
+            }
+        }
+    }
+
+    /// Begins with the sums of these lanes, for output channels from `row` on, or adds them.
+    #[inline(always)]
+    fn add_biases(&mut self, row: usize, sums: &[Lanes]) {
+        for (grad, sums) in self.grad_bias.iter_mut().skip(row).zip(sums) {
+            if self.block.is_first() {
+                *grad = 0.0;
+            }
+            sums[..self.block.lanes.min(NR)].iter().for_each(|sum| *grad += sum);
+        }
+    }
+}
+
+/// What a pool of 2x2 tiles makes of these lines of a channel, of which the last may be one too many.
+#[inline(always)]
+fn pooled_lines<'a>(
+    pooling: &Pooling,
+    pooled: &'a [Lanes],
+    channel: usize,
+    lines: &Range<usize>,
+) -> &'a [Lanes] {
+    let [_, height, width] = pooling.window.output;
+    &pooled[channel * height * width..][lines.start / 2 * width..height.min(lines.end / 2) * width]
 }
 
 /// Adds lines to the sums, each the end of a chain of its own, so that chains of many lines overlap.

@@ -327,7 +327,7 @@ impl<const L: usize> Network<L> {
             }
             let ([first, second], rest) = split_two(rest, lens.head_grads);
             let len = grad.value().len() / bundles;
-            for (bundle, given) in grad.value().chunks_exact(len).enumerate().rev() {
+            for (bundle, given) in grad.value().chunks_exact(len).enumerate() {
                 let mut grad = Relay::new(&[], [&mut *first, &mut *second]);
                 grad.step(len, |_, grad| grad.copy_from_slice(given));
                 layers(first_trained..lens.tail, Place { block, bundle: Some(bundle) }, &mut grad, rest);
