@@ -3,7 +3,8 @@
 //! The step is the trainer's on one thread: the weights are packed once, then group after group of the batch is
 //! gathered, goes forward and backward, and its gradient is added; at the end the parameters are updated. Where a
 //! layer applies the activation behind it while it stores, the time of both is the layer's; where the gradient of a pool
-//! goes through the activation before it, the pool's.
+//! goes through the activation before it, the pool's; where the first convolution takes that of the pool behind it, the
+//! convolution's.
 
 use std::time::{Duration, Instant};
 
@@ -14,8 +15,8 @@ use crate::error::TrainError;
 use crate::init;
 use crate::optimiser::{Descent, Optimiser};
 use crate::random::Random;
-use crate::runner::GROUP;
 use crate::samples::Samples;
+use crate::shard::shard_len;
 use crate::summary::{aligned, dims_text, grouped};
 
 /// Medians of fewer steps would mean little.
@@ -134,8 +135,9 @@ struct Step<'d, const L: usize> {
 impl<'d, const L: usize> Step<'d, L> {
     fn new(layers: [Layer; L], samples: &'d dyn Samples, batch: usize) -> Result<Self, TrainError> {
         let batch = batch.max(1);
-        let whole = Network::plan(layers, GROUP, samples.image_dims())?;
-        let rest = Network::plan(layers, (batch - 1) % GROUP + 1, samples.image_dims())?;
+        let group = shard_len(batch);
+        let whole = Network::plan(layers, group, samples.image_dims())?;
+        let rest = Network::plan(layers, (batch - 1) % group + 1, samples.image_dims())?;
         let params = init::xavier_uniform(&whole, &mut Random::new(1));
         Ok(Self {
             samples,
@@ -146,7 +148,7 @@ impl<'d, const L: usize> Step<'d, L> {
             group_gradient: vec![0.0; params.len()],
             params,
             input: vec![0.0; whole.input_len()],
-            labels: Vec::with_capacity(GROUP),
+            labels: Vec::with_capacity(group),
             workspace: vec![0.0; whole.workspace_len()],
             grad_logits: vec![0.0; whole.output_len()],
             scratch: vec![0.0; whole.train_scratch_len().max(rest.train_scratch_len())],
@@ -168,8 +170,8 @@ impl<'d, const L: usize> Step<'d, L> {
 
         self.gradient.fill(0.0);
         times.parts[ADD] += clock.lap();
-        for images in self.images.chunks(GROUP) {
-            let network = if images.len() == GROUP { &self.whole } else { &self.rest };
+        for images in self.images.chunks(self.whole.batch()) {
+            let network = if images.len() == self.whole.batch() { &self.whole } else { &self.rest };
             let input = &mut self.input[..network.input_len()];
             let workspace = &mut self.workspace[..network.workspace_len()];
             let grad_logits = &mut self.grad_logits[..network.output_len()];
