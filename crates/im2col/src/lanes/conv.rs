@@ -165,6 +165,7 @@ impl Convolve<'_> {
                 values: &self.input[group * input_len..][..input_len],
                 first_value: 0,
                 column_step: planes.stride[1],
+                line_step: 0,
             };
             let output = &mut self.output[first * positions..][..planes.out_group * positions];
             for y in 0..height {
@@ -172,7 +173,7 @@ impl Convolve<'_> {
                 for x in starts(width, COLUMNS) {
                     for row in starts(planes.out_group, ROWS) {
                         let (first_weight, first_value) = (row * depth, line + x * planes.stride[1]);
-                        let sums = sums::<ROWS, COLUMNS>(
+                        let sums = sums::<ROWS, COLUMNS, COLUMNS>(
                             &nest,
                             Operands { first_weight, first_value, ..operands },
                             mul_add,

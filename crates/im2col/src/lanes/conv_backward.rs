@@ -2,7 +2,7 @@
 //!
 //! `grad_input[c, Y, X] = sum over o, ky, kx of weight[o, c, ky, kx] grad_output[o, y, x]` where
 //! `Y = y * stride + ky * dilation` in the padded plane, and `X` likewise. Of an axis, only the taps are visited that
-//! meet a position; on the last axis those that meet one for any input of a tile.
+//! meet a position from any input of a tile.
 
 use super::conv::Planes;
 use super::starts;
@@ -74,10 +74,10 @@ impl Taps {
 }
 
 impl GradInput<'_> {
-    /// The lines of the gradient of the output, with columns of zeros on both sides; `usize::MAX` if they are more.
+    /// The planes of the gradient of the output, with zeros around; `usize::MAX` if they are more.
     pub(crate) const fn scratch_len(planes: &Planes) -> usize {
-        let lines = planes.groups.saturating_mul(planes.out_group).saturating_mul(planes.output[0]);
-        lines.saturating_mul(planes.line_len())
+        let plane = planes.output[0].saturating_add(2).saturating_mul(planes.line_len());
+        planes.groups.saturating_mul(planes.out_group).saturating_mul(plane)
     }
 }
 
@@ -89,9 +89,11 @@ impl Job for GradInput<'_> {
         _: impl Vectors,
     ) {
         self.widen();
-        let columns = self.dims()[1].div_ceil(self.planes.stride[1]);
-        let tile =
-            Tile::best::<PANELS, ROWS>(self.planes.in_group, columns, |width| self.meetings(columns, width));
+        let [lines, columns] = [0, 1].map(|axis| self.dims()[axis].div_ceil(self.planes.stride[axis]));
+        let tile = Tile::best::<PANELS, ROWS>(self.planes.in_group, columns, |columns_of_tile| {
+            let [height, width] = layout(columns_of_tile);
+            self.meetings(0, lines, height.min(lines)) * self.meetings(1, columns, width)
+        });
         with_tile!(tile, self.gather(mul_add));
     }
 }
@@ -102,15 +104,14 @@ impl GradInput<'_> {
         if self.is_whole { self.planes.padded() } else { self.planes.input }
     }
 
-    /// How many taps of a line meet tiles of this width, all tiles of a phase together: the narrower, the fewer
+    /// How many taps of an axis meet tiles of this size, all tiles of a phase together: the smaller, the fewer
     /// products with the margins.
-    fn meetings(&self, columns: usize, width: usize) -> usize {
-        let [_, before] = self.before();
-        let [_, stride] = self.planes.stride;
-        let taps = self.planes.taps_of(1, before % stride);
-        let position = place(before, taps.first, self.planes.dilation[1], stride);
-        let meeting = |column| taps.meeting(position + column as isize, width, self.planes.output[1]).len();
-        starts(columns, width).map(meeting).sum()
+    fn meetings(&self, axis: usize, len: usize, size: usize) -> usize {
+        let (before, stride) = (self.before()[axis], self.planes.stride[axis]);
+        let taps = self.planes.taps_of(axis, before % stride);
+        let position = place(before, taps.first, self.planes.dilation[axis], stride);
+        let meeting = |start| taps.meeting(position + start as isize, size, self.planes.output[axis]).len();
+        starts(len, size).map(meeting).sum()
     }
 
     /// Where the planes begin in the padded ones.
@@ -120,17 +121,35 @@ impl GradInput<'_> {
 
     #[inline(always)]
     fn widen(&mut self) {
-        let (width, margin, len) = (self.planes.output[1], self.planes.margin(), self.planes.line_len());
-        let lines = self.scratch.chunks_exact_mut(len);
-        for (line, grad) in lines.zip(self.grad_output.chunks_exact(width)) {
-            line[..margin].fill([0.0; NR]);
-            line[margin..margin + width].copy_from_slice(grad);
-            line[margin + width..].fill([0.0; NR]);
+        let ([height, width], margin, len) =
+            (self.planes.output, self.planes.margin(), self.planes.line_len());
+        let planes = self.scratch.chunks_exact_mut((height + 2) * len);
+        for (plane, grads) in planes.zip(self.grad_output.chunks_exact(height * width)) {
+            plane[..len].fill([0.0; NR]);
+            plane[(height + 1) * len..].fill([0.0; NR]);
+            for (line, grad) in plane[len..].chunks_exact_mut(len).zip(grads.chunks_exact(width)) {
+                line[..margin].fill([0.0; NR]);
+                line[margin..margin + width].copy_from_slice(grad);
+                line[margin + width..].fill([0.0; NR]);
+            }
         }
     }
 
     #[inline(always)]
     fn gather<const ROWS: usize, const COLUMNS: usize>(&mut self, mul_add: impl MulAdd) {
+        // As `layout` says.
+        if COLUMNS == 4 {
+            self.gather_tiles::<ROWS, COLUMNS, 2>(mul_add);
+        } else {
+            self.gather_tiles::<ROWS, COLUMNS, COLUMNS>(mul_add);
+        }
+    }
+
+    #[inline(always)]
+    fn gather_tiles<const ROWS: usize, const COLUMNS: usize, const WIDTH: usize>(
+        &mut self,
+        mul_add: impl MulAdd,
+    ) {
         let planes = self.planes;
         let [height, width] = self.dims();
         let before = self.before();
@@ -140,17 +159,20 @@ impl GradInput<'_> {
             for phase in 0..stride_x.min(width) {
                 let taps_x = planes.taps_of(1, (phase + before[1]) % stride_x);
                 let columns = (width - phase).div_ceil(stride_x);
-                let tile_width = if columns >= COLUMNS { COLUMNS } else { 1 };
+                let lines = (height - phase_y).div_ceil(stride_y);
+                let is_tiled = columns >= WIDTH && lines >= COLUMNS / WIDTH;
+                let [tile_height, tile_width] = if is_tiled { [COLUMNS / WIDTH, WIDTH] } else { [1, 1] };
                 // Downwards: most of what a tile reads, the one above it has read.
                 for column in starts(columns, tile_width) {
-                    for y in (phase_y..height).step_by(stride_y) {
+                    for line in starts(lines, tile_height) {
+                        let y = phase_y + line * stride_y;
                         let position_y = place(y + before[0], taps_y.first, planes.dilation[0], stride_y);
-                        let meeting_y = taps_y.meeting(position_y, 1, planes.output[0]);
+                        let meeting_y = taps_y.meeting(position_y, tile_height, planes.output[0]);
                         let mut line = Line { y, position_y, taps_y, meeting_y, taps_x, phase };
-                        if columns >= COLUMNS {
-                            self.tiles::<ROWS, COLUMNS>(&mut line, column, before[1], mul_add);
+                        if is_tiled {
+                            self.tiles::<ROWS, COLUMNS, WIDTH>(&mut line, column, before[1], mul_add);
                         } else {
-                            self.tiles::<ROWS, 1>(&mut line, column, before[1], mul_add);
+                            self.tiles::<ROWS, 1, 1>(&mut line, column, before[1], mul_add);
                         }
                     }
                 }
@@ -158,9 +180,9 @@ impl GradInput<'_> {
         }
     }
 
-    /// All channels of `COLUMNS` inputs, of which the first is number `column` of its phase.
+    /// All channels of `COLUMNS` inputs in lines of `WIDTH`, of which the first is number `column` of its phase.
     #[inline(always)]
-    fn tiles<const ROWS: usize, const COLUMNS: usize>(
+    fn tiles<const ROWS: usize, const COLUMNS: usize, const WIDTH: usize>(
         &mut self,
         line: &mut Line,
         column: usize,
@@ -168,14 +190,14 @@ impl GradInput<'_> {
         mul_add: impl MulAdd,
     ) {
         let planes = self.planes;
-        let (taps_x, taps_y, [_, stride]) = (line.taps_x, line.taps_y, planes.stride);
+        let (taps_x, taps_y, [stride_y, stride]) = (line.taps_x, line.taps_y, planes.stride);
         let x = line.phase + column * stride;
         let position_x = place(x + before, taps_x.first, planes.dilation[1], stride);
-        let meeting_x = taps_x.meeting(position_x, COLUMNS, planes.output[1]);
+        let meeting_x = taps_x.meeting(position_x, WIDTH, planes.output[1]);
         let meeting_y = line.meeting_y.clone();
 
         let (taps, line_len) = (planes.taps(), planes.line_len());
-        let grad_plane = planes.output[0] * line_len;
+        let grad_plane = (planes.output[0] + 2) * line_len;
         let nest = Nest {
             counts: [planes.out_group, meeting_y.len(), meeting_x.len()],
             in_weights: [planes.in_group * taps, taps_y.step * planes.kernel[1], taps_x.step],
@@ -187,7 +209,7 @@ impl GradInput<'_> {
         };
         let tap_y = taps_y.first + meeting_y.start * taps_y.step;
         let tap_x = taps_x.first + meeting_x.start * taps_x.step;
-        let grad_y = line.position_y - (meeting_y.start * taps_y.shift) as isize;
+        let grad_y = line.position_y - (meeting_y.start * taps_y.shift) as isize + 1;
         let grad_x = position_x - (meeting_x.start * taps_x.shift) as isize + planes.margin() as isize;
         let first_value = (grad_y * line_len as isize + grad_x) as usize;
 
@@ -202,15 +224,17 @@ impl GradInput<'_> {
                 values: &self.scratch[group * group_grads..][..group_grads],
                 first_value,
                 column_step: 1,
+                line_step: line_len,
             };
             for row in starts(planes.in_group, ROWS) {
                 let first_weight = operands.first_weight + row * taps;
-                let sums = sums::<ROWS, COLUMNS>(&nest, Operands { first_weight, ..operands }, mul_add);
+                let sums =
+                    sums::<ROWS, COLUMNS, WIDTH>(&nest, Operands { first_weight, ..operands }, mul_add);
                 for (i, sums) in sums.iter().enumerate() {
                     let channel = group * planes.in_group + row + i;
                     let at = (channel * height + line.y) * width + x;
                     for (j, sum) in sums.iter().enumerate() {
-                        self.grad_input[at + j * stride] = *sum;
+                        self.grad_input[at + j / WIDTH * stride_y * width + j % WIDTH * stride] = *sum;
                     }
                 }
             }
@@ -218,7 +242,12 @@ impl GradInput<'_> {
     }
 }
 
-/// A line of inputs, those of one phase.
+/// How many lines and columns of inputs the columns of a tile are.
+const fn layout(columns: usize) -> [usize; 2] {
+    if columns == 4 { [2, 2] } else { [1, columns] }
+}
+
+/// A line of inputs, those of one phase, the first of its tile.
 struct Line {
     y: usize,
     position_y: isize,

@@ -104,8 +104,9 @@ impl Product<'_> {
                     values: self.factor,
                     first_value: bundle * depth,
                     column_step: depth,
+                    line_step: 0,
                 };
-                let sums = sums::<ROWS, COLUMNS>(&nest, operands, mul_add);
+                let sums = sums::<ROWS, COLUMNS, COLUMNS>(&nest, operands, mul_add);
                 for (i, sums) in sums.iter().enumerate() {
                     for (j, sum) in sums.iter().enumerate() {
                         self.product[(bundle + j) * len + row + i] = *sum;

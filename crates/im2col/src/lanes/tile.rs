@@ -19,44 +19,46 @@ pub(super) struct Operands<'a> {
     pub(super) first_weight: usize,
     pub(super) row_step: usize,
     pub(super) values: &'a [Lanes],
-    /// The first value of the first column, and from a column to the next.
+    /// The first value of the first column, from a column to the next, and from a line of columns to the next.
     pub(super) first_value: usize,
     pub(super) column_step: usize,
+    pub(super) line_step: usize,
 }
 
-/// `sums[i][j] = sum over the nest of weight(i) * value(j)`, in the order of the nest.
+/// `sums[i][j] = sum over the nest of weight(i) * value(j)`, in the order of the nest; columns in lines of `WIDTH`.
 #[inline(always)]
-pub(super) fn sums<const ROWS: usize, const COLUMNS: usize>(
+pub(super) fn sums<const ROWS: usize, const COLUMNS: usize, const WIDTH: usize>(
     nest: &Nest,
     operands: Operands<'_>,
     mul_add: impl MulAdd,
 ) -> [[Lanes; COLUMNS]; ROWS] {
     if operands.column_step == 1 {
         // Then columns need no addresses of their own.
-        sums_at_steps(nest, Operands { column_step: 1, ..operands }, mul_add)
+        sums_at_steps::<ROWS, COLUMNS, WIDTH>(nest, Operands { column_step: 1, ..operands }, mul_add)
     } else {
-        sums_at_steps(nest, operands, mul_add)
+        sums_at_steps::<ROWS, COLUMNS, WIDTH>(nest, operands, mul_add)
     }
 }
 
 /// A single loop that carries its counters: between nested loops the compiler would keep the sums in memory.
 #[inline(always)]
-fn sums_at_steps<const ROWS: usize, const COLUMNS: usize>(
+fn sums_at_steps<const ROWS: usize, const COLUMNS: usize, const WIDTH: usize>(
     nest: &Nest,
     operands: Operands<'_>,
     mul_add: impl MulAdd,
 ) -> [[Lanes; COLUMNS]; ROWS] {
-    let Operands { weights, first_weight, row_step, values, first_value, column_step } = operands;
+    let Operands { weights, first_weight, row_step, values, first_value, column_step, line_step } = operands;
     // Rows and columns of one length, so that one comparison serves for all of them.
     let weight_extent = weights.len() - (ROWS - 1) * row_step;
     let mut rows: [&[f32]; ROWS] = [&[]; ROWS];
     for (i, row) in rows.iter_mut().enumerate() {
         *row = &weights[i * row_step..][..weight_extent];
     }
-    let value_extent = values.len() - (COLUMNS - 1) * column_step;
+    let offset = |j: usize| j / WIDTH * line_step + j % WIDTH * column_step;
+    let value_extent = values.len() - offset(COLUMNS - 1);
     let mut columns: [&[Lanes]; COLUMNS] = [&[]; COLUMNS];
     for (j, column) in columns.iter_mut().enumerate() {
-        *column = &values[j * column_step..][..value_extent];
+        *column = &values[offset(j)..][..value_extent];
     }
     let Nest { counts: [outer, middle, inner], in_weights, in_values } = *nest;
     let mut sums = [[[0.0; NR]; COLUMNS]; ROWS];
