@@ -44,7 +44,7 @@ pub(super) struct Interleaving {
     /// Gradients likewise, in the head and in the tail.
     head_grads: [usize; 2],
     tail_grads: [usize; 2],
-    /// What a layer needs besides, forward and backward.
+    /// What a layer needs besides, forward for a bundle, and backward for a block where layers take one.
     forward: usize,
     backward: usize,
 }
