@@ -149,7 +149,7 @@ impl<'d, const L: usize> Step<'d, L> {
             params,
             input: vec![0.0; whole.input_len()],
             labels: Vec::with_capacity(group),
-            workspace: vec![0.0; whole.workspace_len()],
+            workspace: vec![0.0; whole.workspace_len().max(rest.workspace_len())],
             grad_logits: vec![0.0; whole.output_len()],
             scratch: vec![0.0; whole.train_scratch_len().max(rest.train_scratch_len())],
             whole,

@@ -8,7 +8,7 @@ use crate::shift::{Draw, shift};
 
 /// How many images go through the network at a time, at most.
 ///
-/// 32 images of LeNet keep 1.1 MB from the forward to the backward pass, and their gradients are one sum.
+/// 32 images of LeNet keep 1.2 MB from the forward to the backward pass, and their gradients are one sum.
 pub const GROUP: usize = 32;
 
 /// The images of a shard where there are few: a network interleaves so many.

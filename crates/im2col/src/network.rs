@@ -60,7 +60,7 @@ pub enum Layer {
 /// sixteen images fill the lanes of the vectors, so that no channel or row needs to. A plan decides by itself. The
 /// outputs are the same, bit for bit; gradients are summed in another order, in each image before the images. Packed
 /// weights are not used then, and [`activation`](Network::activation) knows the last output only, because the workspace
-/// holds the others interleaved.
+/// holds the others interleaved. What observes a pass is called for each layer once for up to 32 images, or for sixteen.
 ///
 /// A layer that does not fit does not compile:
 ///

@@ -437,6 +437,42 @@ fn interleaved_images_have_the_gradients_of_single_ones() {
     }
 }
 
+/// Whether images are interleaved depends on the layers, not on how many there are from eight on.
+#[test]
+fn large_batches_are_interleaved_like_small_ones() {
+    fn check<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], layer: usize) {
+        for batch in [8, 16, 31, 32, 53] {
+            let network = Network::plan(layers, batch, input_dims).unwrap();
+            assert!(network.activation(layer, &vec![0.0; network.workspace_len()]).is_none(), "{batch}");
+        }
+    }
+    let wide =
+        [Layer::Flatten, Layer::Linear(LinearParams::new(12_288, 8)), Layer::Linear(LinearParams::new(8, 3))];
+    check(wide, [3, 64, 64], 1);
+    let line = [
+        Layer::Conv(ConvParams::new(1, 32, [1, 5]).with_padding([0, 2])),
+        Layer::Activation(Activation::Relu),
+        Layer::Pool(PoolParams::max([1, 2])),
+        Layer::Flatten,
+        Layer::Linear(LinearParams::new(4096, 10)),
+    ];
+    check(line, [1, 1, 256], 0);
+}
+
+/// A pool between convolutions, and no fully connected layer at all.
+#[test]
+fn networks_without_a_linear_layer() {
+    let average = [
+        Layer::Conv(ConvParams::new(2, 5, [2, 2]).with_activation(Activation::Sigmoid)),
+        Layer::Pool(PoolParams::average([2, 2])),
+        Layer::Conv(ConvParams::new(5, 3, [2, 3])),
+    ];
+    for batch in [19, 53] {
+        check_bits(average, [2, 8, 10], batch);
+        check_interleaved(average, [2, 8, 10], batch);
+    }
+}
+
 /// Steps that no window takes, and padding that no memory holds: found by fuzzing.
 #[test]
 fn windows_of_any_size_in_large_batches() {

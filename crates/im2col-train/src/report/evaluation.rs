@@ -182,26 +182,29 @@ mod tests {
 
     #[test]
     fn counts_are_those_of_the_predictions() {
-        // 17 images: a group and one more.
-        let shown = [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 1, 1];
-        let labels = [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 1, 2, 0];
-        let mut pixels = vec![0; 51];
-        for (image, class) in shown.iter().enumerate() {
-            pixels[image * 3 + class] = if image == 16 { 255 } else { 51 };
+        // 33 images: a group and one more.
+        assert_eq!(GROUP, 32);
+        let mut shown: Vec<u8> = (0..33).map(|image| image % 3).collect();
+        shown[32] = 1;
+        let mut labels = shown.clone();
+        (labels[14], labels[31], labels[32]) = (1, 2, 0);
+        let mut pixels = vec![0; 99];
+        for (image, class) in shown.into_iter().enumerate() {
+            pixels[image * 3 + usize::from(class)] = if image == 32 { 255 } else { 51 };
         }
-        let test = Dataset::new([1, 1, 3], pixels, labels.to_vec()).unwrap();
+        let test = Dataset::new([1, 1, 3], pixels, labels).unwrap();
         let evaluation = Evaluation::new(VOTES, &votes(), &test).unwrap();
-        assert_eq!(evaluation.confusion, [[5, 1, 0], [0, 5, 1], [0, 1, 4]]);
-        assert_eq!((evaluation.images(), evaluation.accuracy()), (17, 14.0 / 17.0));
-        assert_eq!([0, 2].map(|class| evaluation.recall(class)), [Some(5.0 / 6.0), Some(0.8)]);
+        assert_eq!(evaluation.confusion, [[11, 1, 0], [0, 10, 1], [0, 1, 9]]);
+        assert_eq!((evaluation.images(), evaluation.accuracy()), (33, 30.0 / 33.0));
+        assert_eq!([0, 2].map(|class| evaluation.recall(class)), [Some(11.0 / 12.0), Some(0.9)]);
         assert_eq!(evaluation.confusions(2), [(0, 1, 1), (1, 2, 1)]);
         let mistakes: Vec<_> = evaluation.mistakes.iter().map(|mistake| mistake.image).collect();
-        assert_eq!(mistakes, [16, 14, 15], "the last one is the most confident");
+        assert_eq!(mistakes, [32, 14, 31], "the last one is the most confident");
         // e^10 / (e^10 + 2)
         assert!((evaluation.mistakes[0].probability - 0.999_909_2).abs() < 1e-6);
         assert_eq!((evaluation.mistakes[0].label, evaluation.mistakes[0].prediction), (0, 1));
         // -ln of e^2 / (e^2 + 2), 1 / (e^2 + 2) and 1 / (e^10 + 2)
-        let expected = (14.0 * 0.239_545 + 2.0 * 2.239_545 + 10.000_091) / 17.0;
+        let expected = (30.0 * 0.239_545 + 2.0 * 2.239_545 + 10.000_091) / 33.0;
         assert!((evaluation.loss - expected).abs() < 1e-5, "{}", evaluation.loss);
         assert_eq!(evaluation.first_right, 0);
     }

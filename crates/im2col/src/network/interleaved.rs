@@ -27,7 +27,8 @@ use core::ops::Range;
 const LEAST_IMAGES: usize = 8;
 /// The most bundles of a block.
 const BLOCK: usize = 2;
-/// The most parameters, and the most vectors that training keeps of a bundle: what stays in an L2 of 1 MiB.
+/// The most parameters, and the most vectors that training keeps of a bundle: what stays in an L2 of 1 MiB, or where
+/// a block has two, of 2 MiB.
 const MOST_PARAMS: usize = 1 << 17;
 const MOST_VECTORS: usize = 1 << 14;
 
@@ -36,7 +37,8 @@ const MOST_VECTORS: usize = 1 << 14;
 pub(super) struct Interleaving {
     /// The first layer of the tail: the first linear one, or as many as there are.
     tail: usize,
-    /// What training keeps from the forward to the backward pass: of the head, and in all.
+    /// What training keeps from the forward to the backward pass: of the head but for its last output, which stands
+    /// with those of the tail; and in all.
     head_kept: usize,
     kept: usize,
     /// What inference keeps between two layers stands in one of two buffers in turn.
@@ -71,6 +73,8 @@ impl<const L: usize> Network<L> {
             forward: if self.kept_image_len() > self.image_len { self.image_len } else { 0 },
             backward: 0,
         };
+        // Of a bundle: what decides does not depend on the batch.
+        let mut most = 0;
         let mut turn = 1;
         let mut index = 0;
         while index < L {
@@ -92,12 +96,14 @@ impl<const L: usize> Network<L> {
                 lens.buffers[turn] = max(lens.buffers[turn], len);
                 turn ^= 1;
             }
-            let [forward, backward] = layer.lane_scratch(self.bundles_at_once());
+            let [forward, backward] = layer.lane_scratch(self.bundles_at_once(), index > first_trained);
             lens.forward = max(lens.forward, forward);
             lens.backward = max(lens.backward, backward);
+            let [_, backward] = layer.lane_scratch(1, index > first_trained);
+            most = max(most, max(forward, backward));
             index = index.wrapping_add(1);
         }
-        if lens.kept > MOST_VECTORS || lens.forward > MOST_VECTORS || lens.backward > MOST_VECTORS {
+        if lens.kept > MOST_VECTORS || most > MOST_VECTORS {
             return self;
         }
         lens.head_kept = if lens.tail > 0 { self.layers[lens.tail.wrapping_sub(1)].lane_offset } else { 0 };
@@ -128,7 +134,7 @@ impl<const L: usize> Network<L> {
     const fn with_lens(mut self, lens: Interleaving) -> Self {
         let kept = lens.kept.saturating_mul(self.batch.div_ceil(NR)).saturating_mul(NR);
         let Some(workspace_len) = checked_sum([self.output_len(), 1, ALIGN, kept]) else { return self };
-        // No sum of these overflows: none exceeds `MOST_VECTORS`.
+        // No sum of these overflows: none of a bundle exceeds `MOST_VECTORS`.
         let [first, second] = lens.buffers;
         let inference = first.saturating_add(second).saturating_add(lens.forward);
         let ([head, more_head], [tail, more_tail]) = (lens.head_grads, lens.tail_grads);
@@ -357,7 +363,7 @@ impl<const L: usize> Network<L> {
         }
     }
 
-    /// Where a block keeps the image (0) or the output of a layer (its number from 1).
+    /// Where a block keeps the image (0) or the output of a layer (its number from 1): behind what that layer reads.
     fn range(&self, lens: &Interleaving, value: usize, place: Place) -> Range<usize> {
         let (offset, len) = match value.checked_sub(1).map(|layer| &self.layers[layer]) {
             Some(layer) => (layer.lane_offset, layer.image_len()),
@@ -419,8 +425,8 @@ pub(super) struct Gradients<'a> {
 }
 
 impl LayerPlan {
-    /// Vectors that the layer needs besides its operands, forward and backward.
-    const fn lane_scratch(&self, bundles: usize) -> [usize; 2] {
+    /// Vectors that the layer needs besides its operands, forward and backward, where its input may have a gradient.
+    const fn lane_scratch(&self, bundles: usize, has_grad_input: bool) -> [usize; 2] {
         match self.op {
             Op::Conv(plan) => {
                 let planes = plan.planes();
@@ -428,7 +434,7 @@ impl LayerPlan {
                 let whole = if matches!(plan.window().mode, PaddingMode::Zeros) { 0 } else { staged };
                 let kernels = staged.saturating_add(GradKernels::scratch_len(&planes));
                 let input = whole.saturating_add(GradInput::scratch_len(&planes));
-                [staged, max(kernels, input)]
+                [staged, if has_grad_input { max(kernels, input) } else { kernels }]
             }
             Op::Linear(plan) => [0, GradWeights::scratch_len(plan.params().inputs(), bundles)],
             Op::Pool(_) | Op::Activation(_) | Op::Flatten => [0, 0],
