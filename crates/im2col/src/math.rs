@@ -114,7 +114,8 @@ pub(crate) fn sigmoid<const N: usize>(
     if is_far { logistic::<N, true>(x, mul_add) } else { logistic::<N, false>(x, mul_add) }
 }
 
-/// The same, if `IS_FAR` for any values, with the same bits.
+/// Right for any values if `IS_FAR`, else only for those of which [`sigmoid`] says that they need no care; for these both
+/// have the same bits.
 #[inline(always)]
 fn logistic<const N: usize, const IS_FAR: bool>(
     mut x: [f32; N],
