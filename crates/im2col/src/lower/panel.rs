@@ -76,32 +76,39 @@ impl Panel {
             if (0..3).all(|axis| inside(axis, 0) && inside(axis, kernel[axis] - 1)) {
                 continue;
             }
-            let mut tap = 0;
-            for kz in 0..kernel[0] {
-                for ky in 0..kernel[1] {
-                    let inside_line = inside(0, kz) && inside(1, ky);
-                    for kx in 0..kernel[2] {
-                        if !(inside_line && inside(2, kx)) {
-                            let next = if tap < phase { tap + taps - phase } else { tap - phase };
-                            let lanes = rows.iter_mut().skip(next).step_by(taps).map(|row| &mut row[lane]);
-                            match window.source([at(0, kz), at(1, ky), at(2, kx)]) {
-                                None => lanes.for_each(|lane| *lane = 0.0),
-                                Some(place) => {
-                                    let channel = (first + next) / taps;
-                                    // Past the end only where the block has no such row.
-                                    let start = origin.image + channel * plane_len + place;
-                                    let values = input.get(start..).unwrap_or_default();
-                                    for (lane, value) in lanes.zip(values.iter().step_by(plane_len)) {
-                                        *lane = *value;
-                                    }
-                                }
+            // Each tap of these rows once: the kernel may have far more.
+            let mut tap = [phase / (kernel[1] * kernel[2]), phase / kernel[2] % kernel[1], phase % kernel[2]];
+            for row in 0..taps.min(rows.len()) {
+                let [kz, ky, kx] = tap;
+                if !(inside(0, kz) && inside(1, ky) && inside(2, kx)) {
+                    let lanes = rows.iter_mut().skip(row).step_by(taps).map(|row| &mut row[lane]);
+                    match window.source([at(0, kz), at(1, ky), at(2, kx)]) {
+                        None => lanes.for_each(|lane| *lane = 0.0),
+                        Some(place) => {
+                            let channel = (first + row) / taps;
+                            let values = &input[origin.image + channel * plane_len + place..];
+                            for (lane, value) in lanes.zip(values.iter().step_by(plane_len)) {
+                                *lane = *value;
                             }
                         }
-                        tap += 1;
                     }
                 }
+                tap = next_tap(tap, kernel);
             }
         }
+    }
+}
+
+/// The tap after `tap` in row-major order; after the last comes the first.
+const fn next_tap([z, y, x]: [usize; 3], kernel: &[usize; 3]) -> [usize; 3] {
+    if x + 1 < kernel[2] {
+        [z, y, x + 1]
+    } else if y + 1 < kernel[1] {
+        [z, y + 1, 0]
+    } else if z + 1 < kernel[0] {
+        [z + 1, 0, 0]
+    } else {
+        [0, 0, 0]
     }
 }
 
