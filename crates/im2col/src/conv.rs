@@ -9,6 +9,7 @@ mod backward_input;
 mod backward_weight;
 mod broadcast;
 mod columns;
+mod cost;
 mod depthwise;
 mod depthwise_backward;
 mod direct;

@@ -14,7 +14,7 @@ pub(crate) mod pack;
 pub(crate) mod product;
 
 use crate::activation::Activation;
-use crate::kernel::{Lanes, MR, MulAdd, NR};
+use crate::kernel::{Lanes, MulAdd, NR};
 use core::ops::Range;
 
 /// The longest `k` of a block: a `B` panel (20 KiB) and an `A` panel (7.5 KiB) in an L1 of 32 KiB;
@@ -228,16 +228,16 @@ impl Columns {
     }
 }
 
-/// Multiplies `rows` rows of `A` by the `columns` of `B` (panel 0 holds `columns.start`).
+/// Multiplies `rows` rows of `A`, in panels of `W`, by the `columns` of `B` (panel 0 holds `columns.start`).
 ///
 /// Starts from 0, or with `accumulate` from what `c` holds. `epilogue` is applied where the sums
 /// are complete.
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "the operands of one matrix product")]
-pub(crate) fn multiply<const ROWS: usize, const PANELS: usize>(
+pub(crate) fn multiply<const W: usize, const ROWS: usize, const PANELS: usize>(
     rows: usize,
     columns: Range<usize>,
-    a: Panels<'_, MR>,
+    a: Panels<'_, W>,
     b: Panels<'_, NR>,
     accumulate: bool,
     epilogue: Option<Epilogue<'_>>,
@@ -254,32 +254,53 @@ pub(crate) fn multiply<const ROWS: usize, const PANELS: usize>(
         let b: [&[Lanes]; PANELS] = core::array::from_fn(|panel| {
             b.panel(group * PANELS + if places[panel].len > 0 { panel } else { 0 })
         });
-        for (panel, row) in (0..rows).step_by(MR).enumerate() {
+        for (panel, row) in (0..rows).step_by(W).enumerate() {
             let a = a.panel(panel);
-            for part in (0..MR.min(rows - row)).step_by(ROWS) {
-                let row = row + part;
-                let height = rows - row;
-                let mut sums = if accumulate {
-                    places.map(|place| c.load(row, height, place))
+            for part in (0..W.min(rows - row)).step_by(ROWS) {
+                let rows = row + part..rows;
+                if part + ROWS <= W {
+                    multiply_rows::<W, ROWS, PANELS>(
+                        a, part, b, rows, places, accumulate, epilogue, c, mul_add,
+                    );
                 } else {
-                    [[[0.0; NR]; ROWS]; PANELS]
-                };
-                tile(a, part, b, &mut sums, mul_add);
-                for (sums, place) in sums.iter_mut().zip(places) {
-                    if let Some(epilogue) = epilogue {
-                        epilogue.apply(sums, row, place.column, mul_add);
-                    }
-                    c.store(row, height, place, sums);
+                    // Sixteen rows are two tiles of six and one of four.
+                    multiply_rows::<W, 4, PANELS>(a, part, b, rows, places, accumulate, epilogue, c, mul_add);
                 }
             }
         }
     }
 }
 
+/// Computes and stores one tile: at most `ROWS` of the `rows`, from lane `part` of the panel `a` on.
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "the operands of one tile")]
+fn multiply_rows<const W: usize, const ROWS: usize, const PANELS: usize>(
+    a: &[[f32; W]],
+    part: usize,
+    b: [&[Lanes]; PANELS],
+    rows: Range<usize>,
+    places: [Columns; PANELS],
+    accumulate: bool,
+    epilogue: Option<Epilogue<'_>>,
+    c: &mut Destination<'_>,
+    mul_add: impl MulAdd,
+) {
+    let (row, height) = (rows.start, rows.len());
+    let mut sums =
+        if accumulate { places.map(|place| c.load(row, height, place)) } else { [[[0.0; NR]; ROWS]; PANELS] };
+    tile(a, part, b, &mut sums, mul_add);
+    for (sums, place) in sums.iter_mut().zip(places) {
+        if let Some(epilogue) = epilogue {
+            epilogue.apply(sums, row, place.column, mul_add);
+        }
+        c.store(row, height, place, sums);
+    }
+}
+
 /// The microkernel: `sums[p][i] += sum over k of a[k][part + i] * b[p][k]`, `k` ascending.
 #[inline(always)]
-fn tile<const ROWS: usize, const PANELS: usize>(
-    a: &[[f32; MR]],
+fn tile<const W: usize, const ROWS: usize, const PANELS: usize>(
+    a: &[[f32; W]],
     part: usize,
     b: [&[Lanes]; PANELS],
     sums: &mut [[Lanes; ROWS]; PANELS],

@@ -148,6 +148,38 @@ impl Window {
         Some(z.wrapping_mul(self.input[1]).wrapping_add(y).wrapping_mul(self.input[2]).wrapping_add(x))
     }
 
+    /// At most how many values of an axis of the input the windows read: the pairs of position and tap, less those
+    /// that read what another pair, of a later position and an earlier tap, reads.
+    pub(crate) const fn values_read(&self, axis: usize) -> usize {
+        let (output, kernel) = (self.output[axis], self.kernel[axis]);
+        let (stride, dilation) = (self.stride[axis], self.dilation[axis]);
+        let divisor = greatest_common_divisor(stride, dilation);
+        let again = output.saturating_sub(dilation / divisor);
+        let again = again.saturating_mul(kernel.saturating_sub(stride / divisor));
+        let read = output.saturating_mul(kernel).saturating_sub(again);
+        if read < self.input[axis] { read } else { self.input[axis] }
+    }
+
+    /// Whether `axis` has one value, one tap, and no padding.
+    pub(crate) const fn is_single(&self, axis: usize) -> bool {
+        let [before, after] = self.padding[axis];
+        self.input[axis] == 1 && self.kernel[axis] == 1 && before | after == 0
+    }
+
+    /// The window with its last axis put first. Where that is a single one, all offsets stay.
+    pub(crate) const fn turned(&self) -> Self {
+        let Self { input: i, kernel: k, stride: s, padding: p, mode, dilation: d, output: o } = *self;
+        Self {
+            input: [i[2], i[0], i[1]],
+            kernel: [k[2], k[0], k[1]],
+            stride: [s[2], s[0], s[1]],
+            padding: [p[2], p[0], p[1]],
+            mode,
+            dilation: [d[2], d[0], d[1]],
+            output: [o[2], o[0], o[1]],
+        }
+    }
+
     /// How many taps the kernel has. Checked in [`Window::new`], as the next two are.
     pub(crate) const fn taps(&self) -> usize {
         unwrap_volume(self.kernel)
@@ -173,6 +205,14 @@ impl Window {
 /// What a user of rank `rank` calls one of the three axes.
 const fn named_axis(axis: usize, rank: usize) -> usize {
     axis.saturating_sub(3_usize.saturating_sub(rank))
+}
+
+/// The greatest common divisor of two sizes, of which at most one is 0.
+const fn greatest_common_divisor(mut a: usize, mut b: usize) -> usize {
+    while b > 0 {
+        (a, b) = (b, a.wrapping_rem(b));
+    }
+    a
 }
 
 /// The product of three sizes, if it fits.

@@ -54,7 +54,7 @@ fn convolutions_are_the_same() {
         (same(conv(36, 60, [3, 3])).with_groups(3).plan(1, [40, 40]), 3),
         (same(conv(64, 64, [3, 3])).with_groups(64).plan(1, [56, 56]), 0),
         // Channels apart: a last panel that is not full; one channel more than two, or four, panels.
-        (same(conv(32, 100, [3, 3])).plan(1, [28, 28]), 4),
+        (same(conv(32, 100, [3, 3])).plan(1, [28, 28]), 7),
         (conv(300, 65, [1, 1]).plan(1, [30, 30]), 3),
         (conv(200, 65, [1, 1]).plan(1, [30, 30]), 5),
         (same(conv(64, 7, [3, 3])).plan(1, [37, 41]), 2),
@@ -90,12 +90,39 @@ fn every_algorithm_is_the_same() {
     }
 }
 
+/// A limit of scratch, a number of threads and an algorithm make one plan, in whatever order they are asked for.
+#[test]
+fn requests_have_no_order() {
+    let plan = ConvParams::new(64, 64, [3, 3]).with_padding([1, 1]).plan(1, [56, 56]).unwrap();
+    let serial = plan.scratch_len();
+    let mut divided = 0;
+    for limit in [0, 1, serial / 2, serial - 1, serial, 2 * serial, 3 * serial + 1, usize::MAX] {
+        for threads in THREADS {
+            for algorithm in [Algorithm::Im2col, Algorithm::Broadcast, Algorithm::Winograd, Algorithm::Direct]
+            {
+                let by = |plan: ConvPlan<2>| plan.with_algorithm(algorithm).unwrap();
+                let expected = by(plan).with_threads(threads).with_scratch_limit(limit);
+                assert!(expected.scratch_len() <= limit);
+                divided += usize::from(expected.scratch_len() > by(plan).scratch_len());
+                assert_eq!(by(plan).with_scratch_limit(limit).with_threads(threads), expected);
+                assert_eq!(by(plan.with_threads(threads)).with_scratch_limit(limit), expected);
+                assert_eq!(by(plan.with_threads(threads).with_scratch_limit(limit)), expected);
+                assert_eq!(by(plan.with_scratch_limit(limit)).with_threads(threads), expected);
+                assert_eq!(by(plan.with_scratch_limit(limit).with_threads(threads)), expected);
+            }
+        }
+    }
+    assert!(divided > 0, "no limit left room for two threads");
+    assert!(plan.with_scratch_limit(50_000).with_threads(4).scratch_len() <= 50_000);
+}
+
 #[test]
 fn the_scratch_of_all_threads_is_checked() {
     let serial = ConvParams::new(32, 64, [3, 3]).with_padding([1, 1]).plan(1, [28, 28]).unwrap();
     let plan = serial.with_threads(2);
     assert_eq!(plan.scratch_len(), 2 * serial.scratch_len());
-    assert_eq!(plan.with_scratch_limit(serial.scratch_len()), serial);
+    let limited = plan.with_scratch_limit(serial.scratch_len());
+    assert_eq!((limited.algorithm(), limited.scratch_len()), (serial.algorithm(), serial.scratch_len()));
     let [input, weight, bias] = [plan.input_len(), plan.weight_len(), 64].map(|len| values(4, len));
     let mut output = vec![7.0; plan.output_len()];
     let operands = ConvOperands { input: &input, weight: Weights::Plain(&weight), bias: &bias };

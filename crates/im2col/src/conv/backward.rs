@@ -194,7 +194,7 @@ impl Job for BackwardInput<'_> {
                         grad_output.pack_b(k.clone(), range.clone(), block);
                         let b = Panels::new(block, k.len());
                         let first = k.start == 0;
-                        multiply::<ROWS, PANELS>(
+                        multiply::<MR, ROWS, PANELS>(
                             depth,
                             0..range.len(),
                             a.rows(k),

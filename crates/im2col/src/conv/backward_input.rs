@@ -12,12 +12,18 @@ use crate::kernel::{Isa, Job, MulAdd, Vectors, dispatch};
 use crate::padding::PaddingMode;
 use crate::window::{Window, checked_sum};
 
-/// The convolution that computes the gradient, if it is one: also what pads it must be zeros, and no more
-/// than what taps reach.
+/// How many times longer than the output the input may be: what the mirror multiplies beyond the output is padding.
+const MOST_PADDED: usize = 4;
+
+/// The convolution that computes the gradient, if it is one: also what pads it must be zeros, no more
+/// than what taps reach, and not most of what it multiplies.
 pub(super) const fn mirror(shape: &Shape) -> Option<Shape> {
     let Window { input, kernel, stride, padding, mode, dilation, output } = shape.window;
     // Without images the planes may be of any size.
     if shape.batch == 0 || !matches!(mode, PaddingMode::Zeros) || shape.depthwise_stage_len().is_some() {
+        return None;
+    }
+    if shape.window.plane_len() / MOST_PADDED > shape.window.positions() {
         return None;
     }
     let mut window = Window { input: output, output: input, ..shape.window };

@@ -6,7 +6,7 @@
 //! transposed into panels, and the broadcast algorithm's tiles read the input where it lies. No im2col matrix is
 //! packed.
 
-use super::broadcast::{Block, Field, Operands, STRIP_LEN, Strides, convolve};
+use super::broadcast::{Block, Field, Operands, Strides, convolve};
 use super::shape::Shape;
 use crate::gemm::pack::{PackRows, panels_len};
 use crate::gemm::{Epilogue, Panels};
@@ -42,11 +42,12 @@ pub(super) const fn scratch_len(shape: &Shape) -> Option<usize> {
     }
     let images = images_at_once(shape);
     let mirror = mirror(shape, images);
-    let Some(stage) = Block::new(&mirror, usize::MAX).stage_len(&mirror) else { return None };
+    let block = Block::new(&mirror, usize::MAX);
+    let Some(stage) = block.stage_len(&mirror) else { return None };
     let rows = shape.out_group.next_multiple_of(NR);
     let Some(panels) = checked_product([images, shape.window.positions(), rows]) else { return None };
     let Some(sums) = checked_product([shape.out_group, shape.depth()]) else { return None };
-    checked_sum([ALIGN, STRIP_LEN, stage, panels, sums])
+    checked_sum([ALIGN, block.strip_len(), stage, panels, sums])
 }
 
 /// Computes the gradient of the weight.

@@ -60,12 +60,6 @@ impl Strides {
 
 /// How many panels of weights are used before the next positions.
 pub(super) const PANELS_AT_ONCE: usize = 2;
-/// The most positions whose sums wait to be transposed: 16 KiB of them, a third of L1.
-const STRIP: usize = 128;
-
-/// The length of the strip: a position before the first may be computed again.
-pub(super) const STRIP_LEN: usize = (STRIP + 1) * PANELS_AT_ONCE * NR;
-
 /// Runs the algorithm.
 pub(super) fn forward(isa: Isa, mut forward: Forward<'_>) {
     let Shape { groups, out_group, .. } = forward.shape;
@@ -114,7 +108,7 @@ pub(super) fn convolve(
     let Strides { input: whole, image: image_stride, channel: channel_stride } = *strides;
     let [_, height, width] = window.output;
     let input = input.get(group * in_group * window.plane_len()..).unwrap_or_default();
-    let (strip, stage) = scratch.split_at_mut(STRIP_LEN);
+    let (strip, stage) = scratch.split_at_mut(block.strip_len());
     let mut first = Position::default();
     while first.image < shape.batch {
         let part = block.at(&first, shape);

@@ -191,7 +191,7 @@ impl Stage {
     pub(super) fn convolve<const ROWS: usize, const SPOTS: usize>(
         &self,
         planes: &[f32],
-        weights: Panels<'_, MR>,
+        weights: Panels<'_, NR>,
         epilogue: Epilogue<'_>,
         output: &mut [f32],
         stage: &mut [f32],
@@ -201,14 +201,17 @@ impl Stage {
         let tile = tile.as_chunks_mut().0;
         self.copy(planes, stage);
         let positions = self.window.positions();
-        for (panel, output) in output.chunks_mut(MR * positions).enumerate() {
-            let (weights, channel) = (weights.panel(panel), panel * MR);
+        for (panel, output) in output.chunks_mut(NR * positions).enumerate() {
+            let (weights, channel) = (weights.panel(panel), panel * NR);
             if output.len() == positions {
                 // A single channel: the registers are filled with positions instead.
                 self.tiles::<1, ROWS>(weights, 0, epilogue, channel, output, stage, tile, mul_add);
                 continue;
             }
-            for (part, output) in (0..MR).step_by(ROWS).zip(output.chunks_mut(ROWS * positions)) {
+            for part in (0..output.len() / positions).step_by(ROWS) {
+                // The last of sixteen channels are computed with some before them once more.
+                let part = part.min(NR - ROWS);
+                let output = &mut output[part * positions..];
                 self.tiles::<ROWS, SPOTS>(
                     weights,
                     part,
@@ -229,7 +232,7 @@ impl Stage {
     #[allow(clippy::too_many_arguments, reason = "the operands of one matrix product")]
     fn tiles<const ROWS: usize, const SPOTS: usize>(
         &self,
-        weights: &[[f32; MR]],
+        weights: &[Lanes],
         part: usize,
         epilogue: Epilogue<'_>,
         channel: usize,
@@ -292,7 +295,7 @@ impl Stage {
     #[inline(always)]
     fn sums<const ROWS: usize, const SPOTS: usize>(
         &self,
-        weights: &[[f32; MR]],
+        weights: &[Lanes],
         part: usize,
         spots: &[Spot; SPOTS],
         stage: &[f32],

@@ -11,9 +11,9 @@ use super::shape::Shape;
 use super::winograd;
 use crate::activation::Activation;
 use crate::error::{RunError, check_len, check_scratch};
-use crate::gemm::pack::{Matrix, PackRows, panels_len};
+use crate::gemm::pack::{PackRows, panels_len};
 use crate::gemm::{Bias, Blocking, Destination, Epilogue, Panels, blocks, multiply};
-use crate::kernel::{Isa, Job, MR, MulAdd, Vectors, dispatch};
+use crate::kernel::{Isa, Job, MulAdd, NR, Vectors, dispatch};
 use crate::scratch::{ALIGN, aligned};
 
 /// What a convolution reads.
@@ -39,35 +39,50 @@ pub enum Weights<'a> {
 
 /// Weights in the order in which the microkernel reads them. Made by `pack_weights`.
 ///
-/// The layout depends on the shape of the weights only, so the plans of one layer for several
-/// batch or input sizes share it. It is not stable across versions: store plain weights.
+/// The layout depends only on groups, channels, kernel and, if one was asked for, the algorithm: plans of
+/// one layer for several batch or input sizes share it. It is not stable across versions: store plain weights.
 #[derive(Clone, Copy, Debug)]
 pub struct PackedWeights<'a> {
     pub(crate) panels: &'a [f32],
     pub(crate) layout: Layout,
 }
 
-/// What the weights were packed for.
+/// What weights were packed for: two layers share packed weights only if all of this is equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layout {
-    /// Panels of `width` output channels, group after group.
-    Conv { groups: usize, rows: usize, depth: usize, width: usize },
+    /// Panels of `NR` output channels, group after group: what every algorithm but Winograd's reads.
+    Conv { weight: WeightDims },
     /// Panels of output channels at the points of Winograd's algorithm, group after group.
-    Points { groups: usize, rows: usize, depth: usize },
-    /// The same of the transposed weights of a transposed convolution.
-    ConvTranspose { groups: usize, rows: usize, depth: usize },
+    Points { weight: WeightDims },
+    /// Panels of the transposed weights of a transposed convolution; `weight` is its mirror's.
+    ConvTranspose { weight: WeightDims },
     /// `B` panels.
     Linear { inputs: usize, outputs: usize },
 }
 
+/// The dimensions of a convolution's weight, `[groups, out_group, in_group, kernel..]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WeightDims {
+    groups: usize,
+    out_group: usize,
+    in_group: usize,
+    kernel: [usize; 3],
+}
+
+impl WeightDims {
+    pub(super) const fn new(shape: &Shape) -> Self {
+        let Shape { groups, in_group, out_group, window, .. } = *shape;
+        Self { groups, out_group, in_group, kernel: window.kernel }
+    }
+}
+
 impl<const D: usize> ConvPlan<D> {
     pub(crate) const fn layout(&self) -> Layout {
-        let Shape { groups, in_group, out_group: rows, .. } = self.shape;
-        if matches!(self.algorithm(), Algorithm::Winograd) {
-            return Layout::Points { groups, rows, depth: in_group };
+        let weight = WeightDims::new(&self.shape);
+        match self.algorithm() {
+            Algorithm::Winograd => Layout::Points { weight },
+            _ => Layout::Conv { weight },
         }
-        let width = self.algorithm().panel_width();
-        Layout::Conv { groups, rows, depth: self.shape.depth(), width }
     }
 
     /// Packs the weights into `packed`, for [`Weights::Packed`].
@@ -83,17 +98,12 @@ impl<const D: usize> ConvPlan<D> {
     ) -> Result<PackedWeights<'a>, RunError> {
         check_len("weight", self.weight_len(), weight.len())?;
         check_len("packed", self.packed_weight_len(), packed.len())?;
-        let Shape { groups, out_group, .. } = self.shape;
-        let panels = packed.chunks_exact_mut(packed.len() / groups);
-        for (weight, panels) in weight.chunks_exact(weight.len() / groups).zip(panels) {
+        let (shape, isa) = (&self.shape, self.isa());
+        let panels = packed.chunks_exact_mut(packed.len() / shape.groups);
+        for (weight, panels) in weight.chunks_exact(weight.len() / shape.groups).zip(panels) {
             match self.algorithm() {
-                Algorithm::Broadcast | Algorithm::Pointwise => {
-                    dispatch(self.isa(), pack_channels(&self.shape, weight, panels))
-                }
-                Algorithm::Winograd => {
-                    dispatch(self.isa(), winograd::pack_points(&self.shape, weight, panels))
-                }
-                _ => pack_group(weight, out_group, self.shape.depth(), panels),
+                Algorithm::Winograd => dispatch(isa, winograd::pack_points(shape, weight, panels)),
+                _ => dispatch(isa, pack_channels(shape, weight, panels)),
             }
         }
         Ok(PackedWeights { panels: packed, layout: self.layout() })
@@ -155,15 +165,10 @@ impl<const D: usize> ConvPlan<D> {
     }
 }
 
-/// Panels of `NR` output channels.
+/// Packs the weights of a group into panels of `NR` output channels.
 fn pack_channels<'a>(shape: &Shape, weight: &'a [f32], panels: &'a mut [f32]) -> PackRows<'a> {
     let depth = shape.depth();
     PackRows { values: weight, row_stride: depth, rows: shape.out_group, depth, panels }
-}
-
-/// Panels of `MR` output channels.
-fn pack_group(weight: &[f32], rows: usize, depth: usize, panels: &mut [f32]) {
-    Matrix::row_major(weight, depth).pack_a(rows, 0..depth, panels);
 }
 
 pub(super) struct Forward<'a> {
@@ -196,12 +201,12 @@ impl Job for Blocks<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         mul_add: impl MulAdd,
-        _: impl Vectors,
+        vectors: impl Vectors,
     ) {
         let mut forward = self.0;
         let (block, panels) = forward.take_scratch();
         for group in 0..forward.shape.groups {
-            let weights = forward.panels(group, panels);
+            let weights = forward.panels(group, panels, vectors);
             forward.multiply_blocks::<ROWS, PANELS>(group, weights, block, mul_add);
         }
     }
@@ -212,13 +217,13 @@ impl Job for Direct<'_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         mul_add: impl MulAdd,
-        _: impl Vectors,
+        vectors: impl Vectors,
     ) {
         let mut forward = self.0;
         let layout = Stage::new(&forward.shape);
         let (stage, panels) = forward.take_scratch();
         for group in 0..forward.shape.groups {
-            let (weights, epilogue) = (forward.panels(group, panels), forward.epilogue(group));
+            let (weights, epilogue) = (forward.panels(group, panels, vectors), forward.epilogue(group));
             for image in 0..forward.shape.batch {
                 let (planes, output) = forward.image(image, group);
                 let planes = &planes.input[planes.start..][..planes.len];
@@ -261,8 +266,9 @@ impl<'a> Forward<'a> {
     pub(super) fn new(shape: &Shape, algorithm: Algorithm, lens: &ForwardLens) -> Self {
         Self {
             shape: match algorithm {
-                Algorithm::Pointwise | Algorithm::InPlace | Algorithm::Broadcast => shape.as_lines(),
-                _ => *shape,
+                // Their kernels are for certain strides.
+                Algorithm::Depthwise | Algorithm::Winograd => *shape,
+                _ => shape.simplified(),
             },
             blocking: lens.blocking,
             block: lens.block,
@@ -305,12 +311,12 @@ impl<'a> Forward<'a> {
 
     #[inline(always)]
     fn panels_len(&self) -> usize {
-        panels_len::<MR>(self.shape.depth(), self.shape.out_group)
+        panels_len::<NR>(self.shape.depth(), self.shape.out_group)
     }
 
     /// The weights of a group as panels; plain ones are packed into `panels`.
     #[inline(always)]
-    fn panels<'b>(&self, group: usize, panels: &'b mut [f32]) -> Panels<'b, MR>
+    fn panels<'b>(&self, group: usize, panels: &'b mut [f32], vectors: impl Vectors) -> Panels<'b, NR>
     where
         'a: 'b,
     {
@@ -318,7 +324,8 @@ impl<'a> Forward<'a> {
         let panels = match self.weight {
             Weights::Packed(packed) => &packed.panels[group * len..][..len],
             Weights::Plain(weight) => {
-                pack_group(&weight[group * out_group * depth..], out_group, depth, &mut panels[..len]);
+                let weight = &weight[group * out_group * depth..];
+                pack_channels(&self.shape, weight, &mut panels[..len]).pack(vectors);
                 &panels[..len]
             }
         };
@@ -346,7 +353,7 @@ impl<'a> Forward<'a> {
     fn multiply_blocks<const ROWS: usize, const PANELS: usize>(
         &mut self,
         group: usize,
-        weights: Panels<'_, MR>,
+        weights: Panels<'_, NR>,
         block: &mut [f32],
         mul_add: impl MulAdd,
     ) {
@@ -368,7 +375,7 @@ impl<'a> Forward<'a> {
                 let last = (k.end == depth).then_some(epilogue);
                 let first = k.start == 0;
                 let a = weights.rows(k);
-                multiply::<ROWS, PANELS>(
+                multiply::<NR, ROWS, PANELS>(
                     out_group,
                     columns.clone(),
                     a,

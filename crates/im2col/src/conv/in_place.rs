@@ -7,7 +7,7 @@ use super::forward::Weights;
 use super::mask::keep;
 use super::shape::Shape;
 use crate::gemm::Epilogue;
-use crate::kernel::{Lanes, MR, MulAdd, NR};
+use crate::kernel::{Lanes, MulAdd, NR};
 use crate::lower::fetch;
 use crate::padding::PaddingMode;
 use crate::window::Window;
@@ -17,7 +17,7 @@ use crate::window::Window;
 pub(super) enum GroupWeights<'a> {
     /// `[out_group, depth]`
     Plain(&'a [f32]),
-    /// `[panel][depth][MR]`
+    /// `[panel][depth][NR]`
     Packed(&'a [f32]),
 }
 
@@ -37,7 +37,7 @@ impl<'a> GroupWeights<'a> {
     pub(super) fn at(&self, k: usize) -> f32 {
         match self {
             Self::Plain(weight) => weight[k],
-            Self::Packed(panels) => panels[k * MR],
+            Self::Packed(panels) => panels[k * NR],
         }
     }
 }
@@ -61,21 +61,24 @@ pub(super) fn convolve<const ROWS: usize>(
     mul_add: impl MulAdd,
 ) {
     let (depth, positions, last) = (shape.depth(), shape.window.positions(), shape.out_group - 1);
-    for (chunk, output) in output.chunks_mut(ROWS * positions).enumerate() {
-        let first = chunk * ROWS;
-        match weights {
-            GroupWeights::Plain(weight) => {
-                // Rows past the last repeat it; they are not stored.
-                let rows: [&[f32]; ROWS] =
-                    core::array::from_fn(|i| &weight[(first + i).min(last) * depth..][..depth]);
-                let weight = |i: usize, k: usize| rows[i][k];
-                for_stride::<ROWS>(shape, planes, weight, epilogue, first, output, mul_add);
-            }
-            GroupWeights::Packed(panels) => {
-                let panel = &panels.as_chunks::<MR>().0[first / MR * depth..][..depth];
-                let part = first % MR;
-                let weight = |i: usize, k: usize| panel[k][part + i];
-                for_stride::<ROWS>(shape, planes, weight, epilogue, first, output, mul_add);
+    for (panel, output) in output.chunks_mut(NR * positions).enumerate() {
+        for part in (0..output.len() / positions).step_by(ROWS) {
+            // The last of sixteen channels are computed with some before them once more.
+            let part = part.min(NR - ROWS);
+            let (first, output) = (panel * NR + part, &mut output[part * positions..]);
+            match weights {
+                GroupWeights::Plain(weight) => {
+                    // Rows past the last repeat it; they are not stored.
+                    let rows: [&[f32]; ROWS] =
+                        core::array::from_fn(|i| &weight[(first + i).min(last) * depth..][..depth]);
+                    let weight = |i: usize, k: usize| rows[i][k];
+                    for_stride::<ROWS>(shape, planes, weight, epilogue, first, output, mul_add);
+                }
+                GroupWeights::Packed(panels) => {
+                    let panel = &panels.as_chunks::<NR>().0[panel * depth..][..depth];
+                    let weight = |i: usize, k: usize| panel[k][part + i];
+                    for_stride::<ROWS>(shape, planes, weight, epilogue, first, output, mul_add);
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! How long operands and scratches are, checked: what follows may multiply sizes freely.
 
-use super::broadcast::{self, Block, PANELS_AT_ONCE, STRIP_LEN};
+use super::broadcast::{self, Block, PANELS_AT_ONCE};
 use super::direct::{Stage, TILE_LEN};
 use super::plan::Algorithm;
 use super::pointwise;
@@ -109,12 +109,16 @@ pub(super) struct ForwardLens {
 impl ForwardLens {
     /// Those of a shape whose operands have lengths. `most` limits the blocks, in values.
     pub(super) const fn new(shape: &Shape, algorithm: Algorithm, most: usize) -> Option<Self> {
+        let shape = match algorithm {
+            Algorithm::Depthwise | Algorithm::Winograd => shape,
+            _ => &shape.simplified(),
+        };
         let Shape { groups, in_group, out_group, window, .. } = *shape;
         let (depth, positions) = (shape.depth(), window.positions());
         // Rounding up to whole panels must not overflow either: the rows and columns of a group's matrices may
         // take a 128th of the address space.
         checked!(checked_product([4, 2 * NR, checked!(checked_sum([depth, positions, out_group]))]));
-        let packed_rows = checked!(out_group.checked_next_multiple_of(algorithm.panel_width()));
+        let packed_rows = checked!(out_group.checked_next_multiple_of(NR));
         let packed_depth = match algorithm {
             Algorithm::Winograd => checked!(checked_product([in_group, winograd::POINTS])),
             _ => depth,
@@ -124,14 +128,14 @@ impl ForwardLens {
             Algorithm::Pointwise => pointwise::blocking(shape),
             _ => shape.forward_blocking(),
         };
-        let block = Block::new(&shape.as_lines(), most);
+        let block = Block::new(shape, most);
         // What the forward pass multiplies the weights by, and the plain weights of a group packed.
         let (forward_packed, panels) = match algorithm {
             Algorithm::Broadcast => {
                 let stage = checked!(block.stage_len(shape));
                 let most = if broadcast::is_staged(shape) { packed_rows } else { PANELS_AT_ONCE * NR };
                 let rows = if packed_rows < most { packed_rows } else { most };
-                (checked!(checked_sum([ALIGN, STRIP_LEN, stage])), rows * depth)
+                (checked!(checked_sum([ALIGN, block.strip_len(), stage])), rows * depth)
             }
             Algorithm::Winograd => {
                 let block = checked!(winograd::scratch_len(shape));

@@ -44,19 +44,11 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Output channels of a panel of packed weights.
-    pub(super) const fn panel_width(self) -> usize {
-        match self {
-            Self::Broadcast | Self::Pointwise | Self::Winograd => NR,
-            _ => MR,
-        }
-    }
-
-    /// Output channels of the panels that are used at once: what a part has no fewer of.
+    /// Output channels that are computed at once: threads divide channels at multiples of it.
     pub(super) const fn panels_at_once(self) -> usize {
         match self {
             Self::Broadcast => PANELS_AT_ONCE * NR,
-            _ => self.panel_width(),
+            _ => NR,
         }
     }
 }
@@ -86,9 +78,12 @@ impl Algorithm {
 pub struct ConvPlan<const D: usize> {
     params: ConvParams<D>,
     isa: Option<Isa>,
+    /// What was asked for: an algorithm, the most values of scratch, the most threads.
+    requested: Option<Algorithm>,
+    scratch_limit: usize,
+    threads: usize,
+    /// What follows from the requests: see [`ConvPlan::resolved`].
     algorithm: Algorithm,
-    /// At most as many threads.
-    pub(super) threads: usize,
     pub(super) shape: Shape,
     pub(super) lens: Lens,
 }
@@ -98,10 +93,14 @@ const PART: usize = 1 << 21;
 /// How many times longer a multiply-add of a depthwise convolution takes.
 const DEPTHWISE: usize = 8;
 
-const fn least(sizes: [usize; 3]) -> usize {
-    let [a, b, c] = sizes;
-    let least = if a < b { a } else { b };
-    if least < c { least } else { c }
+const fn least(sizes: [usize; 4]) -> usize {
+    let mut least = sizes[0];
+    let mut i = 1;
+    while i < sizes.len() {
+        least = if sizes[i] < least { sizes[i] } else { least };
+        i += 1;
+    }
+    least
 }
 
 impl<const D: usize> ConvPlan<D> {
@@ -142,20 +141,32 @@ impl<const D: usize> ConvPlan<D> {
         }
         let shape =
             Shape { batch, groups, in_group: in_channels / groups, out_group: out_channels / groups, window };
-        let algorithm = shape.best_algorithm();
-        match Lens::new(&shape, algorithm, usize::MAX) {
-            Some(lens) => Ok(Self { params, isa: None, algorithm, threads: 1, shape, lens }),
-            None => Err(ShapeError::Overflow { what: "an operand or scratch" }),
-        }
+        // Without scratch: the choice of another algorithm relies on the checks of the operands.
+        let algorithm = Algorithm::InPlace;
+        let Some(lens) = Lens::new(&shape, algorithm, usize::MAX) else {
+            return Err(ShapeError::Overflow { what: "an operand or scratch" });
+        };
+        let plan = Self {
+            params,
+            isa: None,
+            requested: None,
+            scratch_limit: usize::MAX,
+            threads: 1,
+            algorithm,
+            shape,
+            lens,
+        };
+        plan.resolved()
     }
 
-    /// The same convolution by another algorithm; the scratch lengths follow it.
+    /// The same convolution by another algorithm; the scratch lengths follow it. Under a
+    /// [`with_scratch_limit`](ConvPlan::with_scratch_limit) that it does not fit into, another algorithm runs.
     ///
     /// # Errors
     ///
     /// [`ShapeError::Algorithm`] for [`Algorithm::Pointwise`], [`Algorithm::Depthwise`] or
     /// [`Algorithm::Winograd`] if the shape is not theirs; [`ShapeError::Overflow`] if its scratch does not fit in `usize`.
-    pub const fn with_algorithm(self, algorithm: Algorithm) -> Result<Self, ShapeError> {
+    pub const fn with_algorithm(mut self, algorithm: Algorithm) -> Result<Self, ShapeError> {
         let is_for = match algorithm {
             Algorithm::Pointwise => self.shape.is_pointwise(),
             Algorithm::Depthwise => self.shape.is_depthwise(),
@@ -165,7 +176,37 @@ impl<const D: usize> ConvPlan<D> {
         if !is_for {
             return Err(ShapeError::Algorithm);
         }
-        self.with_blocks(algorithm, usize::MAX)
+        self.requested = Some(algorithm);
+        self.resolved()
+    }
+
+    /// The plan that all requests describe together, whatever their order: the requested or the best algorithm
+    /// if its scratch for one thread is within the limit; otherwise, with more than six outputs per group,
+    /// `Broadcast` in smaller blocks; otherwise `InPlace`, which needs none. [`ConvPlan::parts`] then takes the
+    /// threads whose scratch is within the limit.
+    const fn resolved(self) -> Result<Self, ShapeError> {
+        let algorithm = match self.requested {
+            Some(algorithm) => algorithm,
+            None => self.shape.best_algorithm(),
+        };
+        let plan = match self.with_blocks(algorithm, usize::MAX) {
+            Ok(plan) => plan,
+            Err(error) => return Err(error),
+        };
+        let limit = self.scratch_limit;
+        if plan.lens.forward.plain <= limit {
+            return Ok(plan);
+        }
+        // A single panel of weights never repays packing.
+        if self.shape.out_group > MR
+            && let Ok(least) = self.with_blocks(Algorithm::Broadcast, 0)
+            && let Some(spare) = limit.checked_sub(least.lens.forward.plain)
+            && let Ok(plan) = self.with_blocks(Algorithm::Broadcast, spare)
+            && plan.lens.forward.plain <= limit
+        {
+            return Ok(plan);
+        }
+        self.with_blocks(Algorithm::InPlace, usize::MAX)
     }
 
     const fn with_blocks(self, algorithm: Algorithm, most: usize) -> Result<Self, ShapeError> {
@@ -177,7 +218,8 @@ impl<const D: usize> ConvPlan<D> {
 
     /// The same convolution with at most `len` values of scratch for [`ConvPlan::forward`]: by the
     /// same algorithm, if it fits; otherwise, with more than six outputs per group, by `Broadcast` in smaller
-    /// blocks; otherwise in place, which needs none.
+    /// blocks; otherwise in place, which needs none. It runs on as many of the threads that
+    /// `with_threads` allows as have room for a scratch each.
     ///
     /// For finite weights the result stays the same, bit for bit but for the sign of a zero, unless the
     /// algorithm was `Winograd` or `Matrixmultiply`. (A weight that is not finite may or may not meet the zeros of the
@@ -196,23 +238,8 @@ impl<const D: usize> ConvPlan<D> {
     /// ```
     #[must_use]
     pub const fn with_scratch_limit(mut self, len: usize) -> Self {
-        if self.scratch_len() <= len {
-            return self;
-        }
-        self.threads = 1;
-        if self.lens.forward.plain <= len {
-            return self;
-        }
-        // A single panel of weights never repays packing.
-        if self.shape.out_group > MR
-            && let Ok(least) = self.with_blocks(Algorithm::Broadcast, 0)
-            && let Some(spare) = len.checked_sub(least.lens.forward.plain)
-            && let Ok(plan) = self.with_blocks(Algorithm::Broadcast, spare)
-            && plan.lens.forward.plain <= len
-        {
-            return plan;
-        }
-        match self.with_blocks(Algorithm::InPlace, usize::MAX) {
+        self.scratch_limit = len;
+        match self.resolved() {
             Ok(plan) => plan,
             Err(_) => self,
         }
@@ -375,8 +402,12 @@ impl<const D: usize> ConvPlan<D> {
             (batch, _) => batch,
         };
         let worthwhile = self.lens.multiply_adds.saturating_mul(weight) / PART;
-        let parts = least([self.threads, divisible, worthwhile]);
-        if parts == 0 || self.lens.forward.plain.checked_mul(parts).is_none() { 1 } else { parts }
+        let affordable = match self.scratch_limit.checked_div(self.lens.forward.plain) {
+            Some(parts) => parts,
+            None => usize::MAX,
+        };
+        let parts = least([self.threads, divisible, worthwhile, affordable]);
+        if parts == 0 { 1 } else { parts }
     }
 
     /// Least scratch of [`ConvPlan::backward_input`].

@@ -20,7 +20,7 @@ use core::ops::Range;
 const MOST_SUMS: usize = 24;
 
 /// The longest `k` of a block: sums are stored and taken up again once in 4096 cycles of a tile.
-const KC: usize = 512;
+pub(super) const KC: usize = 512;
 /// The most values of a block of the planes: 256 KiB, half of the smallest L2 in use.
 const BLOCK: usize = 64 * 1024;
 /// Products in a sum, below which what is stored counts for more than what is read.

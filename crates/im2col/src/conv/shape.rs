@@ -1,9 +1,8 @@
 //! A convolution lifted to three axes, and the choice of its algorithm.
 
-use super::broadcast::is_staged;
-use super::depthwise;
 use super::direct::Stage;
 use super::plan::Algorithm;
+use super::{cost, depthwise};
 use crate::gemm::Blocking;
 use crate::kernel::{MR, NR};
 use crate::lower::Patches;
@@ -35,16 +34,28 @@ impl Shape {
         }
     }
 
-    /// The same for a pointwise convolution: the planes become single lines.
-    pub(super) const fn pointwise(&self) -> Self {
-        let line = [1, 1, self.window.plane_len()];
-        let window = Window { input: line, output: line, ..self.window };
-        Self { window, ..*self }
-    }
-
-    /// The same, or for a pointwise convolution its planes as single lines.
-    pub(super) const fn as_lines(&self) -> Self {
-        if self.is_pointwise() { self.pointwise() } else { *self }
+    /// An equal convolution that is easier to compute. The planes of a pointwise convolution become single lines,
+    /// and an axis of one value and one tap moves to the front: longer lines have fewer ends. Where an axis has
+    /// one output, its stride becomes 1.
+    pub(super) const fn simplified(&self) -> Self {
+        if self.is_pointwise() {
+            let line = [1, 1, self.window.plane_len()];
+            return Self { window: Window { input: line, output: line, ..self.window }, ..*self };
+        }
+        let mut shape = *self;
+        let mut axis = 0;
+        while axis < 3 {
+            if shape.window.output[axis] == 1 {
+                shape.window.stride[axis] = 1;
+            }
+            axis += 1;
+        }
+        let mut turns = 0;
+        while turns < 2 && shape.window.is_single(2) {
+            shape.window = shape.window.turned();
+            turns += 1;
+        }
+        shape
     }
 
     pub(super) const fn is_pointwise(&self) -> bool {
@@ -60,7 +71,7 @@ impl Shape {
         !self.window.is_padded()
     }
 
-    /// The length of the direct algorithm's stage, if padding does not make it too large.
+    /// The length of a depthwise gradient's stage, if padding does not make it too large.
     const fn stage_len(&self) -> Option<usize> {
         match Stage::new(self).len() {
             Some(len) if len / MOST_STAGE / self.in_group <= self.window.plane_len() + NR => Some(len),
@@ -79,47 +90,39 @@ impl Shape {
         self.in_group == 1 && self.out_group == 1 && depthwise::is_supported(&self.window)
     }
 
-    /// Which packed weights the algorithm takes depends on the layer only: on nothing that follows from the
-    /// size of its input.
-    ///
-    /// Measured under AVX2 and AVX-512 (the tables are in ARCHITECTURE.md): lanes that are channels win where
-    /// three quarters of them are in use. With 17 to 23 channels, lanes that are positions take 0.7 of the
-    /// time.
+    /// The algorithm that is estimated to take the least time, of those whose copy of the input is no longer than
+    /// [`MOST_COPY`] times what is read.
     pub(super) const fn best_algorithm(&self) -> Algorithm {
         if self.is_depthwise() {
             return Algorithm::Depthwise;
         }
+        let candidates = [Algorithm::InPlace, Algorithm::Im2col, Algorithm::Broadcast, Algorithm::Direct];
+        let (mut best, mut least) = (Algorithm::InPlace, u64::MAX);
         if self.is_pointwise() {
-            return self.best_pointwise();
+            (best, least) = (Algorithm::Pointwise, cost::estimate(self, Algorithm::Pointwise));
         }
-        let lanes_used = self.out_group / (NR / 4 * 3) >= self.out_group.div_ceil(NR);
-        if self.out_group > MR && lanes_used {
-            return Algorithm::Broadcast;
+        let mut i = 0;
+        while i < candidates.len() {
+            let estimate = cost::estimate(self, candidates[i]);
+            let is_for = !matches!(candidates[i], Algorithm::Direct) || self.is_direct();
+            if is_for && estimate < least {
+                (best, least) = (candidates[i], estimate);
+            }
+            i += 1;
         }
-        // A single panel of weights never repays packing, and more of them only where most lanes would be
-        // past the end of a line.
-        let width = self.window.output[2];
-        let is_wide = 2 * width >= width.next_multiple_of(NR);
-        if self.stage_len().is_some() && (self.out_group <= MR || is_wide) {
-            Algorithm::Direct
-        } else {
-            Algorithm::Im2col
-        }
+        best
     }
 
-    /// For one tap: both take the same packed weights.
-    ///
-    /// Lanes that are positions are stored as they are, which counts the more the fewer products there are:
-    /// `rn50_1x1_64_256_56` takes 0.80 of the time, with 256 products they draw, with 1024 channels win by a
-    /// tenth, unless it, too, has to copy the planes. A single panel of channels leaves broadcast's tiles half empty.
-    const fn best_pointwise(&self) -> Algorithm {
-        let positions = self.window.positions();
-        let lost = positions.next_multiple_of(NR) - positions;
-        let is_short = self.depth() <= FEW_PRODUCTS || is_staged(self);
-        if (self.out_group <= NR && 3 * lost <= positions) || (is_short && 32 * lost <= positions) {
-            Algorithm::Pointwise
-        } else {
-            Algorithm::Broadcast
+    /// Whether the padded copy of a group's planes is not much longer than what is read of them.
+    const fn is_direct(&self) -> bool {
+        let (mut read, mut axis) = (self.in_group, 0);
+        while axis < 3 {
+            read = read.saturating_mul(self.window.values_read(axis));
+            axis += 1;
+        }
+        match Stage::new(&self.simplified()).len() {
+            Some(len) => len.saturating_sub(SMALL_STAGE) / MOST_COPY <= read,
+            None => false,
         }
     }
 
@@ -138,10 +141,11 @@ impl Shape {
     }
 }
 
-/// The most products in a sum for which not to transpose it outweighs reading a value of the input more
-/// often.
-const FEW_PRODUCTS: usize = 256;
-/// The largest stage in use, in planes per plane: padding should not outweigh the input.
+/// The largest stage of a depthwise gradient, in planes per plane: padding should not outweigh the input.
 const MOST_STAGE: usize = 4;
+/// The largest padded copy of the input, in values for each that is read, and what it may exceed that by: a block of
+/// the other algorithms.
+const MOST_COPY: usize = 2;
+const SMALL_STAGE: usize = 64 * 1024;
 /// The most values in a block of gradient columns: 128 KiB.
 const GRAD_COLUMNS: usize = 32 * 1024;

@@ -9,7 +9,7 @@
 //! `backward_input` here. H. Noh, S. Hong, B. Han: Learning Deconvolution Network (2015).
 
 use super::backward::SumPlanes;
-use super::forward::{ConvOperands, Layout, PackedWeights, Weights};
+use super::forward::{ConvOperands, Layout, PackedWeights, WeightDims, Weights};
 use super::plan::ConvPlan;
 use super::shape::Shape;
 use super::{ConvParams, backward::BackwardInput};
@@ -357,5 +357,5 @@ pub(super) fn pack_group(mirror: &Shape, weight: &[f32], panels: &mut [f32]) {
 }
 
 pub(super) const fn layout(mirror: &Shape) -> Layout {
-    Layout::ConvTranspose { groups: mirror.groups, rows: mirror.depth(), depth: mirror.out_group }
+    Layout::ConvTranspose { weight: WeightDims::new(mirror) }
 }

@@ -73,9 +73,9 @@ impl Job for Product<'_> {
                 let (a, columns, accumulate) = (a.rows(k), range.clone(), !first);
                 match (rows, PANELS) {
                     // A single row: the registers are filled with columns instead.
-                    (1, 1) => multiply::<1, 4>(1, columns, a, b, accumulate, last, &mut c, mul_add),
-                    (1, _) => multiply::<1, 8>(1, columns, a, b, accumulate, last, &mut c, mul_add),
-                    _ => multiply::<ROWS, PANELS>(rows, columns, a, b, accumulate, last, &mut c, mul_add),
+                    (1, 1) => multiply::<MR, 1, 4>(1, columns, a, b, accumulate, last, &mut c, mul_add),
+                    (1, _) => multiply::<MR, 1, 8>(1, columns, a, b, accumulate, last, &mut c, mul_add),
+                    _ => multiply::<MR, ROWS, PANELS>(rows, columns, a, b, accumulate, last, &mut c, mul_add),
                 }
             }
         }

@@ -306,12 +306,53 @@ fn weights_packed_for_another_layer() {
     let of_grouped = grouped.pack_weights(&vec![1.0; grouped.weight_len()], &mut packed).unwrap();
     assert!(matches!(run(Weights::Packed(of_grouped)), Err(RunError::PackedWeights { .. })));
 
-    // The same layer, whatever the input and the algorithm chosen for it: one packing serves both.
+    // Layers whose packed weights are equally long and equally arranged are other layers all the same.
+    let layers = [(9, [1, 1]), (1, [3, 3]), (1, [9, 1]), (1, [1, 9]), (3, [3, 1]), (3, [1, 3])]
+        .map(|(channels, kernel)| ConvParams::new(channels, 12, kernel).with_bias(false));
+    for (i, packer) in layers.iter().enumerate() {
+        for (j, user) in layers.iter().enumerate() {
+            let [packer, user] = [packer, user].map(|params| params.plan(1, [9, 9]).unwrap());
+            let [mut packed, mut scratch] =
+                [user.packed_weight_len(), user.scratch_len()].map(|len| vec![0.0; len]);
+            let weight =
+                Weights::Packed(packer.pack_weights(&vec![1.0; packer.weight_len()], &mut packed).unwrap());
+            let (input, mut output) = (vec![1.0; user.input_len()], vec![SENTINEL; user.output_len()]);
+            let operands = ConvOperands { input: &input, weight, bias: &[] };
+            assert_eq!(user.forward(operands, &mut output, &mut scratch).is_ok(), i == j, "{i} {j}");
+            assert_eq!(output.contains(&SENTINEL), i != j);
+        }
+    }
+    let transposed = |channels, kernel: [usize; 2]| {
+        ConvParams::new(channels, 4, kernel).with_bias(false).plan_transposed(1, [9, 9], [0, 0]).unwrap()
+    };
+    let (packer, user) = (transposed(2, [1, 9]), transposed(2, [9, 1]));
+    let mut packed = vec![0.0; user.packed_weight_len()];
+    let weight = Weights::Packed(packer.pack_weights(&vec![1.0; packer.weight_len()], &mut packed).unwrap());
+    let (input, mut output) = (vec![1.0; user.input_len()], vec![SENTINEL; user.output_len()]);
+    let operands = ConvOperands { input: &input, weight, bias: &[] };
+    let result = user.forward(operands, &mut output, &mut vec![0.0; user.scratch_len()]);
+    assert!(matches!(result, Err(RunError::PackedWeights { .. })) && output.iter().all(|&y| y == SENTINEL));
+
+    // One layer, whatever the input and the algorithm: one packing serves all.
     let other = plan.params().plan(3, [50]).unwrap();
-    assert_eq!([plan.algorithm(), other.algorithm()], [Algorithm::Broadcast, Algorithm::Pointwise]);
-    let mut packed = vec![0.0; other.packed_weight_len()];
-    assert_eq!(packed.len(), plan.packed_weight_len());
-    assert_eq!(run(Weights::Packed(other.pack_weights(&[1.0; 12], &mut packed).unwrap())), Ok(()));
+    let algorithms = [
+        Algorithm::Im2col,
+        Algorithm::Pointwise,
+        Algorithm::Broadcast,
+        Algorithm::Direct,
+        Algorithm::InPlace,
+    ];
+    for packer in algorithms {
+        for user in algorithms {
+            let (packer, user) = (other.with_algorithm(packer).unwrap(), plan.with_algorithm(user).unwrap());
+            let mut packed = vec![0.0; packer.packed_weight_len()];
+            let weight = Weights::Packed(packer.pack_weights(&[1.0; 12], &mut packed).unwrap());
+            let operands = ConvOperands { input: &vec![1.0; user.input_len()], weight, bias: &[] };
+            let mut output = vec![SENTINEL; user.output_len()];
+            assert_eq!(user.forward(operands, &mut output, &mut vec![0.0; user.scratch_len()]), Ok(()));
+            assert!(output.iter().all(|&y| y == 2.0), "{user:?}");
+        }
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod adjoint;
 mod alloc;
 mod conv_backward;
 mod conv_forward;
+mod cost;
 mod dense;
 mod equivariance;
 mod errors;

@@ -93,7 +93,7 @@ fn no_limit_changes_a_bit<const D: usize>(case: &ConvCase, seed: u64) {
     for limit in limits.into_iter().chain([(seed % (full as u64 + 1)) as usize]) {
         let limited = plan.with_scratch_limit(limit);
         assert!(limited.scratch_len() <= limit && limited.packed_scratch_len() <= limited.scratch_len());
-        assert!(limit < full || limited == plan);
+        assert!(limit < full || (limited.algorithm(), limited.scratch_len()) == (plan.algorithm(), full));
         for (plan, limited) in isas(plan).zip(isas(limited)) {
             let expected = forward(&plan, &operands);
             assert_same(&forward(&limited, &operands), &expected, limited);

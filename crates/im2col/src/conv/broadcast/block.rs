@@ -2,6 +2,7 @@
 
 use super::super::direct::zero;
 use super::super::shape::Shape;
+use super::PANELS_AT_ONCE;
 use crate::kernel::{Job, MulAdd, NR, Vectors};
 use crate::lower::fetch;
 use crate::padding::PaddingMode;
@@ -14,6 +15,9 @@ const TILES: usize = 42;
 /// The most lines of cache that a position may read, for one that holds as many of any stride: half of
 /// the smallest L2 in use.
 const CACHE_LINES: usize = 4096;
+
+/// The most positions whose sums wait to be transposed: 16 KiB of them, a third of L1.
+const STRIP: usize = 128;
 
 /// Whether the input is copied before it is read: because of padding, or because its planes are so far
 /// apart that their values would push each other out of the cache.
@@ -107,6 +111,14 @@ impl Block {
         checked_product([self.images, shape.in_group, z, y, x])
     }
 
+    /// The length of the sums that wait to be transposed: those of all positions of the block, or of the next
+    /// [`STRIP`]. There is room for a position before the first and for an overrun of less than `NR` positions.
+    pub(in super::super) const fn strip_len(&self) -> usize {
+        let [planes, lines, width] = self.positions;
+        let positions = self.images.saturating_mul(planes * lines * width).saturating_add(NR);
+        (if positions < STRIP { positions } else { STRIP } + 1) * PANELS_AT_ONCE * NR
+    }
+
     /// The length of the stage, if there is one: vectors are written less than `NR` values past its lines.
     pub(in super::super) const fn stage_len(&self, shape: &Shape) -> Option<usize> {
         if !is_staged(shape) {
@@ -120,7 +132,7 @@ impl Block {
 
     /// The size of a staged plane. An axis holds each value once, or, where taps are so far apart that
     /// this is less, the positions of each tap.
-    const fn stage_dims(&self, window: &Window) -> [usize; 3] {
+    pub(in super::super) const fn stage_dims(&self, window: &Window) -> [usize; 3] {
         let mut dims = [1; 3];
         let mut axis = 0;
         while axis < 3 {
@@ -133,7 +145,7 @@ impl Block {
     }
 
     /// How many values of an axis lie between the first and the last that the block sees.
-    const fn extent(&self, window: &Window, axis: usize) -> usize {
+    pub(in super::super) const fn extent(&self, window: &Window, axis: usize) -> usize {
         let Window { kernel, stride, dilation, .. } = window;
         // The taps of one position were checked; positions times stride may be anything.
         let reach = (kernel[axis] - 1) * dilation[axis];

@@ -1,0 +1,273 @@
+//! Estimates of how long each algorithm takes, from which plans choose.
+//!
+//! An estimate is a sum of counts (calls, vectors, products, values copied) times picoseconds. The picoseconds
+//! were fitted to the least times of 6,000 random shapes and the catalogue of the benches under AVX2 and under
+//! AVX-512, by least squares of their logarithms; `choices --random` in the benches draws such shapes and measures
+//! the choices. A plan cannot know the CPU, so one estimate serves all instruction sets; `Im2col`, which wins large
+//! layers by a little under AVX2 and loses them by more under AVX-512, is put a tenth higher than it was fitted.
+
+use super::broadcast::{Block, is_staged};
+use super::plan::Algorithm;
+use super::pointwise;
+use super::shape::Shape;
+use crate::kernel::{MR, NR};
+use crate::padding::PaddingMode;
+use crate::window::Window;
+
+/// The product of counts, at most `u64::MAX`.
+const fn product<const N: usize>(factors: [usize; N]) -> u64 {
+    let (mut product, mut i) = (1_u64, 0);
+    while i < N {
+        product = product.saturating_mul(factors[i] as u64);
+        i += 1;
+    }
+    product
+}
+
+/// The sum of counts times picoseconds, at most `u64::MAX`.
+const fn total<const N: usize>(terms: [(u64, u64); N]) -> u64 {
+    let (mut total, mut i) = (0_u64, 0);
+    while i < N {
+        let (count, picoseconds) = terms[i];
+        total = total.saturating_add(count.saturating_mul(picoseconds));
+        i += 1;
+    }
+    total
+}
+
+/// What the estimates of all algorithms are made of.
+struct Counts {
+    /// Passes over one group of one image.
+    passes: usize,
+    groups: usize,
+    /// Input channels and output channels of a group, and products in a sum.
+    channels: usize,
+    outputs: usize,
+    depth: usize,
+    /// Panels of `NR` output channels; tiles of `MR` or fewer of them, and the channels of whole tiles.
+    panels: usize,
+    tiles: usize,
+    tile_rows: usize,
+    /// Lines of output, and vectors of positions to a line and to a plane.
+    lines: usize,
+    line_vectors: usize,
+    vectors: usize,
+}
+
+impl Counts {
+    const fn new(shape: &Shape) -> Self {
+        let Shape { batch, groups, in_group, out_group, window } = *shape;
+        let rest = out_group % NR;
+        let tiles = out_group / NR * NR.div_ceil(MR) + rest.div_ceil(MR);
+        let lines = window.output[0] * window.output[1];
+        let line_vectors = window.output[2].div_ceil(NR);
+        Self {
+            passes: batch.saturating_mul(groups),
+            groups,
+            channels: in_group,
+            outputs: out_group,
+            depth: shape.depth(),
+            panels: out_group.div_ceil(NR),
+            tiles,
+            tile_rows: if out_group == 1 { 1 } else { tiles.saturating_mul(MR) },
+            lines,
+            line_vectors,
+            vectors: lines * line_vectors,
+        }
+    }
+}
+
+/// The estimate for an algorithm that can compute the shape, in picoseconds.
+pub(super) const fn estimate(shape: &Shape, algorithm: Algorithm) -> u64 {
+    let (shape, counts) = (&shape.simplified(), &Counts::new(&shape.simplified()));
+    match algorithm {
+        Algorithm::Pointwise => pointwise_time(shape, counts),
+        Algorithm::Broadcast => broadcast_time(shape, counts),
+        Algorithm::Direct => direct_time(shape, counts),
+        Algorithm::InPlace => in_place_time(shape, counts),
+        Algorithm::Im2col => im2col_time(shape, counts),
+        // Chosen wherever it can be, or only by request.
+        _ => 0,
+    }
+}
+
+const fn pointwise_time(shape: &Shape, counts: &Counts) -> u64 {
+    let Counts { passes, groups, outputs, depth, panels, .. } = *counts;
+    let vectors = shape.window.positions().div_ceil(NR);
+    let rows = match outputs % NR {
+        0 => outputs,
+        1..=MR => outputs / NR * NR + MR,
+        7 | 8 => outputs / NR * NR + 8,
+        _ => panels.saturating_mul(NR),
+    };
+    let blocks = depth.div_ceil(pointwise::KC);
+    let packed = if pointwise::is_packed(shape) { product([passes, vectors, depth]) } else { 0 };
+    total([
+        (1, 39_000),
+        (product([passes]), 35_500),
+        (product([groups, depth, panels]), 650),
+        (product([passes, vectors, depth, panels]), 552),
+        (product([passes, vectors, depth, rows]), 255),
+        (product([passes, vectors, outputs, blocks]), 1470),
+        (packed, 1970),
+        (product([passes, vectors, blocks, panels]), 5340),
+    ])
+}
+
+const fn broadcast_time(shape: &Shape, counts: &Counts) -> u64 {
+    let Counts { passes, groups, channels, outputs, depth, panels, lines, .. } = *counts;
+    let Window { output, .. } = &shape.window;
+    let positions = lines * output[2];
+    // Positions are computed in pairs.
+    let paired = lines.saturating_mul(output[2]).saturating_add(lines * (output[2] % 2));
+    // What blocks have in common is copied for each of them.
+    let block = Block::new(shape, usize::MAX);
+    let [planes, rows, columns] = block.stage_dims(&shape.window);
+    let [z, y, x] = block.positions;
+    let blocks = output[0].div_ceil(z) * output[1].div_ceil(y) * output[2].div_ceil(x);
+    let copies = if is_staged(shape) { product([passes, channels, blocks]) } else { 0 };
+    let staged_lines = copies.saturating_mul(product([planes, rows]));
+    let values = staged_lines.saturating_mul(columns as u64);
+    // Values that follow each other in the input are copied by vectors.
+    let is_together = columns == block.extent(&shape.window, 2);
+    let (together, apart) = if is_together { (values, 0) } else { (0, values) };
+    total([
+        (1, 54_000),
+        (product([groups]), 101_000),
+        (product([passes, paired, depth]), 25),
+        (product([passes, paired, depth, panels]), 303),
+        (product([passes, positions, panels]), 1840),
+        (product([passes, positions.div_ceil(NR), outputs]), 3410),
+        (staged_lines, 7720),
+        (together, 22),
+        (apart, 2470),
+    ])
+}
+
+const fn direct_time(shape: &Shape, counts: &Counts) -> u64 {
+    let Counts { passes, groups, channels, outputs, depth, panels, tiles, tile_rows, vectors, .. } = *counts;
+    let Window { input, padding, stride, .. } = &shape.window;
+    let staged_lines = product([
+        passes,
+        channels,
+        input[0].saturating_add(padding[0][0]).saturating_add(padding[0][1]),
+        input[1].saturating_add(padding[1][0]).saturating_add(padding[1][1]),
+        stride[2],
+    ]);
+    let residue = input[2].saturating_add(padding[2][0]).saturating_add(padding[2][1]).div_ceil(stride[2]);
+    // Strides of 1 and 2 are copied by vectors, others value by value.
+    let (vectors_copied, values_copied) = match stride[2] {
+        1 | 2 => (staged_lines.saturating_mul(residue.div_ceil(NR) as u64), 0),
+        _ => (0, staged_lines.saturating_mul(residue as u64)),
+    };
+    total([
+        (1, 64_000),
+        (product([passes]), 22_300),
+        (product([groups, depth, panels]), 3390),
+        (staged_lines, 3780),
+        (vectors_copied, 2960),
+        (values_copied, 479),
+        (product([passes, vectors, depth, tiles]), 328),
+        (product([passes, vectors, depth, tile_rows]), 272),
+        (product([passes, vectors, outputs]), 2520),
+    ])
+}
+
+const fn in_place_time(shape: &Shape, counts: &Counts) -> u64 {
+    let Counts { passes, channels, outputs, tiles, tile_rows, line_vectors, vectors, .. } = *counts;
+    let Window { kernel, stride, .. } = &shape.window;
+    // Lines of input that lines of output see, less those in a padding of zeros.
+    let seen = pairs_inside(&shape.window, 0).saturating_mul(pairs_inside(&shape.window, 1));
+    let fetched = product([passes, channels, seen, line_vectors, kernel[2]]);
+    let picoseconds = match stride[2] {
+        1 => 2800,
+        2 => 3620,
+        _ => 10_700,
+    };
+    // Vectors at the ends of a line, which see padding.
+    let outside = shape.window.output[2].saturating_mul(kernel[2]) - pairs_inside(&shape.window, 2);
+    let ends = if line_vectors < 2 { line_vectors } else { 2 };
+    let mended = product([passes, channels, seen, ends, outside, tiles]) / shape.window.output[2] as u64;
+    total([
+        (1, 68_000),
+        (product([passes]), 8900),
+        (fetched.saturating_mul(tiles as u64), picoseconds),
+        (fetched.saturating_mul(tile_rows as u64), 186),
+        (product([passes, vectors, outputs]), 4200),
+        (product([passes, counts.lines, channels, kernel[0], kernel[1], tiles]), 1230),
+        (mended, 776),
+    ])
+}
+
+const fn im2col_time(shape: &Shape, counts: &Counts) -> u64 {
+    let Counts { passes, groups, outputs, depth, panels, tiles, line_vectors, lines, .. } = *counts;
+    let Window { input, stride, output, .. } = &shape.window;
+    let columns = shape.batch.saturating_mul(lines).saturating_mul(output[2]);
+    let vectors = columns.div_ceil(NR);
+    // Stretches of a panel whose values follow each other in the input.
+    let is_one = stride[0] == 1 && stride[1] == 1 && stride[2] == 1;
+    let segments = if is_one && output[0] == input[0] && output[1] == input[1] && output[2] == input[2] {
+        vectors.saturating_add(shape.batch)
+    } else {
+        vectors.saturating_add(shape.batch.saturating_mul(lines).saturating_mul(line_vectors))
+    };
+    let picoseconds = if stride[2] <= 2 { 1900 } else { 4790 };
+    let blocks = depth.div_ceil(shape.forward_blocking().kc);
+    let mended = shape.batch.saturating_mul(positions_that_see_padding(&shape.window));
+    let taps = shape.window.taps();
+    total([
+        (1, 64_400),
+        (product([groups]), 27_100),
+        (product([passes]), 18_200),
+        (product([groups, depth, panels]), 1380),
+        (product([groups, segments]), 2690),
+        (product([groups, depth, segments]), picoseconds),
+        (product([groups, vectors, depth, tiles]), 1530),
+        (product([groups, vectors, outputs, blocks]), 3700),
+        (product([groups, mended, taps]), 2400),
+        (product([groups, mended, depth]), 393),
+        (product([groups, vectors, blocks]), 34_100),
+    ])
+}
+
+/// The taps of an axis for which pairs with outputs are counted; the others are taken to be like them.
+const SAMPLES: usize = 64;
+
+/// How many pairs of an output and a tap of an axis read the input or, unless it is zeros, its padding.
+const fn pairs_inside(window: &Window, axis: usize) -> usize {
+    let (input, output, kernel) = (window.input[axis], window.output[axis], window.kernel[axis]);
+    if !matches!(window.mode, PaddingMode::Zeros) {
+        return output.saturating_mul(kernel);
+    }
+    let (stride, dilation, [before, _]) = (window.stride[axis], window.dilation[axis], window.padding[axis]);
+    let samples = if kernel < SAMPLES { kernel } else { SAMPLES };
+    let (mut pairs, mut sample) = (0_usize, 0);
+    while sample < samples {
+        let tap = if samples == kernel { sample } else { kernel / samples * sample };
+        let at = tap.saturating_mul(dilation);
+        let first = before.saturating_sub(at).div_ceil(stride);
+        let end = input.saturating_add(before).saturating_sub(at).div_ceil(stride);
+        let end = if end < output { end } else { output };
+        pairs = pairs.saturating_add(end.saturating_sub(first));
+        sample += 1;
+    }
+    if samples == kernel { pairs } else { pairs.saturating_mul(kernel / samples) }
+}
+
+/// How many positions of a plane see padding.
+const fn positions_that_see_padding(window: &Window) -> usize {
+    let (mut inside, mut axis) = (1, 0);
+    while axis < 3 {
+        let reach = (window.kernel[axis] - 1) * window.dilation[axis];
+        let [before, _] = window.padding[axis];
+        let first = before.div_ceil(window.stride[axis]);
+        let end = match (window.input[axis] + before).checked_sub(reach) {
+            Some(len) => len.div_ceil(window.stride[axis]),
+            None => 0,
+        };
+        let end = if end < window.output[axis] { end } else { window.output[axis] };
+        inside *= end.saturating_sub(first);
+        axis += 1;
+    }
+    window.positions() - inside
+}
