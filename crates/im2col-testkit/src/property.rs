@@ -2,17 +2,29 @@
 
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, TestRunner};
+use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::panic::Location;
 
-/// How many cases a property runs: `default`, or `PROPTEST_CASES` where that is more.
+/// How many cases a property runs: `PROPTEST_CASES` where it is set, more or fewer than `default`.
+///
+/// # Panics
+/// If the variable is set to anything but a number from 1: a property of no cases could not fail.
 #[must_use]
 pub fn cases(default: u32) -> u32 {
-    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
-    asked.unwrap_or(0).max(default)
+    cases_of(std::env::var_os("PROPTEST_CASES").as_deref(), default)
 }
 
-/// Runs `property` on that many values, after all that failed before, and returns how many.
+fn cases_of(asked: Option<&OsStr>, default: u32) -> u32 {
+    let Some(asked) = asked else { return default };
+    match asked.to_str().and_then(|cases| cases.parse().ok()) {
+        Some(cases) if cases > 0 => cases,
+        #[allow(clippy::panic, reason = "this is how a test fails")]
+        _ => panic!("PROPTEST_CASES is {asked:?}: a number of cases is needed, from 1 to {}", u32::MAX),
+    }
+}
+
+/// Runs `property` on `cases` new values, after all that failed before, and returns `cases`.
 ///
 /// A failing case is shrunk and kept in `proptest-regressions`, in a file named after the caller's.
 ///
@@ -37,4 +49,37 @@ where
         }
     }
     cases
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cases_of, for_all};
+    use std::cell::Cell;
+    use std::ffi::OsStr;
+    use std::panic;
+
+    fn cases_asked(asked: &str) -> u32 {
+        cases_of(Some(OsStr::new(asked)), 300)
+    }
+
+    #[test]
+    fn the_variable_raises_and_lowers_the_number_of_cases() {
+        assert_eq!(cases_of(None, 300), 300);
+        assert_eq!(["1", "299", "34000"].map(cases_asked), [1, 299, 34_000]);
+    }
+
+    #[test]
+    fn the_variable_must_be_a_number_of_cases() {
+        for asked in ["0", "", "-1", "many", "1e3", "4294967296"] {
+            let result = panic::catch_unwind(|| cases_asked(asked));
+            assert!(result.is_err(), "{asked:?} became {result:?}");
+        }
+    }
+
+    #[test]
+    fn as_many_cases_run() {
+        let calls = Cell::new(0);
+        assert_eq!(for_all(7, 0..100_u32, |_| calls.set(calls.get() + 1)), 7);
+        assert_eq!(calls.get(), 7);
+    }
 }

@@ -33,17 +33,38 @@
 //!
 //! # Promises
 //!
-//! Nothing here allocates, spawns, locks or panics, whatever the arguments; wrong lengths are errors
-//! and leave the output untouched. On one instruction set ([`Isa`]) a result is the same bits every
-//! time, whatever the scratch held; it differs from exact arithmetic by no more than the bound that
-//! the operation states.
+//! Nothing here panics, locks or allocates, and every call stays on the caller's thread, whatever the arguments.
+//! Two exceptions are asked for by name: `with_threads` (feature `rayon`) and [`Algorithm`]`::Matrixmultiply`
+//! (feature `matrixmultiply`), which allocates. Wrong lengths are errors and leave the output untouched. On one
+//! instruction set ([`Isa`]) a result is the same bits every time, whatever the scratch held and however many threads
+//! compute it; it differs from exact arithmetic by no more than the bound that the operation states.
 //!
 //! # Features
 //!
 //! - `std` (default): lets the dependencies use it. Nothing here needs it, and nothing gets slower
 //!   without it.
+//! - `rayon`: `with_threads(n)` of [`ConvPlan`], [`PoolPlan`] and [`Network`], whose forward passes then run on at most
+//!   `n` threads of the current rayon pool, with the same bits for any `n`. Without a call of it nothing starts a
+//!   thread. Needs `std`.
 //! - `matrixmultiply`: the crate of that name as a second GEMM, [`Algorithm`]`::Matrixmultiply`. It
 //!   allocates.
+//!
+//! # Instruction sets
+//!
+//! On x86-64, AVX2 and AVX-512 are looked for at run time by the crate `cpufeatures`, with or without `std`. It looks
+//! for nothing on targets with `target_os = "none"` or `"uefi"` and on SGX: there [`Isa::detect`] gives [`Isa::WIDE`]
+//! unless the instruction sets are compiled in, by `-C target-feature=+avx2,+fma` (`+avx512f` besides), in `RUSTFLAGS`
+//! or `.cargo/config.toml`. On other CPUs [`Isa::WIDE`] is what the target guarantees, NEON on aarch64 say.
+//!
+//! # Size and stack
+//!
+//! All algorithms under all instruction sets are in a program, unless the linker sees that a plan needs only one: where
+//! plans are constants, `lto = "fat"` in `[profile.release]` leaves out the rest. By `size`, a program with one
+//! convolution (x86-64, `opt-level = 3`, this crate without `std`) has 1,411,000 bytes without it and 370,514 with it;
+//! an empty program has 341,944 and 300,934.
+//!
+//! Plans that are constants cost nothing when the program runs. [`Network`](Network#stack) says how much of the stack
+//! a plan takes that is made at run time, and a pass; a convolution alone takes 4 KiB, in debug builds 120.
 
 #![cfg_attr(not(test), no_std)]
 

@@ -52,15 +52,15 @@ pub(super) struct Interleaving {
 }
 
 impl<const L: usize> Network<L> {
-    /// The same plan, or where it pays, one that interleaves images.
-    pub(super) const fn interleaved(mut self) -> Self {
+    /// Interleaves images where that pays.
+    pub(super) const fn interleave(&mut self) {
         let first_trained = self.first_trained();
         if self.batch < LEAST_IMAGES
             || first_trained == L
             || self.param_len > MOST_PARAMS
             || self.output_len() == 0
         {
-            return self;
+            return;
         }
         let mut lens = Interleaving {
             tail: L,
@@ -104,14 +104,14 @@ impl<const L: usize> Network<L> {
             index = index.wrapping_add(1);
         }
         if lens.kept > MOST_VECTORS || most > MOST_VECTORS {
-            return self;
+            return;
         }
         lens.head_kept = if lens.tail > 0 { self.layers[lens.tail.wrapping_sub(1)].lane_offset } else { 0 };
         lens.tail_grads = self.grad_lens(lens.tail, L);
         if first_trained < lens.tail {
             lens.head_grads = self.grad_lens(first_trained, lens.tail);
         }
-        self.with_lens(lens)
+        self.set_lens(lens);
     }
 
     /// The most vectors of the gradients that stand in either buffer while they go back through some layers, from
@@ -131,9 +131,9 @@ impl<const L: usize> Network<L> {
         lens
     }
 
-    const fn with_lens(mut self, lens: Interleaving) -> Self {
+    const fn set_lens(&mut self, lens: Interleaving) {
         let kept = lens.kept.saturating_mul(self.batch.div_ceil(NR)).saturating_mul(NR);
-        let Some(workspace_len) = checked_sum([self.output_len(), 1, ALIGN, kept]) else { return self };
+        let Some(workspace_len) = checked_sum([self.output_len(), 1, ALIGN, kept]) else { return };
         // No sum of these overflows: none of a bundle exceeds `MOST_VECTORS`.
         let [first, second] = lens.buffers;
         let inference = first.saturating_add(second).saturating_add(lens.forward);
@@ -146,7 +146,6 @@ impl<const L: usize> Network<L> {
         self.train_scratch_len = training.saturating_mul(NR).saturating_add(ALIGN);
         self.shard = NR;
         self.interleaving = Some(lens);
-        self
     }
 
     /// The vectors of the image as training keeps it: padded, if the first layer wants it so.

@@ -108,10 +108,11 @@ impl<const L: usize> Network<L> {
             }
             index = index.wrapping_add(1);
         }
-        match network.with_scratch() {
-            Ok(network) => Ok(network.interleaved()),
-            Err(error) => Err(error),
+        if let Err(error) = network.place_scratch() {
+            return Err(error);
         }
+        network.interleave();
+        Ok(network)
     }
 
     /// Appends a layer's operands to the parameters, the packed weights and the workspace.
@@ -158,7 +159,7 @@ impl<const L: usize> Network<L> {
     }
 
     /// Sizes both scratches, once every layer stands in its place.
-    const fn with_scratch(mut self) -> Result<Self, ShapeError> {
+    const fn place_scratch(&mut self) -> Result<(), ShapeError> {
         let first_trained = self.first_trained();
         let last_step = self.last_step();
         let mut turn = 0;
@@ -194,7 +195,7 @@ impl<const L: usize> Network<L> {
         };
         self.scratch_len = inference;
         self.train_scratch_len = max(training, forward_len);
-        Ok(self)
+        Ok(())
     }
 
     /// The first layer that has parameters, or `L`: no gradient goes below it.
