@@ -51,6 +51,7 @@ mod activation;
 mod conv;
 mod error;
 mod gemm;
+mod gradients;
 mod include;
 mod kernel;
 mod lanes;
@@ -69,9 +70,11 @@ mod window;
 
 pub use activation::Activation;
 pub use conv::{
-    Algorithm, Columns, ConvOperands, ConvParams, ConvPlan, ConvTransposePlan, PackedWeights, Weights,
+    Algorithm, Columns, ConvOperands, ConvParams, ConvPlan, ConvTransposePlan, Im2colParams, Im2colPlan,
+    PackedWeights, Weights,
 };
 pub use error::{RunError, ShapeError};
+pub use gradients::Gradients;
 #[doc(hidden)]
 pub use include::f32_from_le_bytes;
 pub use kernel::Isa;

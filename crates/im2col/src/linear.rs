@@ -1,10 +1,12 @@
 //! Fully connected layers: `y[n, o] = b[o] + sum over i of x[n, i] * w[o, i]`.
 
+mod limit;
+
 use crate::activation::Activation;
 use crate::conv::{Layout, PackedWeights, Weights};
 use crate::error::{RunError, ShapeError, check_len, check_scratch};
 use crate::gemm::pack::{Matrix, PackRows, panels_len};
-use crate::gemm::product::{Product, Right};
+use crate::gemm::product::{InPlace, Product, Right};
 use crate::gemm::{Bias, Epilogue};
 use crate::kernel::{Isa, NR, dispatch};
 use crate::window::{checked_product, checked_sum};
@@ -101,6 +103,8 @@ pub struct LinearPlan {
     params: LinearParams,
     batch: usize,
     isa: Option<Isa>,
+    /// Whether forward pass, gradient of the input and gradient of the weight run without their scratch.
+    is_in_place: [bool; 3],
     forward: usize,
     backward_input: usize,
     backward_weight: usize,
@@ -137,6 +141,7 @@ impl LinearPlan {
             params,
             batch,
             isa: None,
+            is_in_place: [false; 3],
             forward: checked!(Product::scratch_len(batch, inputs, outputs)),
             backward_input: checked!(Product::scratch_len(batch, outputs, inputs)),
             // A batch of 0 makes the gradient 0 without a product.
@@ -155,6 +160,11 @@ impl LinearPlan {
         self
     }
 
+    /// Runs a product, in place or not.
+    fn run(&self, is_in_place: bool, product: Product<'_>) {
+        if is_in_place { dispatch(self.isa(), InPlace(product)) } else { dispatch(self.isa(), product) }
+    }
+
     /// The same layer with another fused activation: no length depends on it.
     pub(crate) const fn with_activation(mut self, activation: Activation) -> Self {
         self.params.activation = activation;
@@ -164,6 +174,9 @@ impl LinearPlan {
     /// The same layer for its first `batch` inputs, at most as many as planned.
     pub(crate) const fn with_fewer_images(mut self, batch: usize) -> Self {
         self.batch = batch;
+        if let Some(len) = Product::scratch_len(batch, self.params.inputs, self.params.outputs) {
+            self.forward = len;
+        }
         self
     }
 
@@ -222,19 +235,22 @@ impl LinearPlan {
     /// Least scratch of [`LinearPlan::forward`].
     #[must_use]
     pub const fn scratch_len(&self) -> usize {
-        self.forward
+        let [is_in_place, ..] = self.is_in_place;
+        if is_in_place { 0 } else { self.forward }
     }
 
     /// Least scratch of [`LinearPlan::backward_input`].
     #[must_use]
     pub const fn backward_input_scratch_len(&self) -> usize {
-        self.backward_input
+        let [_, is_in_place, _] = self.is_in_place;
+        if is_in_place { 0 } else { self.backward_input }
     }
 
     /// Least scratch of [`LinearPlan::backward_weight`].
     #[must_use]
     pub const fn backward_weight_scratch_len(&self) -> usize {
-        self.backward_weight
+        let [.., is_in_place] = self.is_in_place;
+        if is_in_place { 0 } else { self.backward_weight }
     }
 
     pub(crate) const fn layout(&self) -> Layout {
@@ -302,7 +318,7 @@ impl LinearPlan {
         let epilogue = Epilogue { bias, activation };
         let product =
             Product { rows: self.batch, depth: inputs, columns: outputs, a, b, epilogue, c: output, scratch };
-        dispatch(self.isa(), product);
+        self.run(self.is_in_place[0], product);
         Ok(())
     }
 
@@ -330,7 +346,8 @@ impl LinearPlan {
         let a = Matrix::row_major(grad_output, outputs);
         let b = Right::Plain(Matrix::row_major(weight, inputs));
         let (rows, depth, columns, epilogue) = (self.batch, outputs, inputs, Epilogue::NONE);
-        dispatch(self.isa(), Product { rows, depth, columns, a, b, epilogue, c: grad_input, scratch });
+        let product = Product { rows, depth, columns, a, b, epilogue, c: grad_input, scratch };
+        self.run(self.is_in_place[1], product);
         Ok(())
     }
 
@@ -361,7 +378,8 @@ impl LinearPlan {
         let a = Matrix::row_major(grad_output, outputs).transposed();
         let b = Right::Plain(Matrix::row_major(input, inputs));
         let (rows, depth, columns, epilogue) = (outputs, self.batch, inputs, Epilogue::NONE);
-        dispatch(self.isa(), Product { rows, depth, columns, a, b, epilogue, c: grad_weight, scratch });
+        let product = Product { rows, depth, columns, a, b, epilogue, c: grad_weight, scratch };
+        self.run(self.is_in_place[2], product);
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use super::backward_weight::backward_weight;
 use super::depthwise_backward as depthwise;
 use super::direct::Stage;
 use super::forward::Weights;
+use super::in_place;
 use super::plan::ConvPlan;
 use super::shape::Shape;
 use super::transpose;
@@ -47,12 +48,16 @@ impl<const D: usize> ConvPlan<D> {
         check_len("grad_output", self.output_len(), grad_output.len())?;
         check_len("grad_input", self.input_len(), grad_input.len())?;
         check_scratch(self.backward_input_scratch_len(), scratch.len())?;
-        let (isa, shape) = (self.isa(), self.shape);
-        if let Some(mirror) = backward_input::mirror(&shape) {
-            backward_input::backward_input(isa, mirror, weight, grad_output, grad_input, scratch);
-        } else {
-            let weight = Weights::Plain(weight);
-            dispatch(isa, BackwardInput { shape, weight, grad_output, grad_input, scratch });
+        let (isa, shape, plain) = (self.isa(), self.shape, Weights::Plain(weight));
+        match (backward_input::mirror(&shape), self.backward.input.most) {
+            (Some(mirror), Some(most)) => {
+                backward_input::backward_input(isa, mirror, most, weight, grad_output, grad_input, scratch);
+            }
+            (Some(mirror), None) => in_place::mirrored(isa, &mirror, weight, grad_output, grad_input),
+            (None, Some(_)) => {
+                dispatch(isa, BackwardInput { shape, weight: plain, grad_output, grad_input, scratch });
+            }
+            (None, None) => in_place::spread(isa, &shape, plain, grad_output, grad_input),
         }
         Ok(())
     }
@@ -81,10 +86,12 @@ impl<const D: usize> ConvPlan<D> {
         check_len("grad_weight", self.weight_len(), grad_weight.len())?;
         check_scratch(self.backward_weight_scratch_len(), scratch.len())?;
         let (isa, shape) = (self.isa(), &self.shape);
-        if shape.depthwise_stage_len().is_some() {
-            dispatch(isa, DepthwiseWeight { shape, input, grad_output, grad_weight, scratch });
-        } else {
-            backward_weight(isa, shape, input, grad_output, grad_weight, scratch);
+        match self.backward.weight.most {
+            Some(_) if shape.depthwise_stage_len().is_some() => {
+                dispatch(isa, DepthwiseWeight { shape, input, grad_output, grad_weight, scratch });
+            }
+            Some(most) => backward_weight(isa, shape, most, input, grad_output, grad_weight, scratch),
+            None => in_place::weight(isa, shape, input, grad_output, grad_weight),
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use crate::window::{Window, checked_product, checked_sum};
 const MOST_POSITIONS: usize = 2048;
 
 /// How many images are summed in one chain.
-const fn images_at_once(shape: &Shape) -> usize {
+pub(super) const fn images_at_once(shape: &Shape) -> usize {
     let images = MOST_POSITIONS / shape.window.positions();
     let images = if images < shape.batch { images } else { shape.batch };
     if images == 0 { 1 } else { images }
@@ -35,24 +35,25 @@ const fn mirror(shape: &Shape, images: usize) -> Shape {
 }
 
 /// The scratch of [`backward_weight`], if it fits in `usize`: a strip of sums, a stage, the gradients as panels, and
-/// the sums of some images.
-pub(super) const fn scratch_len(shape: &Shape) -> Option<usize> {
+/// the sums of some images. A block has at most `most` values.
+pub(super) const fn scratch_len(shape: &Shape, most: usize) -> Option<usize> {
     if shape.batch == 0 {
         return Some(0);
     }
     let images = images_at_once(shape);
     let mirror = mirror(shape, images);
-    let Some(stage) = Block::new(&mirror, usize::MAX).stage_len(&mirror) else { return None };
+    let Some(stage) = Block::new(&mirror, most).stage_len(&mirror) else { return None };
     let rows = shape.out_group.next_multiple_of(NR);
     let Some(panels) = checked_product([images, shape.window.positions(), rows]) else { return None };
     let Some(sums) = checked_product([shape.out_group, shape.depth()]) else { return None };
     checked_sum([ALIGN, STRIP_LEN, stage, panels, sums])
 }
 
-/// Computes the gradient of the weight.
+/// Computes the gradient of the weight, in blocks of at most `most` values.
 pub(super) fn backward_weight(
     isa: Isa,
     shape: &Shape,
+    most: usize,
     input: &[f32],
     grad_output: &[f32],
     grad_weight: &mut [f32],
@@ -65,6 +66,8 @@ pub(super) fn backward_weight(
     }
     let (positions, plane_len, depth) = (window.positions(), window.plane_len(), shape.depth());
     let step = images_at_once(shape);
+    // For fewer images in the end as well: larger blocks of those would exceed the scratch.
+    let block = Block::new(&mirror(shape, step), most);
     let strides = |mirror: &Shape| {
         let input =
             Field { image: plane_len, channel: groups * in_group * plane_len, ..Field::input(mirror) };
@@ -94,7 +97,7 @@ pub(super) fn backward_weight(
                 epilogue: Epilogue::NONE,
                 output: sums,
             };
-            convolve(isa, &mirror, &Block::new(&mirror, usize::MAX), &strides(&mirror), operands, scratch);
+            convolve(isa, &mirror, &block, &strides(&mirror), operands, scratch);
             dispatch(isa, Add { values: sums, sums: grad_weight });
         }
     }

@@ -2,6 +2,7 @@
 
 use super::broadcast::PANELS_AT_ONCE;
 use super::lens::Lens;
+use super::limit::BackwardScratch;
 use super::shape::Shape;
 use super::{ConvParams, winograd};
 use crate::activation::Activation;
@@ -91,6 +92,7 @@ pub struct ConvPlan<const D: usize> {
     pub(super) threads: usize,
     pub(super) shape: Shape,
     pub(super) lens: Lens,
+    pub(super) backward: BackwardScratch,
 }
 
 /// The fewest multiply-adds that repay a thread: 15 us of AVX-512, where starting one takes 2 to 5.
@@ -120,19 +122,8 @@ impl<const D: usize> ConvPlan<D> {
         input: [usize; D],
         output: Option<[usize; D]>,
     ) -> Result<Self, ShapeError> {
-        let ConvParams { in_channels, out_channels, kernel, stride, dilation, groups, .. } = params;
-        let mut padding = [[0; 2]; D];
-        let mut axis = 0;
-        while axis < D {
-            let (kernel, stride, dilation) = (kernel[axis], stride[axis], dilation[axis]);
-            padding[axis] = params.padding.of_axis(axis, input[axis], kernel, stride, dilation);
-            axis += 1;
-        }
-        let window = match Window::new(input, kernel, stride, padding, dilation) {
-            Ok(window) => window.with_mode(params.padding_mode, D),
-            Err(error) => return Err(error),
-        };
-        let window = match (window, output) {
+        let ConvParams { in_channels, out_channels, groups, .. } = params;
+        let window = match (params.window(input), output) {
             (Ok(window), None) => window,
             (Ok(window), Some(output)) => Window { output: lift(output, 1), ..window },
             (Err(error), _) => return Err(error),
@@ -144,7 +135,10 @@ impl<const D: usize> ConvPlan<D> {
             Shape { batch, groups, in_group: in_channels / groups, out_group: out_channels / groups, window };
         let algorithm = shape.best_algorithm();
         match Lens::new(&shape, algorithm, usize::MAX) {
-            Some(lens) => Ok(Self { params, isa: None, algorithm, threads: 1, shape, lens }),
+            Some(lens) => {
+                let backward = BackwardScratch::new(&lens);
+                Ok(Self { params, isa: None, algorithm, threads: 1, shape, lens, backward })
+            }
             None => Err(ShapeError::Overflow { what: "an operand or scratch" }),
         }
     }
@@ -382,12 +376,12 @@ impl<const D: usize> ConvPlan<D> {
     /// Least scratch of [`ConvPlan::backward_input`].
     #[must_use]
     pub const fn backward_input_scratch_len(&self) -> usize {
-        self.lens.backward_input
+        self.backward.input.len
     }
 
     /// Least scratch of [`ConvPlan::backward_weight`].
     #[must_use]
     pub const fn backward_weight_scratch_len(&self) -> usize {
-        self.lens.backward_weight
+        self.backward.weight.len
     }
 }

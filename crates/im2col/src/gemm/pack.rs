@@ -22,6 +22,20 @@ impl<'a> Matrix<'a> {
         Self { row_stride: self.column_stride, column_stride: self.row_stride, ..self }
     }
 
+    /// Some columns of row `k`, at most `NR` of them; zeros past the last.
+    #[inline(always)]
+    pub(crate) fn lanes(&self, k: usize, columns: Range<usize>) -> Lanes {
+        let row = &self.values[k * self.row_stride + columns.start * self.column_stride..];
+        if self.column_stride == 1 && columns.len() == NR {
+            return row.first_chunk().copied().unwrap_or_else(|| padded(row));
+        }
+        let mut lanes = [0.0; NR];
+        for (i, lane) in lanes.iter_mut().enumerate().take(columns.len()) {
+            *lane = row[i * self.column_stride];
+        }
+        lanes
+    }
+
     /// Packs `rows` x `depth` as `A`: panels of `MR` rows, `[panel][k][MR]`, rows past the last 0.
     #[inline(always)]
     pub(crate) fn pack_a(&self, rows: usize, depth: Range<usize>, panels: &mut [f32]) {

@@ -81,3 +81,38 @@ impl Job for Product<'_> {
         }
     }
 }
+
+/// A product whose matrices are read where they lie: the scratch is not used.
+#[derive(Debug)]
+pub(crate) struct InPlace<'a>(pub(crate) Product<'a>);
+
+impl Job for InPlace<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        mul_add: impl MulAdd,
+        _: impl Vectors,
+    ) {
+        let Product { rows, depth, columns, a, b, epilogue, c, .. } = self.0;
+        for (block, c) in blocks(rows, ROWS).zip(c.chunks_mut((ROWS * columns).max(1))) {
+            for (panel, range) in blocks(columns, NR).enumerate() {
+                let mut sums = [[0.0; NR]; ROWS];
+                for k in 0..depth {
+                    let lanes = match b {
+                        Right::Plain(b) => b.lanes(k, range.clone()),
+                        Right::Packed(panels) => panels.as_chunks().0[panel * depth + k],
+                    };
+                    for (i, sums) in sums.iter_mut().enumerate() {
+                        // Rows past the last repeat it; they are not stored.
+                        let row = (block.start + i).min(rows - 1);
+                        *sums = mul_add(a.values[row * a.row_stride + k * a.column_stride], lanes, *sums);
+                    }
+                }
+                epilogue.apply(&mut sums, block.start, range.start, mul_add);
+                for (row, sums) in c.chunks_exact_mut(columns).zip(&sums) {
+                    row[range.clone()].copy_from_slice(&sums[..range.len()]);
+                }
+            }
+        }
+    }
+}

@@ -133,19 +133,38 @@ impl<const L: usize> Network<L> {
 
     const fn with_lens(mut self, lens: Interleaving) -> Self {
         let kept = lens.kept.saturating_mul(self.batch.div_ceil(NR)).saturating_mul(NR);
-        let Some(workspace_len) = checked_sum([self.output_len(), 1, ALIGN, kept]) else { return self };
-        // No sum of these overflows: none of a bundle exceeds `MOST_VECTORS`.
+        if checked_sum([self.output_len(), 1, ALIGN, kept]).is_none() {
+            return self;
+        }
+        self.interleaving = Some(lens);
+        self.inferring_interleaved(&lens).training_interleaved(&lens)
+    }
+
+    /// Inference of interleaved images. No sum here overflows: none of a bundle exceeds `MOST_VECTORS`.
+    pub(super) const fn inferring_interleaved(mut self, lens: &Interleaving) -> Self {
         let [first, second] = lens.buffers;
         let inference = first.saturating_add(second).saturating_add(lens.forward);
+        self.scratch_len = inference.saturating_mul(NR).saturating_add(ALIGN);
+        self.shard = NR;
+        self.infers_interleaved = true;
+        // All of them had a length when images were taken one by one.
+        match self.packing() {
+            Ok(network) => network,
+            Err(_) => self,
+        }
+    }
+
+    /// Training on interleaved images.
+    pub(super) const fn training_interleaved(mut self, lens: &Interleaving) -> Self {
+        let kept = lens.kept.saturating_mul(self.batch.div_ceil(NR)).saturating_mul(NR);
         let ([head, more_head], [tail, more_tail]) = (lens.head_grads, lens.tail_grads);
         let tail = tail.saturating_add(more_tail).saturating_mul(self.bundles_at_once());
         let backward = tail.saturating_add(head).saturating_add(more_head).saturating_add(lens.backward);
         let training = max(lens.forward, backward);
-        self.workspace_len = workspace_len;
-        self.scratch_len = inference.saturating_mul(NR).saturating_add(ALIGN);
+        // `with_lens` has checked this sum.
+        self.workspace_len = self.output_len().saturating_add(1).saturating_add(ALIGN).saturating_add(kept);
         self.train_scratch_len = training.saturating_mul(NR).saturating_add(ALIGN);
-        self.shard = NR;
-        self.interleaving = Some(lens);
+        self.trains_interleaved = true;
         self
     }
 

@@ -29,7 +29,8 @@ pub(crate) fn forward_and_backward<const D: usize>(case: &Case<'_>) -> Checked {
         .with_dilation(lower(oracle.dilation))
         .with_groups(groups)
         .with_bias(!bias.is_empty())
-        .plan_transposed(oracle.batch, lower(oracle.input), lower(output_padding))?;
+        .with_output_padding(lower(output_padding))
+        .plan_transposed(oracle.batch, lower(oracle.input))?;
 
     let (input, weight) = (&input.values, &weight.values);
     let grad_output = case.values("grad_output")?;

@@ -11,12 +11,14 @@
 
 mod adjoint;
 mod alloc;
+mod backward_limits;
 mod conv_backward;
 mod conv_forward;
 mod dense;
 mod equivariance;
 mod errors;
 mod gemm_tails;
+mod gradients;
 mod hostile;
 mod hostile_calls;
 mod isa;
