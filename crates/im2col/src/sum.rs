@@ -211,6 +211,25 @@ fn block_of_columns(rows: &[f32], columns: usize, first: usize) -> Lanes {
     added(chains)
 }
 
+/// Adds an array to another.
+pub(crate) struct Add<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) sums: &'a mut [f32],
+}
+
+impl Job for Add<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Vectors,
+    ) {
+        for (sum, value) in self.sums.iter_mut().zip(self.values) {
+            *sum += value;
+        }
+    }
+}
+
 /// Adds arrays of sums, too large for a [`Pairwise`], as they come: at most [`Cascade::CHAIN`] in one chain, of the
 /// sums of these chains again as many, and so on.
 #[derive(Debug)]

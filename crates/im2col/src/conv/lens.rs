@@ -73,10 +73,7 @@ impl Lens {
             Some(mirror) => checked!(backward_input::scratch_len(&mirror)),
             None => transposed,
         };
-        let backward_weight = match shape.depthwise_stage_len() {
-            Some(stage) => checked!(checked_sum([ALIGN, stage])),
-            None => checked!(backward_weight::scratch_len(shape)),
-        };
+        let backward_weight = checked!(backward_weight::scratch_len(shape));
         Some(Self {
             input,
             weight,
