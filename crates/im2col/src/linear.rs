@@ -356,7 +356,7 @@ impl LinearPlan {
     ///
     /// Each value is a chain of sums in ascending order of the batch, or of a larger batch a chain for every 2048
     /// inputs. At most 64 chains are added in order, of their sums again at most 64, and so on. `K` of the error bound
-    /// is `batch` up to 2048, beyond it `2048 + 64 l` with the least `l` for which `512 * 64^l >= batch`.
+    /// is `min(batch, 2048 + 64 l)` with the least `l` for which `512 * 64^l >= batch`.
     ///
     /// # Errors
     ///
@@ -407,7 +407,7 @@ impl LinearPlan {
     /// Computes the gradient of the bias, `[outputs]`: the sum of `grad_output` over the batch.
     ///
     /// Values are added in chains of at most 16, and the chains by pairs: each sum differs from the exact one by at
-    /// most `gamma(16 + log2(batch)) sum |grad_output|`.
+    /// most `gamma(min(batch, 16 + log2(batch))) sum |grad_output|`.
     ///
     /// # Errors
     ///

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "network/long_sums.rs"]
+mod long_sums;
 #[path = "network/reference.rs"]
 mod reference;
 

@@ -70,8 +70,7 @@ impl<const D: usize> ConvPlan<D> {
     /// images as have at most 2048 positions, or of a larger one over parts of as many. At most 64 chains are added
     /// in order, of their sums again at most 64, and so on. With one input channel and fewer than six outputs per
     /// group a chain is 16 of them, one per lane, over at most 1024 vectors of positions of an image, added by pairs.
-    /// `K` of the error bound is `n` up to 2048 products, beyond it `2048 + 64 l` with the least `l` for which
-    /// `512 * 64^l >= n`. `grad_output` is as in [`ConvPlan::backward_input`].
+    /// `K` of the error bound is `min(n, 2048 + 64 l)` with the least `l` for which `512 * 64^l >= n`. `grad_output` is as in [`ConvPlan::backward_input`].
     ///
     /// # Errors
     ///
@@ -100,7 +99,7 @@ impl<const D: usize> ConvPlan<D> {
     /// Computes the gradient of the bias, `[out_channels]`: the sum of each output channel.
     ///
     /// Values are added in chains of at most 16, and the chains by pairs: with `n = batch * positions` each sum
-    /// differs from the exact one by at most `gamma(16 + log2(n)) sum |grad_output|`.
+    /// differs from the exact one by at most `gamma(min(n, 16 + log2(n))) sum |grad_output|`.
     ///
     /// # Errors
     ///
