@@ -65,6 +65,7 @@ mod network;
 mod padding;
 mod pool;
 mod scratch;
+mod sum;
 mod taps;
 mod window;
 

@@ -4,6 +4,8 @@
 
 #[path = "network/limits.rs"]
 mod limits;
+#[path = "network/long_sums.rs"]
+mod long_sums;
 #[path = "network/reference.rs"]
 mod reference;
 

@@ -60,7 +60,10 @@ pub(super) fn backward_input(
     scratch: &mut [f32],
 ) {
     let algorithm = algorithm(&mirror, most);
-    let Some(lens) = ForwardLens::new(&mirror, algorithm, most) else { return };
+    let Some(lens) = ForwardLens::new(&mirror, algorithm, most) else {
+        debug_assert!(false, "the plan has computed the lengths of the mirror");
+        return;
+    };
     let (reversed, scratch) = scratch.split_at_mut(weight.len());
     dispatch(isa, Reverse { shape: &mirror, weight, reversed });
     let (input, weight, output) = (grad_output, Weights::Plain(reversed), grad_input);

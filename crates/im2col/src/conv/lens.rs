@@ -73,10 +73,7 @@ impl Lens {
             Some(mirror) => checked!(backward_input::scratch_len(&mirror, usize::MAX)),
             None => transposed,
         };
-        let backward_weight = match shape.depthwise_stage_len() {
-            Some(stage) => checked!(checked_sum([ALIGN, stage])),
-            None => checked!(backward_weight::scratch_len(shape, usize::MAX)),
-        };
+        let backward_weight = checked!(backward_weight::scratch_len(shape, usize::MAX));
         Some(Self {
             input,
             weight,

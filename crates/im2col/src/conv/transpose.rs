@@ -8,7 +8,6 @@
 //! weight is the same array, its `backward_input` is the forward pass here, its forward pass is
 //! `backward_input` here. H. Noh, S. Hong, B. Han: Learning Deconvolution Network (2015).
 
-use super::backward::SumPlanes;
 use super::forward::{ConvOperands, Layout, PackedWeights, Weights};
 use super::in_place;
 use super::plan::ConvPlan;
@@ -19,6 +18,7 @@ use crate::error::{RunError, ShapeError, check_len, check_scratch};
 use crate::gemm::pack::{Matrix, panels_len};
 use crate::kernel::{Isa, MR, dispatch};
 use crate::padding::{Padding, PaddingMode};
+use crate::sum::SumPlanes;
 use crate::window::{checked_sum, lift, volume};
 
 /// A transposed convolution of one input size. Made by [`ConvParams::plan_transposed`].
@@ -347,7 +347,8 @@ impl<const D: usize> ConvTransposePlan<D> {
 
     /// Computes the gradient of the weight, `[in_channels, out_channels / groups, kernel..]`.
     ///
-    /// `K = batch * positions` of the input. `grad_output` is the gradient before the activation.
+    /// The order and the bound of the sums are those of [`ConvPlan::backward_weight`], whose positions are here those
+    /// of the input. `grad_output` is the gradient before the activation.
     ///
     /// # Errors
     ///
@@ -366,6 +367,8 @@ impl<const D: usize> ConvTransposePlan<D> {
     }
 
     /// Computes the gradient of the bias, `[out_channels]`: the sum of each output channel.
+    ///
+    /// The order and the bound of the sums are those of [`ConvPlan::backward_bias`], with the positions of the output.
     ///
     /// # Errors
     ///

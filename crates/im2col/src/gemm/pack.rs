@@ -58,6 +58,7 @@ pub(crate) const fn panels_len<const W: usize>(depth: usize, columns: usize) -> 
 #[inline(always)]
 fn pack<const W: usize>(m: Matrix<'_>, depth: Range<usize>, columns: Range<usize>, panels: &mut [f32]) {
     let panel_len = depth.len() * W;
+    debug_assert!(panels.len() >= panels_len::<W>(depth.len(), columns.len()), "no room for the last panels");
     for (panel, first) in panels.chunks_exact_mut(panel_len.max(1)).zip(columns.clone().step_by(W)) {
         let width = W.min(columns.end - first);
         let (lines, _) = panel.as_chunks_mut::<W>();
@@ -105,6 +106,7 @@ impl PackRows<'_> {
     #[inline(always)]
     pub(crate) fn pack(self, vectors: impl Vectors) {
         let Self { values, row_stride, rows, depth, panels } = self;
+        debug_assert!(panels.len() >= panels_len::<NR>(depth, rows), "no room for the last panels");
         let panels = panels.as_chunks_mut::<NR>().0.chunks_exact_mut(depth.max(1));
         for (panel, first) in panels.zip((0..rows).step_by(NR)) {
             let values = &values[first * row_stride..];

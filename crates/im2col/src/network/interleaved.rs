@@ -15,11 +15,12 @@ use crate::activation::{Activation, BackwardInPlace, Forward};
 use crate::kernel::{Isa, Lanes, NR, dispatch};
 use crate::lanes::{
     Block, Convolve, Fold, GradInput, GradInputs, GradKernels, GradWeights, Grads, Interleave, Multiply,
-    Pool, PoolBackward, Separate, Stage,
+    Pool, PoolBackward, STRETCH, Separate, Stage,
 };
 use crate::padding::PaddingMode;
 use crate::pool::windows::Pooling;
 use crate::scratch::{ALIGN, aligned};
+use crate::sum::{Add, Cascade};
 use crate::window::checked_sum;
 use core::ops::Range;
 
@@ -146,6 +147,7 @@ impl<const L: usize> Network<L> {
         let inference = first.saturating_add(second).saturating_add(lens.forward);
         self.scratch_len = inference.saturating_mul(NR).saturating_add(ALIGN);
         self.shard = NR;
+        self.buffer_lens = [0; 2];
         self.infers_interleaved = true;
         // All of them had a length when images were taken one by one.
         match self.packing() {
@@ -163,9 +165,19 @@ impl<const L: usize> Network<L> {
         let training = max(lens.forward, backward);
         // `with_lens` has checked this sum.
         self.workspace_len = self.output_len().saturating_add(1).saturating_add(ALIGN).saturating_add(kept);
-        self.train_scratch_len = training.saturating_mul(NR).saturating_add(ALIGN);
+        let sums = self.stretches_len();
+        self.train_scratch_len = training.saturating_mul(NR).saturating_add(ALIGN).saturating_add(sums);
         self.trains_interleaved = true;
         self
+    }
+
+    /// Where there are many stretches of images: the gradients of one, and the sums of many.
+    const fn stretches_len(&self) -> usize {
+        if self.batch <= STRETCH {
+            return 0;
+        }
+        let arrays = Cascade::levels(self.batch.div_ceil(STRETCH)).saturating_add(1);
+        arrays.saturating_mul(self.param_len)
     }
 
     /// The vectors of the image as training keeps it: padded, if the first layer wants it so.
@@ -225,7 +237,10 @@ impl<const L: usize> Network<L> {
         let isa = self.isa();
         let output_len = self.layers[L - 1].image_len();
         let (outputs, rest) = workspace.split_at_mut(self.output_len());
-        let Some((skipped, kept)) = rest.split_first_mut() else { return };
+        let Some((skipped, kept)) = rest.split_first_mut() else {
+            debug_assert!(false, "no room in the workspace");
+            return;
+        };
         let skip = kept.len() - aligned(kept).len();
         *skipped = skip as f32;
         let all_kept = kept[skip..].as_chunks_mut::<NR>().0;
@@ -283,11 +298,24 @@ impl<const L: usize> Network<L> {
     ) {
         let isa = self.isa();
         let Gradients { params, workspace, grad_output, grad_params } = operands;
+        let (spare, scratch) = scratch.split_at_mut(self.stretches_len());
+        // Of one stretch, or of many.
+        let mut stretches = None;
+        let grad_params = if spare.is_empty() {
+            grad_params
+        } else {
+            let (sums, levels) = spare.split_at_mut(self.param_len);
+            stretches = Some(Cascade::new(grad_params, levels, self.batch.div_ceil(STRETCH)));
+            sums
+        };
         let first_trained = self.first_trained();
         let pooled = self.pool_taken_at_once();
         let output_len = self.layers[L - 1].image_len();
         let (_, rest) = workspace.split_at(self.output_len());
-        let Some((skipped, kept)) = rest.split_first() else { return };
+        let Some((skipped, kept)) = rest.split_first() else {
+            debug_assert!(false, "no room in the workspace");
+            return;
+        };
         let skip = (*skipped as usize).min(ALIGN);
         let all_kept = kept[skip..].as_chunks::<NR>().0;
         for block in blocks(self.batch) {
@@ -347,16 +375,24 @@ impl<const L: usize> Network<L> {
                 }
             };
             layers(lens.tail..L, Place { block, bundle: None }, &mut grad, rest);
-            if first_trained == lens.tail {
-                continue;
+            if first_trained < lens.tail {
+                let ([first, second], rest) = split_two(rest, lens.head_grads);
+                let len = grad.value().len() / bundles;
+                for (bundle, given) in grad.value().chunks_exact(len).enumerate() {
+                    let mut grad = Relay::new(&[], [&mut *first, &mut *second]);
+                    grad.step(len, |_, grad| grad.copy_from_slice(given));
+                    layers(first_trained..lens.tail, Place { block, bundle: Some(bundle) }, &mut grad, rest);
+                }
             }
-            let ([first, second], rest) = split_two(rest, lens.head_grads);
-            let len = grad.value().len() / bundles;
-            for (bundle, given) in grad.value().chunks_exact(len).enumerate() {
-                let mut grad = Relay::new(&[], [&mut *first, &mut *second]);
-                grad.step(len, |_, grad| grad.copy_from_slice(given));
-                layers(first_trained..lens.tail, Place { block, bundle: Some(bundle) }, &mut grad, rest);
+            if let Some(stretches) = &mut stretches
+                && block.is_last(self.batch)
+            {
+                dispatch(isa, Add { values: grad_params, sums: stretches.lowest() });
+                stretches.carry();
             }
+        }
+        if let Some(stretches) = stretches {
+            stretches.finish();
         }
     }
 

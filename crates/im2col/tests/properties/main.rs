@@ -23,6 +23,7 @@ mod hostile;
 mod hostile_calls;
 mod isa;
 mod linear;
+mod long_sums;
 mod padding;
 mod plans;
 mod pool;

@@ -123,17 +123,20 @@ fn within_the_bound<const D: usize>(case: &TransposeCase, seed: u64) {
     let output = case.forward(input, weight, bias);
     let grads = [
         (case.grad_input(weight, grad_output), case.grad_input_products()),
-        (case.grad_weight(input, grad_output), case.grad_weight_products()),
-        (case.grad_bias(grad_output), case.grad_bias_terms()),
+        (case.grad_weight(input, grad_output), bound::chained(case.grad_weight_products())),
     ];
+    let grad_bias = case.grad_bias(grad_output);
+    let gamma = bound::gamma(bound::pairwise(case.grad_bias_terms()));
     for plan in isas(plan) {
         for given in forward(&plan, &operands) {
             bound::check(&given, &output, case.forward_products()).unwrap();
         }
-        for (given, (expected, products)) in backward(&plan, &operands).iter().zip(&grads) {
-            if !given.is_empty() {
-                bound::check(given, expected, *products).unwrap();
-            }
+        let given = backward(&plan, &operands);
+        for (given, (expected, products)) in given.iter().zip(&grads) {
+            bound::check(given, expected, *products).unwrap();
+        }
+        if !given[2].is_empty() {
+            bound::check_each(&given[2], &grad_bias, |sum| gamma * sum.magnitude).unwrap();
         }
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! Each value is summed in the chains of the kernel that takes a scratch, so a limit changes no bit of it.
 
-use super::super::backward_weight::images_at_once;
+use super::super::backward_weight::{Chains, Part};
+use super::super::depthwise_backward::parts;
 use super::super::shape::Shape;
 use crate::gemm::blocks;
 use crate::kernel::{Isa, Job, Lanes, MulAdd, NR, Vectors, dispatch};
+use crate::sum::{Cascade, lanes};
 use crate::window::Window;
 
 /// Computes the gradient of the weight.
@@ -42,27 +44,35 @@ impl Job for Weight<'_> {
         let Shape { batch, groups, in_group, out_group, window } = shape;
         let (depth, taps) = (shape.depth(), window.taps());
         let (plane_len, positions) = (window.plane_len(), window.positions());
-        grad_weight.fill(0.0);
+        let chains = Chains::new(&shape);
+        let mut levels = [[[0.0; NR]; ROWS]; Cascade::MOST_LEVELS];
         for (group, grad_weight) in grad_weight.chunks_exact_mut(out_group * depth).enumerate() {
-            for images in blocks(batch, images_at_once(&shape)) {
-                for outputs in blocks(out_group, NR) {
-                    for rows in blocks(depth, ROWS) {
-                        let mut sums = [[0.0; NR]; ROWS];
-                        for image in images.clone() {
-                            let place = image * groups + group;
-                            let first = (place * out_group + outputs.start) * positions;
-                            let grads = &grad_output[first..][..outputs.len() * positions];
-                            let planes: [Plane<'_>; ROWS] = core::array::from_fn(|i| {
-                                let row = (rows.start + i).min(rows.end - 1);
-                                let first = (place * in_group + row / taps) * plane_len;
-                                Plane { values: &input[first..][..plane_len], tap: row % taps }
-                            });
-                            add_products(&window, &planes, grads, &mut sums, mul_add);
-                        }
-                        for (row, sums) in rows.zip(&sums) {
-                            for (output, sum) in outputs.clone().zip(sums) {
-                                grad_weight[output * depth + row] += sum;
+            for outputs in blocks(out_group, NR) {
+                for rows in blocks(depth, ROWS) {
+                    let mut total = [[0.0; NR]; ROWS];
+                    let levels = levels.as_flattened_mut().as_flattened_mut();
+                    let mut all = Cascade::new(total.as_flattened_mut(), levels, chains.count);
+                    for images in blocks(batch, chains.images) {
+                        for part in chains.parts.iter() {
+                            let mut sums = [[0.0; NR]; ROWS];
+                            for image in images.clone() {
+                                let place = image * groups + group;
+                                let first = (place * out_group + outputs.start) * positions;
+                                let grads = &grad_output[first..][..outputs.len() * positions];
+                                let planes: [Plane<'_>; ROWS] = core::array::from_fn(|i| {
+                                    let row = (rows.start + i).min(rows.end - 1);
+                                    let first = (place * in_group + row / taps) * plane_len;
+                                    Plane { values: &input[first..][..plane_len], tap: row % taps }
+                                });
+                                add_products(&window, &part, &planes, grads, &mut sums, mul_add);
                             }
+                            all.add(sums.as_flattened());
+                        }
+                    }
+                    all.finish();
+                    for (row, sums) in rows.zip(&total) {
+                        for (output, sum) in outputs.clone().zip(sums) {
+                            grad_weight[output * depth + row] = *sum;
                         }
                     }
                 }
@@ -109,33 +119,33 @@ impl Line<'_> {
     }
 }
 
-/// Adds to `sums[i]` the products of what the tap of plane `i` sees, position after position, and of `grads`, at most
-/// sixteen outputs of `positions` values each: the lanes.
+/// Adds to `sums[i]` the products of what the tap of plane `i` sees, position after position of the part, and of
+/// `grads`, at most sixteen outputs of all positions each: the lanes.
 #[inline(always)]
 fn add_products<const ROWS: usize>(
     window: &Window,
+    part: &Part,
     planes: &[Plane<'_>; ROWS],
     grads: &[f32],
     sums: &mut [Lanes; ROWS],
     mul_add: impl MulAdd,
 ) {
-    let ([depth, height, width], positions) = (window.output, window.positions());
-    let mut position = 0;
-    for z in 0..depth {
-        for y in 0..height {
+    let ([_, height, width], positions) = (window.output, window.positions());
+    let [first_z, first_y, first_x] = part.start;
+    for z in first_z..first_z + part.size[0] {
+        for y in first_y..first_y + part.size[1] {
             let mut lines = [Line { values: None, first: 0 }; ROWS];
             for (line, plane) in lines.iter_mut().zip(planes) {
                 *line = plane.line(window, z, y);
             }
-            for x in 0..width {
+            for x in first_x..first_x + part.size[2] {
                 let mut lanes = [0.0; NR];
                 for (lane, grads) in lanes.iter_mut().zip(grads.chunks_exact(positions)) {
-                    *lane = grads[position];
+                    *lane = grads[(z * height + y) * width + x];
                 }
                 for (sums, line) in sums.iter_mut().zip(&lines) {
                     *sums = mul_add(line.at(window, x), lanes, *sums);
                 }
-                position += 1;
             }
         }
     }
@@ -156,33 +166,39 @@ impl Job for Depthwise<'_> {
         _: impl Vectors,
     ) {
         let Self { shape, input, grad_output, grad_weight } = self;
-        let Shape { groups, out_group, window, .. } = shape;
-        let (plane_len, taps) = (window.plane_len(), window.taps());
-        grad_weight.fill(0.0);
-        let grads = grad_output.chunks_exact(window.positions());
-        for (place, grads) in grads.enumerate() {
-            // Of image and group, then outputs.
-            let (plane, output) = (place / out_group, place % (groups * out_group));
-            let values = &input[plane * plane_len..][..plane_len];
-            for (tap, grad_weight) in grad_weight[output * taps..][..taps].iter_mut().enumerate() {
-                let lanes = inner_product(&window, &Plane { values, tap }, grads);
-                *grad_weight = lanes.iter().fold(*grad_weight, |sum, lane| sum + lane);
+        let Shape { batch, groups, out_group, window, .. } = shape;
+        let (plane_len, positions, taps) = (window.plane_len(), window.positions(), window.taps());
+        let parts = parts(&window);
+        let mut levels = [0.0; Cascade::MOST_LEVELS];
+        for (i, grad_weight) in grad_weight.iter_mut().enumerate() {
+            let (output, tap) = (i / taps, i % taps);
+            let total = core::slice::from_mut(grad_weight);
+            let mut all = Cascade::new(total, &mut levels, batch * parts.count());
+            for image in 0..batch {
+                let values = &input[(image * groups + output / out_group) * plane_len..][..plane_len];
+                let grads = &grad_output[(image * groups * out_group + output) * positions..][..positions];
+                for part in parts.iter() {
+                    let sums = inner_product(&window, &part, &Plane { values, tap }, grads);
+                    all.add(&[lanes(sums)]);
+                }
             }
+            all.finish();
         }
     }
 }
 
-/// The products of what the tap sees and the gradients, in a chain for each lane: as vectors of positions fall, line
-/// by line.
+/// The products of what the tap sees and the gradients of a part, whose last axis is in vectors: in a chain for each
+/// lane.
 #[inline(always)]
-fn inner_product(window: &Window, plane: &Plane<'_>, grads: &[f32]) -> Lanes {
-    let [depth, height, width] = window.output;
+fn inner_product(window: &Window, part: &Part, plane: &Plane<'_>, grads: &[f32]) -> Lanes {
+    let [_, height, width] = window.output;
+    let [first_z, first_y, first_x] = part.start;
     let mut sums = [0.0; NR];
-    for z in 0..depth {
-        for y in 0..height {
+    for z in first_z..first_z + part.size[0] {
+        for y in first_y..first_y + part.size[1] {
             let line = plane.line(window, z, y);
             let grads = &grads[(z * height + y) * width..][..width];
-            for first in (0..width).step_by(NR) {
+            for first in (first_x..first_x + part.size[2]).map(|vector| vector * NR) {
                 for (lane, grad) in grads[first..].iter().take(NR).enumerate() {
                     sums[lane] += grad * line.at(window, first + lane);
                 }
