@@ -25,7 +25,8 @@
 //! All data is row-major `f32`: input `[batch, in_channels, dims..]`, weight
 //! `[out_channels, in_channels / groups, kernel..]`, output `[batch, out_channels, dims..]`.
 //!
-//! - Convolution in one, two and three dimensions: [`ConvParams`], and its gradients.
+//! - Convolution in one, two and three dimensions: [`ConvParams`], and its gradients. Its matrices alone, PyTorch's
+//!   `Unfold` and `Fold`: [`Im2colParams`].
 //! - The rest of a small network: [`PoolParams`], [`LinearParams`], [`Activation`],
 //!   [`cross_entropy`].
 //! - All of them in a row: [`Network`], and [`lenet`]. Its parameters from a file: [`include_f32!`].

@@ -56,7 +56,7 @@ impl<const D: usize> ConvPlan<D> {
         check_len("grad_input", self.input_len(), grad_input.len())?;
         check_scratch(self.backward_input_scratch_len(), scratch.len())?;
         let (isa, shape, plain) = (self.isa(), self.shape, Weights::Plain(weight));
-        match (backward_input::mirror(&shape), self.backward.input.most) {
+        match (backward_input::mirror(&shape), self.backward.input.most()) {
             (Some(mirror), Some(most)) => {
                 backward_input::backward_input(isa, mirror, most, weight, grad_output, grad_input, scratch);
             }
@@ -93,7 +93,7 @@ impl<const D: usize> ConvPlan<D> {
         check_len("grad_weight", self.weight_len(), grad_weight.len())?;
         check_scratch(self.backward_weight_scratch_len(), scratch.len())?;
         let (isa, shape) = (self.isa(), &self.shape);
-        match self.backward.weight.most {
+        match self.backward.weight.most() {
             Some(_) if shape.depthwise_stage_len().is_some() => {
                 dispatch(isa, DepthwiseWeight { shape, input, grad_output, grad_weight, scratch });
             }

@@ -10,28 +10,33 @@ use crate::kernel::MR;
 /// The scratch of a gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Scratch {
+    /// 0 in place.
     pub(super) len: usize,
-    /// The most values of a block; none for the kernel that needs no scratch.
-    pub(super) most: Option<usize>,
+    /// The most values of a block.
+    most: usize,
 }
 
 impl Scratch {
-    const IN_PLACE: Self = Self { len: 0, most: None };
+    const IN_PLACE: Self = Self { len: 0, most: 0 };
 
     /// What the fastest kernel takes.
     const fn whole(len: usize) -> Self {
-        Self { len, most: Some(usize::MAX) }
+        Self { len, most: usize::MAX }
+    }
+
+    /// The most values of a block; none for the kernel that needs no scratch.
+    pub(super) const fn most(&self) -> Option<usize> {
+        if self.len == 0 { None } else { Some(self.most) }
     }
 }
 
-/// The scratches of the gradients of input and weight, and of the forward pass of a transposed convolution with
-/// plain and with packed weights.
+/// The scratches of the gradients of input and weight, and whether the forward pass of a transposed convolution does
+/// without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BackwardScratch {
     pub(super) input: Scratch,
     pub(super) weight: Scratch,
-    pub(super) transposed: Scratch,
-    pub(super) transposed_packed: Scratch,
+    pub(super) is_transposed_in_place: bool,
 }
 
 impl BackwardScratch {
@@ -40,8 +45,7 @@ impl BackwardScratch {
         Self {
             input: Scratch::whole(lens.backward_input),
             weight: Scratch::whole(lens.backward_weight),
-            transposed: Scratch::whole(lens.transposed),
-            transposed_packed: Scratch::whole(lens.transposed_packed),
+            is_transposed_in_place: false,
         }
     }
 
@@ -58,7 +62,7 @@ impl BackwardScratch {
                 && let Some(len) = backward_input::scratch_len(&mirror, most)
                 && len <= limit
             {
-                self.input = Scratch { len, most: Some(most) };
+                self.input = Scratch { len, most };
             }
         }
         self
@@ -75,20 +79,9 @@ impl BackwardScratch {
                 && let Some(len) = backward_weight::scratch_len(shape, most)
                 && len <= limit
             {
-                self.weight = Scratch { len, most: Some(most) };
+                self.weight = Scratch { len, most };
             }
         }
-        self
-    }
-
-    /// With at most `limit` values for the forward pass of a transposed convolution.
-    pub(super) const fn with_transposed_limit(mut self, lens: &Lens, limit: usize) -> Self {
-        let is_within = lens.transposed <= limit;
-        [self.transposed, self.transposed_packed] = if is_within {
-            [Scratch::whole(lens.transposed), Scratch::whole(lens.transposed_packed)]
-        } else {
-            [Scratch::IN_PLACE; 2]
-        };
         self
     }
 }

@@ -148,7 +148,7 @@ impl<const D: usize> ConvTransposePlan<D> {
     /// ```
     #[must_use]
     pub const fn with_scratch_limit(mut self, len: usize) -> Self {
-        self.mirror.backward = self.mirror.backward.with_transposed_limit(&self.mirror.lens, len);
+        self.mirror.backward.is_transposed_in_place = self.mirror.lens.transposed > len;
         self
     }
 
@@ -235,13 +235,13 @@ impl<const D: usize> ConvTransposePlan<D> {
     /// Least scratch of [`ConvTransposePlan::forward`].
     #[must_use]
     pub const fn scratch_len(&self) -> usize {
-        self.mirror.backward.transposed.len
+        if self.mirror.backward.is_transposed_in_place { 0 } else { self.mirror.lens.transposed }
     }
 
     /// Least scratch of [`ConvTransposePlan::forward`] with packed weights.
     #[must_use]
     pub const fn packed_scratch_len(&self) -> usize {
-        self.mirror.backward.transposed_packed.len
+        if self.mirror.backward.is_transposed_in_place { 0 } else { self.mirror.lens.transposed_packed }
     }
 
     /// Least scratch of [`ConvTransposePlan::backward_input`].
@@ -311,10 +311,10 @@ impl<const D: usize> ConvTransposePlan<D> {
             }
         }
         let (shape, isa) = (self.mirror.shape, self.mirror.isa());
-        if self.mirror.backward.transposed.most.is_some() {
-            dispatch(isa, BackwardInput { shape, weight, grad_output: input, grad_input: output, scratch });
-        } else {
+        if self.mirror.backward.is_transposed_in_place {
             in_place::spread(isa, &shape, weight, input, output);
+        } else {
+            dispatch(isa, BackwardInput { shape, weight, grad_output: input, grad_input: output, scratch });
         }
         let activation = self.params.activation;
         let plane_len = shape.window.plane_len();

@@ -229,10 +229,10 @@ impl<const L: usize> Network<L> {
         check_len("params", self.param_len, weights.params().len())?;
         if let NetworkWeights::Packed { packed, .. } = weights {
             for (index, packed) in packed.layers.iter().enumerate() {
-                let op = self.inferring(index, self.batch);
-                if packed.map(|packed| packed.layout) != op.layout() {
+                if packed.map(|packed| packed.layout) != self.packed_layout(index) {
+                    let required = self.inferring(index, self.batch).lens().packed_weight;
                     let given = packed.map_or(0, |packed| packed.panels.len());
-                    return Err(RunError::PackedWeights { required: op.lens().packed_weight, given });
+                    return Err(RunError::PackedWeights { required, given });
                 }
             }
         }

@@ -4,6 +4,7 @@
 
 use super::Network;
 use super::plan::Op;
+use crate::conv::Layout;
 use crate::error::ShapeError;
 use crate::kernel::MR;
 use crate::window::checked_sum;
@@ -135,6 +136,15 @@ impl<const L: usize> Network<L> {
     /// The layer as inference runs it on some images.
     pub(super) const fn inferring(&self, index: usize, images: usize) -> Op {
         self.layers[index].op.inferring(images, self.layer_limit())
+    }
+
+    /// What a layer's weights are packed for; none without weights.
+    pub(super) fn packed_layout(&self, index: usize) -> Option<Layout> {
+        let op = &self.layers[index].op;
+        if op.lens().scratch <= self.layer_limit() {
+            return op.layout();
+        }
+        self.inferring(index, self.batch).layout()
     }
 
     /// Sizes the packed weights of the algorithms that inference uses.

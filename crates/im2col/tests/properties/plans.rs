@@ -129,14 +129,9 @@ pub(crate) fn isas<const D: usize>(plan: ConvPlan<D>) -> impl Iterator<Item = Co
 
 /// The plan by every algorithm whose order of summation is the definition's.
 pub(crate) fn ordered_algorithms<const D: usize>(plan: ConvPlan<D>) -> impl Iterator<Item = ConvPlan<D>> {
-    let is_ordered = |algorithm: &Algorithm| match algorithm {
-        Algorithm::Im2col
-        | Algorithm::Pointwise
-        | Algorithm::Broadcast
-        | Algorithm::Direct
-        | Algorithm::Depthwise
-        | Algorithm::InPlace => true,
-        _ => false,
+    let is_ordered = |algorithm: &Algorithm| {
+        use Algorithm::{Broadcast, Depthwise, Direct, Im2col, InPlace, Pointwise};
+        matches!(algorithm, Im2col | Pointwise | Broadcast | Direct | Depthwise | InPlace)
     };
     let by = move |algorithm| plan.with_algorithm(algorithm).unwrap();
     plan.algorithms().filter(is_ordered).map(by)
