@@ -52,9 +52,8 @@ impl Parts {
     }
 
     const fn counts(&self) -> [usize; 3] {
-        let (Self { dims: [z, y, x], size }, mut counts) = (self, [0; 3]);
-        (counts[0], counts[1], counts[2]) = (z.div_ceil(size[0]), y.div_ceil(size[1]), x.div_ceil(size[2]));
-        counts
+        let Self { dims: [z, y, x], size } = *self;
+        [z.div_ceil(size[0]), y.div_ceil(size[1]), x.div_ceil(size[2])]
     }
 
     pub(super) const fn count(&self) -> usize {
