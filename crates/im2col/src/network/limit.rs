@@ -27,7 +27,7 @@ impl<const L: usize> Network<L> {
     ///
     /// # Errors
     ///
-    /// [`ShapeError::ScratchLimit`] if one image between two layers takes more.
+    /// [`ShapeError::ScratchLimit`] if one image between two layers takes more, and sixteen interleaved ones do as well.
     pub const fn with_scratch_limit(mut self, len: usize) -> Result<Self, ShapeError> {
         self.scratch_limit = len;
         if let Some(lens) = self.interleaving {
@@ -35,6 +35,7 @@ impl<const L: usize> Network<L> {
             if network.scratch_len <= len {
                 return Ok(network);
             }
+            return or_least(self.inferring_one_by_one(len), network.scratch_len);
         }
         self.inferring_one_by_one(len)
     }
@@ -48,14 +49,15 @@ impl<const L: usize> Network<L> {
     ///
     /// # Errors
     ///
-    /// [`ShapeError::ScratchLimit`] if the gradients of activations, twice the longest output of a trained layer, take
-    /// more.
+    /// [`ShapeError::ScratchLimit`] if the gradients of activations, twice the longest output of a trained layer for the
+    /// whole batch, take more, and interleaved images do as well.
     pub const fn with_train_scratch_limit(self, len: usize) -> Result<Self, ShapeError> {
         if let Some(lens) = self.interleaving {
             let network = self.training_interleaved(&lens);
             if network.train_scratch_len <= len {
                 return Ok(network);
             }
+            return or_least(self.training_one_by_one(len), network.train_scratch_len);
         }
         self.training_one_by_one(len)
     }
@@ -219,6 +221,19 @@ impl<const L: usize> Network<L> {
             parts = affordable;
         }
         max(parts, 1)
+    }
+}
+
+/// The plan that takes images one by one, or what is the least of both ways: interleaved it is `interleaved`.
+const fn or_least<const L: usize>(
+    one_by_one: Result<Network<L>, ShapeError>,
+    interleaved: usize,
+) -> Result<Network<L>, ShapeError> {
+    match one_by_one {
+        Err(ShapeError::ScratchLimit { least, limit }) if interleaved < least => {
+            Err(ShapeError::ScratchLimit { least: interleaved, limit })
+        }
+        other => other,
     }
 }
 
