@@ -19,7 +19,9 @@ pub(in super::super) fn weight(
     grad_weight: &mut [f32],
 ) {
     let shape = *shape;
-    if shape.depthwise_stage_len().is_some() {
+    if shape.batch == 0 {
+        grad_weight.fill(0.0);
+    } else if shape.depthwise_stage_len().is_some() {
         dispatch(isa, Depthwise { shape, input, grad_output, grad_weight });
     } else {
         dispatch(isa, Weight { shape, input, grad_output, grad_weight });
