@@ -20,6 +20,31 @@ pub fn gamma(n: usize) -> f64 {
     error / (1.0 - error)
 }
 
+/// `K` of a gradient of weights that is a sum of so many products: chains of at most 2048, then of 64.
+///
+/// ```
+/// assert_eq!([2048, 2049, 5000, 1 << 20].map(im2col_testkit::bound::chained), [2048, 2049, 2112, 2176]);
+/// ```
+#[must_use]
+pub fn chained(products: usize) -> usize {
+    let (mut roundings, mut most) = (2048, 512);
+    while most < products {
+        (roundings, most) = (roundings + 64, most * 64);
+    }
+    roundings.min(products)
+}
+
+/// How often a term of a gradient of a bias, a sum of so many, is rounded at most: `16 + log2(n)`, in no case more than
+/// there are terms.
+///
+/// ```
+/// assert_eq!([1, 10, 4096, 1 << 26].map(im2col_testkit::bound::pairwise), [1, 10, 28, 42]);
+/// ```
+#[must_use]
+pub fn pairwise(terms: usize) -> usize {
+    terms.min(16 + terms.max(1).ilog2() as usize)
+}
+
 /// A value outside its bound.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Violation {

@@ -96,6 +96,56 @@ fn sums_of_integers_are_exact(case: &ConvCase) -> bool {
     (products + 1) * largest < 1 << 24
 }
 
+/// Convolutions whose gradients of weights are sums of more than one chain: of so many images that they have more
+/// than 2048 positions, of images that have more alone, or of thin ones, which are cut along another axis.
+pub fn long_conv_case(rank: usize) -> impl Strategy<Value = ConvCase> {
+    let small = || prop_oneof![2 => Just(1), 3 => 2..=4_usize, 1 => 5..=9_usize];
+    let planes = match rank {
+        1 => prop_oneof![(2049..=6000_usize).prop_map(|width| [1, 1, width])].boxed(),
+        2 => prop_oneof![
+            (46..=70_usize, 46..=70_usize).prop_map(|(height, width)| [1, height, width]),
+            (1..=2_usize, 2049..=3000_usize).prop_map(|(height, width)| [1, height, width]),
+            (2049..=3000_usize, 1..=2_usize).prop_map(|(height, width)| [1, height, width]),
+        ]
+        .boxed(),
+        _ => [13..=18_usize, 13..=18, 13..=18].boxed(),
+    };
+    let many =
+        (1..=2_usize, 0..=30_usize, [small(), small(), small()]).prop_map(move |(chains, more, mut dims)| {
+            dims[..3 - rank].fill(1);
+            let positions: usize = dims.iter().product();
+            (2048 / positions * chains + 1 + more % (2048 / positions), dims)
+        });
+    let images = prop_oneof![many, (1..=2_usize, planes)];
+    let window =
+        || (1..=3_usize, prop_oneof![2 => Just(1), 1 => Just(2)], prop_oneof![3 => Just(1), 1 => Just(2)]);
+    let pad = || prop_oneof![3 => Just(0), 2 => Just(1), 1 => Just(2)];
+    let axes = [(window(), [pad(), pad()]), (window(), [pad(), pad()]), (window(), [pad(), pad()])];
+    let channels = (prop_oneof![3 => Just(1), 1 => Just(2)], 1..=2_usize, 1..=3_usize);
+    (images, channels, axes, mode()).prop_map(
+        move |((batch, dims), (groups, inputs, outputs), axes, mode)| {
+            let mut at = 0;
+            let mut axes = axes.map(|(window, padding)| {
+                at += 1;
+                Axis::new(window, padding, dims[at - 1], 0)
+            });
+            axes[..3 - rank].fill(TRIVIAL);
+            let case = case(batch, [groups * inputs, groups * outputs], groups, axes);
+            // Less padding makes fewer positions.
+            let shown = with_mode(case, mode);
+            let is_long = shown.grad_weight_products() > 2048;
+            if is_long && sums_of_integers_are_exact(&shown) { shown } else { case }
+        },
+    )
+}
+
+/// Linear layers for batches of more than one chain of 2048 inputs.
+pub fn long_linear_case() -> impl Strategy<Value = ConvCase> {
+    let features = || prop_oneof![1 => Just(1), 3 => 2..=9_usize, 1 => 15..=18_usize];
+    (2049..=7000_usize, features(), features())
+        .prop_map(|(batch, inputs, outputs)| ConvCase::linear(batch, inputs, outputs))
+}
+
 /// Depthwise convolutions of rank 2 that have a kernel of their own: 3x3 and 5x5, stride 1 and 2 on
 /// both axes, widths around one, two and three vectors, padding that may exceed the kernel.
 pub fn depthwise_case() -> impl Strategy<Value = ConvCase> {
@@ -392,6 +442,9 @@ mod tests {
     fn integers_add_up_exactly() {
         for rank in 1..=3 {
             for_all(cases(1000), conv_case(rank), |case| assert!(sums_of_integers_are_exact(&case)));
+            for_all(cases(200), long_conv_case(rank), |case| {
+                assert!(sums_of_integers_are_exact(&case) && case.grad_weight_products() > 2048);
+            });
         }
         // A corner that 270 channels see through 27 rows and 12 columns of its copies.
         let axes = [TRIVIAL, Axis::new((3, 1, 1), [0, 9], 10, 10), Axis::new((3, 1, 1), [0, 3], 4, 4)];

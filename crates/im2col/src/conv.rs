@@ -4,6 +4,7 @@
 //!
 //! [`ConvParams`] says what is wanted, [`ConvPlan`] is the checked arithmetic of one input size.
 
+mod algorithms;
 mod backward;
 mod backward_input;
 mod backward_weight;
@@ -14,8 +15,10 @@ mod depthwise;
 mod depthwise_backward;
 mod direct;
 mod forward;
+mod im2col;
 mod in_place;
 mod lens;
+mod limit;
 pub(crate) mod mask;
 #[cfg(feature = "rayon")]
 mod parallel;
@@ -28,12 +31,14 @@ mod winograd;
 pub use columns::Columns;
 pub(crate) use forward::Layout;
 pub use forward::{ConvOperands, PackedWeights, Weights};
+pub use im2col::{Im2colParams, Im2colPlan};
 pub use plan::{Algorithm, ConvPlan};
 pub use transpose::ConvTransposePlan;
 
 use crate::activation::Activation;
 use crate::error::ShapeError;
 use crate::padding::{Padding, PaddingMode};
+use crate::window::Window;
 
 /// A convolution over `D` = 1, 2 or 3 spatial axes, without the size of its input.
 ///
@@ -64,6 +69,7 @@ pub struct ConvParams<const D: usize> {
     padding: Padding<D>,
     padding_mode: PaddingMode,
     dilation: [usize; D],
+    output_padding: [usize; D],
     groups: usize,
     bias: bool,
     activation: Activation,
@@ -81,6 +87,7 @@ impl<const D: usize> ConvParams<D> {
             padding: Padding::PerSide([[0; 2]; D]),
             padding_mode: PaddingMode::Zeros,
             dilation: [1; D],
+            output_padding: [0; D],
             groups: 1,
             bias: true,
             activation: Activation::Identity,
@@ -158,6 +165,26 @@ impl<const D: usize> ConvParams<D> {
         self
     }
 
+    /// Outputs that a [transposed](ConvParams::plan_transposed) convolution appends to each axis, where a stride
+    /// leaves open how many there were (PyTorch's `output_padding`). A convolution has none.
+    ///
+    /// ```
+    /// use im2col::ConvParams;
+    ///
+    /// // Both sizes become 4 under a kernel of three and a stride of two; the way back says which it was.
+    /// let conv = ConvParams::new(1, 1, [3]).with_stride([2]).with_padding([1]);
+    /// assert_eq!(conv.plan(1, [7])?.output_dims(), [4]);
+    /// assert_eq!(conv.plan(1, [8])?.output_dims(), [4]);
+    /// assert_eq!(conv.plan_transposed(1, [4])?.output_dims(), [7]);
+    /// assert_eq!(conv.with_output_padding([1]).plan_transposed(1, [4])?.output_dims(), [8]);
+    /// # Ok::<(), im2col::ShapeError>(())
+    /// ```
+    #[must_use]
+    pub const fn with_output_padding(mut self, output_padding: [usize; D]) -> Self {
+        self.output_padding = output_padding;
+        self
+    }
+
     /// Splits the channels into groups that do not see each other.
     #[must_use]
     pub const fn with_groups(mut self, groups: usize) -> Self {
@@ -221,6 +248,12 @@ impl<const D: usize> ConvParams<D> {
         self.dilation
     }
 
+    /// See [`ConvParams::with_output_padding`].
+    #[must_use]
+    pub const fn output_padding(&self) -> [usize; D] {
+        self.output_padding
+    }
+
     /// See [`ConvParams::with_groups`].
     #[must_use]
     pub const fn groups(&self) -> usize {
@@ -257,6 +290,22 @@ impl<const D: usize> ConvParams<D> {
         Ok(())
     }
 
+    /// Where the kernel meets an input of this size, and its padding.
+    const fn window(&self, input: [usize; D]) -> Result<Window, ShapeError> {
+        let Self { kernel, stride, dilation, .. } = *self;
+        let mut padding = [[0; 2]; D];
+        let mut axis = 0;
+        while axis < D {
+            let (kernel, stride, dilation) = (kernel[axis], stride[axis], dilation[axis]);
+            padding[axis] = self.padding.of_axis(axis, input[axis], kernel, stride, dilation);
+            axis += 1;
+        }
+        match Window::new(input, kernel, stride, padding, dilation) {
+            Ok(window) => window.with_mode(self.padding_mode, D),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Plans the convolution of `batch` images of `input` values per channel.
     ///
     /// All arithmetic on sizes happens here. In a `const` it happens at compile time; see
@@ -267,8 +316,16 @@ impl<const D: usize> ConvParams<D> {
     /// A rank other than 1, 2 or 3; a size of 0 (a batch of 0 is allowed); a dilated kernel larger
     /// than the padded input; more padding than the padding mode is defined for; channels that are no
     /// multiple of the groups; a size, of an operand or
-    /// of a scratch, that does not fit in `usize`.
+    /// of a scratch, that does not fit in `usize`; [`ShapeError::Inapplicable`] for output padding.
     pub const fn plan(self, batch: usize, input: [usize; D]) -> Result<ConvPlan<D>, ShapeError> {
+        let mut axis = 0;
+        while axis < D {
+            if self.output_padding[axis] != 0 {
+                let (option, operation) = ("output padding", "convolution");
+                return Err(ShapeError::Inapplicable { option, operation });
+            }
+            axis += 1;
+        }
         ConvPlan::new(self, batch, input)
     }
 
@@ -277,8 +334,7 @@ impl<const D: usize> ConvParams<D> {
     /// would take it. It makes planes larger where that makes them smaller.
     ///
     /// The weight is `[in_channels, out_channels / groups, kernel..]`. Padding is *taken away* from
-    /// the output. `output_padding` appends outputs to each axis, where a stride leaves open how
-    /// many there were (PyTorch's `ConvTranspose`).
+    /// the output; [output padding](Self::with_output_padding) is added to its end.
     ///
     /// # Errors
     ///
@@ -289,8 +345,7 @@ impl<const D: usize> ConvParams<D> {
         self,
         batch: usize,
         input: [usize; D],
-        output_padding: [usize; D],
     ) -> Result<ConvTransposePlan<D>, ShapeError> {
-        ConvTransposePlan::new(self, batch, input, output_padding)
+        ConvTransposePlan::new(self, batch, input)
     }
 }

@@ -96,6 +96,13 @@ pub enum ShapeError {
         /// What arrives; 0 where a `Flatten` is missing or misplaced.
         given: usize,
     },
+    /// A network keeps more values between two layers than its limit of scratch allows.
+    ScratchLimit {
+        /// The least limit that is enough.
+        least: usize,
+        /// The limit that was asked for.
+        limit: usize,
+    },
 }
 
 impl ShapeError {
@@ -115,6 +122,7 @@ impl ShapeError {
             Self::Inapplicable { .. } => "an option does not apply to this operation",
             Self::Algorithm => "the algorithm or operation does not support this shape",
             Self::Layer { .. } => "a layer does not take what the layer before it gives",
+            Self::ScratchLimit { .. } => "a network keeps more between two layers than its limit of scratch",
         }
     }
 }
@@ -150,6 +158,9 @@ impl fmt::Display for ShapeError {
             Self::Algorithm => f.write_str(self.message()),
             Self::Layer { layer, required, given } => {
                 write!(f, "layer {layer} takes {required} channels or features and is given {given}")
+            }
+            Self::ScratchLimit { least, limit } => {
+                write!(f, "a limit of {limit} values of scratch is less than the {least} that layers hand on")
             }
         }
     }

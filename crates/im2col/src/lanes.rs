@@ -25,6 +25,9 @@ pub(crate) use weights::{GradKernels, Grads};
 
 use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
 
+/// The most images whose gradients are added one after the other: of 64 bundles.
+pub(crate) const STRETCH: usize = 64 * NR;
+
 /// The bundles that go through a network together: a few whole ones, or one of fewer images.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Block {
@@ -40,9 +43,15 @@ impl Block {
         self.bundles * self.lanes
     }
 
-    /// Whether gradients begin with this block; those of others are added.
+    /// Whether gradients begin with this block, the first of [`STRETCH`] images; those of others are added.
     pub(crate) const fn is_first(&self) -> bool {
-        self.first == 0
+        self.first.is_multiple_of(STRETCH)
+    }
+
+    /// Whether it is the last of [`STRETCH`] images, or of all.
+    pub(crate) const fn is_last(&self, images: usize) -> bool {
+        let end = self.first + self.images();
+        end.is_multiple_of(STRETCH) || end == images
     }
 }
 

@@ -25,7 +25,8 @@
 //! All data is row-major `f32`: input `[batch, in_channels, dims..]`, weight
 //! `[out_channels, in_channels / groups, kernel..]`, output `[batch, out_channels, dims..]`.
 //!
-//! - Convolution in one, two and three dimensions: [`ConvParams`], and its gradients.
+//! - Convolution in one, two and three dimensions: [`ConvParams`], and its gradients. Its matrices alone, PyTorch's
+//!   `Unfold` and `Fold`: [`Im2colParams`].
 //! - The rest of a small network: [`PoolParams`], [`LinearParams`], [`Activation`],
 //!   [`cross_entropy`].
 //! - All of them in a row: [`Network`], and [`lenet`]. Its parameters from a file: [`include_f32!`].
@@ -72,6 +73,7 @@ mod activation;
 mod conv;
 mod error;
 mod gemm;
+mod gradients;
 mod include;
 mod kernel;
 mod lanes;
@@ -85,14 +87,17 @@ mod network;
 mod padding;
 mod pool;
 mod scratch;
+mod sum;
 mod taps;
 mod window;
 
 pub use activation::Activation;
 pub use conv::{
-    Algorithm, Columns, ConvOperands, ConvParams, ConvPlan, ConvTransposePlan, PackedWeights, Weights,
+    Algorithm, Columns, ConvOperands, ConvParams, ConvPlan, ConvTransposePlan, Im2colParams, Im2colPlan,
+    PackedWeights, Weights,
 };
 pub use error::{RunError, ShapeError};
+pub use gradients::Gradients;
 #[doc(hidden)]
 pub use include::f32_from_le_bytes;
 pub use kernel::Isa;

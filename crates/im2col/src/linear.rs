@@ -1,12 +1,15 @@
 //! Fully connected layers: `y[n, o] = b[o] + sum over i of x[n, i] * w[o, i]`.
 
+mod limit;
+
 use crate::activation::Activation;
 use crate::conv::{Layout, PackedWeights, Weights};
 use crate::error::{RunError, ShapeError, check_len, check_scratch};
 use crate::gemm::pack::{Matrix, PackRows, panels_len};
-use crate::gemm::product::{Product, Right};
+use crate::gemm::product::{InPlace, Product, Right};
 use crate::gemm::{Bias, Epilogue};
 use crate::kernel::{Isa, NR, dispatch};
+use crate::sum::{Add, Cascade, SumColumns};
 use crate::window::{checked_product, checked_sum};
 
 /// A fully connected layer, without the size of its batch.
@@ -101,6 +104,8 @@ pub struct LinearPlan {
     params: LinearParams,
     batch: usize,
     isa: Option<Isa>,
+    /// Whether forward pass, gradient of the input and gradient of the weight run without their scratch.
+    is_in_place: [bool; 3],
     forward: usize,
     backward_input: usize,
     backward_weight: usize,
@@ -115,6 +120,28 @@ pub struct LinearOperands<'a> {
     pub weight: Weights<'a>,
     /// `[outputs]`; empty without a bias.
     pub bias: &'a [f32],
+}
+
+/// The most inputs of the batch whose products are summed in one chain.
+const CHAIN: usize = 2048;
+
+/// The scratch of [`LinearPlan::backward_weight`]: of a product, and the sums of a chain and of many chains.
+const fn backward_weight_scratch_len(batch: usize, inputs: usize, outputs: usize) -> Option<usize> {
+    // A batch of 0 makes the gradient 0 without a product.
+    let depth = if batch == 0 { 1 } else { batch };
+    if depth <= CHAIN {
+        return Product::scratch_len(outputs, depth, inputs);
+    }
+    let Some(product) = Product::scratch_len(outputs, CHAIN, inputs) else { return None };
+    // Shorter chains are cut into other blocks.
+    let last = match depth % CHAIN {
+        0 => Some(0),
+        rest => Product::scratch_len(outputs, rest, inputs),
+    };
+    let Some(last) = last else { return None };
+    let arrays = Cascade::levels(batch.div_ceil(CHAIN)) + 1;
+    let Some(sums) = checked_product([arrays, outputs, inputs]) else { return None };
+    checked_sum([if last > product { last } else { product }, sums])
 }
 
 impl LinearPlan {
@@ -137,14 +164,10 @@ impl LinearPlan {
             params,
             batch,
             isa: None,
+            is_in_place: [false; 3],
             forward: checked!(Product::scratch_len(batch, inputs, outputs)),
             backward_input: checked!(Product::scratch_len(batch, outputs, inputs)),
-            // A batch of 0 makes the gradient 0 without a product.
-            backward_weight: checked!(Product::scratch_len(
-                outputs,
-                if batch == 0 { 1 } else { batch },
-                inputs
-            )),
+            backward_weight: checked!(backward_weight_scratch_len(batch, inputs, outputs)),
         })
     }
 
@@ -153,6 +176,15 @@ impl LinearPlan {
     pub const fn with_isa(mut self, isa: Isa) -> Self {
         self.isa = Some(isa);
         self
+    }
+
+    /// Runs a product, in place or not; in place, each sum in chains of at most `chain` products.
+    fn run(&self, is_in_place: bool, chain: usize, product: Product<'_>) {
+        if is_in_place {
+            dispatch(self.isa(), InPlace { product, chain });
+        } else {
+            dispatch(self.isa(), product);
+        }
     }
 
     /// The same layer with another fused activation: no length depends on it.
@@ -164,6 +196,9 @@ impl LinearPlan {
     /// The same layer for its first `batch` inputs, at most as many as planned.
     pub(crate) const fn with_fewer_images(mut self, batch: usize) -> Self {
         self.batch = batch;
+        if let Some(len) = Product::scratch_len(batch, self.params.inputs, self.params.outputs) {
+            self.forward = len;
+        }
         self
     }
 
@@ -222,19 +257,22 @@ impl LinearPlan {
     /// Least scratch of [`LinearPlan::forward`].
     #[must_use]
     pub const fn scratch_len(&self) -> usize {
-        self.forward
+        let [is_in_place, ..] = self.is_in_place;
+        if is_in_place { 0 } else { self.forward }
     }
 
     /// Least scratch of [`LinearPlan::backward_input`].
     #[must_use]
     pub const fn backward_input_scratch_len(&self) -> usize {
-        self.backward_input
+        let [_, is_in_place, _] = self.is_in_place;
+        if is_in_place { 0 } else { self.backward_input }
     }
 
     /// Least scratch of [`LinearPlan::backward_weight`].
     #[must_use]
     pub const fn backward_weight_scratch_len(&self) -> usize {
-        self.backward_weight
+        let [.., is_in_place] = self.is_in_place;
+        if is_in_place { 0 } else { self.backward_weight }
     }
 
     pub(crate) const fn layout(&self) -> Layout {
@@ -302,7 +340,7 @@ impl LinearPlan {
         let epilogue = Epilogue { bias, activation };
         let product =
             Product { rows: self.batch, depth: inputs, columns: outputs, a, b, epilogue, c: output, scratch };
-        dispatch(self.isa(), product);
+        self.run(self.is_in_place[0], usize::MAX, product);
         Ok(())
     }
 
@@ -330,13 +368,16 @@ impl LinearPlan {
         let a = Matrix::row_major(grad_output, outputs);
         let b = Right::Plain(Matrix::row_major(weight, inputs));
         let (rows, depth, columns, epilogue) = (self.batch, outputs, inputs, Epilogue::NONE);
-        dispatch(self.isa(), Product { rows, depth, columns, a, b, epilogue, c: grad_input, scratch });
+        let product = Product { rows, depth, columns, a, b, epilogue, c: grad_input, scratch };
+        self.run(self.is_in_place[1], usize::MAX, product);
         Ok(())
     }
 
     /// Computes the gradient of the weight, `[outputs, inputs]`: `grad_output^T input`.
     ///
-    /// Each value is one chain of sums in ascending order of the batch: `K = batch`.
+    /// Each value is a chain of sums in ascending order of the batch, or of a larger batch a chain for every 2048
+    /// inputs. At most 64 chains are added in order, of their sums again at most 64, and so on. `K` of the error bound
+    /// is `min(batch, 2048 + 64 l)` with the least `l` for which `512 * 64^l >= batch`.
     ///
     /// # Errors
     ///
@@ -358,14 +399,37 @@ impl LinearPlan {
             grad_weight.fill(0.0);
             return Ok(());
         }
-        let a = Matrix::row_major(grad_output, outputs).transposed();
-        let b = Right::Plain(Matrix::row_major(input, inputs));
-        let (rows, depth, columns, epilogue) = (outputs, self.batch, inputs, Epilogue::NONE);
-        dispatch(self.isa(), Product { rows, depth, columns, a, b, epilogue, c: grad_weight, scratch });
+        if self.is_in_place[2] || self.batch <= CHAIN {
+            self.chain_of_weights(input, grad_output, grad_weight, scratch);
+            return Ok(());
+        }
+        let (len, chains) = (self.weight_len(), self.batch.div_ceil(CHAIN));
+        let (sums, rest) = scratch.split_at_mut(len);
+        let (levels, scratch) = rest.split_at_mut(Cascade::levels(chains) * len);
+        let mut all = Cascade::new(grad_weight, levels, chains);
+        for (input, grad_output) in input.chunks(CHAIN * inputs).zip(grad_output.chunks(CHAIN * outputs)) {
+            self.chain_of_weights(input, grad_output, sums, scratch);
+            dispatch(self.isa(), Add { values: sums, sums: all.lowest() });
+            all.carry();
+        }
+        all.finish();
         Ok(())
     }
 
+    /// The gradients that some inputs of the batch contribute, each a chain of sums.
+    fn chain_of_weights(&self, input: &[f32], grad_output: &[f32], sums: &mut [f32], scratch: &mut [f32]) {
+        let LinearParams { inputs, outputs, .. } = self.params;
+        let a = Matrix::row_major(grad_output, outputs).transposed();
+        let b = Right::Plain(Matrix::row_major(input, inputs));
+        let (rows, depth, columns, epilogue) = (outputs, input.len() / inputs, inputs, Epilogue::NONE);
+        let product = Product { rows, depth, columns, a, b, epilogue, c: sums, scratch };
+        self.run(self.is_in_place[2], CHAIN, product);
+    }
+
     /// Computes the gradient of the bias, `[outputs]`: the sum of `grad_output` over the batch.
+    ///
+    /// Values are added in chains of at most 16, and the chains by pairs: each sum differs from the exact one by at
+    /// most `gamma(min(batch, 16 + log2(batch))) sum |grad_output|`.
     ///
     /// # Errors
     ///
@@ -374,14 +438,7 @@ impl LinearPlan {
     pub fn backward_bias(&self, grad_output: &[f32], grad_bias: &mut [f32]) -> Result<(), RunError> {
         check_len("grad_output", self.output_len(), grad_output.len())?;
         check_len("grad_bias", self.bias_len(), grad_bias.len())?;
-        grad_bias.fill(0.0);
-        if !grad_bias.is_empty() {
-            for row in grad_output.chunks_exact(grad_bias.len()) {
-                for (sum, g) in grad_bias.iter_mut().zip(row) {
-                    *sum += g;
-                }
-            }
-        }
+        dispatch(self.isa(), SumColumns { values: grad_output, sums: grad_bias });
         Ok(())
     }
 }

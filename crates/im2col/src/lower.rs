@@ -16,14 +16,14 @@ mod panel;
 pub(crate) use panel::fetch;
 
 use crate::gemm::{blocks, pack::panels_len};
-use crate::kernel::NR;
+use crate::kernel::{Lanes, NR};
 use crate::padding::PaddingMode;
 use crate::window::Window;
 use core::ops::Range;
 use panel::Panel;
 
 /// The im2col matrix of one group of channels.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Patches {
     pub(crate) window: Window,
     /// Channels of the group: the matrix has `channels * taps` rows.
@@ -278,6 +278,54 @@ impl Patches {
                 } else {
                     for (sum, value) in sums.iter_mut().step_by(stride).zip(values) {
                         *sum += value;
+                    }
+                }
+            }
+            at += run.len;
+        }
+    }
+
+    /// [`Patches::col2im_add`] of a matrix that nobody holds, in the same order: `product(channel, tap, column)` is
+    /// what it would have in the rows of `CHANNELS` channels from `channel` on, in `NR` columns from `column` on.
+    #[inline(always)]
+    pub(crate) fn spread<const CHANNELS: usize>(
+        &self,
+        columns: Range<usize>,
+        image: &mut [f32],
+        product: impl Fn(usize, usize, usize) -> [Lanes; CHANNELS],
+    ) {
+        let window = &self.window;
+        let stride = window.stride[2];
+        let mut cursor = Cursor::at(columns.start, window);
+        let mut at = columns.start;
+        while at < columns.end {
+            let run = cursor.next(window, columns.end - at);
+            for (chunk, planes) in image.chunks_mut(CHANNELS * window.plane_len()).enumerate() {
+                let channel = chunk * CHANNELS;
+                for tap in 0..window.taps() {
+                    let Row { tap: [kz, ky, kx], .. } = Row::at(tap, window);
+                    let Some(line) = run.line(window, kz, ky) else { continue };
+                    let x = run.x(window, kx);
+                    let inside = run.inside(window, x);
+                    if window.mode != PaddingMode::Zeros {
+                        for (column, source) in run.outside(window, x, inside.clone()) {
+                            let Some(source) = source else { continue };
+                            let sums = product(channel, tap, at + column);
+                            for (plane, sums) in planes.chunks_exact_mut(window.plane_len()).zip(sums) {
+                                plane[line + source] += sums[0];
+                            }
+                        }
+                    }
+                    for columns in blocks(inside.len(), NR) {
+                        let column = inside.start + columns.start;
+                        let sums = product(channel, tap, at + column);
+                        let first = line + (x + (column * stride) as isize) as usize;
+                        for (plane, sums) in planes.chunks_exact_mut(window.plane_len()).zip(sums) {
+                            let values = plane[first..].iter_mut().step_by(stride);
+                            for (value, sum) in values.zip(&sums[..columns.len()]) {
+                                *value += sum;
+                            }
+                        }
                     }
                 }
             }

@@ -7,6 +7,7 @@
 mod backward;
 mod forward;
 mod interleaved;
+mod limit;
 mod plan;
 mod relay;
 mod summary;
@@ -111,8 +112,12 @@ pub struct Network<const L: usize> {
     /// Both gradient buffers, then the layers' own scratch.
     train_scratch_len: usize,
     isa: Option<Isa>,
-    /// How images are interleaved, if they are.
+    /// How images can be interleaved, if that pays, and whether inference and training do so.
     interleaving: Option<Interleaving>,
+    infers_interleaved: bool,
+    trains_interleaved: bool,
+    /// The most scratch of all threads of inference together.
+    scratch_limit: usize,
 }
 
 impl<const L: usize> Network<L> {
@@ -130,7 +135,8 @@ impl<const L: usize> Network<L> {
     }
 
     /// Runs [`forward`](Self::forward) on at most `threads` threads of the current rayon pool, images apart,
-    /// so the result is the same, bit for bit, for any number. The scratch grows with it.
+    /// so the result is the same, bit for bit, for any number. The scratch grows with it, within
+    /// [`with_scratch_limit`](Self::with_scratch_limit).
     #[cfg(feature = "rayon")]
     #[must_use]
     pub const fn with_threads(mut self, threads: usize) -> Self {
@@ -172,13 +178,6 @@ impl<const L: usize> Network<L> {
     #[must_use]
     pub const fn scratch_len(&self) -> usize {
         self.parts() * self.scratch_len
-    }
-
-    /// How many parts the images are divided into, whole shards, each with a scratch of its own.
-    const fn parts(&self) -> usize {
-        let shards = self.batch.div_ceil(self.shard);
-        let parts = if self.threads < shards { self.threads } else { shards };
-        if parts == 0 || self.scratch_len.checked_mul(parts).is_none() { 1 } else { parts }
     }
 
     /// The length of what training keeps from [`forward_train`](Self::forward_train) to

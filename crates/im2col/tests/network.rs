@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "network/limits.rs"]
+mod limits;
+#[path = "network/long_sums.rs"]
+mod long_sums;
 #[path = "network/reference.rs"]
 mod reference;
 

@@ -14,6 +14,7 @@ use super::backward_weight::backward_weight;
 use super::depthwise_backward as depthwise;
 use super::direct::Stage;
 use super::forward::Weights;
+use super::in_place;
 use super::plan::ConvPlan;
 use super::shape::Shape;
 use super::transpose;
@@ -22,15 +23,22 @@ use crate::gemm::pack::{Matrix, panels_len};
 use crate::gemm::{Blocking, Destination, Panels, blocks, multiply};
 use crate::kernel::{Job, MR, MulAdd, NR, Vectors, dispatch};
 use crate::scratch::aligned;
+use crate::sum::{Cascade, SumPlanes};
 
 impl<const D: usize> ConvPlan<D> {
     /// Computes the gradient of the input, `[batch, in_channels, dims..]`.
     ///
     /// `grad_output`, `[batch, out_channels, output_dims..]`, is the gradient of the convolution's
     /// sums: a fused activation is the caller's to differentiate first
-    /// ([`Activation::backward`](crate::Activation::backward)). `K` of the error bound is
-    /// `out_channels / groups * taps`. A weight that is not finite may or may not meet zeros beyond the ends of
-    /// `grad_output`.
+    /// ([`Activation::backward`](crate::Activation::backward)).
+    ///
+    /// `K` of the error bound ([`ConvPlan::forward`]) is the number of products in a sum: `out_channels / groups`
+    /// times the pairs of a position and a tap that see the input value, in its place or in the padding that shows
+    /// it. With padding of zeros there are at most as many pairs as taps. Other modes show one value many times: on
+    /// an axis of one value under `Replicate`, all pairs see it. Products are added in a fixed order, those of one
+    /// position and tap in a chain over the channels; the chains of a value that is shown more than once are added
+    /// one after the other, wherever they come from. A weight that is not finite may or may not meet zeros beyond the
+    /// ends of `grad_output`.
     ///
     /// # Errors
     ///
@@ -47,23 +55,27 @@ impl<const D: usize> ConvPlan<D> {
         check_len("grad_output", self.output_len(), grad_output.len())?;
         check_len("grad_input", self.input_len(), grad_input.len())?;
         check_scratch(self.backward_input_scratch_len(), scratch.len())?;
-        let (isa, shape) = (self.isa(), self.shape);
-        if let Some(mirror) = backward_input::mirror(&shape) {
-            backward_input::backward_input(isa, mirror, weight, grad_output, grad_input, scratch);
-        } else {
-            let weight = Weights::Plain(weight);
-            dispatch(isa, BackwardInput { shape, weight, grad_output, grad_input, scratch });
+        let (isa, shape, plain) = (self.isa(), self.shape, Weights::Plain(weight));
+        match (backward_input::mirror(&shape), self.backward.input.most()) {
+            (Some(mirror), Some(most)) => {
+                backward_input::backward_input(isa, mirror, most, weight, grad_output, grad_input, scratch);
+            }
+            (Some(mirror), None) => in_place::mirrored(isa, &mirror, weight, grad_output, grad_input),
+            (None, Some(_)) => {
+                dispatch(isa, BackwardInput { shape, weight: plain, grad_output, grad_input, scratch });
+            }
+            (None, None) => in_place::spread(isa, &shape, plain, grad_output, grad_input),
         }
         Ok(())
     }
 
     /// Computes the gradient of the weight, `[out_channels, in_channels / groups, kernel..]`.
     ///
-    /// Each value is a chain of sums over images, then positions, for as many images at a time as have
-    /// 2048 positions, if not for one; these chains are added in order. `K = batch * positions`. With one
-    /// input channel and fewer than six outputs per group it is 16 chains for each image, one per
-    /// lane, added in order.
-    /// `grad_output` is as in [`ConvPlan::backward_input`].
+    /// Each value is a sum of `n = batch * positions` products, in chains over images, then positions: over as many
+    /// images as have at most 2048 positions, or of a larger one over parts of as many. At most 64 chains are added
+    /// in order, of their sums again at most 64, and so on. With one input channel and fewer than six outputs per
+    /// group a chain is 16 of them, one per lane, over at most 1024 vectors of positions of an image, added by pairs.
+    /// `K` of the error bound is `min(n, 2048 + 64 l)` with the least `l` for which `512 * 64^l >= n`. `grad_output` is as in [`ConvPlan::backward_input`].
     ///
     /// # Errors
     ///
@@ -81,17 +93,20 @@ impl<const D: usize> ConvPlan<D> {
         check_len("grad_weight", self.weight_len(), grad_weight.len())?;
         check_scratch(self.backward_weight_scratch_len(), scratch.len())?;
         let (isa, shape) = (self.isa(), &self.shape);
-        if shape.depthwise_stage_len().is_some() {
-            dispatch(isa, DepthwiseWeight { shape, input, grad_output, grad_weight, scratch });
-        } else {
-            backward_weight(isa, shape, input, grad_output, grad_weight, scratch);
+        match self.backward.weight.most() {
+            Some(_) if shape.depthwise_stage_len().is_some() => {
+                dispatch(isa, DepthwiseWeight { shape, input, grad_output, grad_weight, scratch });
+            }
+            Some(most) => backward_weight(isa, shape, most, input, grad_output, grad_weight, scratch),
+            None => in_place::weight(isa, shape, input, grad_output, grad_weight),
         }
         Ok(())
     }
 
     /// Computes the gradient of the bias, `[out_channels]`: the sum of each output channel.
     ///
-    /// Each value is 16 chains of sums for each image, one per lane, added in order.
+    /// Values are added in chains of at most 16, and the chains by pairs: with `n = batch * positions` each sum
+    /// differs from the exact one by at most `gamma(min(n, 16 + log2(n))) sum |grad_output|`.
     ///
     /// # Errors
     ///
@@ -103,42 +118,6 @@ impl<const D: usize> ConvPlan<D> {
         let plane_len = self.shape.window.positions();
         dispatch(self.isa(), SumPlanes { values: grad_output, plane_len, sums: grad_bias });
         Ok(())
-    }
-}
-
-/// Sums each channel over all images.
-pub(super) struct SumPlanes<'a> {
-    pub(super) values: &'a [f32],
-    pub(super) plane_len: usize,
-    pub(super) sums: &'a mut [f32],
-}
-
-impl Job for SumPlanes<'_> {
-    #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        self,
-        _: impl MulAdd,
-        _: impl Vectors,
-    ) {
-        let Self { values, plane_len, sums } = self;
-        sums.fill(0.0);
-        if sums.is_empty() {
-            return;
-        }
-        for image in values.chunks_exact(sums.len() * plane_len) {
-            for (sum, plane) in sums.iter_mut().zip(image.chunks_exact(plane_len)) {
-                let (vectors, rest) = plane.as_chunks::<NR>();
-                let mut lanes = [0.0; NR];
-                for vector in vectors {
-                    for i in 0..NR {
-                        lanes[i] += vector[i];
-                    }
-                }
-                for value in lanes.iter().chain(rest) {
-                    *sum += value;
-                }
-            }
-        }
     }
 }
 
@@ -258,16 +237,28 @@ impl Job for DepthwiseWeight<'_> {
         _: impl MulAdd,
         _: impl Vectors,
     ) {
-        let Shape { groups, out_group, window, .. } = *self.shape;
-        let layout = Stage::new(self.shape);
-        let (stage, len) = (aligned(self.scratch), out_group * window.taps());
-        self.grad_weight.fill(0.0);
-        let planes = self.input.chunks_exact(window.plane_len());
-        let grads = self.grad_output.chunks_exact(out_group * window.positions());
-        for (i, (plane, grad_output)) in planes.zip(grads).enumerate() {
-            layout.copy(plane, stage);
-            let grad_weight = &mut self.grad_weight[i % groups * len..][..len];
-            depthwise::add_grad_weight::<ROWS, PANELS>(&layout, stage, grad_output, grad_weight);
+        let Self { shape, input, grad_output, grad_weight, scratch } = self;
+        let Shape { batch, groups, out_group, window, .. } = *shape;
+        if batch == 0 {
+            grad_weight.fill(0.0);
+            return;
+        }
+        let (layout, parts, len) = (Stage::new(shape), depthwise::parts(&window), out_group * window.taps());
+        let scratch = aligned(scratch);
+        let (stage, levels) = scratch.split_at_mut(scratch.len() - depthwise::levels(shape) * len);
+        let (plane_len, grads_len) = (window.plane_len(), out_group * window.positions());
+        for (group, grad_weight) in grad_weight.chunks_exact_mut(len).enumerate() {
+            let mut all = Cascade::new(grad_weight, levels, batch * parts.count());
+            for plane in (group..batch * groups).step_by(groups) {
+                let grad_output = &grad_output[plane * grads_len..][..grads_len];
+                layout.copy(&input[plane * plane_len..][..plane_len], stage);
+                for part in parts.iter() {
+                    let sums = all.lowest();
+                    depthwise::add_grad_weight::<ROWS, PANELS>(&layout, stage, grad_output, &part, sums);
+                    all.carry();
+                }
+            }
+            all.finish();
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use super::forward::{Forward, Weights};
 use super::lens::ForwardLens;
+use super::plan::Algorithm;
 use super::shape::Shape;
 use crate::activation::Activation;
 use crate::kernel::{Isa, Job, MulAdd, Vectors, dispatch};
@@ -42,24 +43,33 @@ pub(super) const fn mirror(shape: &Shape) -> Option<Shape> {
     Some(Shape { batch, groups, in_group: out_group, out_group: in_group, window })
 }
 
+/// The algorithm of the mirror: the best one, or in blocks of at most `most` values.
+const fn algorithm(mirror: &Shape, most: usize) -> Algorithm {
+    if most == usize::MAX { mirror.best_algorithm() } else { Algorithm::Broadcast }
+}
+
 /// The scratch of [`backward_input`], if it fits in `usize`: the weights in reverse, and what the convolution
 /// takes.
-pub(super) const fn scratch_len(mirror: &Shape) -> Option<usize> {
-    let Some(lens) = ForwardLens::new(mirror, mirror.best_algorithm(), usize::MAX) else { return None };
+pub(super) const fn scratch_len(mirror: &Shape, most: usize) -> Option<usize> {
+    let Some(lens) = ForwardLens::new(mirror, algorithm(mirror, most), most) else { return None };
     checked_sum([lens.plain, mirror.groups * mirror.out_group * mirror.depth()])
 }
 
-/// Computes the gradient of the input; `mirror` is the convolution that does so.
+/// Computes the gradient of the input, in blocks of at most `most` values; `mirror` is the convolution that does so.
 pub(super) fn backward_input(
     isa: Isa,
     mirror: Shape,
+    most: usize,
     weight: &[f32],
     grad_output: &[f32],
     grad_input: &mut [f32],
     scratch: &mut [f32],
 ) {
-    let algorithm = mirror.best_algorithm();
-    let Some(lens) = ForwardLens::new(&mirror, algorithm, usize::MAX) else { return };
+    let algorithm = algorithm(&mirror, most);
+    let Some(lens) = ForwardLens::new(&mirror, algorithm, most) else {
+        debug_assert!(false, "the plan has computed the lengths of the mirror");
+        return;
+    };
     let (reversed, scratch) = scratch.split_at_mut(weight.len());
     dispatch(isa, Reverse { shape: &mirror, weight, reversed });
     let (input, weight, output) = (grad_output, Weights::Plain(reversed), grad_input);

@@ -16,7 +16,7 @@ mod block;
 mod store;
 mod tile;
 
-pub(super) use block::{Block, Field, is_staged};
+pub(super) use block::{Block, Field, STRIP_LEN, is_staged};
 pub(super) use store::{Store, Target};
 pub(super) use tile::Tiles;
 

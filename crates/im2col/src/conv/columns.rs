@@ -88,23 +88,19 @@ impl<const D: usize> ConvPlan<D> {
     ///
     /// If `input` is not of [`ConvPlan::input_len`].
     pub fn columns<'a>(&self, input: &'a [f32]) -> Result<Columns<'a>, RunError> {
-        check_len("input", self.input_len(), input.len())?;
-        let patches = self.shape.patches_of_all_groups();
-        Ok(Columns { patches, batch: self.shape.batch, input, isa: self.isa() })
+        self.matrices().columns(input)
     }
 
     /// Writes the im2col matrices, `[batch, in_channels * taps, positions]` (PyTorch's unfold).
     ///
-    /// For learners, tests and other GEMMs: [`ConvPlan::forward`] never makes the whole matrix.
+    /// For learners, tests and other GEMMs: [`ConvPlan::forward`] never makes the whole matrix. Without a
+    /// convolution, [`Im2colParams`](crate::Im2colParams) plans the matrices.
     ///
     /// # Errors
     ///
     /// If `input` is not of [`ConvPlan::input_len`] or `columns` not of [`ConvPlan::columns_len`].
     pub fn im2col(&self, input: &[f32], columns: &mut [f32]) -> Result<(), RunError> {
-        check_len("input", self.input_len(), input.len())?;
-        check_len("columns", self.columns_len(), columns.len())?;
-        dispatch(self.isa(), Im2col { patches: self.shape.patches_of_all_groups(), input, columns });
-        Ok(())
+        self.matrices().im2col(input, columns)
     }
 
     /// Sums `columns` back into the places that [`ConvPlan::im2col`] takes them from (PyTorch's
@@ -114,17 +110,52 @@ impl<const D: usize> ConvPlan<D> {
     ///
     /// If `columns` is not of [`ConvPlan::columns_len`] or `sums` not of [`ConvPlan::input_len`].
     pub fn col2im(&self, columns: &[f32], sums: &mut [f32]) -> Result<(), RunError> {
-        check_len("columns", self.columns_len(), columns.len())?;
-        check_len("sums", self.input_len(), sums.len())?;
-        dispatch(self.isa(), Col2im { patches: self.shape.patches_of_all_groups(), columns, sums });
-        Ok(())
+        self.matrices().col2im(columns, sums)
+    }
+
+    fn matrices(&self) -> Matrices {
+        let Shape { batch, groups, in_group, .. } = self.shape;
+        // The matrix of all channels: it does not depend on the groups.
+        let patches = Patches { channels: groups * in_group, ..self.shape.patches() };
+        Matrices { patches, batch, isa: self.isa() }
     }
 }
 
-impl Shape {
-    /// The matrix of all channels: it does not depend on the groups.
-    fn patches_of_all_groups(&self) -> Patches {
-        Patches { channels: self.groups * self.in_group, ..self.patches() }
+/// The im2col matrices of a batch of images. Whoever makes them has checked that their lengths fit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Matrices {
+    pub(super) patches: Patches,
+    pub(super) batch: usize,
+    pub(super) isa: Isa,
+}
+
+impl Matrices {
+    const fn input_len(&self) -> usize {
+        self.batch * self.patches.image_stride
+    }
+
+    const fn columns_len(&self) -> usize {
+        self.batch * self.patches.rows() * self.patches.window.positions()
+    }
+
+    pub(super) fn columns<'a>(&self, input: &'a [f32]) -> Result<Columns<'a>, RunError> {
+        check_len("input", self.input_len(), input.len())?;
+        let Self { patches, batch, isa } = *self;
+        Ok(Columns { patches, batch, input, isa })
+    }
+
+    pub(super) fn im2col(&self, input: &[f32], columns: &mut [f32]) -> Result<(), RunError> {
+        check_len("input", self.input_len(), input.len())?;
+        check_len("columns", self.columns_len(), columns.len())?;
+        dispatch(self.isa, Im2col { patches: self.patches, input, columns });
+        Ok(())
+    }
+
+    pub(super) fn col2im(&self, columns: &[f32], sums: &mut [f32]) -> Result<(), RunError> {
+        check_len("columns", self.columns_len(), columns.len())?;
+        check_len("sums", self.input_len(), sums.len())?;
+        dispatch(self.isa, Col2im { patches: self.patches, columns, sums });
+        Ok(())
     }
 }
 

@@ -228,10 +228,16 @@ impl<
                 for values in
                     values.windows(SPAN + (STRIDE - 1) * in_width).step_by(STRIDE * in_width).take(sure)
                 {
-                    let Some(upper) = values.first_chunk() else { break };
+                    let Some(upper) = values.first_chunk() else {
+                        debug_assert!(false, "a line ends before what the taps see");
+                        break;
+                    };
                     Self::line::<0>(weights, upper, &masks, &mut sums, mul_add);
                     if STRIDE == 2 {
-                        let Some(lower) = values[in_width..].first_chunk() else { break };
+                        let Some(lower) = values[in_width..].first_chunk() else {
+                            debug_assert!(false, "a line ends before what the taps see");
+                            break;
+                        };
                         Self::line::<1>(weights, lower, &masks, &mut sums, mul_add);
                     }
                     store(output, to, sums[0]);

@@ -7,19 +7,38 @@
 //! - `grad_input` is gathered on an empty stage: each tap adds the gradient, times its weight, to the
 //!   stage shifted by `k`, and the padding hands what it got to the values that it showed.
 
+use super::backward_weight::{Part, Parts};
 use super::direct::Stage;
 use super::mask::keep;
+use super::shape::Shape;
 use crate::kernel::{Lanes, MulAdd, NR};
+use crate::sum::{self, Cascade};
+use crate::window::Window;
 
-/// Adds the inner products of `grad_output` `[out_group, positions]` and the shifted plane to
+/// The most vectors that a part of a plane has, and a lane adds in one chain.
+const MOST_VECTORS: usize = 1024;
+
+/// The parts of a plane whose inner products are summed at once, on the last axis in vectors.
+pub(super) const fn parts(window: &Window) -> Parts {
+    let [planes, lines, width] = window.output;
+    Parts::new([planes, lines, width.div_ceil(NR)], MOST_VECTORS)
+}
+
+/// How many arrays of sums the gradient of a group's weight needs besides itself.
+pub(super) const fn levels(shape: &Shape) -> usize {
+    Cascade::levels(shape.batch * parts(&shape.window).count())
+}
+
+/// Adds the inner products of a part of `grad_output` `[out_group, positions]` and the shifted plane to
 /// `grad_weight` `[out_group, taps]`. The stage holds the padded plane.
 ///
-/// Each is summed in `NR` chains, one per lane, which are then added in order.
+/// Each is summed in `NR` chains, one per lane, which are then added by pairs.
 #[inline(always)]
 pub(super) fn add_grad_weight<const ROWS: usize, const PANELS: usize>(
     layout: &Stage,
     stage: &[f32],
     grad_output: &[f32],
+    part: &Part,
     grad_weight: &mut [f32],
 ) {
     let taps = layout.window.taps();
@@ -32,9 +51,9 @@ pub(super) fn add_grad_weight<const ROWS: usize, const PANELS: usize>(
                 // Taps past the last repeat it; they are not stored.
                 *offset = layout.tap_offset((chunk * ROWS * PANELS + i).min(taps - 1));
             }
-            let sums = inner_products(layout, stage, grad_output, offsets);
+            let sums = inner_products(layout, stage, grad_output, part, offsets);
             for (weight, sums) in grad_weight.iter_mut().zip(sums.as_flattened()) {
-                *weight = sums.iter().fold(*weight, |sum, lane| sum + lane);
+                *weight += sum::lanes(*sums);
             }
         }
     }
@@ -45,14 +64,15 @@ fn inner_products<const ROWS: usize, const PANELS: usize>(
     layout: &Stage,
     stage: &[f32],
     grad_output: &[f32],
+    part: &Part,
     offsets: [[usize; ROWS]; PANELS],
 ) -> [[Lanes; ROWS]; PANELS] {
-    let [planes, lines, width] = layout.window.output;
+    let Part { start: [first_z, first_y, first_x], size: [planes, lines, vectors] } = *part;
     let mut sums = [[[0.0; NR]; ROWS]; PANELS];
-    for z in 0..planes {
-        for y in 0..lines {
-            for x in (0..width).step_by(NR) {
-                let spot = layout.spot([z, y, x]);
+    for z in first_z..first_z + planes {
+        for y in first_y..first_y + lines {
+            for vector in first_x..first_x + vectors {
+                let spot = layout.spot([z, y, vector * NR]);
                 let grad = read(grad_output, spot.output, spot.len);
                 for (sums, offsets) in sums.iter_mut().zip(offsets) {
                     for (sums, offset) in sums.iter_mut().zip(offsets) {
@@ -89,7 +109,10 @@ pub(super) fn gather_grad_input(
                     for x in (0..width).step_by(NR) {
                         let spot = layout.spot([z, y, x]);
                         let grad = read(grad_output, spot.output, spot.len);
-                        let Some(sums) = stage[spot.stage + offset..].first_chunk_mut::<NR>() else { return };
+                        let Some(sums) = stage[spot.stage + offset..].first_chunk_mut::<NR>() else {
+                            debug_assert!(false, "the stage ends before what a tap sees");
+                            return;
+                        };
                         let added = mul_add(weight, grad, *sums);
                         *sums = if spot.len == NR { added } else { replace(*sums, added, spot.len) };
                     }

@@ -96,7 +96,10 @@ impl Stage {
         for plane in planes.chunks_exact_mut(self.window.plane_len()) {
             for z in 0..self.lines[0] {
                 for y in 0..self.lines[1] {
-                    let Some(staged) = lines.next() else { return };
+                    let Some(staged) = lines.next() else {
+                        debug_assert!(false, "the stage ends before its last line");
+                        return;
+                    };
                     let (z, y) = (z.wrapping_sub(padding[0][0]), y.wrapping_sub(padding[1][0]));
                     let Some(line) = self.window.source([z, y, 0]) else { continue };
                     let line = &mut plane[line..][..input[2]];
@@ -356,6 +359,7 @@ impl Stage {
                 }
             }
         }
+        debug_assert_eq!(channel, self.channels * channel_step, "a sum without its last products");
         tile
     }
 }

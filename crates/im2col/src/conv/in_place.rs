@@ -3,6 +3,12 @@
 //! Neither input nor weights are copied. Whole vectors are read without regard to padding; then the
 //! lanes that see it are mended.
 
+mod backward_input;
+mod backward_weight;
+
+pub(super) use backward_input::{mirrored, spread};
+pub(super) use backward_weight::weight;
+
 use super::forward::Weights;
 use super::mask::keep;
 use super::shape::Shape;
@@ -81,6 +87,29 @@ pub(super) fn convolve<const ROWS: usize>(
                 }
             }
         }
+    }
+}
+
+/// Convolves one image and group by weights that stand in reverse: `weight` is `[in_group, out_group, taps]`, from
+/// the last tap to the first. The stride is 1; `output` is `[out_group, positions]`.
+#[inline(always)]
+pub(super) fn convolve_reversed<const ROWS: usize>(
+    shape: &Shape,
+    planes: Planes<'_>,
+    weight: &[f32],
+    output: &mut [f32],
+    mul_add: impl MulAdd,
+) {
+    let Shape { out_group, window, .. } = *shape;
+    let (taps, positions) = (window.taps(), window.positions());
+    for (chunk, output) in output.chunks_mut(ROWS * positions).enumerate() {
+        let first = chunk * ROWS;
+        let weight = |i: usize, k: usize| {
+            let (input, tap) = (k / taps, k % taps);
+            // Channels past the last repeat it; they are not stored.
+            weight[(input * out_group + (first + i).min(out_group - 1)) * taps + taps - 1 - tap]
+        };
+        channels::<ROWS, 1>(shape, planes, weight, Epilogue::NONE, first, output, mul_add);
     }
 }
 

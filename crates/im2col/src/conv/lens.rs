@@ -70,13 +70,10 @@ impl Lens {
         };
         let transposed = checked!(checked_sum([transposed_packed, panels_backward]));
         let backward_input = match backward_input::mirror(shape) {
-            Some(mirror) => checked!(backward_input::scratch_len(&mirror)),
+            Some(mirror) => checked!(backward_input::scratch_len(&mirror, usize::MAX)),
             None => transposed,
         };
-        let backward_weight = match shape.depthwise_stage_len() {
-            Some(stage) => checked!(checked_sum([ALIGN, stage])),
-            None => checked!(backward_weight::scratch_len(shape)),
-        };
+        let backward_weight = checked!(backward_weight::scratch_len(shape, usize::MAX));
         Some(Self {
             input,
             weight,

@@ -2,6 +2,7 @@
 
 use super::broadcast::PANELS_AT_ONCE;
 use super::lens::Lens;
+use super::limit::BackwardScratch;
 use super::shape::Shape;
 use super::{ConvParams, winograd};
 use crate::activation::Activation;
@@ -86,6 +87,7 @@ pub struct ConvPlan<const D: usize> {
     algorithm: Algorithm,
     pub(super) shape: Shape,
     pub(super) lens: Lens,
+    pub(super) backward: BackwardScratch,
 }
 
 /// The fewest multiply-adds that repay a thread: 15 us of AVX-512, where starting one takes 2 to 5.
@@ -119,19 +121,8 @@ impl<const D: usize> ConvPlan<D> {
         input: [usize; D],
         output: Option<[usize; D]>,
     ) -> Result<Self, ShapeError> {
-        let ConvParams { in_channels, out_channels, kernel, stride, dilation, groups, .. } = params;
-        let mut padding = [[0; 2]; D];
-        let mut axis = 0;
-        while axis < D {
-            let (kernel, stride, dilation) = (kernel[axis], stride[axis], dilation[axis]);
-            padding[axis] = params.padding.of_axis(axis, input[axis], kernel, stride, dilation);
-            axis += 1;
-        }
-        let window = match Window::new(input, kernel, stride, padding, dilation) {
-            Ok(window) => window.with_mode(params.padding_mode, D),
-            Err(error) => return Err(error),
-        };
-        let window = match (window, output) {
+        let ConvParams { in_channels, out_channels, groups, .. } = params;
+        let window = match (params.window(input), output) {
             (Ok(window), None) => window,
             (Ok(window), Some(output)) => Window { output: lift(output, 1), ..window },
             (Err(error), _) => return Err(error),
@@ -155,6 +146,7 @@ impl<const D: usize> ConvPlan<D> {
             algorithm,
             shape,
             lens,
+            backward: BackwardScratch::new(&lens),
         };
         plan.resolved()
     }
@@ -413,12 +405,12 @@ impl<const D: usize> ConvPlan<D> {
     /// Least scratch of [`ConvPlan::backward_input`].
     #[must_use]
     pub const fn backward_input_scratch_len(&self) -> usize {
-        self.lens.backward_input
+        self.backward.input.len
     }
 
     /// Least scratch of [`ConvPlan::backward_weight`].
     #[must_use]
     pub const fn backward_weight_scratch_len(&self) -> usize {
-        self.lens.backward_weight
+        self.backward.weight.len
     }
 }

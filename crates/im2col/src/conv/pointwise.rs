@@ -321,6 +321,7 @@ impl Strip<'_> {
             }
             place += step;
         }
+        debug_assert_eq!(place, depth * step, "a sum without its last products");
         *sums = tile;
     }
 

@@ -8,8 +8,8 @@
 //! weight is the same array, its `backward_input` is the forward pass here, its forward pass is
 //! `backward_input` here. H. Noh, S. Hong, B. Han: Learning Deconvolution Network (2015).
 
-use super::backward::SumPlanes;
 use super::forward::{ConvOperands, Layout, PackedWeights, WeightDims, Weights};
+use super::in_place;
 use super::plan::ConvPlan;
 use super::shape::Shape;
 use super::{ConvParams, backward::BackwardInput};
@@ -18,6 +18,7 @@ use crate::error::{RunError, ShapeError, check_len, check_scratch};
 use crate::gemm::pack::{Matrix, panels_len};
 use crate::kernel::{Isa, MR, dispatch};
 use crate::padding::{Padding, PaddingMode};
+use crate::sum::SumPlanes;
 use crate::window::{checked_sum, lift, volume};
 
 /// A transposed convolution of one input size. Made by [`ConvParams::plan_transposed`].
@@ -30,7 +31,7 @@ use crate::window::{checked_sum, lift, volume};
 ///
 /// // Two inputs, two apart, spread a kernel of three: they meet in the middle.
 /// let conv = ConvParams::new(1, 1, [3]).with_stride([2]);
-/// let plan = conv.plan_transposed(1, [2], [0])?;
+/// let plan = conv.plan_transposed(1, [2])?;
 /// assert_eq!(plan.output_dims(), [5]);
 ///
 /// let weight = Weights::Plain(&[1., 2., 3.]);
@@ -43,7 +44,6 @@ use crate::window::{checked_sum, lift, volume};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvTransposePlan<const D: usize> {
     params: ConvParams<D>,
-    output_padding: [usize; D],
     /// The convolution from the output to the input.
     mirror: ConvPlan<D>,
 }
@@ -53,8 +53,8 @@ impl<const D: usize> ConvTransposePlan<D> {
         params: ConvParams<D>,
         batch: usize,
         input: [usize; D],
-        output_padding: [usize; D],
     ) -> Result<Self, ShapeError> {
+        let output_padding = params.output_padding;
         let operation = "transposed convolution";
         let Padding::PerSide(padding) = params.padding else {
             return Err(ShapeError::Inapplicable { option: "a padding rule", operation });
@@ -111,6 +111,7 @@ impl<const D: usize> ConvTransposePlan<D> {
         let mirror = ConvParams {
             in_channels: params.out_channels,
             out_channels: params.in_channels,
+            output_padding: [0; D],
             bias: false,
             activation: Activation::Identity,
             ..params
@@ -118,7 +119,7 @@ impl<const D: usize> ConvTransposePlan<D> {
         // Where the output padding is a stride or more, the convolution would have more positions
         // than the input has: they see nothing that the input could have spread to.
         match ConvPlan::with_output(mirror, batch, output, Some(input)) {
-            Ok(mirror) => Ok(Self { params, output_padding, mirror }),
+            Ok(mirror) => Ok(Self { params, mirror }),
             Err(error) => Err(error),
         }
     }
@@ -130,16 +131,44 @@ impl<const D: usize> ConvTransposePlan<D> {
         self
     }
 
+    /// The same transposed convolution with at most `len` values of scratch for [`ConvTransposePlan::forward`]: in
+    /// place, which needs none and takes several times as long, if it does not fit otherwise.
+    ///
+    /// For finite operands the result stays the same, bit for bit but for the sign of a zero. The gradients have
+    /// [a limit of their own](ConvTransposePlan::with_backward_scratch_limit).
+    ///
+    /// ```
+    /// use im2col::ConvParams;
+    ///
+    /// let plan = ConvParams::new(8, 4, [4, 4]).with_stride([2, 2]).with_padding([1, 1]).plan_transposed(1, [16, 16])?;
+    /// let len = plan.scratch_len();
+    /// assert_eq!(plan.with_scratch_limit(len).scratch_len(), len);
+    /// assert_eq!(plan.with_scratch_limit(len - 1).scratch_len(), 0);
+    /// # Ok::<(), im2col::ShapeError>(())
+    /// ```
+    #[must_use]
+    pub const fn with_scratch_limit(mut self, len: usize) -> Self {
+        self.mirror.backward.is_transposed_in_place = self.mirror.lens.transposed > len;
+        self
+    }
+
+    /// The same transposed convolution with at most `len` values of scratch for
+    /// [`ConvTransposePlan::backward_input`] and [`ConvTransposePlan::backward_weight`]: in smaller blocks, if that
+    /// fits; otherwise in place, which needs none.
+    ///
+    /// For finite operands the gradients stay the same, bit for bit but for the sign of a zero.
+    #[must_use]
+    pub const fn with_backward_scratch_limit(mut self, len: usize) -> Self {
+        self.mirror = self.mirror.with_scratch_limit(len);
+        let ConvPlan { shape, lens, backward, .. } = &self.mirror;
+        self.mirror.backward = backward.with_weight_limit(shape, lens, len);
+        self
+    }
+
     /// What was planned.
     #[must_use]
     pub const fn params(&self) -> ConvParams<D> {
         self.params
-    }
-
-    /// Outputs behind the last that the window's size alone would give.
-    #[must_use]
-    pub const fn output_padding(&self) -> [usize; D] {
-        self.output_padding
     }
 
     /// The convolution whose gradient this is, from the output to the input.
@@ -206,13 +235,13 @@ impl<const D: usize> ConvTransposePlan<D> {
     /// Least scratch of [`ConvTransposePlan::forward`].
     #[must_use]
     pub const fn scratch_len(&self) -> usize {
-        self.mirror.lens.transposed
+        if self.mirror.backward.is_transposed_in_place { 0 } else { self.mirror.lens.transposed }
     }
 
     /// Least scratch of [`ConvTransposePlan::forward`] with packed weights.
     #[must_use]
     pub const fn packed_scratch_len(&self) -> usize {
-        self.mirror.lens.transposed_packed
+        if self.mirror.backward.is_transposed_in_place { 0 } else { self.mirror.lens.transposed_packed }
     }
 
     /// Least scratch of [`ConvTransposePlan::backward_input`].
@@ -282,7 +311,11 @@ impl<const D: usize> ConvTransposePlan<D> {
             }
         }
         let (shape, isa) = (self.mirror.shape, self.mirror.isa());
-        dispatch(isa, BackwardInput { shape, weight, grad_output: input, grad_input: output, scratch });
+        if self.mirror.backward.is_transposed_in_place {
+            in_place::spread(isa, &shape, weight, input, output);
+        } else {
+            dispatch(isa, BackwardInput { shape, weight, grad_output: input, grad_input: output, scratch });
+        }
         let activation = self.params.activation;
         let plane_len = shape.window.plane_len();
         dispatch(isa, Finish { plane_len, columns: 0..plane_len, bias, activation, output });
@@ -314,7 +347,8 @@ impl<const D: usize> ConvTransposePlan<D> {
 
     /// Computes the gradient of the weight, `[in_channels, out_channels / groups, kernel..]`.
     ///
-    /// `K = batch * positions` of the input. `grad_output` is the gradient before the activation.
+    /// The order and the bound of the sums are those of [`ConvPlan::backward_weight`], whose positions are here those
+    /// of the input. `grad_output` is the gradient before the activation.
     ///
     /// # Errors
     ///
@@ -333,6 +367,8 @@ impl<const D: usize> ConvTransposePlan<D> {
     }
 
     /// Computes the gradient of the bias, `[out_channels]`: the sum of each output channel.
+    ///
+    /// The order and the bound of the sums are those of [`ConvPlan::backward_bias`], with the positions of the output.
     ///
     /// # Errors
     ///

@@ -22,6 +22,20 @@ impl<'a> Matrix<'a> {
         Self { row_stride: self.column_stride, column_stride: self.row_stride, ..self }
     }
 
+    /// Some columns of row `k`, at most `NR` of them; zeros past the last.
+    #[inline(always)]
+    pub(crate) fn lanes(&self, k: usize, columns: Range<usize>) -> Lanes {
+        let row = &self.values[k * self.row_stride + columns.start * self.column_stride..];
+        if self.column_stride == 1 && columns.len() == NR {
+            return row.first_chunk().copied().unwrap_or_else(|| padded(row));
+        }
+        let mut lanes = [0.0; NR];
+        for (i, lane) in lanes.iter_mut().enumerate().take(columns.len()) {
+            *lane = row[i * self.column_stride];
+        }
+        lanes
+    }
+
     /// Packs `rows` x `depth` as `A`: panels of `MR` rows, `[panel][k][MR]`, rows past the last 0.
     #[inline(always)]
     pub(crate) fn pack_a(&self, rows: usize, depth: Range<usize>, panels: &mut [f32]) {
@@ -44,6 +58,7 @@ pub(crate) const fn panels_len<const W: usize>(depth: usize, columns: usize) -> 
 #[inline(always)]
 fn pack<const W: usize>(m: Matrix<'_>, depth: Range<usize>, columns: Range<usize>, panels: &mut [f32]) {
     let panel_len = depth.len() * W;
+    debug_assert!(panels.len() >= panels_len::<W>(depth.len(), columns.len()), "no room for the last panels");
     for (panel, first) in panels.chunks_exact_mut(panel_len.max(1)).zip(columns.clone().step_by(W)) {
         let width = W.min(columns.end - first);
         let (lines, _) = panel.as_chunks_mut::<W>();
@@ -91,6 +106,7 @@ impl PackRows<'_> {
     #[inline(always)]
     pub(crate) fn pack(self, vectors: impl Vectors) {
         let Self { values, row_stride, rows, depth, panels } = self;
+        debug_assert!(panels.len() >= panels_len::<NR>(depth, rows), "no room for the last panels");
         let panels = panels.as_chunks_mut::<NR>().0.chunks_exact_mut(depth.max(1));
         for (panel, first) in panels.zip((0..rows).step_by(NR)) {
             let values = &values[first * row_stride..];

@@ -4,6 +4,7 @@ use super::pack::{Matrix, PackRows, panels_len};
 use super::{Blocking, Destination, Epilogue, Panels, blocks, multiply};
 use crate::kernel::{Job, MR, MulAdd, NR, Vectors};
 use crate::scratch::{ALIGN, aligned};
+use crate::sum::Cascade;
 use crate::window::checked_sum;
 
 /// The right-hand matrix: as it is, or all of it packed into panels.
@@ -76,6 +77,53 @@ impl Job for Product<'_> {
                     (1, 1) => multiply::<MR, 1, 4>(1, columns, a, b, accumulate, last, &mut c, mul_add),
                     (1, _) => multiply::<MR, 1, 8>(1, columns, a, b, accumulate, last, &mut c, mul_add),
                     _ => multiply::<MR, ROWS, PANELS>(rows, columns, a, b, accumulate, last, &mut c, mul_add),
+                }
+            }
+        }
+    }
+}
+
+/// A product whose matrices are read where they lie: its scratch is not used.
+#[derive(Debug)]
+pub(crate) struct InPlace<'a> {
+    pub(crate) product: Product<'a>,
+    /// The most products that are summed in one chain; the chains are added as in a [`Cascade`].
+    pub(crate) chain: usize,
+}
+
+impl Job for InPlace<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        mul_add: impl MulAdd,
+        _: impl Vectors,
+    ) {
+        let Self { product: Product { rows, depth, columns, a, b, epilogue, c, .. }, chain } = self;
+        let mut levels = [[[0.0; NR]; ROWS]; Cascade::MOST_LEVELS];
+        for (block, c) in blocks(rows, ROWS).zip(c.chunks_mut((ROWS * columns).max(1))) {
+            for (panel, range) in blocks(columns, NR).enumerate() {
+                let mut total = [[0.0; NR]; ROWS];
+                let levels = levels.as_flattened_mut().as_flattened_mut();
+                let mut all = Cascade::new(total.as_flattened_mut(), levels, depth.div_ceil(chain));
+                for products in blocks(depth, chain) {
+                    let mut sums = [[0.0; NR]; ROWS];
+                    for k in products {
+                        let lanes = match b {
+                            Right::Plain(b) => b.lanes(k, range.clone()),
+                            Right::Packed(panels) => panels.as_chunks().0[panel * depth + k],
+                        };
+                        for (i, sums) in sums.iter_mut().enumerate() {
+                            // Rows past the last repeat it; they are not stored.
+                            let row = (block.start + i).min(rows - 1);
+                            *sums = mul_add(a.values[row * a.row_stride + k * a.column_stride], lanes, *sums);
+                        }
+                    }
+                    all.add(sums.as_flattened());
+                }
+                all.finish();
+                epilogue.apply(&mut total, block.start, range.start, mul_add);
+                for (row, sums) in c.chunks_exact_mut(columns).zip(&total) {
+                    row[range.clone()].copy_from_slice(&sums[..range.len()]);
                 }
             }
         }

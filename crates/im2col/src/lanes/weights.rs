@@ -1,7 +1,7 @@
 //! The gradients of a convolution's weight and bias.
 //!
 //! `grad_weight[o, c, k] = sum over images and positions of grad_output[o, position] input[c, position + k]`. Each
-//! lane sums its own image, and the lanes are added in the end.
+//! lane sums its own image, in chains of some lines, and the lanes are added at the end of a chain.
 
 use super::conv::Planes;
 use super::pool::PoolBackward;
@@ -49,6 +49,8 @@ pub(crate) enum Grads<'a> {
 const MOST_ROWS: usize = 12;
 /// The most vectors that a band of lines should have, so that it stays in L1 while all taps pass over it: 40 KiB.
 const BAND: usize = 640;
+/// The most positions of an image whose products are summed in one chain, if not of two lines.
+const MOST_POSITIONS: usize = 2048;
 /// The most taps of all input channels that a pooled gradient is multiplied by at once.
 const MOST_TAPS: usize = 160;
 
@@ -85,6 +87,8 @@ impl Job for GradKernels<'_> {
             Grads::Output(_) => (band, 1),
             Grads::Pooled { .. } => ((band & !1).max(2), planes.in_group),
         };
+        // Whole pairs of lines.
+        let chain = (MOST_POSITIONS / width).max(2) & !1;
         let scratch = core::mem::take(&mut self.scratch);
         let (all_sums, strip) = scratch.split_at_mut(rows * channels_at_once * taps);
         for group in 0..planes.groups {
@@ -93,41 +97,49 @@ impl Job for GradKernels<'_> {
                 let row = group * planes.out_group + row;
                 for channel in (0..planes.in_group).step_by(channels_at_once) {
                     let mut bias_sums = [[0.0; NR]; MOST_ROWS];
-                    all_sums.fill([0.0; NR]);
-                    for y in (0..height).step_by(band) {
-                        let lines = y..height.min(y + band);
-                        let (grads, grad_step) = match self.grads {
-                            Grads::Output(grads) => {
-                                (&grads[row * planes.positions() + y * width..], planes.positions())
-                            }
-                            Grads::Pooled { pooling, activation, output, grad_pooled } => {
-                                let len = lines.len() * width;
-                                for (i, grad_input) in strip[..rows * len].chunks_exact_mut(len).enumerate() {
-                                    let input = &output[(row + i) * planes.positions() + y * width..][..len];
-                                    let grad_output = pooled_lines(pooling, grad_pooled, row + i, &lines);
-                                    PoolBackward { pooling, activation, input, grad_output, grad_input }
-                                        .run::<ROWS, PANELS, PAIRS>(mul_add, vectors);
-                                }
-                                (&*strip, len)
-                            }
-                        };
-                        if channel == 0 {
-                            for (i, sums) in bias_sums[..rows].iter_mut().enumerate() {
-                                add_lines(&grads[i * grad_step..][..lines.len() * width], width, sums);
-                            }
-                        }
-                        for (i, sums) in all_sums.chunks_exact_mut(rows * taps).enumerate() {
-                            let plane = self.plane(group * planes.in_group + channel + i, y);
-                            let band = Band { planes: &planes, plane, grads, grad_step, lines: lines.len() };
-                            with_tile!(tile, band.add(sums, vectors));
-                        }
-                    }
                     // Rows that overlap those before would be added twice.
                     let new = done - row..rows;
-                    for (i, sums) in all_sums.chunks_exact_mut(rows * taps).enumerate() {
-                        let sums =
-                            &added_lanes(sums, self.block.lanes, vectors)[new.start * taps..new.end * taps];
-                        self.add_weights(done, channel + i, sums);
+                    for start in (0..height).step_by(chain) {
+                        let end = height.min(start + chain);
+                        all_sums.fill([0.0; NR]);
+                        for y in (start..end).step_by(band) {
+                            let lines = y..end.min(y + band);
+                            let (grads, grad_step) = match self.grads {
+                                Grads::Output(grads) => {
+                                    (&grads[row * planes.positions() + y * width..], planes.positions())
+                                }
+                                Grads::Pooled { pooling, activation, output, grad_pooled } => {
+                                    let len = lines.len() * width;
+                                    for (i, grad_input) in
+                                        strip[..rows * len].chunks_exact_mut(len).enumerate()
+                                    {
+                                        let input =
+                                            &output[(row + i) * planes.positions() + y * width..][..len];
+                                        let grad_output = pooled_lines(pooling, grad_pooled, row + i, &lines);
+                                        PoolBackward { pooling, activation, input, grad_output, grad_input }
+                                            .run::<ROWS, PANELS, PAIRS>(mul_add, vectors);
+                                    }
+                                    (&*strip, len)
+                                }
+                            };
+                            if channel == 0 {
+                                for (i, sums) in bias_sums[..rows].iter_mut().enumerate() {
+                                    add_lines(&grads[i * grad_step..][..lines.len() * width], width, sums);
+                                }
+                            }
+                            for (i, sums) in all_sums.chunks_exact_mut(rows * taps).enumerate() {
+                                let plane = self.plane(group * planes.in_group + channel + i, y);
+                                let band =
+                                    Band { planes: &planes, plane, grads, grad_step, lines: lines.len() };
+                                with_tile!(tile, band.add(sums, vectors));
+                            }
+                        }
+                        let is_first = self.block.is_first() && start == 0;
+                        for (i, sums) in all_sums.chunks_exact_mut(rows * taps).enumerate() {
+                            let sums = added_lanes(sums, self.block.lanes, vectors);
+                            let sums = &sums[new.start * taps..new.end * taps];
+                            self.add_weights(done, channel + i, sums, is_first);
+                        }
                     }
                     if channel == 0 {
                         self.add_biases(done, &bias_sums[new]);
@@ -149,12 +161,12 @@ impl GradKernels<'_> {
 
     /// Begins with these sums of an input channel, for output channels from `row` on, or adds them.
     #[inline(always)]
-    fn add_weights(&mut self, row: usize, channel: usize, sums: &[f32]) {
+    fn add_weights(&mut self, row: usize, channel: usize, sums: &[f32], is_first: bool) {
         let taps = self.planes.taps();
         for (i, sums) in sums.chunks_exact(taps).enumerate() {
             let at = ((row + i) * self.planes.in_group + channel) * taps;
             for (grad, sum) in self.grad_weight[at..][..taps].iter_mut().zip(sums) {
-                *grad = if self.block.is_first() { *sum } else { *grad + sum };
+                *grad = if is_first { *sum } else { *grad + sum };
             }
         }
     }
@@ -306,6 +318,7 @@ impl Band<'_> {
                 at = at.wrapping_add(next_line);
             }
         }
+        debug_assert_eq!(position, positions, "a sum without its last positions");
         for i in 0..ROWS {
             for j in 0..COLUMNS {
                 sums[i * taps + tap + j] = tile[i][j];

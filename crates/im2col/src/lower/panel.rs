@@ -158,7 +158,10 @@ pub(super) fn pack<const STRIDE: usize>(
 /// Writes `NR` values from `start` on, `stride` apart; 0 for those that are not in the input.
 #[inline(always)]
 pub(crate) fn fetch<const STRIDE: usize>(input: &[f32], start: usize, stride: usize, lanes: &mut [f32]) {
-    let Some(lanes) = lanes.first_chunk_mut::<NR>() else { return };
+    let Some(lanes) = lanes.first_chunk_mut::<NR>() else {
+        debug_assert!(false, "no room for a vector");
+        return;
+    };
     let values = input.get(start..).unwrap_or_default();
     if STRIDE == 1
         && let Some(values) = values.first_chunk::<NR>()

@@ -13,7 +13,7 @@ use crate::error::{RunError, check_len};
 /// ```
 /// use im2col::{ConvParams, naive};
 ///
-/// let plan = ConvParams::new(1, 1, [2, 2]).with_bias(false).plan_transposed(1, [2, 2], [0, 0])?;
+/// let plan = ConvParams::new(1, 1, [2, 2]).with_bias(false).plan_transposed(1, [2, 2])?;
 /// let mut y = [0.0; 9];
 /// naive::conv_transpose_forward(&plan, &[0., 1., 2., 3.], &[0., 1., 2., 3.], &[], &mut y)?;
 /// assert_eq!(y, [0., 0., 1., 0., 4., 6., 4., 12., 9.]);

@@ -54,7 +54,7 @@ impl<const L: usize> Network<L> {
         check_len("grad_params", self.param_len, grad_params.len())?;
         check_scratch(self.train_scratch_len, scratch.len())?;
 
-        if let Some(interleaving) = &self.interleaving {
+        if let (Some(interleaving), true) = (&self.interleaving, self.trains_interleaved) {
             let grads = Gradients { params, workspace, grad_output, grad_params };
             self.backward_interleaved(interleaving, grads, scratch, after);
             return Ok(());
@@ -80,6 +80,7 @@ impl<const L: usize> Network<L> {
                             layer.op.activation().backward(layer_output, grad_output, grad_input)
                         })?;
                     }
+                    let layer = LayerPlan { op: layer.op.training_backward(self.gradient_limit()), ..*layer };
                     layer.backward_params(layer_input, grad.value(), grad_params, scratch)?;
                     if index > first_trained {
                         grad.step(layer_input.len(), |grad_output, grad_input| {

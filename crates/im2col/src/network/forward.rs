@@ -51,10 +51,11 @@ impl<const L: usize> Network<L> {
         check_len("params", self.param_len, params.len())?;
         check_len("packed", self.packed_len, packed.len())?;
         let mut layers = [None; L];
-        for (slot, layer) in layers.iter_mut().zip(&self.layers) {
-            let (panels, rest) = packed.split_at_mut(layer.op.lens().packed_weight);
+        for (index, (slot, layer)) in layers.iter_mut().zip(&self.layers).enumerate() {
+            let op = self.inferring(index, self.batch);
+            let (panels, rest) = packed.split_at_mut(op.lens().packed_weight);
             packed = rest;
-            *slot = match layer.op {
+            *slot = match op {
                 Op::Conv(plan) => Some(plan.pack_weights(layer.weight(params), panels)?),
                 Op::Linear(plan) => Some(plan.pack_weights(layer.weight(params), panels)?),
                 Op::Pool(_) | Op::Activation(_) | Op::Flatten => None,
@@ -110,7 +111,7 @@ impl<const L: usize> Network<L> {
             return first.and(second);
         }
         let _ = parts;
-        if let Some(interleaving) = &self.interleaving {
+        if let (Some(interleaving), true) = (&self.interleaving, self.infers_interleaved) {
             self.infer_interleaved(interleaving, weights.params(), input, output, scratch);
             return Ok(());
         }
@@ -136,13 +137,15 @@ impl<const L: usize> Network<L> {
         let mut value = Relay::new(input, [first, second]);
         let last = self.last_step();
         for (index, layer) in self.layers[..last].iter().enumerate().filter(|(_, layer)| layer.is_step()) {
-            let (weight, bias) = self.weights_of(index, weights);
+            let op = self.inference_op(index, images);
+            let (weight, bias) = self.weights_of(index, &op, weights);
             value.step(images * layer.image_len(), |source, target| {
-                self.inference_op(index, images).forward(weight, bias, source, target, scratch)
+                op.forward(weight, bias, source, target, scratch)
             })?;
         }
-        let (weight, bias) = self.weights_of(last, weights);
-        self.inference_op(last, images).forward(weight, bias, value.value(), output, scratch)
+        let op = self.inference_op(last, images);
+        let (weight, bias) = self.weights_of(last, &op, weights);
+        op.forward(weight, bias, value.value(), output, scratch)
     }
 
     /// The length of one image of the input, and of the output; neither is 0.
@@ -187,7 +190,7 @@ impl<const L: usize> Network<L> {
         check_len("workspace", self.workspace_len, workspace.len())?;
         check_scratch(self.train_scratch_len, scratch.len())?;
 
-        if let Some(interleaving) = &self.interleaving {
+        if let (Some(interleaving), true) = (&self.interleaving, self.trains_interleaved) {
             self.forward_interleaved(interleaving, weights.params(), input, workspace, scratch, after);
             return Ok(());
         }
@@ -197,8 +200,9 @@ impl<const L: usize> Network<L> {
             };
             let (kept, rest) = workspace.split_at_mut(offset);
             let source = self.input_of(index, input, kept);
-            let (weight, bias) = self.weights_of(index, &weights);
-            layer.op.forward(weight, bias, source, &mut rest[..layer.output_len], scratch)?;
+            let op = layer.op.training(self.train_scratch_len);
+            let (weight, bias) = self.weights_of(index, &op, &weights);
+            op.forward(weight, bias, source, &mut rest[..layer.output_len], scratch)?;
             after(index);
         }
         Ok(())
@@ -215,7 +219,7 @@ impl<const L: usize> Network<L> {
         let layer = self.layers.get(layer)?;
         let offset = layer.output_offset?;
         check_len("workspace", self.workspace_len, workspace.len()).ok()?;
-        if self.interleaving.is_some() {
+        if self.trains_interleaved {
             return if is_last { workspace.get(..layer.output_len) } else { None };
         }
         workspace.get(offset..)?.get(..layer.output_len)
@@ -224,30 +228,39 @@ impl<const L: usize> Network<L> {
     fn check_weights(&self, weights: &NetworkWeights<'_, L>) -> Result<(), RunError> {
         check_len("params", self.param_len, weights.params().len())?;
         if let NetworkWeights::Packed { packed, .. } = weights {
-            for (layer, packed) in self.layers.iter().zip(&packed.layers) {
-                if packed.map(|packed| packed.layout) != layer.op.layout() {
+            for (index, packed) in packed.layers.iter().enumerate() {
+                if packed.map(|packed| packed.layout) != self.packed_layout(index) {
+                    let required = self.inferring(index, self.batch).lens().packed_weight;
                     let given = packed.map_or(0, |packed| packed.panels.len());
-                    return Err(RunError::PackedWeights { required: layer.op.lens().packed_weight, given });
+                    return Err(RunError::PackedWeights { required, given });
                 }
             }
         }
         Ok(())
     }
 
-    /// A layer's weight and bias; empty where it has none.
-    fn weights_of<'a>(&self, index: usize, weights: &NetworkWeights<'a, L>) -> (Weights<'a>, &'a [f32]) {
+    /// A layer's weight and bias; empty where it has none. Weights that are packed for another algorithm than the one
+    /// that `op` uses, under a limit of its own, are read as they are.
+    fn weights_of<'a>(
+        &self,
+        index: usize,
+        op: &Op,
+        weights: &NetworkWeights<'a, L>,
+    ) -> (Weights<'a>, &'a [f32]) {
         let layer = &self.layers[index];
         let params = weights.params();
         let weight = match weights {
-            NetworkWeights::Packed { packed, .. } => packed.layers[index].map(Weights::Packed),
+            NetworkWeights::Packed { packed, .. } => {
+                packed.layers[index].filter(|packed| Some(packed.layout) == op.layout()).map(Weights::Packed)
+            }
             NetworkWeights::Plain(_) => None,
         };
         (weight.unwrap_or(Weights::Plain(layer.weight(params))), layer.bias(params))
     }
 
-    /// The layer as inference runs it on some images: with the activation that it applies for the next one.
+    /// The layer as inference runs it on some images, with the activation that it applies for the next one.
     fn inference_op(&self, index: usize, images: usize) -> Op {
-        let op = self.layers[index].op.with_fewer_images(images);
+        let op = self.inferring(index, images);
         match self.layers.get(index + 1) {
             Some(&LayerPlan { fused: true, op: Op::Activation(activation), .. }) => {
                 op.with_activation(activation)

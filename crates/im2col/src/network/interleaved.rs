@@ -15,11 +15,12 @@ use crate::activation::{Activation, BackwardInPlace, Forward};
 use crate::kernel::{Isa, Lanes, NR, dispatch};
 use crate::lanes::{
     Block, Convolve, Fold, GradInput, GradInputs, GradKernels, GradWeights, Grads, Interleave, Multiply,
-    Pool, PoolBackward, Separate, Stage,
+    Pool, PoolBackward, STRETCH, Separate, Stage,
 };
 use crate::padding::PaddingMode;
 use crate::pool::windows::Pooling;
 use crate::scratch::{ALIGN, aligned};
+use crate::sum::{Add, Cascade};
 use crate::window::checked_sum;
 use core::ops::Range;
 
@@ -133,19 +134,47 @@ impl<const L: usize> Network<L> {
 
     const fn set_lens(&mut self, lens: Interleaving) {
         let kept = lens.kept.saturating_mul(self.batch.div_ceil(NR)).saturating_mul(NR);
-        let Some(workspace_len) = checked_sum([self.output_len(), 1, ALIGN, kept]) else { return };
-        // No sum of these overflows: none of a bundle exceeds `MOST_VECTORS`.
+        if checked_sum([self.output_len(), 1, ALIGN, kept]).is_none() {
+            return;
+        }
+        self.interleaving = Some(lens);
+        self.plan_interleaved_inference(&lens);
+        self.plan_interleaved_training(&lens);
+    }
+
+    /// Plans inference of interleaved images. No sum here overflows: none of a bundle exceeds `MOST_VECTORS`.
+    pub(super) const fn plan_interleaved_inference(&mut self, lens: &Interleaving) {
         let [first, second] = lens.buffers;
         let inference = first.saturating_add(second).saturating_add(lens.forward);
+        self.scratch_len = inference.saturating_mul(NR).saturating_add(ALIGN);
+        self.shard = NR;
+        self.buffer_lens = [0; 2];
+        self.infers_interleaved = true;
+        // All of them had a length when images were taken one by one.
+        let _ = self.size_packed();
+    }
+
+    /// Plans training on interleaved images.
+    pub(super) const fn plan_interleaved_training(&mut self, lens: &Interleaving) {
+        let kept = lens.kept.saturating_mul(self.batch.div_ceil(NR)).saturating_mul(NR);
         let ([head, more_head], [tail, more_tail]) = (lens.head_grads, lens.tail_grads);
         let tail = tail.saturating_add(more_tail).saturating_mul(self.bundles_at_once());
         let backward = tail.saturating_add(head).saturating_add(more_head).saturating_add(lens.backward);
         let training = max(lens.forward, backward);
-        self.workspace_len = workspace_len;
-        self.scratch_len = inference.saturating_mul(NR).saturating_add(ALIGN);
-        self.train_scratch_len = training.saturating_mul(NR).saturating_add(ALIGN);
-        self.shard = NR;
-        self.interleaving = Some(lens);
+        // `set_lens` has checked this sum.
+        self.workspace_len = self.output_len().saturating_add(1).saturating_add(ALIGN).saturating_add(kept);
+        let sums = self.stretches_len();
+        self.train_scratch_len = training.saturating_mul(NR).saturating_add(ALIGN).saturating_add(sums);
+        self.trains_interleaved = true;
+    }
+
+    /// Where there are many stretches of images: the gradients of one, and the sums of many.
+    const fn stretches_len(&self) -> usize {
+        if self.batch <= STRETCH {
+            return 0;
+        }
+        let arrays = Cascade::levels(self.batch.div_ceil(STRETCH)).saturating_add(1);
+        arrays.saturating_mul(self.param_len)
     }
 
     /// The vectors of the image as training keeps it: padded, if the first layer wants it so.
@@ -205,7 +234,10 @@ impl<const L: usize> Network<L> {
         let isa = self.isa();
         let output_len = self.layers[L - 1].image_len();
         let (outputs, rest) = workspace.split_at_mut(self.output_len());
-        let Some((skipped, kept)) = rest.split_first_mut() else { return };
+        let Some((skipped, kept)) = rest.split_first_mut() else {
+            debug_assert!(false, "no room in the workspace");
+            return;
+        };
         let skip = kept.len() - aligned(kept).len();
         *skipped = skip as f32;
         let all_kept = kept[skip..].as_chunks_mut::<NR>().0;
@@ -263,11 +295,24 @@ impl<const L: usize> Network<L> {
     ) {
         let isa = self.isa();
         let Gradients { params, workspace, grad_output, grad_params } = operands;
+        let (spare, scratch) = scratch.split_at_mut(self.stretches_len());
+        // Of one stretch, or of many.
+        let mut stretches = None;
+        let grad_params = if spare.is_empty() {
+            grad_params
+        } else {
+            let (sums, levels) = spare.split_at_mut(self.param_len);
+            stretches = Some(Cascade::new(grad_params, levels, self.batch.div_ceil(STRETCH)));
+            sums
+        };
         let first_trained = self.first_trained();
         let pooled = self.pool_taken_at_once();
         let output_len = self.layers[L - 1].image_len();
         let (_, rest) = workspace.split_at(self.output_len());
-        let Some((skipped, kept)) = rest.split_first() else { return };
+        let Some((skipped, kept)) = rest.split_first() else {
+            debug_assert!(false, "no room in the workspace");
+            return;
+        };
         let skip = (*skipped as usize).min(ALIGN);
         let all_kept = kept[skip..].as_chunks::<NR>().0;
         for block in blocks(self.batch) {
@@ -327,16 +372,24 @@ impl<const L: usize> Network<L> {
                 }
             };
             layers(lens.tail..L, Place { block, bundle: None }, &mut grad, rest);
-            if first_trained == lens.tail {
-                continue;
+            if first_trained < lens.tail {
+                let ([first, second], rest) = split_two(rest, lens.head_grads);
+                let len = grad.value().len() / bundles;
+                for (bundle, given) in grad.value().chunks_exact(len).enumerate() {
+                    let mut grad = Relay::new(&[], [&mut *first, &mut *second]);
+                    grad.step(len, |_, grad| grad.copy_from_slice(given));
+                    layers(first_trained..lens.tail, Place { block, bundle: Some(bundle) }, &mut grad, rest);
+                }
             }
-            let ([first, second], rest) = split_two(rest, lens.head_grads);
-            let len = grad.value().len() / bundles;
-            for (bundle, given) in grad.value().chunks_exact(len).enumerate() {
-                let mut grad = Relay::new(&[], [&mut *first, &mut *second]);
-                grad.step(len, |_, grad| grad.copy_from_slice(given));
-                layers(first_trained..lens.tail, Place { block, bundle: Some(bundle) }, &mut grad, rest);
+            if let Some(stretches) = &mut stretches
+                && block.is_last(self.batch)
+            {
+                dispatch(isa, Add { values: grad_params, sums: stretches.lowest() });
+                stretches.carry();
             }
+        }
+        if let Some(stretches) = stretches {
+            stretches.finish();
         }
     }
 

@@ -6,7 +6,7 @@ use super::{Layer, Network};
 use crate::activation::Activation;
 use crate::conv::{ConvPlan, Layout};
 use crate::error::ShapeError;
-use crate::kernel::{Isa, MR};
+use crate::kernel::Isa;
 use crate::linear::LinearPlan;
 use crate::pool::PoolPlan;
 use crate::window::{checked_product, checked_sum};
@@ -46,8 +46,8 @@ pub(super) struct Lens {
     pub(super) weight: usize,
     pub(super) bias: usize,
     pub(super) packed_weight: usize,
-    scratch: usize,
-    backward_scratch: usize,
+    pub(super) scratch: usize,
+    pub(super) backward_scratch: usize,
 }
 
 /// What one image is between two layers.
@@ -95,6 +95,9 @@ impl<const L: usize> Network<L> {
             train_scratch_len: 0,
             isa: None,
             interleaving: None,
+            infers_interleaved: false,
+            trains_interleaved: false,
+            scratch_limit: usize::MAX,
         };
         let mut index = 0;
         while index < L {
@@ -108,7 +111,11 @@ impl<const L: usize> Network<L> {
             }
             index = index.wrapping_add(1);
         }
-        if let Err(error) = network.place_scratch() {
+        network.gradient_len = network.longest_gradient();
+        if let Err(error) = network.plan_inference(usize::MAX) {
+            return Err(error);
+        }
+        if let Err(error) = network.plan_training(usize::MAX) {
             return Err(error);
         }
         network.interleave();
@@ -146,55 +153,11 @@ impl<const L: usize> Network<L> {
         let Some(param_len) = checked_sum([self.param_len, lens.weight, lens.bias]) else {
             return Err(ShapeError::Overflow { what: "parameters" });
         };
-        let Some(packed_len) = checked_sum([self.packed_len, lens.packed_weight]) else {
-            return Err(ShapeError::Overflow { what: "packed weights" });
-        };
         let Some(workspace_len) = checked_sum([self.workspace_len, kept_len]) else {
             return Err(ShapeError::Overflow { what: "workspace" });
         };
         self.param_len = param_len;
-        self.packed_len = packed_len;
         self.workspace_len = workspace_len;
-        Ok(())
-    }
-
-    /// Sizes both scratches, once every layer stands in its place.
-    const fn place_scratch(&mut self) -> Result<(), ShapeError> {
-        let first_trained = self.first_trained();
-        let last_step = self.last_step();
-        let mut turn = 0;
-        let mut image_lens = [0; 2];
-        let (mut forward_len, mut backward_len) = (0, 0);
-        let mut index = 0;
-        while index < L {
-            let layer = self.layers[index];
-            // The last step writes to the caller's output, so only those before it need a buffer.
-            if layer.is_step() && index < last_step {
-                image_lens[turn] = max(image_lens[turn], layer.image_len());
-                turn ^= 1;
-            }
-            // A gradient is kept for what lies between the first trained layer and the last one.
-            if index >= first_trained {
-                self.gradient_len = max(self.gradient_len, layer.output_len);
-                backward_len = max(backward_len, layer.op.lens().backward_scratch);
-            }
-            forward_len = max(forward_len, layer.op.lens().scratch);
-            index = index.wrapping_add(1);
-        }
-        let [first, second] = image_lens;
-        self.shard = shard_of(self.batch, first.saturating_add(second));
-        let (Some(first), Some(second)) = (first.checked_mul(self.shard), second.checked_mul(self.shard))
-        else {
-            return Err(ShapeError::Overflow { what: "scratch" });
-        };
-        self.buffer_lens = [first, second];
-        let inference = checked_sum([first, second, forward_len]);
-        let training = checked_sum([self.gradient_len, self.gradient_len, backward_len]);
-        let (Some(inference), Some(training)) = (inference, training) else {
-            return Err(ShapeError::Overflow { what: "scratch" });
-        };
-        self.scratch_len = inference;
-        self.train_scratch_len = max(training, forward_len);
         Ok(())
     }
 
@@ -216,20 +179,6 @@ impl<const L: usize> Network<L> {
         index
     }
 }
-
-/// How many images inference takes at a time, if between two layers it keeps `image_len` values of each:
-/// as many as stay in L2, in whole tiles of the linear layers.
-const fn shard_of(batch: usize, image_len: usize) -> usize {
-    let most = match SHARD.checked_div(image_len) {
-        Some(most) => most,
-        None => batch,
-    };
-    let most = if most > MR { most.wrapping_sub(most % MR) } else { max(most, 1) };
-    if batch < most { max(batch, 1) } else { most }
-}
-
-/// The most values that a shard keeps between two layers: 256 KiB, half of the smallest L2 in use.
-const SHARD: usize = 64 * 1024;
 
 impl LayerPlan {
     /// The length of one image of the output.
@@ -359,16 +308,6 @@ impl Op {
         }
     }
 
-    /// The same for the first `batch` images only; no scratch gets longer.
-    pub(super) const fn with_fewer_images(self, batch: usize) -> Self {
-        match self {
-            Self::Conv(plan) => Self::Conv(plan.with_fewer_images(batch)),
-            Self::Pool(plan) => Self::Pool(plan.with_fewer_images(batch)),
-            Self::Linear(plan) => Self::Linear(plan.with_fewer_images(batch)),
-            Self::Activation(_) | Self::Flatten => self,
-        }
-    }
-
     pub(super) const fn with_isa(self, isa: Isa) -> Self {
         match self {
             Self::Conv(plan) => Self::Conv(plan.with_isa(isa)),
@@ -385,14 +324,14 @@ impl Op {
                 bias: plan.bias_len(),
                 packed_weight: plan.packed_weight_len(),
                 scratch: plan.scratch_len(),
-                backward_scratch: max(plan.backward_input_scratch_len(), plan.backward_weight_scratch_len()),
+                backward_scratch: plan.backward_scratch_len(),
             },
             Self::Linear(plan) => Lens {
                 weight: plan.weight_len(),
                 bias: plan.bias_len(),
                 packed_weight: plan.packed_weight_len(),
                 scratch: plan.scratch_len(),
-                backward_scratch: max(plan.backward_input_scratch_len(), plan.backward_weight_scratch_len()),
+                backward_scratch: plan.backward_scratch_len(),
             },
             Self::Pool(_) | Self::Activation(_) | Self::Flatten => {
                 Lens { weight: 0, bias: 0, packed_weight: 0, scratch: 0, backward_scratch: 0 }
@@ -412,8 +351,4 @@ impl Op {
 
 const fn mismatch(layer: usize, required: usize, given: usize) -> ShapeError {
     ShapeError::Layer { layer, required, given }
-}
-
-const fn max(a: usize, b: usize) -> usize {
-    if a > b { a } else { b }
 }

@@ -1,7 +1,7 @@
 //! The explicit im2col matrix, its adjoint, and the view that makes none.
 
-use crate::plans::{Operands, assert_same, conv_plan, each_rank, isas};
-use im2col::Activation;
+use crate::plans::{Operands, assert_same, conv_plan, each_rank, im2col_params, isas, last};
+use im2col::{Activation, Im2colParams, Isa, Padding, ShapeError};
 use im2col_testkit::operands::{Rng, garbage, integers};
 use im2col_testkit::oracle::ConvCase;
 
@@ -22,6 +22,37 @@ fn col2im_is_the_adjoint_of_im2col<const D: usize>(case: &ConvCase, seed: u64) {
         let mut sums = garbage(seed, plan.input_len());
         plan.col2im(&c, &mut sums).unwrap();
         assert_eq!(dot(&columns, &c), dot(&operands.input, &sums), "{plan:?}");
+    }
+}
+
+each_rank!(without_convolution, 500, conv_case, a_plan_of_its_own_gives_the_same_matrices);
+
+fn a_plan_of_its_own_gives_the_same_matrices<const D: usize>(case: &ConvCase, seed: u64) {
+    let operands = Operands::reals(case, seed);
+    let matrices = im2col_params::<D>(case).plan(case.batch, last(case.input)).unwrap();
+    let conv = conv_plan::<D>(case, &operands, Activation::Identity);
+    assert_eq!((matrices.input_len(), matrices.columns_len()), (conv.input_len(), conv.columns_len()));
+    assert_eq!((matrices.input_dims(), matrices.output_dims()), (conv.input_dims(), conv.output_dims()));
+    assert_eq!((matrices.batch(), matrices.padding()), (conv.batch(), conv.padding()));
+    assert_eq!(matrices.rows(), case.in_channels * case.kernel.iter().product::<usize>());
+    let mut expected = garbage(seed, conv.columns_len());
+    conv.im2col(&operands.input, &mut expected).unwrap();
+    let mut expected_sums = garbage(seed, conv.input_len());
+    conv.col2im(&expected, &mut expected_sums).unwrap();
+    for isa in Isa::available() {
+        let plan = matrices.with_isa(isa);
+        let mut columns = garbage(!seed, plan.columns_len());
+        plan.im2col(&operands.input, &mut columns).unwrap();
+        assert_same(&columns, &expected, plan);
+        let mut sums = garbage(!seed, plan.input_len());
+        plan.col2im(&columns, &mut sums).unwrap();
+        assert_same(&sums, &expected_sums, plan);
+        let view = plan.columns(&operands.input).unwrap();
+        assert_eq!(
+            (view.rows(), view.columns()),
+            (plan.rows(), case.batch * plan.columns_len() / plan.rows() / case.batch.max(1))
+        );
+        assert_eq!(view.get(0, 0), expected.first().copied());
     }
 }
 
@@ -88,6 +119,25 @@ fn any_block_of_the_view_is_the_matrix<const D: usize>(case: &ConvCase, seed: u6
             assert_eq!(untouched, [SENTINEL]);
         }
     }
+}
+
+#[test]
+fn matrices_that_do_not_exist() {
+    let zero = |what| Err(ShapeError::Zero { what });
+    assert_eq!(Im2colParams::new(0, [2]).plan(1, [4]), zero("channels"));
+    assert_eq!(Im2colParams::new(1, [0]).plan(1, [4]), zero("kernel"));
+    assert_eq!(Im2colParams::new(1, [2]).plan(1, [0]), zero("input"));
+    assert_eq!(Im2colParams::new(1, [2]).with_stride([0]).plan(1, [4]), zero("stride"));
+    assert_eq!(Im2colParams::new(1, [1; 4]).plan(1, [1; 4]), Err(ShapeError::Rank { rank: 4 }));
+    let overflow = |what| Err(ShapeError::Overflow { what });
+    assert_eq!(Im2colParams::new(usize::MAX, [1]).plan(0, [4]), overflow("an image"));
+    assert_eq!(Im2colParams::new(4, [1]).plan(usize::MAX / 4, [4]), overflow("an operand"));
+    assert_eq!(Im2colParams::new(1, [1]).plan(1 << (usize::BITS - 2), [1]), overflow("an operand"));
+    // A batch of none is one.
+    assert_eq!(Im2colParams::new(3, [2, 2]).plan(0, [4, 5]).map(|plan| plan.columns_len()), Ok(0));
+    // Padding by rule, as a convolution has it.
+    let same = Im2colParams::new(2, [4]).with_stride([2]).with_padding_rule(Padding::SameUpper);
+    assert_eq!(same.plan(1, [7]).map(|plan| (plan.output_dims(), plan.padding())), Ok(([4], [[1, 2]])));
 }
 
 const SENTINEL: f32 = -12345.0;

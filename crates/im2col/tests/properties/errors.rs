@@ -1,8 +1,8 @@
 //! A wrong length is an error that names the operand, and the output stays as it was.
 
 use im2col::{
-    Algorithm, ConvOperands, ConvParams, LinearOperands, LinearParams, PoolParams, RunError, ShapeError,
-    Weights, naive,
+    Algorithm, ConvOperands, ConvParams, Gradients, Im2colParams, LinearOperands, LinearParams, PoolParams,
+    RunError, ShapeError, Weights, naive,
 };
 
 const SENTINEL: f32 = 123.0;
@@ -72,6 +72,21 @@ fn convolution() {
     check_lengths(&[grad_output, ("grad_bias", plan.bias_len())], |given, grad| {
         plan.backward_bias(&given[0], grad)
     });
+    check_backward(
+        [plan.input_len(), plan.weight_len(), plan.output_len(), plan.bias_len()],
+        plan.backward_scratch_len(),
+        |[input, weight, grad_output], gradients, scratch| {
+            plan.backward(input, weight, grad_output, gradients, scratch)
+        },
+    );
+    let transposed = plan.params().with_stride([2, 1]).plan_transposed(2, [5, 4]).unwrap();
+    check_backward(
+        [transposed.input_len(), transposed.weight_len(), transposed.output_len(), transposed.bias_len()],
+        transposed.backward_scratch_len(),
+        |[input, weight, grad_output], gradients, scratch| {
+            transposed.backward(input, weight, grad_output, gradients, scratch)
+        },
+    );
     check_lengths(&[input, columns], |given, columns| plan.im2col(&given[0], columns));
     check_lengths(&[columns, ("sums", plan.input_len())], |given, sums| plan.col2im(&given[0], sums));
 }
@@ -102,6 +117,64 @@ fn linear() {
     check_lengths(&[grad_output, ("grad_bias", plan.bias_len())], |given, grad| {
         plan.backward_bias(&given[0], grad)
     });
+    check_backward(
+        [plan.input_len(), plan.weight_len(), plan.output_len(), plan.bias_len()],
+        plan.backward_scratch_len(),
+        |[input, weight, grad_output], gradients, scratch| {
+            plan.backward(input, weight, grad_output, gradients, scratch)
+        },
+    );
+}
+
+#[test]
+fn im2col_matrices() {
+    let plan = Im2colParams::new(3, [2, 3]).with_padding([1, 0]).plan(2, [4, 5]).unwrap();
+    let (input, columns) = (("input", plan.input_len()), ("columns", plan.columns_len()));
+    check_lengths(&[input, columns], |given, columns| plan.im2col(&given[0], columns));
+    check_lengths(&[columns, ("sums", plan.input_len())], |given, sums| plan.col2im(&given[0], sums));
+    let error = RunError::Length { operand: "input", required: plan.input_len(), given: 1 };
+    assert_eq!(plan.columns(&[0.0]).map(|columns| columns.rows()), Err(error));
+}
+
+/// Each operand, each gradient and the scratch of a `backward` too short and too long: the error names it, and no
+/// gradient is touched.
+#[track_caller]
+fn check_backward(
+    [input, weight, output, bias]: [usize; 4],
+    scratch: usize,
+    run: impl Fn([&[f32]; 3], Gradients<'_>, &mut [f32]) -> Result<(), RunError>,
+) {
+    let named = [
+        ("input", input),
+        ("weight", weight),
+        ("grad_output", output),
+        ("grad_input", input),
+        ("grad_weight", weight),
+        ("grad_bias", bias),
+        ("scratch", scratch),
+    ];
+    let call = |lens: [usize; 7]| {
+        let mut values = lens.map(|len| vec![SENTINEL; len]);
+        let [input, weight, grad_output, grad_input, grad_weight, grad_bias, scratch] = &mut values;
+        let gradients = Gradients { input: grad_input, weight: grad_weight, bias: grad_bias };
+        let result = run([input, weight, grad_output], gradients, scratch);
+        let untouched = values[3..6].iter().flatten().all(|&value| value == SENTINEL);
+        (result, untouched)
+    };
+    let lens = named.map(|(_, len)| len);
+    assert_eq!(call(lens).0, Ok(()));
+    for (i, (operand, required)) in named.into_iter().enumerate() {
+        for given in [0, required - 1, required + 1] {
+            let mut lens = lens;
+            lens[i] = given;
+            let error = match operand {
+                "scratch" if given >= required => continue,
+                "scratch" => RunError::Scratch { required, given },
+                _ => RunError::Length { operand, required, given },
+            };
+            assert_eq!(call(lens), (Err(error), true));
+        }
+    }
 }
 
 #[test]
@@ -390,6 +463,41 @@ fn shapes() {
         Err(ShapeError::PaddingExceedsHalfWindow { axis: 1, padding: 2, window: 2 })
     );
     assert!(matches!(LinearParams::new(0, 3).plan(1), Err(ShapeError::Zero { .. })));
+}
+
+/// The list against what `with_algorithm` says, one after the other.
+#[test]
+fn algorithms_that_take_a_shape() {
+    let every = [
+        Algorithm::Depthwise,
+        Algorithm::Pointwise,
+        Algorithm::Broadcast,
+        Algorithm::Direct,
+        Algorithm::Im2col,
+        Algorithm::InPlace,
+        Algorithm::Winograd,
+    ];
+    let conv = ConvParams::new(4, 4, [3, 3]);
+    let shapes = [
+        (conv, vec![2, 3, 4, 5, 6]),
+        (conv.with_stride([2, 2]), vec![2, 3, 4, 5]),
+        (conv.with_groups(4), vec![0, 2, 3, 4, 5, 6]),
+        (ConvParams::new(4, 4, [1, 1]), vec![1, 2, 3, 4, 5]),
+    ];
+    for (params, taken) in shapes {
+        let plan = params.plan(1, [9, 9]).unwrap();
+        let listed: Vec<Algorithm> = plan.algorithms().collect();
+        let expected: Vec<Algorithm> = taken.iter().map(|&i: &usize| every[i]).collect();
+        assert_eq!(listed[..expected.len()], expected);
+        // What remains allocates: it is there with its feature only.
+        assert_eq!(listed.len() - expected.len(), usize::from(cfg!(feature = "matrixmultiply")));
+        assert!(listed.contains(&plan.algorithm()));
+        for (i, algorithm) in every.into_iter().enumerate() {
+            let planned = plan.with_algorithm(algorithm).map(|plan| plan.algorithm());
+            let expected = if taken.contains(&i) { Ok(algorithm) } else { Err(ShapeError::Algorithm) };
+            assert_eq!(planned, expected);
+        }
+    }
 }
 
 fn winograd_is_for_3x3_of_stride_1() {

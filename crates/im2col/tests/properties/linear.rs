@@ -6,7 +6,7 @@ use im2col_testkit::bound;
 use im2col_testkit::operands::garbage;
 use im2col_testkit::oracle::{ConvCase, Sum};
 use im2col_testkit::property::{cases, for_all};
-use im2col_testkit::strategies::linear_case;
+use im2col_testkit::strategies::{linear_case, long_linear_case};
 use proptest::prelude::any;
 
 fn linear_plan(case: &ConvCase, operands: &Operands, activation: Activation) -> LinearPlan {
@@ -72,6 +72,15 @@ fn exact_on_integers() {
     for_all(cases(500), (linear_case(), any::<u64>()), |(case, seed)| check_exact(&case, seed));
 }
 
+/// Batches of more than one chain of 2048 inputs.
+#[test]
+fn long_chains_are_exact() {
+    for_all(cases(60), (long_linear_case(), any::<u64>()), |(case, seed)| check_exact(&case, seed));
+    for batch in [2047, 2048, 2049, 4096, 4097] {
+        check_exact(&ConvCase::linear(batch, 3, 2), 0);
+    }
+}
+
 #[test]
 fn every_tail_is_exact() {
     for batch in 1..=13 {
@@ -85,25 +94,29 @@ fn every_tail_is_exact() {
 
 #[test]
 fn within_the_bound_on_reals() {
-    for_all(cases(500), (linear_case(), any::<u64>()), |(case, seed)| {
-        let operands = Operands::reals(&case, seed);
-        let plan = linear_plan(&case, &operands, activation(seed));
-        let Operands { input, weight, bias, grad_output } = &operands;
-        let mut output = case.forward(input, weight, bias);
-        if plan.params().activation() == Activation::Relu {
-            output = output.into_iter().map(Sum::relu).collect();
+    for_all(cases(500), (linear_case(), any::<u64>()), |(case, seed)| check_bounds(&case, seed));
+    for_all(cases(40), (long_linear_case(), any::<u64>()), |(case, seed)| check_bounds(&case, seed));
+}
+
+fn check_bounds(case: &ConvCase, seed: u64) {
+    let operands = Operands::reals(case, seed);
+    let plan = linear_plan(case, &operands, activation(seed));
+    let Operands { input, weight, bias, grad_output } = &operands;
+    let mut output = case.forward(input, weight, bias);
+    if plan.params().activation() == Activation::Relu {
+        output = output.into_iter().map(Sum::relu).collect();
+    }
+    let grad_input = case.grad_input(weight, grad_output);
+    let grad_weight = case.grad_weight(input, grad_output);
+    let grad_bias = &case.grad_bias(grad_output)[..plan.bias_len()];
+    for plan in isas(plan) {
+        for given in forward(&plan, &operands) {
+            bound::check(&given, &output, case.forward_products()).unwrap();
         }
-        let grad_input = case.grad_input(weight, grad_output);
-        let grad_weight = case.grad_weight(input, grad_output);
-        let grad_bias = &case.grad_bias(grad_output)[..plan.bias_len()];
-        for plan in isas(plan) {
-            for given in forward(&plan, &operands) {
-                bound::check(&given, &output, case.forward_products()).unwrap();
-            }
-            let given = backward(&plan, &operands);
-            bound::check(&given[0], &grad_input, case.grad_input_products()).unwrap();
-            bound::check(&given[1], &grad_weight, case.batch).unwrap();
-            bound::check(&given[2], grad_bias, case.batch).unwrap();
-        }
-    });
+        let given = backward(&plan, &operands);
+        bound::check(&given[0], &grad_input, case.grad_input_products()).unwrap();
+        bound::check(&given[1], &grad_weight, bound::chained(case.batch)).unwrap();
+        let gamma = bound::gamma(bound::pairwise(case.batch));
+        bound::check_each(&given[2], grad_bias, |sum| gamma * sum.magnitude).unwrap();
+    }
 }

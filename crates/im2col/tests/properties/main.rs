@@ -12,6 +12,7 @@
 
 mod adjoint;
 mod alloc;
+mod backward_limits;
 mod conv_backward;
 mod conv_forward;
 mod cost;
@@ -19,10 +20,12 @@ mod dense;
 mod equivariance;
 mod errors;
 mod gemm_tails;
+mod gradients;
 mod hostile;
 mod hostile_calls;
 mod isa;
 mod linear;
+mod long_sums;
 mod padding;
 mod plans;
 mod pool;

@@ -1,8 +1,8 @@
 //! From the testkit's cases and operands to plans, and the ways to run a plan.
 
 use im2col::{
-    Activation, Algorithm, ConvOperands, ConvParams, ConvPlan, Isa, PaddingMode, PoolKind, PoolParams,
-    PoolPlan, Weights,
+    Activation, Algorithm, ConvOperands, ConvParams, ConvPlan, Im2colParams, Isa, PaddingMode, PoolKind,
+    PoolParams, PoolPlan, Weights,
 };
 use im2col_testkit::operands::{garbage, integers, reals};
 use im2col_testkit::oracle::{ConvCase, Mode, PoolCase};
@@ -68,6 +68,15 @@ pub(crate) fn conv_params<const D: usize>(case: &ConvCase) -> ConvParams<D> {
         .with_groups(case.groups)
 }
 
+/// The im2col matrices of a convolution.
+pub(crate) fn im2col_params<const D: usize>(case: &ConvCase) -> Im2colParams<D> {
+    Im2colParams::new(case.in_channels, last(case.kernel))
+        .with_stride(last(case.stride))
+        .with_padding_per_side(last(case.padding))
+        .with_padding_mode(padding_mode(case.mode))
+        .with_dilation(last(case.dilation))
+}
+
 /// Plans a valid case, with a bias if there is one in `operands`, and checks the plan's sizes.
 pub(crate) fn conv_plan<const D: usize>(
     case: &ConvCase,
@@ -120,16 +129,12 @@ pub(crate) fn isas<const D: usize>(plan: ConvPlan<D>) -> impl Iterator<Item = Co
 
 /// The plan by every algorithm whose order of summation is the definition's.
 pub(crate) fn ordered_algorithms<const D: usize>(plan: ConvPlan<D>) -> impl Iterator<Item = ConvPlan<D>> {
-    [
-        Algorithm::Im2col,
-        Algorithm::Pointwise,
-        Algorithm::Broadcast,
-        Algorithm::Direct,
-        Algorithm::Depthwise,
-        Algorithm::InPlace,
-    ]
-    .into_iter()
-    .filter_map(move |algorithm| plan.with_algorithm(algorithm).ok())
+    let is_ordered = |algorithm: &Algorithm| {
+        use Algorithm::{Broadcast, Depthwise, Direct, Im2col, InPlace, Pointwise};
+        matches!(algorithm, Im2col | Pointwise | Broadcast | Direct | Depthwise | InPlace)
+    };
+    let by = move |algorithm| plan.with_algorithm(algorithm).unwrap();
+    plan.algorithms().filter(is_ordered).map(by)
 }
 
 /// The plan by every algorithm whose weights may be packed: Winograd's sums have an order of their own.

@@ -35,6 +35,7 @@ fn params<const D: usize>(case: &TransposeCase) -> ConvParams<D> {
         .with_stride(last(case.stride))
         .with_padding_per_side(last(case.padding))
         .with_dilation(last(case.dilation))
+        .with_output_padding(last(case.output_padding))
         .with_groups(case.groups)
 }
 
@@ -44,7 +45,7 @@ fn plan<const D: usize>(
     activation: Activation,
 ) -> ConvTransposePlan<D> {
     let params = params(case).with_bias(!operands.bias.is_empty()).with_activation(activation);
-    let plan = params.plan_transposed(case.batch, last(case.input), last(case.output_padding)).unwrap();
+    let plan = params.plan_transposed(case.batch, last(case.input)).unwrap();
     assert_eq!(plan.output_dims(), last(case.output()));
     assert_eq!(plan.input_dims(), last(case.input));
     assert_eq!(plan.input_len(), case.input_len());
@@ -122,17 +123,20 @@ fn within_the_bound<const D: usize>(case: &TransposeCase, seed: u64) {
     let output = case.forward(input, weight, bias);
     let grads = [
         (case.grad_input(weight, grad_output), case.grad_input_products()),
-        (case.grad_weight(input, grad_output), case.grad_weight_products()),
-        (case.grad_bias(grad_output), case.grad_bias_terms()),
+        (case.grad_weight(input, grad_output), bound::chained(case.grad_weight_products())),
     ];
+    let grad_bias = case.grad_bias(grad_output);
+    let gamma = bound::gamma(bound::pairwise(case.grad_bias_terms()));
     for plan in isas(plan) {
         for given in forward(&plan, &operands) {
             bound::check(&given, &output, case.forward_products()).unwrap();
         }
-        for (given, (expected, products)) in backward(&plan, &operands).iter().zip(&grads) {
-            if !given.is_empty() {
-                bound::check(given, expected, *products).unwrap();
-            }
+        let given = backward(&plan, &operands);
+        for (given, (expected, products)) in given.iter().zip(&grads) {
+            bound::check(given, expected, *products).unwrap();
+        }
+        if !given[2].is_empty() {
+            bound::check_each(&given[2], &grad_bias, |sum| gamma * sum.magnitude).unwrap();
         }
     }
 }
@@ -142,7 +146,7 @@ each_rank!(adjoint, 500, transpose_case, is_the_adjoint_of_the_convolution);
 /// `<conv(y), x> = <y, transposed(x)>` for the convolution of the same parameters.
 fn is_the_adjoint_of_the_convolution<const D: usize>(case: &TransposeCase, seed: u64) {
     let params = params::<D>(case).with_bias(false);
-    let transposed = params.plan_transposed(case.batch, last(case.input), last(case.output_padding)).unwrap();
+    let transposed = params.plan_transposed(case.batch, last(case.input)).unwrap();
     let conv = ConvParams::new(case.out_channels, case.in_channels, last(case.kernel))
         .with_stride(last(case.stride))
         .with_padding_per_side(last(case.padding))
@@ -172,7 +176,7 @@ fn is_the_adjoint_of_the_convolution<const D: usize>(case: &TransposeCase, seed:
 fn shapes() {
     let conv = ConvParams::new(4, 6, [3, 3]);
     let plan = |params: ConvParams<2>, input, output_padding| {
-        params.plan_transposed(1, input, output_padding).map(|plan| plan.output_dims())
+        params.with_output_padding(output_padding).plan_transposed(1, input).map(|plan| plan.output_dims())
     };
     assert_eq!(plan(conv, [5, 1], [0, 0]), Ok([7, 3]));
     assert_eq!(plan(conv.with_stride([2, 3]), [5, 5], [1, 2]), Ok([12, 17]));
@@ -198,6 +202,9 @@ fn shapes() {
     assert_eq!(plan(rule, [5, 5], [0, 0]), inapplicable("a padding rule"));
     let reflect = conv.with_padding_mode(PaddingMode::Reflect);
     assert_eq!(plan(reflect, [5, 5], [0, 0]), inapplicable("a padding mode"));
+    let (option, operation) = ("output padding", "convolution");
+    let output_padding = conv.with_stride([2, 2]).with_output_padding([0, 1]).plan(1, [5, 5]);
+    assert_eq!(output_padding, Err(ShapeError::Inapplicable { option, operation }));
 }
 
 #[test]
@@ -211,8 +218,9 @@ fn of_any_size() {
             .with_stride([stride])
             .with_dilation([dilation])
             .with_padding_per_side([padding])
+            .with_output_padding([output_padding])
             .with_groups(groups);
-        let Ok(plan) = params.plan_transposed(batch, [input], [output_padding]) else { return };
+        let Ok(plan) = params.plan_transposed(batch, [input]) else { return };
         let nothing = ConvOperands { input: &[], weight: Weights::Plain(&[]), bias: &[] };
         let lens = [plan.input_len(), plan.output_len(), plan.weight_len()];
         if lens.into_iter().max() > Some(1 << 10) || plan.multiply_adds() > 1 << 14 {

@@ -19,6 +19,9 @@ const CACHE_LINES: usize = 4096;
 /// The most positions whose sums wait to be transposed: 16 KiB of them, a third of L1.
 const STRIP: usize = 128;
 
+/// The most values of sums that wait to be transposed: what [`Block::strip_len`] never exceeds.
+pub(in super::super) const STRIP_LEN: usize = (STRIP + 1) * PANELS_AT_ONCE * NR;
+
 /// Whether the input is copied before it is read: because of padding, or because its planes are so far
 /// apart that their values would push each other out of the cache.
 pub(in super::super) const fn is_staged(shape: &Shape) -> bool {

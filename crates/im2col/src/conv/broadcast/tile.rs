@@ -193,6 +193,7 @@ impl Tiles<'_> {
         }
         let mut sums = [[[[0.0; NR]; PANELS]; 2]; PAIRS];
         let (mut place, mut at) = (0_usize, [0_usize; 3]);
+        let mut products = 0;
         for k in 0..depth {
             let other = place.wrapping_add(step);
             // Never so, but what the compiler does not know it would check for each value.
@@ -212,6 +213,7 @@ impl Tiles<'_> {
                     sums[i][1][j] = mul_add(second, weights[j], sums[i][1][j]);
                 }
             }
+            products += 1;
             place = place.wrapping_add(tap[2]);
             at[2] += 1;
             if at[2] == width {
@@ -229,6 +231,7 @@ impl Tiles<'_> {
                 }
             }
         }
+        debug_assert_eq!(products, self.channels * planes * lines * width, "a sum without its last products");
         sums
     }
 }

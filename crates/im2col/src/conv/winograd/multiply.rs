@@ -31,7 +31,10 @@ impl Job for Multiply<'_> {
         let block = Block { images: 1, positions: [1, 1, tiles] };
         let mut sums = sums.chunks_exact_mut(sums_stride(tiles) * PANELS_AT_ONCE);
         for point in 0..POINTS {
-            let Some(sums) = sums.next() else { return };
+            let Some(sums) = sums.next() else {
+                debug_assert!(false, "no room for the sums of the last points");
+                return;
+            };
             let values = values[point * tiles * stride..][..tiles * stride].as_flattened();
             let tile = Field { image: 0, channel: 1, tap: [0; 3], position: [0, 0, stride * NR] };
             let points = Tiles { field: tile, values, block: &block, kernel: [1; 3], channels: depth };

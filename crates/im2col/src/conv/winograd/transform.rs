@@ -171,7 +171,10 @@ impl Fill<'_> {
             for i in 0..NR {
                 // Lanes past the last channel are never read.
                 let channel = (self.channel + i).min(self.channels - 1);
-                let Some(values) = planes[channel * plane_len..].first_chunk() else { return };
+                let Some(values) = planes[channel * plane_len..].first_chunk() else {
+                    debug_assert!(false, "the input ends before the last channel");
+                    return;
+                };
                 lines[i] = *values;
             }
             let columns = vectors.transpose(&lines);
@@ -242,11 +245,17 @@ impl Job for Inputs<'_> {
         let Self { stage, size: [rows, columns], place, steps, lines, values } = self;
         let len = TILE * columns + 2;
         for row in 0..rows {
-            let Some(lines) = split_mut(lines, len) else { return };
+            let Some(lines) = split_mut(lines, len) else {
+                debug_assert!(false, "no room for the lines of a row of tiles");
+                return;
+            };
             let mut seen = stage[TILE * row * len..].chunks_exact(len);
             let mut d: [&[Lanes]; SEEN] = [&[]; SEEN];
             for y in 0..SEEN {
-                let Some(line) = seen.next() else { return };
+                let Some(line) = seen.next() else {
+                    debug_assert!(false, "the stage ends before what the last tiles see");
+                    return;
+                };
                 d[y] = &line[..len];
             }
             for x in 0..len {
@@ -257,10 +266,16 @@ impl Job for Inputs<'_> {
             }
             for y in 0..SEEN {
                 let line = &lines[y][..len];
-                let Some(points) = split_mut(&mut values[SEEN * y * steps[0]..], steps[0]) else { return };
+                let Some(points) = split_mut(&mut values[SEEN * y * steps[0]..], steps[0]) else {
+                    debug_assert!(false, "no room for the points of a line");
+                    return;
+                };
                 let mut place = place + row * columns * steps[1];
                 for line in line.windows(SEEN).step_by(TILE) {
-                    let Some(line) = line.first_chunk() else { return };
+                    let Some(line) = line.first_chunk() else {
+                        debug_assert!(false, "a line ends before what its last tile sees");
+                        return;
+                    };
                     let of_tile = to_points(line, mul_add);
                     for x in 0..SEEN {
                         points[x][place] = of_tile[x];

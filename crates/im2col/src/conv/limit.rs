@@ -1,0 +1,115 @@
+//! Gradients under a limit of scratch.
+
+use super::backward_input;
+use super::backward_weight;
+use super::lens::Lens;
+use super::plan::ConvPlan;
+use super::shape::Shape;
+use crate::kernel::MR;
+
+/// The scratch of a gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Scratch {
+    /// 0 in place.
+    pub(super) len: usize,
+    /// The most values of a block.
+    most: usize,
+}
+
+impl Scratch {
+    const IN_PLACE: Self = Self { len: 0, most: 0 };
+
+    /// What the fastest kernel takes.
+    const fn whole(len: usize) -> Self {
+        Self { len, most: usize::MAX }
+    }
+
+    /// The most values of a block; none for the kernel that needs no scratch.
+    pub(super) const fn most(&self) -> Option<usize> {
+        if self.len == 0 { None } else { Some(self.most) }
+    }
+}
+
+/// The scratches of the gradients of input and weight, and whether the forward pass of a transposed convolution does
+/// without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BackwardScratch {
+    pub(super) input: Scratch,
+    pub(super) weight: Scratch,
+    pub(super) is_transposed_in_place: bool,
+}
+
+impl BackwardScratch {
+    /// Without a limit.
+    pub(super) const fn new(lens: &Lens) -> Self {
+        Self {
+            input: Scratch::whole(lens.backward_input),
+            weight: Scratch::whole(lens.backward_weight),
+            is_transposed_in_place: false,
+        }
+    }
+
+    /// With at most `limit` values for the gradient of the input.
+    pub(super) const fn with_input_limit(mut self, shape: &Shape, lens: &Lens, limit: usize) -> Self {
+        self.input = Scratch::whole(lens.backward_input);
+        if self.input.len > limit {
+            self.input = Scratch::IN_PLACE;
+            // A single panel of weights never repays packing.
+            if let Some(mirror) = backward_input::mirror(shape)
+                && mirror.out_group > MR
+                && let Some(least) = backward_input::scratch_len(&mirror, 0)
+                && let Some(most) = limit.checked_sub(least)
+                && let Some(len) = backward_input::scratch_len(&mirror, most)
+                && len <= limit
+            {
+                self.input = Scratch { len, most };
+            }
+        }
+        self
+    }
+
+    /// With at most `limit` values for the gradient of the weight.
+    pub(super) const fn with_weight_limit(mut self, shape: &Shape, lens: &Lens, limit: usize) -> Self {
+        self.weight = Scratch::whole(lens.backward_weight);
+        if self.weight.len > limit {
+            self.weight = Scratch::IN_PLACE;
+            if shape.depthwise_stage_len().is_none()
+                && let Some(least) = backward_weight::scratch_len(shape, 0)
+                && let Some(most) = limit.checked_sub(least)
+                && let Some(len) = backward_weight::scratch_len(shape, most)
+                && len <= limit
+            {
+                self.weight = Scratch { len, most };
+            }
+        }
+        self
+    }
+}
+
+impl<const D: usize> ConvPlan<D> {
+    /// The same convolution with at most `len` values of scratch for [`ConvPlan::backward_input`] and
+    /// [`ConvPlan::backward_weight`]: in smaller blocks, if that fits; otherwise in place, which needs none. Without
+    /// scratch a gradient takes several times as long.
+    ///
+    /// For finite operands the gradients stay the same, bit for bit but for the sign of a zero. The forward pass has
+    /// [a limit of its own](ConvPlan::with_scratch_limit).
+    ///
+    /// ```
+    /// use im2col::ConvParams;
+    ///
+    /// let plan = ConvParams::new(64, 64, [3, 3]).with_padding([1, 1]).plan(1, [56, 56])?;
+    /// let lens = |limit| {
+    ///     let plan = plan.with_backward_scratch_limit(limit);
+    ///     [plan.backward_input_scratch_len(), plan.backward_weight_scratch_len()]
+    /// };
+    /// assert!(lens(60_000).iter().all(|len| *len <= 60_000));
+    /// assert_eq!(lens(0), [0, 0]);
+    /// # Ok::<(), im2col::ShapeError>(())
+    /// ```
+    #[must_use]
+    pub const fn with_backward_scratch_limit(mut self, len: usize) -> Self {
+        let Self { shape, lens, backward, .. } = &self;
+        self.backward = backward.with_input_limit(shape, lens, len).with_weight_limit(shape, lens, len);
+        self
+    }
+}

@@ -1,0 +1,299 @@
+//! How much scratch inference and training take, and how they do with less.
+
+#![deny(clippy::arithmetic_side_effects)]
+
+use super::Network;
+use super::plan::Op;
+use crate::conv::Layout;
+use crate::error::ShapeError;
+use crate::kernel::MR;
+use crate::window::checked_sum;
+
+impl<const L: usize> Network<L> {
+    /// The same network with at most `len` values of scratch for [`forward`](Self::forward), on all threads together.
+    ///
+    /// Where images do not fit interleaved, they are taken one by one; fewer of them at a time, if that leaves the
+    /// layers what they need; otherwise an image at a time, with layers that run in what is left or in place. The
+    /// outputs stay the same, bit for bit but for the sign of a zero, for finite parameters. Weights packed for
+    /// another limit are refused.
+    ///
+    /// ```
+    /// use im2col::{Network, lenet::LENET, planned};
+    ///
+    /// const NETWORK: Network<12> = planned!(Network::plan(LENET, 1, [1, 28, 28]));
+    /// const LIMITED: Network<12> = planned!(NETWORK.with_scratch_limit(6_000));
+    /// assert!(NETWORK.scratch_len() > 6_000 && LIMITED.scratch_len() <= 6_000);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::ScratchLimit`] if one image between two layers takes more, and sixteen interleaved ones do as well.
+    pub const fn with_scratch_limit(mut self, len: usize) -> Result<Self, ShapeError> {
+        self.scratch_limit = len;
+        let mut interleaved = usize::MAX;
+        if let Some(lens) = self.interleaving {
+            self.plan_interleaved_inference(&lens);
+            interleaved = self.scratch_len;
+        }
+        if interleaved <= len {
+            return Ok(self);
+        }
+        match self.plan_inference(len) {
+            Ok(()) => Ok(self),
+            Err(error) => Err(or_least(error, interleaved)),
+        }
+    }
+
+    /// The same network with at most `len` values of scratch for [`forward_train`](Self::forward_train) and
+    /// [`backward`](Self::backward): by layers that run in what the gradients of activations leave, or in place.
+    ///
+    /// The outputs and gradients stay the same, bit for bit but for the sign of a zero, for finite operands, unless
+    /// the plan [interleaves](Network#large-batches) images and these do not fit: the gradients are then summed in the
+    /// order of a plan that does not, and [`workspace_len`](Self::workspace_len) is another one.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::ScratchLimit`] if the gradients of activations, twice the longest output of a trained layer for the
+    /// whole batch, take more, and interleaved images do as well.
+    pub const fn with_train_scratch_limit(mut self, len: usize) -> Result<Self, ShapeError> {
+        let mut interleaved = usize::MAX;
+        if let Some(lens) = self.interleaving {
+            self.plan_interleaved_training(&lens);
+            interleaved = self.train_scratch_len;
+        }
+        if interleaved <= len {
+            return Ok(self);
+        }
+        match self.plan_training(len) {
+            Ok(()) => Ok(self),
+            Err(error) => Err(or_least(error, interleaved)),
+        }
+    }
+
+    /// Plans inference of image after image, some at a time, in at most `limit` values of scratch.
+    pub(super) const fn plan_inference(&mut self, limit: usize) -> Result<(), ShapeError> {
+        let image_lens = self.kept_of_an_image();
+        let [first, second] = image_lens;
+        let kept = first.saturating_add(second);
+        let whole = self.layers_scratch(self.batch, usize::MAX);
+        let mut shard = shard_of(self.batch, kept);
+        let within = match limit.checked_sub(whole) {
+            Some(spare) => match spare.checked_div(kept) {
+                Some(images) => images,
+                None => shard,
+            },
+            None => 0,
+        };
+        let layers = if within > 0 {
+            shard = if within < shard { within } else { shard };
+            whole
+        } else {
+            shard = 1;
+            let Some(spare) = limit.checked_sub(kept) else {
+                return Err(ShapeError::ScratchLimit { least: kept, limit });
+            };
+            self.layers_scratch(shard, spare)
+        };
+        let (Some(first), Some(second)) = (first.checked_mul(shard), second.checked_mul(shard)) else {
+            return Err(ShapeError::Overflow { what: "scratch" });
+        };
+        let Some(scratch_len) = checked_sum([first, second, layers]) else {
+            return Err(ShapeError::Overflow { what: "scratch" });
+        };
+        self.shard = shard;
+        self.buffer_lens = [first, second];
+        self.scratch_len = scratch_len;
+        self.infers_interleaved = false;
+        self.size_packed()
+    }
+
+    /// What inference keeps of an image between two layers: one value in each of two buffers in turn.
+    const fn kept_of_an_image(&self) -> [usize; 2] {
+        let last_step = self.last_step();
+        let mut lens = [0; 2];
+        let (mut turn, mut index) = (0, 0);
+        // The last step writes to the caller's output, so only those before it need a buffer.
+        while index < last_step {
+            let layer = self.layers[index];
+            if layer.is_step() {
+                lens[turn] = max(lens[turn], layer.image_len());
+                turn ^= 1;
+            }
+            index = index.wrapping_add(1);
+        }
+        lens
+    }
+
+    /// The most scratch of a layer that infers so many images within the limit.
+    const fn layers_scratch(&self, images: usize, limit: usize) -> usize {
+        let (mut most, mut index) = (0, 0);
+        while index < L {
+            most = max(most, self.layers[index].op.inferring(images, limit).lens().scratch);
+            index = index.wrapping_add(1);
+        }
+        most
+    }
+
+    /// What inference leaves to a layer, besides what is kept between layers.
+    const fn layer_limit(&self) -> usize {
+        let [first, second] = self.buffer_lens;
+        if self.infers_interleaved {
+            return usize::MAX;
+        }
+        self.scratch_len.saturating_sub(first).saturating_sub(second)
+    }
+
+    /// The layer as inference runs it on some images.
+    pub(super) const fn inferring(&self, index: usize, images: usize) -> Op {
+        self.layers[index].op.inferring(images, self.layer_limit())
+    }
+
+    /// What a layer's weights are packed for; none without weights.
+    pub(super) fn packed_layout(&self, index: usize) -> Option<Layout> {
+        let op = &self.layers[index].op;
+        if op.lens().scratch <= self.layer_limit() {
+            return op.layout();
+        }
+        self.inferring(index, self.batch).layout()
+    }
+
+    /// Sizes the packed weights of the algorithms that inference uses.
+    pub(super) const fn size_packed(&mut self) -> Result<(), ShapeError> {
+        let (mut packed_len, mut index) = (0, 0);
+        while index < L {
+            let len = self.inferring(index, self.batch).lens().packed_weight;
+            packed_len = match checked_sum([packed_len, len]) {
+                Some(len) => len,
+                None => return Err(ShapeError::Overflow { what: "packed weights" }),
+            };
+            index = index.wrapping_add(1);
+        }
+        self.packed_len = packed_len;
+        Ok(())
+    }
+
+    /// Plans training on the images of a batch together, layer by layer, in at most `limit` values of scratch.
+    pub(super) const fn plan_training(&mut self, limit: usize) -> Result<(), ShapeError> {
+        let Some(gradients) = self.gradient_len.checked_mul(2) else {
+            return Err(ShapeError::Overflow { what: "scratch" });
+        };
+        let Some(spare) = limit.checked_sub(gradients) else {
+            return Err(ShapeError::ScratchLimit { least: gradients, limit });
+        };
+        let first_trained = self.first_trained();
+        let (mut forward, mut backward, mut index) = (0, 0, 0);
+        let mut workspace_len = 0;
+        while index < L {
+            let layer = self.layers[index];
+            forward = max(forward, layer.op.training(limit).lens().scratch);
+            if index >= first_trained {
+                backward = max(backward, layer.op.training_backward(spare).lens().backward_scratch);
+            }
+            if let (Some(offset), false) = (layer.output_offset, matches!(layer.op, Op::Flatten)) {
+                // `place` has checked this sum.
+                workspace_len = offset.wrapping_add(layer.output_len);
+            }
+            index = index.wrapping_add(1);
+        }
+        let Some(backward) = checked_sum([gradients, backward]) else {
+            return Err(ShapeError::Overflow { what: "scratch" });
+        };
+        self.train_scratch_len = max(backward, forward);
+        self.workspace_len = workspace_len;
+        self.trains_interleaved = false;
+        Ok(())
+    }
+
+    /// The longest gradient of an activation: of what lies between the first trained layer and the last one.
+    pub(super) const fn longest_gradient(&self) -> usize {
+        let (mut longest, mut index) = (0, self.first_trained());
+        while index < L {
+            longest = max(longest, self.layers[index].output_len);
+            index = index.wrapping_add(1);
+        }
+        longest
+    }
+
+    /// What a training pass leaves to a layer's gradients, besides those of the activations.
+    pub(super) const fn gradient_limit(&self) -> usize {
+        self.train_scratch_len.saturating_sub(self.gradient_len).saturating_sub(self.gradient_len)
+    }
+
+    /// How many parts the images are divided into, whole shards, each with a scratch of its own.
+    pub(super) const fn parts(&self) -> usize {
+        let shards = self.batch.div_ceil(self.shard);
+        let mut parts = if self.threads < shards { self.threads } else { shards };
+        if let Some(affordable) = self.scratch_limit.checked_div(self.scratch_len)
+            && affordable < parts
+        {
+            parts = affordable;
+        }
+        max(parts, 1)
+    }
+}
+
+/// The error of a limit, with the least scratch of both ways: interleaved images take `interleaved`.
+const fn or_least(error: ShapeError, interleaved: usize) -> ShapeError {
+    match error {
+        ShapeError::ScratchLimit { least, limit } if interleaved < least => {
+            ShapeError::ScratchLimit { least: interleaved, limit }
+        }
+        other => other,
+    }
+}
+
+/// How many images inference takes at a time, if between two layers it keeps `image_len` values of each:
+/// as many as stay in L2, in whole tiles of the linear layers.
+const fn shard_of(batch: usize, image_len: usize) -> usize {
+    let most = match SHARD.checked_div(image_len) {
+        Some(most) => most,
+        None => batch,
+    };
+    let most = if most > MR { most.wrapping_sub(most % MR) } else { max(most, 1) };
+    if batch < most { max(batch, 1) } else { most }
+}
+
+/// The most values that a shard keeps between two layers: 256 KiB, half of the smallest L2 in use.
+const SHARD: usize = 64 * 1024;
+
+impl Op {
+    /// The layer as inference runs it on its first `images` images, in at most `limit` values of scratch.
+    const fn inferring(self, images: usize, limit: usize) -> Self {
+        match self {
+            // The limit first: by the batch that was planned, whose algorithm is the one of the packed weights.
+            Self::Conv(_) => match self.training(limit) {
+                Self::Conv(plan) => Self::Conv(plan.with_fewer_images(images)),
+                op => op,
+            },
+            Self::Pool(plan) => Self::Pool(plan.with_fewer_images(images)),
+            Self::Linear(plan) => Self::Linear(plan.with_fewer_images(images)).training(limit),
+            Self::Activation(_) | Self::Flatten => self,
+        }
+    }
+
+    /// The layer as training runs it forward, in at most `limit` values of scratch.
+    pub(super) const fn training(self, limit: usize) -> Self {
+        match self {
+            Self::Conv(plan) if plan.scratch_len() > limit => Self::Conv(plan.with_scratch_limit(limit)),
+            Self::Linear(plan) if plan.scratch_len() > limit => Self::Linear(plan.with_scratch_limit(limit)),
+            _ => self,
+        }
+    }
+
+    /// The layer as training runs it backward, in at most `limit` values of scratch.
+    pub(super) const fn training_backward(self, limit: usize) -> Self {
+        match self {
+            Self::Conv(plan) if plan.backward_scratch_len() > limit => {
+                Self::Conv(plan.with_backward_scratch_limit(limit))
+            }
+            Self::Linear(plan) if plan.backward_scratch_len() > limit => {
+                Self::Linear(plan.with_backward_scratch_limit(limit))
+            }
+            _ => self,
+        }
+    }
+}
+
+const fn max(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}

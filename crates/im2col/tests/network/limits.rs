@@ -1,0 +1,179 @@
+//! Networks under a limit of scratch: it is kept, and changes no value.
+
+use super::*;
+
+/// Limits around `full`, and at random up to it.
+fn limits(full: usize) -> Vec<usize> {
+    let mut rng = Rng::new(full as u64);
+    let random = std::iter::repeat_with(move || (rng.bits() % (full as u64 + 1)) as usize);
+    random.take(6).chain([0, full / 2, full - 1, full, usize::MAX]).collect()
+}
+
+/// Equal values: zeros may differ in sign.
+#[track_caller]
+fn assert_equal(given: &[f32], expected: &[f32], what: impl std::fmt::Debug) {
+    assert_eq!(given.len(), expected.len());
+    let differs = given.iter().zip(expected).position(|(given, expected)| given != expected);
+    assert_eq!(differs, None, "{what:?}");
+}
+
+/// A limit that is too small names the least that is enough.
+fn least_of<const L: usize>(
+    limited: Result<Network<L>, ShapeError>,
+    limit: usize,
+    again: impl Fn(usize) -> Result<Network<L>, ShapeError>,
+) -> Option<Network<L>> {
+    match limited {
+        Ok(network) => Some(network),
+        Err(ShapeError::ScratchLimit { least, limit: given }) => {
+            assert!(given == limit && limit < least, "{limit} {least}");
+            assert!(again(least).is_ok() && again(least - 1).is_err());
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn inference<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: usize) {
+    for isa in Isa::available() {
+        let network = Network::plan(layers, batch, input_dims).unwrap().with_isa(isa);
+        let (params, input) = (parameters(&network), uniform(2, network.input_len()));
+        let plain = NetworkWeights::Plain(&params);
+        let expected = infer(&network, plain, &input, garbage(1, network.scratch_len()));
+        let mut served = 0;
+        for limit in limits(network.scratch_len()) {
+            let again = |limit| network.with_scratch_limit(limit);
+            let Some(limited) = least_of(again(limit), limit, again) else { continue };
+            assert!(limited.scratch_len() <= limit);
+            assert!(limit < network.scratch_len() || limited.scratch_len() == network.scratch_len());
+            assert_eq!(limited.train_scratch_len(), network.train_scratch_len());
+            let output = infer(&limited, plain, &input, garbage(2, limited.scratch_len()));
+            assert_equal(&output, &expected, (limit, isa));
+            let mut packed = garbage(3, limited.packed_len());
+            let packed = limited.pack(&params, &mut packed).unwrap();
+            let packed = NetworkWeights::Packed { params: &params, packed };
+            let output = infer(&limited, packed, &input, garbage(4, limited.scratch_len()));
+            assert_equal(&output, &expected, ("packed", limit, isa));
+            // Training has a limit of its own, and takes the weights that were packed for inference, or plain ones.
+            let mut workspace = garbage(5, limited.workspace_len());
+            let mut scratch = garbage(6, limited.train_scratch_len());
+            limited.forward_train(packed, &input, &mut workspace, &mut scratch).unwrap();
+            assert_equal(limited.activation(L - 1, &workspace).unwrap(), &expected, ("training", limit, isa));
+            served += 1;
+        }
+        assert!(served >= 3);
+    }
+}
+
+fn training<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: usize) {
+    for isa in Isa::available() {
+        let network = Network::plan(layers, batch, input_dims).unwrap().with_isa(isa);
+        let (params, input) = (parameters(&network), uniform(2, network.input_len()));
+        let [workspace, grads] = step(&network, &params, &input, 7);
+        let output = network.activation(L - 1, &workspace).unwrap();
+        // Whether images are interleaved, which decides the order of the sums.
+        let is_as_planned = |limited: &Network<L>| limited.workspace_len() == network.workspace_len();
+        let mut one_by_one: Option<Vec<f32>> = None;
+        let mut served = 0;
+        for limit in limits(network.train_scratch_len()) {
+            let again = |limit| network.with_train_scratch_limit(limit);
+            let Some(limited) = least_of(again(limit), limit, again) else { continue };
+            assert!(limited.train_scratch_len() <= limit);
+            assert_eq!(limited.scratch_len(), network.scratch_len());
+            assert!(limit < network.train_scratch_len() || limited == network);
+            let [limited_workspace, limited_grads] = step(&limited, &params, &input, 9);
+            assert_equal(limited.activation(L - 1, &limited_workspace).unwrap(), output, (limit, isa));
+            if is_as_planned(&limited) {
+                assert_equal(&limited_grads, &grads, (limit, isa));
+            } else {
+                let expected: Vec<f64> = grads.iter().copied().map(f64::from).collect();
+                for parameter in network.parameters() {
+                    assert_close(&limited_grads[parameter.range.clone()], &expected[parameter.range]);
+                }
+                let first = one_by_one.get_or_insert_with(|| limited_grads.clone());
+                assert_equal(&limited_grads, first, (limit, isa));
+            }
+            served += 1;
+        }
+        assert!(served >= 2);
+    }
+}
+
+#[test]
+fn limits_of_scratch_are_kept() {
+    for batch in [1, 5, 19] {
+        inference(LENET, [1, 28, 28], batch);
+        inference(LENET_RELU, [1, 28, 28], batch);
+        inference(ODD, ODD_INPUT, batch);
+        inference(FLAT, ODD_INPUT, batch);
+        inference(WINDOWS, WINDOWS_INPUT, batch);
+        inference(POOLED, POOLED_INPUT, batch);
+        inference(POOL_FIRST, ODD_INPUT, batch);
+    }
+}
+
+#[test]
+fn limits_of_training_are_kept() {
+    for batch in [1, 5, 8, 19] {
+        training(LENET, [1, 28, 28], batch);
+        training(LENET_RELU, [1, 28, 28], batch);
+        training(ODD, ODD_INPUT, batch);
+        training(FLAT, ODD_INPUT, batch);
+        training(WINDOWS, WINDOWS_INPUT, batch);
+        training(POOLED, POOLED_INPUT, batch);
+        training(POOL_FIRST, ODD_INPUT, batch);
+    }
+}
+
+/// A plan is what all calls together say, and of one kind the last.
+#[test]
+fn requests_in_any_order() {
+    let network = Network::plan(LENET, 100, [1, 28, 28]).unwrap();
+    let least = |result: Result<Network<12>, ShapeError>| match result {
+        Err(ShapeError::ScratchLimit { least, .. }) => least,
+        other => panic!("{other:?}"),
+    };
+    let inference = least(network.with_scratch_limit(0));
+    let training = least(network.with_train_scratch_limit(0));
+    for (inference, training) in [
+        (inference, training),
+        (inference + 9_000, training + 9_000),
+        (network.scratch_len() - 1, training.max(network.train_scratch_len() - 1)),
+        (3 * network.scratch_len(), network.train_scratch_len()),
+    ] {
+        let scratch = |network: Network<12>| network.with_scratch_limit(inference).unwrap();
+        let train = |network: Network<12>| network.with_train_scratch_limit(training).unwrap();
+        let isa = |network: Network<12>| network.with_isa(Isa::SCALAR);
+        #[cfg(feature = "rayon")]
+        let threads = |network: Network<12>| network.with_threads(4);
+        #[cfg(not(feature = "rayon"))]
+        let threads = |network: Network<12>| network;
+        let expected = threads(isa(train(scratch(network))));
+        assert!(expected.scratch_len() <= inference && expected.train_scratch_len() <= training);
+        assert_eq!(scratch(train(isa(threads(network)))), expected);
+        assert_eq!(isa(threads(scratch(train(network)))), expected);
+        assert_eq!(train(threads(scratch(isa(network)))), expected);
+        // What was said before of the same kind does not count.
+        let smaller = network.with_scratch_limit(inference + 1).unwrap();
+        assert_eq!(threads(isa(train(scratch(smaller)))), expected);
+    }
+    let unlimited = network.with_scratch_limit(20_000).unwrap().with_scratch_limit(usize::MAX);
+    assert_eq!(unlimited, Ok(network));
+    let error = network.with_scratch_limit(1).unwrap_err();
+    assert_eq!(error, ShapeError::ScratchLimit { least: inference, limit: 1 });
+    let message = format!("a limit of 1 values of scratch is less than the {inference} that layers hand on");
+    assert_eq!(error.to_string(), message);
+}
+
+/// As many threads as have room for a scratch each.
+#[cfg(feature = "rayon")]
+#[test]
+fn threads_share_the_limit() {
+    let network = Network::plan(LENET, 100, [1, 28, 28]).unwrap();
+    let len = network.scratch_len();
+    for (threads, limit, expected) in [(4, 4 * len, 4), (4, 3 * len, 3), (4, 2 * len - 1, 1), (2, 9 * len, 2)]
+    {
+        let limited = network.with_threads(threads).with_scratch_limit(limit).unwrap();
+        assert_eq!(limited.scratch_len(), expected * len);
+    }
+}
