@@ -229,6 +229,7 @@ impl GradWeights<'_> {
                 at += outputs * NR - left;
             }
         }
+        debug_assert_eq!(image, bundles * NR, "the images left their gradients");
         // From here on in memory: the loops below would take the sums out of their registers.
         let mut stored = [[[0.0; NR]; PANELS]; ROWS];
         for i in 0..ROWS {

@@ -104,6 +104,7 @@ fn sums_at_steps<const ROWS: usize, const COLUMNS: usize, const WIDTH: usize>(
             }
         }
     }
+    debug_assert_eq!(left_outer, 0, "the nest left its operands");
     sums
 }
 

@@ -306,6 +306,7 @@ impl Band<'_> {
                 at = at.wrapping_add(next_line);
             }
         }
+        debug_assert_eq!(position, positions, "the lines left the plane");
         for i in 0..ROWS {
             for j in 0..COLUMNS {
                 sums[i * taps + tap + j] = tile[i][j];
