@@ -3,6 +3,7 @@
 use super::PoolKind;
 use super::max3x3::Max3x3;
 use super::stage::{Stage, maximum, sum};
+use super::sum::Pairs;
 use super::windows::{Divisor, Pooling};
 use crate::kernel::{Isa, Job, MulAdd, Vectors, dispatch};
 
@@ -53,7 +54,11 @@ impl Job for Forward<'_> {
         match (pooling.kind, pooling.is_2x2()) {
             (PoolKind::Max, true) => tiles_2x2(&pooling, input, output, maximum, |max| max),
             (PoolKind::Average, true) => tiles_2x2(&pooling, input, output, sum, |sum| sum / 4.0),
-            _ => for_each_row(&pooling, input, output),
+            (PoolKind::Max, false) => max_rows(&pooling, input, output),
+            (PoolKind::Average, false) => {
+                sum_rows(&pooling.flattened(), input, output);
+                divide_rows(&pooling, output);
+            }
         }
     }
 }
@@ -79,51 +84,100 @@ fn tiles_2x2(
     }
 }
 
-/// All other windows, a row of outputs at a time.
+/// All other maxima, a row of outputs at a time.
 #[inline(always)]
-fn for_each_row(pooling: &Pooling, input: &[f32], output: &mut [f32]) {
-    let [_, height, width] = pooling.window.output;
+fn max_rows(pooling: &Pooling, input: &[f32], output: &mut [f32]) {
     let chunks = pooling.staged_chunks();
     let mut stage = Stage::new();
-    let planes = input.chunks_exact(pooling.window.plane_len());
-    for (plane, output) in planes.zip(output.chunks_exact_mut(pooling.window.positions())) {
-        for (z, output) in output.chunks_exact_mut(height * width).enumerate() {
-            for (y, output) in output.chunks_exact_mut(width).enumerate() {
-                match (chunks, pooling.kind) {
-                    (0, _) => plain_row(pooling, plane, [z, y], output),
-                    (_, PoolKind::Max) => stage.max_row(pooling, plane, [z, y], output, chunks),
-                    (_, PoolKind::Average) => stage.sum_row(pooling, plane, [z, y], output, chunks),
-                }
-                if let PoolKind::Average = pooling.kind {
-                    divide_row(pooling, [z, y], output);
-                }
-            }
+    for_each_row(pooling, input, output, |plane, at, output| match chunks {
+        0 => output.iter_mut().enumerate().for_each(|(x, output)| {
+            *output = values(pooling, plane, at, x).fold(f32::NEG_INFINITY, maximum);
+        }),
+        _ => stage.max_row(pooling, plane, at, output, chunks),
+    });
+}
+
+/// The sums of all other windows, a row of outputs at a time.
+#[inline(always)]
+fn sum_rows(pooling: &Pooling, input: &[f32], output: &mut [f32]) {
+    let chunks = pooling.staged_chunks();
+    let mut stage = Stage::new();
+    match (pooling.is_long(), chunks) {
+        (false, 0) => for_each_row(pooling, input, output, |plane, at, output| {
+            output.iter_mut().enumerate().for_each(|(x, output)| {
+                *output = values(pooling, plane, at, x).fold(0.0, sum);
+            });
+        }),
+        (false, _) => for_each_row(pooling, input, output, |plane, at, output| {
+            stage.sum_row(pooling, plane, at, output, chunks);
+        }),
+        (true, 0) => {
+            let mut pairs = Pairs::new();
+            for_each_row(pooling, input, output, |plane, at, output| {
+                output.iter_mut().enumerate().for_each(|(x, output)| {
+                    *output = long_sum(&mut pairs, pooling, plane, at, x);
+                });
+            });
+        }
+        (true, _) => {
+            let mut pairs = Pairs::new();
+            for_each_row(pooling, input, output, |plane, at, output| {
+                stage.long_sum_row(&mut pairs, pooling, plane, at, output);
+            });
         }
     }
 }
 
+/// Calls `for_row(plane, [z, y], row)` for every row of output.
 #[inline(always)]
-fn divide_row(pooling: &Pooling, [z, y]: [usize; 2], output: &mut [f32]) {
-    if let Divisor::Constant(divisor) = pooling.divisor {
-        output.iter_mut().for_each(|y| *y /= divisor as f32);
-    } else {
-        let rows = pooling.counted_rows(z, y);
-        output.iter_mut().enumerate().for_each(|(x, y)| *y /= pooling.divisor(rows, x));
+fn for_each_row(
+    pooling: &Pooling,
+    input: &[f32],
+    output: &mut [f32],
+    mut for_row: impl FnMut(&[f32], [usize; 2], &mut [f32]),
+) {
+    let [_, height, width] = pooling.window.output;
+    let planes = input.chunks_exact(pooling.window.plane_len());
+    for (plane, output) in planes.zip(output.chunks_exact_mut(pooling.window.positions())) {
+        for (row, output) in output.chunks_exact_mut(width).enumerate() {
+            for_row(plane, [row / height, row % height], output);
+        }
     }
 }
 
-/// A row of maxima or sums, one output after the other: for windows that do not fit the stage or
-/// adapt, and rows too short for vectors.
+/// What the window of output `x` sees in ascending order, one value after the other: for windows that do not fit the
+/// stage or adapt, and rows too short for vectors.
 #[inline(always)]
-fn plain_row(pooling: &Pooling, plane: &[f32], [z, y]: [usize; 2], output: &mut [f32]) {
-    for (x, output) in output.iter_mut().enumerate() {
-        let (start, taps) = (pooling.start(2, x), pooling.taps(2, x));
-        let values = pooling
-            .input_rows(z, y)
-            .flat_map(|row| taps.clone().map(move |tap| plane[row + pooling.column(start, tap)]));
-        *output = match pooling.kind {
-            PoolKind::Max => values.fold(f32::NEG_INFINITY, maximum),
-            PoolKind::Average => values.fold(0.0, sum),
-        };
+fn values(pooling: &Pooling, plane: &[f32], [z, y]: [usize; 2], x: usize) -> impl Iterator<Item = f32> {
+    let (start, taps) = (pooling.start(2, x), pooling.taps(2, x));
+    pooling
+        .input_rows(z, y)
+        .flat_map(move |row| taps.clone().map(move |tap| plane[row + pooling.column(start, tap)]))
+}
+
+/// The sum of what the window of output `x` sees, a vector at a time.
+#[inline(always)]
+fn long_sum(pairs: &mut Pairs<1>, pooling: &Pooling, plane: &[f32], [z, y]: [usize; 2], x: usize) -> f32 {
+    let taps = pooling.taps(2, x);
+    if !taps.is_empty() {
+        let first = pooling.column(pooling.start(2, x), taps.start);
+        for row in pooling.input_rows(z, y) {
+            pairs.add_row(&plane[row + first..], pooling.window.dilation[2], &taps);
+        }
+    }
+    pairs.take()[0]
+}
+
+/// Divides the sums of all windows by what their means divide by.
+#[inline(always)]
+fn divide_rows(pooling: &Pooling, output: &mut [f32]) {
+    if let Divisor::Constant(divisor) = pooling.divisor {
+        output.iter_mut().for_each(|y| *y /= divisor as f32);
+        return;
+    }
+    let [depth, height, width] = pooling.window.output;
+    for (row, output) in output.chunks_exact_mut(width).enumerate() {
+        let rows = pooling.counted_rows(row / height % depth, row % height);
+        output.iter_mut().enumerate().for_each(|(x, y)| *y /= pooling.divisor(rows, x));
     }
 }
