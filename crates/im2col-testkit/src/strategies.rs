@@ -312,9 +312,9 @@ pub fn long_pool_case(rank: usize) -> impl Strategy<Value = PoolCase> {
     let axes = [axis(), axis(), axis()].prop_map(move |mut axes| {
         axes[..3 - rank].fill(TRIVIAL);
         // One long axis is enough, and the others only where they do not make too many taps.
-        for i in 3 - rank..2 {
-            let Axis { kernel, stride, dilation, padding, .. } = axes[i];
-            axes[i] = Axis::new((kernel.min(5), stride, dilation), padding.map(|pad| pad.min(2)), 2, 0);
+        for axis in axes.iter_mut().take(2).skip(3 - rank) {
+            let Axis { kernel, stride, dilation, padding, .. } = *axis;
+            *axis = Axis::new((kernel.min(5), stride, dilation), padding.map(|pad| pad.min(2)), 2, 0);
         }
         let taps = |axis: &Axis| axis.kernel * (axis.input + axis.padding[0] + axis.padding[1]);
         for i in 0..2 {

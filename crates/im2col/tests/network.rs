@@ -312,7 +312,16 @@ fn weights_packed_by_another_network_are_refused() {
 /// Of 19 images, sixteen and three are interleaved, of 53 two times sixteen at once, then sixteen and five; but five
 /// alone have no vector to themselves.
 fn check_bits<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: usize) {
-    for isa in Isa::available() {
+    check_bits_under(Isa::available(), layers, input_dims, batch);
+}
+
+fn check_bits_under<const L: usize>(
+    isas: impl Iterator<Item = Isa>,
+    layers: [Layer; L],
+    input_dims: [usize; 3],
+    batch: usize,
+) {
+    for isa in isas {
         let network = Network::plan(layers, batch, input_dims).unwrap().with_isa(isa);
         let (params, input) = (parameters(&network), uniform(2, network.input_len()));
         let plain = NetworkWeights::Plain(&params);

@@ -19,6 +19,8 @@ impl Forward<'_> {
         let Self { pooling, input, output } = self;
         if pooling.is_max_3x3() {
             dispatch(isa, Max3x3 { pooling, input, output });
+        } else if matches!(pooling.kind, PoolKind::Average) && pooling.is_long() {
+            dispatch(isa, LongMeans { pooling, input, output });
         } else {
             dispatch(isa, Self { pooling, input, output });
         }
@@ -97,34 +99,49 @@ fn max_rows(pooling: &Pooling, input: &[f32], output: &mut [f32]) {
     });
 }
 
-/// The sums of all other windows, a row of outputs at a time.
+/// The sums of all other windows of few values, a row of outputs at a time.
 #[inline(always)]
 fn sum_rows(pooling: &Pooling, input: &[f32], output: &mut [f32]) {
     let chunks = pooling.staged_chunks();
     let mut stage = Stage::new();
-    match (pooling.is_long(), chunks) {
-        (false, 0) => for_each_row(pooling, input, output, |plane, at, output| {
-            output.iter_mut().enumerate().for_each(|(x, output)| {
-                *output = values(pooling, plane, at, x).fold(0.0, sum);
-            });
+    for_each_row(pooling, input, output, |plane, at, output| match chunks {
+        0 => output.iter_mut().enumerate().for_each(|(x, output)| {
+            *output = values(pooling, plane, at, x).fold(0.0, sum);
         }),
-        (false, _) => for_each_row(pooling, input, output, |plane, at, output| {
-            stage.sum_row(pooling, plane, at, output, chunks);
-        }),
-        (true, 0) => {
+        _ => stage.sum_row(pooling, plane, at, output, chunks),
+    });
+}
+
+/// Means of windows of many values: a job of its own, for it needs 5 KiB more of the stack.
+struct LongMeans<'a> {
+    pooling: Pooling,
+    input: &'a [f32],
+    output: &'a mut [f32],
+}
+
+impl Job for LongMeans<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Vectors,
+    ) {
+        let Self { pooling, input, output } = self;
+        let flattened = pooling.flattened();
+        if flattened.staged_chunks() == 0 {
             let mut pairs = Pairs::new();
-            for_each_row(pooling, input, output, |plane, at, output| {
+            for_each_row(&flattened, input, output, |plane, at, output| {
                 output.iter_mut().enumerate().for_each(|(x, output)| {
-                    *output = long_sum(&mut pairs, pooling, plane, at, x);
+                    *output = long_sum(&mut pairs, &flattened, plane, at, x);
                 });
             });
-        }
-        (true, _) => {
-            let mut pairs = Pairs::new();
-            for_each_row(pooling, input, output, |plane, at, output| {
-                stage.long_sum_row(&mut pairs, pooling, plane, at, output);
+        } else {
+            let (mut stage, mut pairs) = (Stage::new(), Pairs::new());
+            for_each_row(&flattened, input, output, |plane, at, output| {
+                stage.long_sum_row(&mut pairs, &flattened, plane, at, output);
             });
         }
+        divide_rows(&pooling, output);
     }
 }
 

@@ -228,8 +228,8 @@ impl<const D: usize> PoolParams<D> {
     }
 
     /// Whether the size of the output is rounded up, so that what is left at the end of an axis has
-    /// a window as well, which may reach beyond the padding. It is dropped if it would begin beyond
-    /// the input and the padding before it.
+    /// a window as well, which may reach beyond the padding. Windows that would begin behind the input, in
+    /// the padding after it, are left out, as in ONNX.
     ///
     /// A mean that counts the padding counts as much of it as there is, and nothing beyond.
     ///

@@ -72,9 +72,12 @@ impl<const D: usize> PoolParams<D> {
         let [before, after] =
             if same { [0; 2] } else { self.padding.of_axis(axis, 0, window, stride, dilation) };
         let padding = before.saturating_add(after);
-        match unpadded.checked_sub(padding) {
-            Some(0) | None => Err(ShapeError::PaddingExceedsOutput { axis, padding, unpadded }),
-            Some(input) => Ok(input),
+        let input = unpadded.saturating_sub(padding);
+        // In ceil mode the last window has to begin before the end of the input; its start has been multiplied above.
+        let least = if self.ceil_mode { (steps * stride + 1).saturating_sub(before) } else { 0 };
+        match if least > input { least } else { input } {
+            0 => Err(ShapeError::PaddingExceedsOutput { axis, padding, unpadded }),
+            input => Ok(input),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Networks that nobody chose: random layers, each of which takes what the one before it gives.
 
-use super::{check_bits, parameters, reference, step, uniform};
+use super::{check_bits_under, parameters, reference, step, uniform};
 use im2col::{
     Activation, ConvParams, Isa, Layer, LinearParams, Network, Padding, PaddingMode, PoolKind, PoolParams,
 };
@@ -16,8 +16,8 @@ const LAYERS: usize = 7;
 /// The most products of a layer, and values of its output, for one image.
 const MOST_PRODUCTS: usize = 20_000;
 const MOST_VALUES: usize = 600;
-/// Sixteen roundings of each term.
-const TOLERANCE: f64 = 1e-6;
+/// Some thirty roundings of each term.
+const TOLERANCE: f64 = 2e-6;
 
 /// What one image is between two layers: planes, or features as channels of one value.
 #[derive(Clone, Copy)]
@@ -187,7 +187,14 @@ fn random_networks_are_their_definition() {
                 bound::check_each(&grads, &reference.grads, within).unwrap();
             }
         }
-        check_bits(layers, dims, batch);
+        // Such a layer, where it is alone, takes the set that it detects.
+        let is_smooth =
+            |layer: &_| matches!(layer, Layer::Activation(Activation::Sigmoid | Activation::Tanh));
+        if layers.iter().any(is_smooth) {
+            check_bits_under([Isa::detect()].into_iter(), layers, dims, batch);
+        } else {
+            check_bits_under(Isa::available(), layers, dims, batch);
+        }
     });
     assert!(compared.get() > all / 2, "{} of {all} gradients compared", compared.get());
     assert!(interleaved.get() > all / 4, "{} of {all} interleaved", interleaved.get());
