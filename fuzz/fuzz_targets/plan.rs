@@ -59,7 +59,8 @@ impl Pool {
             (true, false) => return PoolParams::adaptive_average(window),
             _ => (),
         }
-        let params = if self.max { PoolParams::max(window) } else { PoolParams::average(window) }
+        let kind = if self.max { PoolKind::Max } else { PoolKind::Average };
+        let params = PoolParams::new(kind, window)
             .with_stride(dims(self.stride))
             .with_padding_per_side(dim_pairs(self.padding))
             .with_dilation(dims(self.dilation))

@@ -292,18 +292,24 @@ pub fn transpose_case(rank: usize) -> impl Strategy<Value = TransposeCase> {
 }
 
 /// Valid max poolings of rank 1, 2 or 3: some that cut the input into tiles, and others, dilated and
-/// with padding of at most half the window.
+/// with padding, which mostly is at most half the window.
 pub fn max_pool_case(rank: usize) -> impl Strategy<Value = PoolCase> {
     let axes = prop_oneof![
         6 => axes(rank, few_positions(rank)),
         1 => axes(rank, many_positions(rank)),
         3 => tiles(rank),
     ];
-    let options = (any::<bool>(), prop_oneof![3 => Just(false), 1 => Just(true)]);
+    pool_case(axes.boxed())
+}
+
+fn pool_case(axes: BoxedStrategy<[Axis; 3]>) -> impl Strategy<Value = PoolCase> {
+    let seldom = || prop_oneof![3 => Just(false), 1 => Just(true)];
+    let options = (any::<bool>(), seldom(), seldom());
     (batch(), 1..=4_usize, options, axes).prop_map(|(batch, channels, options, axes)| {
-        let (count_include_pad, ceil_mode) = options;
+        let (count_include_pad, ceil_mode, much_padding) = options;
         let axes = axes.map(|axis| {
-            let padding = axis.padding.map(|pad| pad.min(axis.kernel / 2));
+            let most = if much_padding { usize::MAX } else { axis.kernel / 2 };
+            let padding = axis.padding.map(|pad| pad.min(most));
             // Padding that was cut leaves the window less to slide over.
             let extent = axis.dilation * (axis.kernel - 1) + 1;
             let input = axis.input.max(extent.saturating_sub(padding[0] + padding[1]));
@@ -337,10 +343,44 @@ fn tiles(rank: usize) -> impl Strategy<Value = [Axis; 3]> {
     })
 }
 
-/// Valid average poolings: as [`max_pool_case`], without dilation, and some with a divisor.
+/// Valid average poolings: as [`max_pool_case`], and some with a divisor.
 pub fn average_pool_case(rank: usize) -> impl Strategy<Value = PoolCase> {
+    with_divisor(max_pool_case(rank))
+}
+
+/// Valid average poolings whose windows have many values: more than one chain, more than one block of a row, and
+/// rows that lie together.
+pub fn long_pool_case(rank: usize) -> impl Strategy<Value = PoolCase> {
+    let kernel = prop_oneof![2 => 1..=4_usize, 3 => 5..=40_usize, 1 => 500..=1100_usize];
+    let step = || prop_oneof![3 => Just(1), 1 => 2..=3_usize];
+    let pad = || prop_oneof![2 => Just(0), 1 => 1..=40_usize, 1 => 400..=1200_usize];
+    let positions = prop_oneof![2 => Just(1), 3 => 2..=5_usize, 2 => 15..=20_usize];
+    let axis = move || {
+        ((kernel.clone(), step(), step()), [pad(), pad()], positions.clone(), 0..3_usize)
+            .prop_map(|(window, padding, output, slack)| Axis::new(window, padding, output, slack))
+    };
+    let axes = [axis(), axis(), axis()].prop_map(move |mut axes| {
+        axes[..3 - rank].fill(TRIVIAL);
+        // One long axis is enough, and the others only where they do not make too many taps.
+        for axis in axes.iter_mut().take(2).skip(3 - rank) {
+            let Axis { kernel, stride, dilation, padding, .. } = *axis;
+            *axis = Axis::new((kernel.min(5), stride, dilation), padding.map(|pad| pad.min(2)), 2, 0);
+        }
+        let taps = |axis: &Axis| axis.kernel * (axis.input + axis.padding[0] + axis.padding[1]);
+        for i in 0..2 {
+            if axes.iter().map(taps).product::<usize>() > 1 << 20 {
+                axes[i] = TRIVIAL;
+            }
+        }
+        axes
+    });
+    let few = |case: PoolCase| PoolCase { batch: 1, channels: case.channels.min(2), ..case };
+    with_divisor(pool_case(axes.boxed()).prop_map(few))
+}
+
+fn with_divisor(cases: impl Strategy<Value = PoolCase>) -> impl Strategy<Value = PoolCase> {
     let divisor = prop_oneof![5 => Just(None), 1 => (1..=20_usize).prop_map(Some)];
-    (max_pool_case(rank), divisor).prop_map(|(case, divisor)| PoolCase { dilation: [1; 3], divisor, ..case })
+    (cases, divisor).prop_map(|(case, divisor)| PoolCase { divisor, ..case })
 }
 
 /// Poolings that adapt to the size of their output: a divisor of the input's on a third of the axes,
@@ -461,6 +501,7 @@ mod tests {
             for_all(cases, conv_case(rank), |case| assert!(!case.output().contains(&0)));
             for_all(cases, max_pool_case(rank), |case| assert!(!case.output().contains(&0)));
             for_all(cases, average_pool_case(rank), |case| assert!(!case.output().contains(&0)));
+            for_all(cases, long_pool_case(rank), |case| assert!(!case.output().contains(&0)));
         }
     }
 }

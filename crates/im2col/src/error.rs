@@ -42,15 +42,6 @@ pub enum ShapeError {
         /// How many groups.
         groups: usize,
     },
-    /// Pooling padding may be at most half the window, or a window could see nothing but padding.
-    PaddingExceedsHalfWindow {
-        /// The axis, counted from the first spatial one.
-        axis: usize,
-        /// The larger padding of that axis.
-        padding: usize,
-        /// The window's size on that axis.
-        window: usize,
-    },
     /// More padding than a padding mode is defined for.
     PaddingExceedsInput {
         /// The axis, counted from the first spatial one.
@@ -60,7 +51,7 @@ pub enum ShapeError {
         /// The most that there may be: the input's size for circular padding, one less for reflection.
         most: usize,
     },
-    /// The padding takes away all of a transposed convolution's output.
+    /// The padding takes away all of a transposed convolution's output, or of an unpooling's.
     PaddingExceedsOutput {
         /// The axis, counted from the first spatial one.
         axis: usize,
@@ -115,7 +106,6 @@ impl ShapeError {
             Self::Overflow { .. } => "a size does not fit in usize",
             Self::KernelExceedsInput { .. } => "the dilated kernel exceeds the padded input",
             Self::Groups { .. } => "the channels are not a multiple of the groups",
-            Self::PaddingExceedsHalfWindow { .. } => "pooling padding exceeds half the window",
             Self::PaddingExceedsInput { .. } => "more padding than the padding mode is defined for",
             Self::PaddingExceedsOutput { .. } => "the padding takes away the whole output",
             Self::OutputPadding { .. } => "the output padding is not less than the stride or the dilation",
@@ -139,9 +129,6 @@ impl fmt::Display for ShapeError {
             ),
             Self::Groups { what, channels, groups } => {
                 write!(f, "{what} = {channels} is not a multiple of groups = {groups}")
-            }
-            Self::PaddingExceedsHalfWindow { axis, padding, window } => {
-                write!(f, "axis {axis}: padding {padding} exceeds half the window of {window}")
             }
             Self::PaddingExceedsInput { axis, padding, most } => {
                 write!(f, "axis {axis}: padding {padding}, the padding mode is defined for at most {most}")

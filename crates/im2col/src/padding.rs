@@ -7,7 +7,7 @@
 
 use crate::error::ShapeError;
 
-/// How much padding a convolution has.
+/// How much padding a convolution or a pooling has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Padding<const D: usize> {
     /// `[before, after]` on each axis. All zero is what others call `valid`.

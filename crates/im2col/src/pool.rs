@@ -13,6 +13,7 @@ mod max3x3;
 mod params;
 mod plan;
 mod stage;
+pub(crate) mod sum;
 #[cfg(test)]
 mod tests;
 mod unpool;
@@ -27,6 +28,6 @@ pub enum PoolKind {
     /// The largest value; NaN, if there is one. Padding never wins.
     Max,
     /// The mean. Padding is 0, and counts unless
-    /// [`with_count_include_pad`](PoolParams::with_count_include_pad) says otherwise.
+    /// [`with_count_include_pad`](PoolParams::with_count_include_pad) says otherwise. 0, if nothing is seen.
     Average,
 }

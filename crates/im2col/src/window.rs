@@ -34,7 +34,7 @@ impl Window {
     }
 
     /// The same, with a quotient that is rounded up under `ceil_mode`: the last window may then
-    /// reach beyond the padding, but begins no later than the input ends.
+    /// reach beyond the padding, but all begin before the input ends.
     pub(crate) const fn rounded<const D: usize>(
         input: [usize; D],
         kernel: [usize; D],
@@ -112,15 +112,13 @@ impl Window {
         }
         // `1 <= padded - reach <= isize::MAX` and `stride >= 1`: nothing wraps.
         let rest = padded - reach - 1;
-        let output = rest / stride + 1;
-        match output.checked_mul(stride) {
-            Some(next)
-                if ceil_mode && !rest.is_multiple_of(stride) && next < input + self.padding[axis][0] =>
-            {
-                Ok(output + 1)
-            }
-            _ => Ok(output),
+        if !ceil_mode {
+            return Ok(rest / stride + 1);
         }
+        // As many windows begin in the input or the padding before it.
+        let begin = (input + self.padding[axis][0]).div_ceil(stride);
+        let rounded = rest.div_ceil(stride) + 1;
+        Ok(if rounded < begin { rounded } else { begin })
     }
 
     /// The same window with other values in the padding, if they are defined.

@@ -6,6 +6,8 @@
 mod limits;
 #[path = "network/long_sums.rs"]
 mod long_sums;
+#[path = "network/random.rs"]
+mod random;
 #[path = "network/reference.rs"]
 mod reference;
 
@@ -16,6 +18,9 @@ use im2col::{
 };
 use im2col_testkit::alloc::{CountingAllocator, count_allocations};
 use im2col_testkit::operands::{Rng, garbage};
+use im2col_testkit::oracle::Sum;
+use reference::Reference;
+use std::time::{Duration, Instant};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -311,7 +316,16 @@ fn weights_packed_by_another_network_are_refused() {
 /// Of 19 images, sixteen and three are interleaved, of 53 two times sixteen at once, then sixteen and five; but five
 /// alone have no vector to themselves.
 fn check_bits<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: usize) {
-    for isa in Isa::available() {
+    check_bits_under(Isa::available(), layers, input_dims, batch);
+}
+
+fn check_bits_under<const L: usize>(
+    isas: impl Iterator<Item = Isa>,
+    layers: [Layer; L],
+    input_dims: [usize; 3],
+    batch: usize,
+) {
+    for isa in isas {
         let network = Network::plan(layers, batch, input_dims).unwrap().with_isa(isa);
         let (params, input) = (parameters(&network), uniform(2, network.input_len()));
         let plain = NetworkWeights::Plain(&params);
@@ -354,31 +368,41 @@ fn nothing_but_the_operands_decides_a_bit() {
     }
 }
 
-/// Output and gradients against `f64`, the gradients by central differences.
+/// Output and gradients against `f64`.
 fn check_reference<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: usize) {
-    const STEP: f64 = 1e-5;
     let network = Network::plan(layers, batch, input_dims).unwrap();
     let (params, input) = (parameters(&network), uniform(2, network.input_len()));
+    let grad_output = uniform(9, network.output_len());
+    let Reference { output, grads: expected, .. } =
+        reference::run(&layers, input_dims, &params, &input, &grad_output);
+    let values = |sums: &[Sum]| sums.iter().map(|sum| sum.value).collect::<Vec<_>>();
     let [workspace, grads] = step(&network, &params, &input, 5);
-    let [exact_params, exact_input, grad_output] = [&params, &input, &uniform(9, network.output_len())]
-        .map(|values| values.iter().map(|&x| f64::from(x)).collect::<Vec<_>>());
-
-    let output = reference::forward(&layers, input_dims, &exact_params, &exact_input);
-    assert_close(network.activation(L - 1, &workspace).unwrap(), &output);
-
-    let loss = |params: &[f64]| {
-        let output = reference::forward(&layers, input_dims, params, &exact_input);
-        output.iter().zip(&grad_output).map(|(y, g)| y * g).sum::<f64>()
-    };
+    assert_close(network.activation(L - 1, &workspace).unwrap(), &values(&output));
     for parameter in network.parameters() {
-        let differences = parameter.range.clone().map(|i| {
-            let mut params = exact_params.clone();
-            params[i] = exact_params[i] + STEP;
-            let above = loss(&params);
-            params[i] = exact_params[i] - STEP;
-            (above - loss(&params)) / (2.0 * STEP)
-        });
-        assert_close(&grads[parameter.range.clone()], &differences.collect::<Vec<_>>());
+        assert_close(&grads[parameter.range.clone()], &values(&expected[parameter.range]));
+    }
+}
+
+/// The gradients of the reference by central differences of its output.
+#[test]
+fn the_reference_is_differentiated() {
+    const STEP: f32 = 1.0 / 1024.0;
+    let network = Network::plan(ODD, 2, ODD_INPUT).unwrap();
+    let (params, input) = (parameters(&network), uniform(2, network.input_len()));
+    let grad_output = uniform(9, network.output_len());
+    let run = |params: &[f32]| reference::run(&ODD, ODD_INPUT, params, &input, &grad_output);
+    let loss = |params: &[f32]| {
+        run(params).output.iter().zip(&grad_output).map(|(y, g)| y.value * f64::from(*g)).sum::<f64>()
+    };
+    for (i, grad) in run(&params).grads.iter().enumerate() {
+        let moved = |step: f32| {
+            let mut params = params.clone();
+            params[i] += step;
+            (loss(&params), f64::from(params[i]))
+        };
+        let ((above, most), (below, least)) = (moved(STEP), moved(-STEP));
+        let difference = (above - below) / (most - least);
+        assert!((difference - grad.value).abs() <= 1e-4 * grad.magnitude, "{difference}, not {}", grad.value);
     }
 }
 
@@ -399,6 +423,8 @@ fn outputs_and_gradients_are_those_of_the_definition() {
         check_reference(ODD, ODD_INPUT, batch);
         check_reference(FLAT, ODD_INPUT, batch);
         check_reference(POOL_FIRST, ODD_INPUT, batch);
+        check_reference(POOLED, POOLED_INPUT, batch);
+        check_reference(WINDOWS, WINDOWS_INPUT, batch);
     }
 }
 
@@ -438,6 +464,38 @@ fn interleaved_images_have_the_gradients_of_single_ones() {
         check_interleaved(POOLED, POOLED_INPUT, batch);
         check_interleaved(WINDOWS, WINDOWS_INPUT, batch);
         check_bits(WINDOWS, WINDOWS_INPUT, batch);
+    }
+}
+
+/// A workspace may lie elsewhere in the backward pass: in a copy, or read from a file.
+#[test]
+fn a_workspace_may_move_between_the_passes() {
+    fn check<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: usize) {
+        let network = Network::plan(layers, batch, input_dims).unwrap();
+        let (params, input) = (parameters(&network), uniform(2, network.input_len()));
+        let grad_output = uniform(9, network.output_len());
+        let len = network.workspace_len();
+        let mut scratch = vec![0.0; network.train_scratch_len()];
+        let mut workspace = garbage(1, len);
+        let weights = NetworkWeights::Plain(&params);
+        network.forward_train(weights, &input, &mut workspace, &mut scratch).unwrap();
+        let mut gradients = |workspace: &[f32]| {
+            let mut grads = garbage(2, network.param_len());
+            network.backward(&params, &input, workspace, &grad_output, &mut grads, &mut scratch).unwrap();
+            bits(&grads)
+        };
+        let expected = gradients(&workspace);
+        // Every place in a cache line but one is another than before.
+        for place in 0..16 {
+            let mut moved = garbage(3, len + 16);
+            moved[place..][..len].copy_from_slice(&workspace);
+            assert!(gradients(&moved[place..][..len]) == expected, "moved to {place}, {batch} images");
+        }
+    }
+    for batch in [1, 19, 53] {
+        check(LENET, [1, 28, 28], batch);
+        check(ODD, ODD_INPUT, batch);
+        check(FLAT, ODD_INPUT, batch);
     }
 }
 
@@ -501,6 +559,28 @@ fn windows_of_any_size_in_large_batches() {
     for conv in [far, far.with_padding([1 << 40, 1 << 40]).with_stride([1 << 39, 1 << 39])] {
         let network = Network::plan([Layer::Conv(conv)], 9, [2, 3, 4]);
         assert!(network.is_ok_and(|network| network.output_len() > 0));
+    }
+}
+
+/// The gradient of an input takes as long as its stride is large, not as the square of it.
+#[test]
+fn a_long_stride_takes_no_longer_in_a_large_batch() {
+    const WIDTH: usize = 8000;
+    fn least_time(batch: usize, kernel: usize, stride: usize) -> Duration {
+        let conv = ConvParams::new(1, 1, [1, kernel]).with_stride([1, stride]);
+        let layers = [Layer::Conv(ConvParams::new(1, 1, [1, 1])), Layer::Conv(conv)];
+        let network = Network::plan(layers, batch, [1, 1, WIDTH]).unwrap();
+        let (params, input) = (parameters(&network), uniform(2, network.input_len()));
+        let time = |seed| {
+            let start = Instant::now();
+            step(&network, &params, &input, seed);
+            start.elapsed()
+        };
+        (0..3).map(time).min().unwrap()
+    }
+    for (kernel, stride) in [(1, WIDTH), (1, WIDTH - 1), (WIDTH / 2, WIDTH / 2)] {
+        let [few, many] = [7, 16].map(|batch| least_time(batch, kernel, stride));
+        assert!(many < 100 * few, "kernel {kernel}, stride {stride}: {few:?}, then {many:?}");
     }
 }
 

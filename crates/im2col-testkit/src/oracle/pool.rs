@@ -15,7 +15,7 @@ pub struct PoolCase {
     pub window: [usize; 3],
     /// Stride per axis.
     pub stride: [usize; 3],
-    /// Padding per axis, `[before, after]`, at most half the window.
+    /// Padding per axis, `[before, after]`.
     pub padding: [[usize; 2]; 3],
     /// Dilation per axis.
     pub dilation: [usize; 3],
@@ -157,7 +157,8 @@ impl PoolCase {
     fn divisor_of(&self, window: &[Tap]) -> f64 {
         let in_padding = window.iter().filter(|&&tap| tap == Tap::Padding).count();
         let counted = seen(window).count() + if self.count_include_pad { in_padding } else { 0 };
-        self.divisor.unwrap_or(counted) as f64
+        // A window that sees nothing sums nothing.
+        self.divisor.unwrap_or(counted.max(1)) as f64
     }
 
     /// What each window sees, window by window.

@@ -35,18 +35,47 @@ struct Taps {
     count: usize,
 }
 
-impl Planes {
-    fn taps_of(&self, axis: usize, residue: usize) -> Taps {
-        let (kernel, stride, dilation) = (self.kernel[axis], self.stride[axis], self.dilation[axis]);
-        let meets = |tap: &usize| (tap % stride) * (dilation % stride) % stride == residue;
-        let first = (0..kernel.min(stride)).find(meets).unwrap_or(kernel);
-        // Taps meet positions from one residue at multiples of `stride / gcd(stride, dilation)`.
-        let step =
-            (1..stride).find(|step| (step * (dilation % stride)).is_multiple_of(stride)).unwrap_or(stride);
-        let count = (kernel - first).div_ceil(step);
-        Taps { first, step, shift: step * dilation / stride, count }
+/// Finds the taps of an axis that meet positions from the inputs of a residue: what all residues have in common, so
+/// that each of them takes a few steps, however large stride and kernel are.
+#[derive(Clone, Copy)]
+struct Residues {
+    kernel: usize,
+    stride: usize,
+    dilation: usize,
+    /// The greatest common divisor of stride and dilation.
+    common: usize,
+    /// `inverse * dilation = common` modulo the stride.
+    inverse: usize,
+}
+
+impl Residues {
+    /// Extended Euclidean algorithm.
+    fn new(planes: &Planes, axis: usize) -> Self {
+        let (kernel, stride, dilation) = (planes.kernel[axis], planes.stride[axis], planes.dilation[axis]);
+        let (mut common, mut rest) = (stride, dilation % stride);
+        // Each of them is its factor times the dilation, modulo the stride.
+        let (mut factor, mut rest_factor) = (0, 1);
+        while rest != 0 {
+            let quotient = common / rest;
+            (common, rest) = (rest, common % rest);
+            (factor, rest_factor) = (rest_factor, factor - quotient as isize * rest_factor);
+        }
+        let inverse = factor.rem_euclid((stride / common) as isize) as usize;
+        Self { kernel, stride, dilation, common, inverse }
     }
 
+    /// The taps that meet a position from inputs whose residue modulo the stride is this one.
+    fn taps(&self, residue: usize) -> Taps {
+        let Self { kernel, stride, dilation, common, inverse } = *self;
+        // Taps meet positions from one residue at multiples of `stride / common`.
+        let step = stride / common;
+        let meets = residue.is_multiple_of(common);
+        let first = if meets { (residue / common * inverse % step).min(kernel) } else { kernel };
+        Taps { first, step, shift: step * dilation / stride, count: (kernel - first).div_ceil(step) }
+    }
+}
+
+impl Planes {
     /// Columns of zeros on both sides of each line of the gradient.
     const fn margin(&self) -> usize {
         ((self.kernel[1] - 1) * self.dilation[1]).div_ceil(self.stride[1])
@@ -108,7 +137,7 @@ impl GradInput<'_> {
     /// products with the margins.
     fn meetings(&self, axis: usize, len: usize, size: usize) -> usize {
         let (before, stride) = (self.before()[axis], self.planes.stride[axis]);
-        let taps = self.planes.taps_of(axis, before % stride);
+        let taps = Residues::new(&self.planes, axis).taps(before % stride);
         let position = place(before, taps.first, self.planes.dilation[axis], stride);
         let meeting = |start| taps.meeting(position + start as isize, size, self.planes.output[axis]).len();
         starts(len, size).map(meeting).sum()
@@ -154,10 +183,11 @@ impl GradInput<'_> {
         let [height, width] = self.dims();
         let before = self.before();
         let [stride_y, stride_x] = planes.stride;
+        let [residues_y, residues_x] = [0, 1].map(|axis| Residues::new(&planes, axis));
         for phase_y in 0..stride_y.min(height) {
-            let taps_y = planes.taps_of(0, (phase_y + before[0]) % stride_y);
+            let taps_y = residues_y.taps((phase_y + before[0]) % stride_y);
             for phase in 0..stride_x.min(width) {
-                let taps_x = planes.taps_of(1, (phase + before[1]) % stride_x);
+                let taps_x = residues_x.taps((phase + before[1]) % stride_x);
                 let columns = (width - phase).div_ceil(stride_x);
                 let lines = (height - phase_y).div_ceil(stride_y);
                 let is_tiled = columns >= WIDTH && lines >= COLUMNS / WIDTH;
@@ -295,6 +325,38 @@ impl Job for Fold<'_> {
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Against the definition: the taps that meet a position are those whose distance is a multiple of the stride.
+    #[test]
+    fn taps_of_every_residue() {
+        for (stride, dilation, kernel) in
+            (1..=12).flat_map(|s| (1..=13).flat_map(move |d| [1, 2, 7, 30].map(|k| (s, d, k))))
+        {
+            let planes = Planes {
+                groups: 1,
+                in_group: 1,
+                out_group: 1,
+                kernel: [1, kernel],
+                stride: [1, stride],
+                dilation: [1, dilation],
+                padding: [[0; 2]; 2],
+                input: [1, 500],
+                output: [1, 1],
+            };
+            let residues = Residues::new(&planes, 1);
+            for residue in 0..stride {
+                let Taps { first, step, shift, count } = residues.taps(residue);
+                let meeting = (0..kernel).filter(|tap| tap * dilation % stride == residue);
+                assert!(meeting.eq((0..count).map(|n| first + n * step)), "{stride} {dilation} {residue}");
+                assert_eq!(shift * stride, step * dilation);
             }
         }
     }

@@ -3,7 +3,9 @@
 use crate::activation::{Activation, BackwardInPlace, relu_backward, sigmoid_backward, tanh_backward};
 use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
 use crate::pool::PoolKind;
+use crate::pool::sum::{CHAINS, Pairs, for_each_block, sum_of_chains};
 use crate::pool::windows::{Divisor, Pooling};
+use core::ops::Range;
 
 /// Pools planes; windows have one tap and one position on their first axis.
 pub(crate) struct Pool<'a> {
@@ -41,21 +43,27 @@ impl Job for Pool<'_> {
                     *output = mean;
                 }
             }
-            (kind, false) => for_each_window(pooling, output.len(), |offset, at, window| {
-                let plane = &input[offset..];
-                output[at] = match kind {
-                    PoolKind::Max => {
-                        let mut max = [f32::NEG_INFINITY; NR];
-                        window.for_each_tap(|_, offset| fold(&mut max, &plane[offset], larger));
-                        max
-                    }
-                    PoolKind::Average => {
+            (PoolKind::Max, false) => for_each_window(pooling, output.len(), |offset, at, window| {
+                let (plane, mut max) = (&input[offset..], [f32::NEG_INFINITY; NR]);
+                window.for_each_tap(|_, offset| fold(&mut max, &plane[offset], larger));
+                output[at] = max;
+            }),
+            (PoolKind::Average, false) => {
+                let mut pairs = Pairs::new();
+                for_each_window(&pooling.flattened(), output.len(), |offset, at, window| {
+                    let plane = &input[offset..];
+                    output[at] = if pooling.is_long() {
+                        window.long_sum(plane, &mut pairs)
+                    } else {
                         let mut sum = [0.0; NR];
                         window.for_each_tap(|_, offset| fold(&mut sum, &plane[offset], |sum, x| sum + x));
-                        window.divided(sum)
-                    }
-                };
-            }),
+                        sum
+                    };
+                });
+                for_each_window(pooling, output.len(), |_, at, window| {
+                    output[at] = window.divided(output[at]);
+                });
+            }
         }
     }
 }
@@ -228,7 +236,8 @@ struct Seen {
     first: usize,
     rows: usize,
     row_step: usize,
-    columns: usize,
+    /// The taps of each row that see it.
+    taps: Range<usize>,
     column_step: usize,
     divisor: f32,
     /// One over the divisor, if that is exact.
@@ -241,11 +250,28 @@ impl Seen {
     fn for_each_tap(&self, mut visit: impl FnMut(u32, usize)) {
         let mut number = 0;
         for row in 0..self.rows {
-            for column in 0..self.columns {
+            for column in 0..self.taps.len() {
                 visit(number, self.first + row * self.row_step + column * self.column_step);
                 number += 1;
             }
         }
+    }
+
+    /// The sum of many taps, in blocks (`pool/sum.rs`).
+    #[inline(always)]
+    fn long_sum(&self, plane: &[Lanes], pairs: &mut Pairs<NR>) -> Lanes {
+        for row in 0..self.rows {
+            let first = self.first + row * self.row_step;
+            for_each_block(&self.taps, |block| {
+                let mut chains = [[0.0; NR]; CHAINS];
+                for tap in block {
+                    let offset = first + (tap - self.taps.start) * self.column_step;
+                    fold(&mut chains[tap % CHAINS], &plane[offset], |sum, x| sum + x);
+                }
+                pairs.add(sum_of_chains(chains, CHAINS));
+            });
+        }
+        pairs.take()
     }
 
     /// A sum divided by what its mean divides by.
@@ -284,13 +310,13 @@ fn for_each_window(pooling: &Pooling, outputs: usize, mut visit: impl FnMut(usiz
                     rows,
                     // Too large a step for an integer leaves one row.
                     row_step: pooling.window.dilation[1].wrapping_mul(input_width),
-                    columns: taps.len(),
+                    taps,
                     column_step: pooling.window.dilation[2],
                     divisor,
                     factor: (divisor as usize).is_power_of_two().then(|| 1.0 / divisor),
                 };
-                if seen.rows * seen.columns > 0 {
-                    seen.first = first_row + pooling.column(pooling.start(2, x), taps.start);
+                if seen.rows * seen.taps.len() > 0 {
+                    seen.first = first_row + pooling.column(pooling.start(2, x), seen.taps.start);
                 }
                 visit(plane * pooling.window.plane_len(), at, &seen);
                 at += 1;

@@ -10,8 +10,8 @@ use crate::window::lift;
 /// `ceil((o + 1) n / m)` on an axis of `n` inputs where the pooling adapts to `m` outputs.
 ///
 /// The mean's divisor is the plan's, or the number of taps, with or without those in the padding as
-/// the plan says. The maximum of nothing but padding is minus infinity; a NaN is greater than every
-/// number.
+/// the plan says; its sum is computed in `f64`. Of nothing but padding the maximum is minus infinity and the
+/// mean 0; a NaN is greater than every number.
 ///
 /// ```
 /// use im2col::{PoolParams, naive};
@@ -40,7 +40,9 @@ pub fn pool_forward<const D: usize>(
     for ((window, divisor), y) in windows(plan).zip(output) {
         *y = match plan.params().kind() {
             PoolKind::Max => argmax(input, window).map_or(f32::NEG_INFINITY, |i| input[i]),
-            PoolKind::Average => window.fold(0.0, |sum, i| sum + input[i]) / divisor,
+            PoolKind::Average => {
+                (window.fold(0.0, |sum, i| sum + f64::from(input[i])) / f64::from(divisor)) as f32
+            }
         };
     }
     Ok(())
@@ -175,7 +177,7 @@ fn windows<const D: usize>(
     let adaptive = params.adaptive_output().is_some();
     let kernel = lift(params.window(), 1);
     let stride = lift(params.stride(), 1);
-    let padding = lift(params.padding(), [0; 2]);
+    let padding = lift(plan.padding(), [0; 2]);
     let dilation = lift(params.dilation(), 1);
     // Where the window at `o` begins on an axis, and how many taps it has.
     let extent = move |axis: usize, o: usize| {
@@ -189,10 +191,10 @@ fn windows<const D: usize>(
     let divisor = move |o: [usize; 3], seen: usize| {
         let padded = |axis: usize| {
             let (start, taps) = extent(axis, o[axis]);
-            taps.min(padding[axis][0] + input[axis] + padding[axis][1] - start)
+            taps.min((padding[axis][0] + input[axis] + padding[axis][1] - start).div_ceil(dilation[axis]))
         };
         let taps = if params.count_include_pad() { padded(0) * padded(1) * padded(2) } else { seen };
-        params.divisor_override().unwrap_or(taps) as f32
+        params.divisor_override().unwrap_or(taps.max(1)) as f32
     };
     let window = move |o: [usize; 3]| {
         let extents = [extent(0, o[0]), extent(1, o[1]), extent(2, o[2])];

@@ -234,12 +234,9 @@ impl<const L: usize> Network<L> {
         let isa = self.isa();
         let output_len = self.layers[L - 1].image_len();
         let (outputs, rest) = workspace.split_at_mut(self.output_len());
-        let Some((skipped, kept)) = rest.split_first_mut() else {
-            debug_assert!(false, "no room in the workspace");
-            return;
-        };
+        let (skipped, kept) = rest.split_at_mut(1);
         let skip = kept.len() - aligned(kept).len();
-        *skipped = skip as f32;
+        skipped[0] = skip as f32;
         let all_kept = kept[skip..].as_chunks_mut::<NR>().0;
         let scratch = vectors(scratch);
         for block in blocks(self.batch) {
@@ -308,12 +305,8 @@ impl<const L: usize> Network<L> {
         let first_trained = self.first_trained();
         let pooled = self.pool_taken_at_once();
         let output_len = self.layers[L - 1].image_len();
-        let (_, rest) = workspace.split_at(self.output_len());
-        let Some((skipped, kept)) = rest.split_first() else {
-            debug_assert!(false, "no room in the workspace");
-            return;
-        };
-        let skip = (*skipped as usize).min(ALIGN);
+        let (skipped, kept) = workspace[self.output_len()..].split_at(1);
+        let skip = (skipped[0] as usize).min(ALIGN);
         let all_kept = kept[skip..].as_chunks::<NR>().0;
         for block in blocks(self.batch) {
             let bundles = block.bundles;

@@ -18,7 +18,7 @@ impl<const D: usize> PoolPlan<D> {
     ///
     /// `indices[n, c, o]` is the position of the maximum in its plane `input[n, c]`, flat and without
     /// padding. Of equal values the first is the maximum, of several NaN the last, as in PyTorch.
-    /// It is -1 where a dilated window straddles the whole input and the output is -inf.
+    /// It is -1 where a window sees nothing but padding and the output is -inf.
     ///
     /// Takes longer than [`forward`](Self::forward): finding the place takes a step for each tap.
     ///
@@ -205,6 +205,7 @@ impl<M, F: Fn(Option<usize>, &mut [M])> Job for Marking<'_, M, F> {
                         mark(place, m);
                     }
                 });
+                debug_assert!(results.next().is_none(), "outputs without a window");
             }
         }
     }

@@ -183,10 +183,18 @@ fn mean_row_by_output(pooling: &Pooling, [z, y]: [usize; 2], grad_output: &[f32]
     let rows = pooling.counted_rows(z, y);
     for (x, grad) in grad_output.iter().enumerate() {
         let (start, taps) = (pooling.start(2, x), pooling.taps(2, x));
-        let first = pooling.column(start, taps.start);
+        if taps.is_empty() {
+            continue;
+        }
+        let (first, step) = (pooling.column(start, taps.start), pooling.window.dilation[2]);
         let part = grad / pooling.divisor(rows, x);
         for row in pooling.input_rows(z, y) {
-            grad_input[row + first..][..taps.len()].iter_mut().for_each(|grad| *grad += part);
+            let seen = &mut grad_input[row + first..];
+            if step == 1 {
+                seen[..taps.len()].iter_mut().for_each(|grad| *grad += part);
+            } else {
+                seen.iter_mut().step_by(step).take(taps.len()).for_each(|grad| *grad += part);
+            }
         }
     }
 }
@@ -194,8 +202,8 @@ fn mean_row_by_output(pooling: &Pooling, [z, y]: [usize; 2], grad_output: &[f32]
 /// The outputs of a row whose tap `tap` sees the input.
 #[inline(always)]
 fn outputs(pooling: &Pooling, tap: usize) -> Range<usize> {
-    let Window { input, output, stride, padding, .. } = &pooling.window;
-    let reach = |columns: usize| columns.saturating_sub(tap).div_ceil(stride[2]);
+    let Window { input, output, stride, padding, dilation, .. } = &pooling.window;
+    let reach = |columns: usize| columns.saturating_sub(tap * dilation[2]).div_ceil(stride[2]);
     let end = reach(padding[2][0] + input[2]).min(output[2]);
     reach(padding[2][0]).min(end)..end
 }

@@ -3,6 +3,7 @@
 use super::PoolKind;
 use super::max3x3::Max3x3;
 use super::stage::{Stage, maximum, sum};
+use super::sum::Pairs;
 use super::windows::{Divisor, Pooling};
 use crate::kernel::{Isa, Job, MulAdd, Vectors, dispatch};
 
@@ -18,6 +19,8 @@ impl Forward<'_> {
         let Self { pooling, input, output } = self;
         if pooling.is_max_3x3() {
             dispatch(isa, Max3x3 { pooling, input, output });
+        } else if matches!(pooling.kind, PoolKind::Average) && pooling.is_long() {
+            dispatch(isa, LongMeans { pooling, input, output });
         } else {
             dispatch(isa, Self { pooling, input, output });
         }
@@ -53,7 +56,11 @@ impl Job for Forward<'_> {
         match (pooling.kind, pooling.is_2x2()) {
             (PoolKind::Max, true) => tiles_2x2(&pooling, input, output, maximum, |max| max),
             (PoolKind::Average, true) => tiles_2x2(&pooling, input, output, sum, |sum| sum / 4.0),
-            _ => for_each_row(&pooling, input, output),
+            (PoolKind::Max, false) => max_rows(&pooling, input, output),
+            (PoolKind::Average, false) => {
+                sum_rows(&pooling.flattened(), input, output);
+                divide_rows(&pooling, output);
+            }
         }
     }
 }
@@ -79,51 +86,115 @@ fn tiles_2x2(
     }
 }
 
-/// All other windows, a row of outputs at a time.
+/// All other maxima, a row of outputs at a time.
 #[inline(always)]
-fn for_each_row(pooling: &Pooling, input: &[f32], output: &mut [f32]) {
-    let [_, height, width] = pooling.window.output;
+fn max_rows(pooling: &Pooling, input: &[f32], output: &mut [f32]) {
     let chunks = pooling.staged_chunks();
     let mut stage = Stage::new();
+    for_each_row(pooling, input, output, |plane, at, output| match chunks {
+        0 => output.iter_mut().enumerate().for_each(|(x, output)| {
+            *output = values(pooling, plane, at, x).fold(f32::NEG_INFINITY, maximum);
+        }),
+        _ => stage.max_row(pooling, plane, at, output, chunks),
+    });
+}
+
+/// The sums of all other windows of few values, a row of outputs at a time.
+#[inline(always)]
+fn sum_rows(pooling: &Pooling, input: &[f32], output: &mut [f32]) {
+    let chunks = pooling.staged_chunks();
+    let mut stage = Stage::new();
+    for_each_row(pooling, input, output, |plane, at, output| match chunks {
+        0 => output.iter_mut().enumerate().for_each(|(x, output)| {
+            *output = values(pooling, plane, at, x).fold(0.0, sum);
+        }),
+        _ => stage.sum_row(pooling, plane, at, output, chunks),
+    });
+}
+
+/// Means of windows of many values: a job of its own, for it needs 5 KiB more of the stack.
+struct LongMeans<'a> {
+    pooling: Pooling,
+    input: &'a [f32],
+    output: &'a mut [f32],
+}
+
+impl Job for LongMeans<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Vectors,
+    ) {
+        let Self { pooling, input, output } = self;
+        let flattened = pooling.flattened();
+        if flattened.staged_chunks() == 0 {
+            let mut pairs = Pairs::new();
+            for_each_row(&flattened, input, output, |plane, at, output| {
+                output.iter_mut().enumerate().for_each(|(x, output)| {
+                    *output = long_sum(&mut pairs, &flattened, plane, at, x);
+                });
+            });
+        } else {
+            let (mut stage, mut pairs) = (Stage::new(), Pairs::new());
+            for_each_row(&flattened, input, output, |plane, at, output| {
+                stage.long_sum_row(&mut pairs, &flattened, plane, at, output);
+            });
+        }
+        divide_rows(&pooling, output);
+    }
+}
+
+/// Calls `for_row(plane, [z, y], row)` for every row of output.
+#[inline(always)]
+fn for_each_row(
+    pooling: &Pooling,
+    input: &[f32],
+    output: &mut [f32],
+    mut for_row: impl FnMut(&[f32], [usize; 2], &mut [f32]),
+) {
+    let [_, height, width] = pooling.window.output;
     let planes = input.chunks_exact(pooling.window.plane_len());
     for (plane, output) in planes.zip(output.chunks_exact_mut(pooling.window.positions())) {
-        for (z, output) in output.chunks_exact_mut(height * width).enumerate() {
-            for (y, output) in output.chunks_exact_mut(width).enumerate() {
-                match (chunks, pooling.kind) {
-                    (0, _) => plain_row(pooling, plane, [z, y], output),
-                    (_, PoolKind::Max) => stage.max_row(pooling, plane, [z, y], output, chunks),
-                    (_, PoolKind::Average) => stage.sum_row(pooling, plane, [z, y], output, chunks),
-                }
-                if let PoolKind::Average = pooling.kind {
-                    divide_row(pooling, [z, y], output);
-                }
-            }
+        for (row, output) in output.chunks_exact_mut(width).enumerate() {
+            for_row(plane, [row / height, row % height], output);
         }
     }
 }
 
+/// What the window of output `x` sees in ascending order, one value after the other: for windows that do not fit the
+/// stage or adapt, and rows too short for vectors.
 #[inline(always)]
-fn divide_row(pooling: &Pooling, [z, y]: [usize; 2], output: &mut [f32]) {
-    if let Divisor::Constant(divisor) = pooling.divisor {
-        output.iter_mut().for_each(|y| *y /= divisor as f32);
-    } else {
-        let rows = pooling.counted_rows(z, y);
-        output.iter_mut().enumerate().for_each(|(x, y)| *y /= pooling.divisor(rows, x));
-    }
+fn values(pooling: &Pooling, plane: &[f32], [z, y]: [usize; 2], x: usize) -> impl Iterator<Item = f32> {
+    let (start, taps) = (pooling.start(2, x), pooling.taps(2, x));
+    pooling
+        .input_rows(z, y)
+        .flat_map(move |row| taps.clone().map(move |tap| plane[row + pooling.column(start, tap)]))
 }
 
-/// A row of maxima or sums, one output after the other: for windows that do not fit the stage or
-/// adapt, and rows too short for vectors.
+/// The sum of what the window of output `x` sees, a vector at a time.
 #[inline(always)]
-fn plain_row(pooling: &Pooling, plane: &[f32], [z, y]: [usize; 2], output: &mut [f32]) {
-    for (x, output) in output.iter_mut().enumerate() {
-        let (start, taps) = (pooling.start(2, x), pooling.taps(2, x));
-        let values = pooling
-            .input_rows(z, y)
-            .flat_map(|row| taps.clone().map(move |tap| plane[row + pooling.column(start, tap)]));
-        *output = match pooling.kind {
-            PoolKind::Max => values.fold(f32::NEG_INFINITY, maximum),
-            PoolKind::Average => values.fold(0.0, sum),
-        };
+fn long_sum(pairs: &mut Pairs<1>, pooling: &Pooling, plane: &[f32], [z, y]: [usize; 2], x: usize) -> f32 {
+    let taps = pooling.taps(2, x);
+    if !taps.is_empty() {
+        let first = pooling.column(pooling.start(2, x), taps.start);
+        for row in pooling.input_rows(z, y) {
+            pairs.add_row(&plane[row + first..], pooling.window.dilation[2], &taps);
+        }
+    }
+    pairs.take()[0]
+}
+
+/// Divides the sums of all windows by what their means divide by.
+#[inline(always)]
+fn divide_rows(pooling: &Pooling, output: &mut [f32]) {
+    if let Divisor::Constant(divisor) = pooling.divisor {
+        output.iter_mut().for_each(|y| *y /= divisor as f32);
+        return;
+    }
+    let [depth, height, width] = pooling.window.output;
+    for (row, output) in output.chunks_exact_mut(width).enumerate() {
+        let rows = pooling.counted_rows(row / height % depth, row % height);
+        output.iter_mut().enumerate().for_each(|(x, y)| *y /= pooling.divisor(rows, x));
     }
 }

@@ -15,10 +15,13 @@ const OUTPUTS: usize = 128;
 impl Pooling {
     /// Whether these are maxima of 3x3 values that lie together, the windows one or two apart.
     pub(super) fn is_max_3x3(&self) -> bool {
-        let Window { kernel, stride, dilation, .. } = self.window;
+        let Window { kernel, stride, padding, dilation, .. } = self.window;
         let strided = stride[1] == stride[2] && (stride[2] == 1 || stride[2] == 2);
         let max = matches!(self.kind, PoolKind::Max) && !self.adaptive;
-        max && kernel == [1, 3, 3] && dilation == [1; 3] && strided
+        // So that every window sees the input.
+        let [depth, height, width] = padding.map(|[before, after]| before.max(after));
+        let padded = depth == 0 && height <= 1 && width <= 1;
+        max && kernel == [1, 3, 3] && dilation == [1; 3] && strided && padded
     }
 }
 

@@ -1,11 +1,12 @@
 //! What a user asks for.
 
 use super::PoolKind;
+use crate::padding::Padding;
 
 /// A pooling over `D` = 1, 2 or 3 spatial axes, without the size of its input.
 ///
-/// A builder. [`max`](Self::max) and [`average`](Self::average) slide a window over the input; it
-/// moves by its own size, without padding or dilation, unless told otherwise.
+/// A builder. [`new`](Self::new), [`max`](Self::max) and [`average`](Self::average) slide a window over
+/// the input; it moves by its own size, without padding or dilation, unless told otherwise.
 /// [`adaptive_max`](Self::adaptive_max) and [`adaptive_average`](Self::adaptive_average) are told
 /// the size of the output instead, and [`global_max`](Self::global_max) and
 /// [`global_average`](Self::global_average) reduce each channel to one value.
@@ -26,7 +27,7 @@ pub struct PoolParams<const D: usize> {
     pub(super) kind: PoolKind,
     pub(super) window: [usize; D],
     pub(super) stride: [usize; D],
-    pub(super) padding: [[usize; 2]; D],
+    pub(super) padding: Padding<D>,
     pub(super) dilation: [usize; D],
     pub(super) ceil_mode: bool,
     pub(super) count_include_pad: bool,
@@ -35,16 +36,39 @@ pub struct PoolParams<const D: usize> {
 }
 
 impl<const D: usize> PoolParams<D> {
+    /// Takes the maximum or the mean of each window of the given size.
+    ///
+    /// ```
+    /// use im2col::{PoolKind, PoolParams};
+    ///
+    /// assert_eq!(PoolParams::new(PoolKind::Max, [2, 3]), PoolParams::max([2, 3]));
+    /// assert_eq!(PoolParams::new(PoolKind::Average, [2, 3]), PoolParams::average([2, 3]));
+    /// ```
+    #[must_use]
+    pub const fn new(kind: PoolKind, window: [usize; D]) -> Self {
+        Self {
+            kind,
+            window,
+            stride: window,
+            padding: Padding::PerSide([[0; 2]; D]),
+            dilation: [1; D],
+            ceil_mode: false,
+            count_include_pad: true,
+            divisor_override: None,
+            adaptive_output: None,
+        }
+    }
+
     /// Takes the maximum of each window of the given size.
     #[must_use]
     pub const fn max(window: [usize; D]) -> Self {
-        Self::sliding(PoolKind::Max, window)
+        Self::new(PoolKind::Max, window)
     }
 
     /// Takes the mean of each window of the given size.
     #[must_use]
     pub const fn average(window: [usize; D]) -> Self {
-        Self::sliding(PoolKind::Average, window)
+        Self::new(PoolKind::Average, window)
     }
 
     /// Takes as many maxima on each axis as `output_dims` says, whatever the size of the input.
@@ -121,23 +145,9 @@ impl<const D: usize> PoolParams<D> {
         Self::adaptive_average([1; D])
     }
 
-    const fn sliding(kind: PoolKind, window: [usize; D]) -> Self {
-        Self {
-            kind,
-            window,
-            stride: window,
-            padding: [[0; 2]; D],
-            dilation: [1; D],
-            ceil_mode: false,
-            count_include_pad: true,
-            divisor_override: None,
-            adaptive_output: None,
-        }
-    }
-
     const fn adaptive(kind: PoolKind, output_dims: [usize; D]) -> Self {
         // No window has size 0, so a stride that somebody sets differs from this one.
-        Self { adaptive_output: Some(output_dims), ..Self::sliding(kind, [0; D]) }
+        Self { adaptive_output: Some(output_dims), ..Self::new(kind, [0; D]) }
     }
 
     /// How far the window moves from one output to the next.
@@ -149,23 +159,68 @@ impl<const D: usize> PoolParams<D> {
 
     /// Padding around the input, the same on both sides of an axis.
     #[must_use]
-    pub const fn with_padding(mut self, padding: [usize; D]) -> Self {
+    pub const fn with_padding(self, padding: [usize; D]) -> Self {
+        let mut sides = [[0; 2]; D];
         let mut axis = 0;
         while axis < D {
-            self.padding[axis] = [padding[axis]; 2];
+            sides[axis] = [padding[axis]; 2];
             axis += 1;
         }
-        self
+        self.with_padding_per_side(sides)
     }
 
     /// Padding around the input, `[before, after]` on each axis.
+    ///
+    /// There may be more of it than half the window, or than all of it. A window that sees nothing but
+    /// padding has a maximum of -inf, of index -1, and a mean of 0; its gradient is lost.
+    ///
+    /// ```
+    /// use im2col::PoolParams;
+    ///
+    /// let (mut output, mut indices) = ([0.0; 3], [0; 3]);
+    /// let max = PoolParams::max([2]).with_padding([2]).plan(1, 1, [2])?;
+    /// max.forward_with_indices(&[4., 8.], &mut output, &mut indices)?;
+    /// assert_eq!((output, indices), ([f32::NEG_INFINITY, 8., f32::NEG_INFINITY], [-1, 1, -1]));
+    ///
+    /// let seen = PoolParams::average([2]).with_padding([2]).with_count_include_pad(false);
+    /// seen.plan(1, 1, [2])?.forward(&[4., 8.], &mut output)?;
+    /// assert_eq!(output, [0., 6., 0.]);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
     #[must_use]
-    pub const fn with_padding_per_side(mut self, padding: [[usize; 2]; D]) -> Self {
+    pub const fn with_padding_per_side(self, padding: [[usize; 2]; D]) -> Self {
+        self.with_padding_rule(Padding::PerSide(padding))
+    }
+
+    /// Padding that follows from the sizes of input and window.
+    ///
+    /// ```
+    /// use im2col::{Padding, PoolParams};
+    ///
+    /// let max = PoolParams::max([4]).with_stride([2]);
+    /// let same = max.with_padding_rule(Padding::SameUpper).plan(1, 1, [7])?;
+    /// assert_eq!((same.output_dims(), same.padding()), ([4], [[1, 2]]));
+    /// let full = max.with_padding_rule(Padding::Full).plan(1, 1, [7])?;
+    /// assert_eq!((full.output_dims(), full.padding()), ([5], [[3, 3]]));
+    /// # Ok::<(), im2col::ShapeError>(())
+    /// ```
+    #[must_use]
+    pub const fn with_padding_rule(mut self, padding: Padding<D>) -> Self {
         self.padding = padding;
         self
     }
 
-    /// The distance between the values of a window. Only a maximum can be dilated.
+    /// The distance between the values of a window.
+    ///
+    /// ```
+    /// use im2col::PoolParams;
+    ///
+    /// let plan = PoolParams::average([2]).with_stride([1]).with_dilation([2]).plan(1, 1, [4])?;
+    /// let mut output = [0.0; 2];
+    /// plan.forward(&[1., 2., 5., 8.], &mut output)?;
+    /// assert_eq!(output, [3., 5.]);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn with_dilation(mut self, dilation: [usize; D]) -> Self {
         self.dilation = dilation;
@@ -173,8 +228,8 @@ impl<const D: usize> PoolParams<D> {
     }
 
     /// Whether the size of the output is rounded up, so that what is left at the end of an axis has
-    /// a window as well, which may reach beyond the padding. It is dropped if it would begin beyond
-    /// the input and the padding before it.
+    /// a window as well, which may reach beyond the padding. Windows that would begin behind the input, in
+    /// the padding after it, are left out, as in ONNX.
     ///
     /// A mean that counts the padding counts as much of it as there is, and nothing beyond.
     ///
@@ -197,7 +252,7 @@ impl<const D: usize> PoolParams<D> {
     }
 
     /// Whether a mean divides by the size of the window (the default, as in PyTorch) or by how
-    /// many values of the input it sees.
+    /// many values of the input it sees. Where it sees none it is 0.
     #[must_use]
     pub const fn with_count_include_pad(mut self, count_include_pad: bool) -> Self {
         self.count_include_pad = count_include_pad;
@@ -241,9 +296,9 @@ impl<const D: usize> PoolParams<D> {
         self.stride
     }
 
-    /// `[before, after]` on each axis.
+    /// What was asked for; [`PoolPlan::padding`](super::PoolPlan::padding) says how much it is.
     #[must_use]
-    pub const fn padding(&self) -> [[usize; 2]; D] {
+    pub const fn padding(&self) -> Padding<D> {
         self.padding
     }
 

@@ -6,6 +6,7 @@ use super::windows::{Divisor, Pooling};
 use super::{PoolKind, PoolParams};
 use crate::error::{RunError, ShapeError, check_len};
 use crate::kernel::{Isa, dispatch};
+use crate::padding::Padding;
 use crate::window::{Window, checked_product, lift, unlift, volume};
 
 impl<const D: usize> PoolParams<D> {
@@ -14,10 +15,9 @@ impl<const D: usize> PoolParams<D> {
     /// # Errors
     ///
     /// [`ShapeError`] if `D` is not 1, 2 or 3, a size or the divisor is 0, a product of sizes
-    /// overflows, the window exceeds the padded input (in ceil mode, by a stride or more), the
-    /// padding exceeds half the window (a mean could then see nothing but padding), or an option was
-    /// set that does not apply ([`ShapeError::Inapplicable`]): the dilation of a mean, the divisor of
-    /// a maximum, any option of a sliding window for an adaptive one.
+    /// overflows, the window exceeds the padded input (in ceil mode, by a stride or more), or an option
+    /// was set that does not apply ([`ShapeError::Inapplicable`]): the divisor of a maximum, any option
+    /// of a sliding window for an adaptive one.
     pub const fn plan(
         self,
         batch: usize,
@@ -63,25 +63,18 @@ impl<const D: usize> PoolParams<D> {
     }
 
     const fn sliding_windows(&self, input: [usize; D]) -> Result<(Window, bool), ShapeError> {
-        let window =
-            Window::rounded(input, self.window, self.stride, self.padding, self.dilation, self.ceil_mode);
-        let window = match window {
+        let Self { window, stride, dilation, ceil_mode, .. } = *self;
+        let mut padding = [[0; 2]; D];
+        let mut axis = 0;
+        while axis < D {
+            padding[axis] =
+                self.padding.of_axis(axis, input[axis], window[axis], stride[axis], dilation[axis]);
+            axis += 1;
+        }
+        let window = match Window::rounded(input, window, stride, padding, dilation, ceil_mode) {
             Ok(window) => window,
             Err(error) => return Err(error),
         };
-        let mut axis = 0;
-        while axis < D {
-            let [before, after] = self.padding[axis];
-            let padding = if before > after { before } else { after };
-            if padding > self.window[axis] / 2 {
-                let window = self.window[axis];
-                return Err(ShapeError::PaddingExceedsHalfWindow { axis, padding, window });
-            }
-            if matches!(self.kind, PoolKind::Average) && self.dilation[axis] != 1 {
-                return Err(ShapeError::Inapplicable { option: "dilation", operation: "average pooling" });
-            }
-            axis += 1;
-        }
         match (self.kind, self.divisor_override) {
             (PoolKind::Max, Some(_)) => {
                 Err(ShapeError::Inapplicable { option: "divisor", operation: "maximum pooling" })
@@ -142,7 +135,11 @@ impl<const D: usize> PoolParams<D> {
             if self.stride[axis] != 0 {
                 return Some("stride");
             }
-            if self.padding[axis][0] != 0 || self.padding[axis][1] != 0 {
+            let is_unpadded = match self.padding {
+                Padding::PerSide(padding) => padding[axis][0] == 0 && padding[axis][1] == 0,
+                _ => false,
+            };
+            if !is_unpadded {
                 return Some("padding");
             }
             if self.dilation[axis] != 1 {
@@ -291,6 +288,12 @@ impl<const D: usize> PoolPlan<D> {
         unlift(self.pooling.window.output)
     }
 
+    /// `[before, after]` on each axis: as asked for, or what the rule makes of the sizes.
+    #[must_use]
+    pub const fn padding(&self) -> [[usize; 2]; D] {
+        unlift(self.pooling.window.padding)
+    }
+
     /// `batch * channels *` the input's spatial sizes.
     #[must_use]
     pub const fn input_len(&self) -> usize {
@@ -322,13 +325,21 @@ impl<const D: usize> PoolPlan<D> {
     ///
     /// input: `[batch, channels, input_dims..]`, output: `[batch, channels, output_dims..]`.
     ///
-    /// A mean is the sum of the window's values in ascending order, divided by their number. So the
-    /// result does not depend on the instruction set, and is within `gamma(K + 2) sum |x| / K` of
-    /// the exact mean of `K` values. A maximum is exact; it is NaN if the window holds NaN, and
-    /// -inf if a dilated window straddles the whole input.
+    /// A mean is the sum of what the window sees, divided by its divisor: within
+    /// `gamma(min(K, 36 + ceil(log2 K)) + 2) sum |x| / divisor` of the exact mean of `K` values, where
+    /// `gamma(n) = n u / (1 - n u)` and `u = 2^-24`. The order of the sum follows from the plan alone, not from
+    /// the instruction set or the number of threads. Windows of at most 32 taps (the largest ones, where they
+    /// adapt) are summed in ascending order, longer ones in blocks: 512 taps of a row, in 16 chains, of which
+    /// chain `i` sums taps `i`, `i + 16`, ... and then gets chain `i + 8` added, then `i + 4`, `i + 2`, `i + 1`. The
+    /// blocks are added by pairs, the pairs by pairs, and so on. Rows of a window that lie together in the
+    /// input, as all rows of a global average do, are one row.
+    ///
+    /// A maximum is exact; it is NaN if the window holds NaN. A window that sees nothing but padding has a
+    /// maximum of -inf and a mean of 0.
     ///
     /// Windows of `h` rows and `w` columns that slide cost `h + w` steps of a vector for a maximum,
-    /// `h * w` for a mean. Windows that adapt and are no tiles cost one step for each value they see.
+    /// `h * w` for a mean. Windows that adapt and are no tiles, or of which a row has few, cost a step for each
+    /// value they see, for a mean of more than 32 taps for each vector.
     ///
     /// # Errors
     ///
@@ -362,7 +373,8 @@ impl<const D: usize> PoolPlan<D> {
     /// A maximum passes its gradient to the first value that attains it, found anew in `input`
     /// (to the last NaN, if there is one, as in PyTorch); a mean passes equal parts to all values
     /// that it saw, and ignores what is in `input`. Where windows overlap the gradients add up, in the
-    /// order of the outputs. `grad_input` is overwritten, not added to.
+    /// order of the outputs: within `gamma(K + 2) sum |grad|` where `K` windows see a value, their shares taken.
+    /// `grad_input` is overwritten, not added to.
     ///
     /// Windows of `h` rows and `w` columns that slide cost `h * w` steps of a vector, and for a maximum
     /// one addition for each output. Windows that adapt and are no tiles cost one step for each value

@@ -1,5 +1,6 @@
 //! Rows of input laid out so that rows of output are vectors.
 
+use super::sum::{CHAINS, Pairs, sum_of_chains};
 use super::windows::Pooling;
 use crate::kernel::NR;
 
@@ -103,12 +104,55 @@ impl Stage {
         }
     }
 
+    /// The sums of long windows, sixteen outputs at a time: of each row of a window, which is one block, for the
+    /// stage has no room for more, and of the rows by pairs.
+    #[inline(always)]
+    pub(super) fn long_sum_row(
+        &mut self,
+        pairs: &mut Pairs<NR>,
+        pooling: &Pooling,
+        plane: &[f32],
+        [z, y]: [usize; 2],
+        output: &mut [f32],
+    ) {
+        for (i, output) in output.chunks_mut(NR).enumerate() {
+            let from = i * NR * pooling.window.stride[2];
+            self.columns[..pooling.staged_columns(1)].fill(0.0);
+            for row in pooling.input_rows(z, y) {
+                self.fold_row(pooling, &plane[row..], from, |_, v| v);
+                // A stride that is known when this is compiled makes vector code.
+                pairs.add(match pooling.window.stride[2] {
+                    1 => self.add_taps(pooling, 1),
+                    2 => self.add_taps(pooling, 2),
+                    stride => self.add_taps(pooling, stride),
+                });
+            }
+            output.copy_from_slice(&pairs.take()[..output.len()]);
+        }
+    }
+
+    /// The sums of the columns that the windows of the first sixteen outputs see.
+    #[inline(always)]
+    fn add_taps(&self, pooling: &Pooling, stride: usize) -> [f32; NR] {
+        let (taps, dilation) = (pooling.window.kernel[2], pooling.window.dilation[2]);
+        let mut chains = [[0.0; NR]; CHAINS];
+        for tap in 0..taps {
+            let columns = &self.columns[tap * dilation..][..NR * stride];
+            for (j, sum) in chains[tap % CHAINS].iter_mut().enumerate() {
+                *sum += columns[j * stride];
+            }
+        }
+        sum_of_chains(chains, taps)
+    }
+
     /// Folds a row of input into the columns, which begin at column `from` of the padded row.
     #[inline(always)]
     fn fold_row(&mut self, pooling: &Pooling, row: &[f32], from: usize, fold: impl Fn(f32, f32) -> f32) {
         let before = pooling.window.padding[2][0];
-        let row = &row[from.saturating_sub(before)..pooling.window.input[2]];
-        for (column, v) in self.columns[before.saturating_sub(from)..].iter_mut().zip(row) {
+        let width = pooling.window.input[2];
+        // Where padding is longer than the stage, on either side, no column sees the row.
+        let row = &row[from.saturating_sub(before).min(width)..width];
+        for (column, v) in self.columns[before.saturating_sub(from).min(COLUMNS)..].iter_mut().zip(row) {
             *column = fold(*column, *v);
         }
     }

@@ -5,6 +5,7 @@ extern crate std;
 use super::*;
 use crate::error::{RunError, ShapeError};
 use crate::kernel::Isa;
+use crate::padding::Padding;
 use crate::window::Window;
 use std::{vec, vec::Vec};
 
@@ -53,6 +54,10 @@ fn windows<const D: usize>(plan: &PoolPlan<D>) -> Vec<(Vec<usize>, usize)> {
 fn twin_forward<const D: usize>(plan: &PoolPlan<D>, input: &[f32]) -> Vec<f32> {
     let pool = |(window, padded): &(Vec<usize>, usize)| match plan.params().kind {
         PoolKind::Max => winner(input, window).map_or(f32::NEG_INFINITY, |i| input[i]),
+        PoolKind::Average if plan.pooling.is_long() => {
+            let sum = window.iter().fold(0.0, |sum, i| sum + f64::from(input[*i]));
+            (sum / f64::from(divisor(plan, window, *padded))) as f32
+        }
         PoolKind::Average => {
             window.iter().fold(0.0, |sum, i| sum + input[*i]) / divisor(plan, window, *padded)
         }
@@ -86,7 +91,17 @@ fn winner(input: &[f32], window: &[usize]) -> Option<usize> {
 
 fn divisor<const D: usize>(plan: &PoolPlan<D>, window: &[usize], padded: usize) -> f32 {
     let counted = if plan.params().count_include_pad { padded } else { window.len() };
-    plan.params().divisor_override.unwrap_or(counted) as f32
+    plan.params().divisor_override.unwrap_or(counted.max(1)) as f32
+}
+
+/// What a mean of values of this size may be off where its order is not the twin's: of more than 32 taps.
+fn tolerance<const D: usize>(plan: &PoolPlan<D>, input: &[f32]) -> Vec<f32> {
+    if !plan.pooling.is_long() || plan.params().kind == PoolKind::Max {
+        return vec![0.0; plan.output_len()];
+    }
+    let sizes: Vec<f32> = input.iter().map(|x| x.abs()).collect();
+    let roundings = (38 + plan.pooling.window.taps().ilog2() + 1) as f32;
+    twin_forward(plan, &sizes).iter().map(|size| size * roundings * f32::EPSILON).collect()
 }
 
 /// Equal, or both NaN.
@@ -97,11 +112,18 @@ fn same(got: &[f32], expected: &[f32]) -> bool {
 fn check_values<const D: usize>(plan: PoolPlan<D>, input: &[f32]) {
     let grad_output = integers(plan.output_len(), 3);
     let (output, grad_input) = (twin_forward(&plan, input), twin_backward(&plan, input, &grad_output));
+    let tolerance = tolerance(&plan, input);
+    let mut bits = None;
     for isa in Isa::available() {
         let plan = plan.with_isa(isa);
         let (mut y, mut grad_x) = (vec![f32::NAN; plan.output_len()], vec![f32::NAN; plan.input_len()]);
         plan.forward(input, &mut y).unwrap();
-        assert!(same(&y, &output), "{plan:?}\n{y:?}\n{output:?}");
+        let near = |((y, output), most): ((&f32, &f32), &f32)| {
+            y == output || y.is_nan() && output.is_nan() || (y - output).abs() <= *most
+        };
+        assert!(y.iter().zip(&output).zip(&tolerance).all(near), "{plan:?}\n{y:?}\n{output:?}");
+        let first = bits.get_or_insert_with(|| y.clone());
+        assert!(same(&y, first), "{plan:?}");
         plan.backward(input, &grad_output, &mut grad_x).unwrap();
         assert!(same(&grad_x, &grad_input), "{plan:?}\n{grad_x:?}\n{grad_input:?}");
     }
@@ -133,15 +155,21 @@ fn kinds<const D: usize>(window: [usize; D]) -> [PoolParams<D>; 7] {
 fn rank_1() {
     let mut planned = 0;
     for (input, kernel) in (1..24).flat_map(|input| (1..6).map(move |kernel| (input, kernel))) {
-        for (stride, before, after) in
-            [(1, 0, 0), (1, 1, 1), (2, 0, 1), (2, 1, 0), (2, 2, 2), (3, 1, 2), (5, 0, 0)]
-        {
+        for (stride, before, after) in [
+            (1, 0, 0),
+            (1, 1, 1),
+            (2, 0, 1),
+            (2, 1, 0),
+            (2, 2, 2),
+            (3, 1, 2),
+            (5, 0, 0),
+            (1, 9, 2),
+            (4, 3, 17),
+        ] {
             for params in kinds([kernel]) {
                 let params = params.with_stride([stride]).with_padding_per_side([[before, after]]);
                 planned += usize::from(check(params, 2, 1, [input]));
-                if params.kind == PoolKind::Max {
-                    planned += usize::from(check(params.with_dilation([3]), 1, 1, [input]));
-                }
+                planned += usize::from(check(params.with_dilation([3]), 1, 1, [input]));
             }
         }
     }
@@ -153,11 +181,15 @@ fn rank_2() {
     let mut planned = 0;
     for (h, w) in (1..7).flat_map(|h| [1, 2, 3, 5, 8, 15, 16, 17, 33, 40].map(|w| (h, w))) {
         for kernel in [[1, 1], [2, 2], [3, 3], [1, 3], [3, 2], [2, 5]] {
-            for (stride, padding) in [([2, 2], [0, 0]), ([1, 1], [1, 1]), ([2, 2], [1, 1]), ([1, 3], [0, 2])]
+            for (stride, padding) in
+                [([2, 2], [0, 0]), ([1, 1], [1, 1]), ([2, 2], [1, 1]), ([1, 3], [0, 2]), ([2, 1], [4, 5])]
             {
                 for params in kinds(kernel) {
                     let params = params.with_stride(stride).with_padding(padding);
                     planned += usize::from(check(params, 2, 3, [h, w]));
+                    if w < 17 {
+                        planned += usize::from(check(params.with_dilation([2, 3]), 1, 1, [h, w]));
+                    }
                 }
             }
         }
@@ -186,11 +218,26 @@ fn rank_3() {
 #[test]
 fn rows_and_windows_longer_than_the_stage() {
     for params in kinds([3]).into_iter().chain(kinds([40])).chain(kinds([300])).chain(kinds([400])) {
-        for (stride, padding) in [(1, 1), (2, 1), (3, 0), (64, 1), (usize::MAX, 0)] {
+        for (stride, padding) in [(1, 1), (2, 1), (3, 0), (64, 1), (usize::MAX, 0), (50, 700), (700, 3000)] {
             assert!(check(params.with_stride([stride]).with_padding([padding]), 1, 1, [1000]));
         }
     }
-    assert!(check(PoolParams::max([4]).with_stride([1]).with_dilation([250]), 1, 1, [1000]));
+    for kind in [PoolKind::Max, PoolKind::Average] {
+        assert!(check(PoolParams::new(kind, [4]).with_stride([1]).with_dilation([250]), 1, 1, [1000]));
+        // Long rows, few rows, wide and narrow, of one and of more blocks, and some that lie together.
+        for (window, input) in
+            [([3, 40], [9, 60]), ([40, 3], [60, 9]), ([2, 600], [3, 602]), ([30, 20], [90, 20])]
+        {
+            let params = PoolParams::new(kind, window);
+            assert!(check(params.with_stride([1, 1]), 1, 2, input));
+            let params = params.with_stride([3, 90]);
+            assert!(check(params, 1, 2, input));
+            assert!(check(params.with_padding([7, 650]).with_ceil_mode(true), 1, 1, input));
+        }
+        let cube = PoolParams::new(kind, [2, 6, 7]).with_stride([1, 1, 1]);
+        assert!(check(cube, 1, 2, [5, 6, 7]));
+        assert!(check(cube.with_padding([1, 0, 0]), 1, 2, [5, 9, 7]));
+    }
 }
 
 /// These have loops of their own, in chunks of outputs.
@@ -262,7 +309,7 @@ fn sizes_in_ceil_mode() {
     for (input, kernel, stride) in
         (1..=9).flat_map(|i| (1..=5).flat_map(move |k| (1..=6).map(move |s| (i, k, s))))
     {
-        for (padding, dilation) in (0..=kernel / 2).flat_map(|p| (1..=3).map(move |d| (p, d))) {
+        for (padding, dilation) in (0..=kernel + 2).flat_map(|p| (1..=3).map(move |d| (p, d))) {
             let params = PoolParams::max([kernel as usize])
                 .with_stride([stride as usize])
                 .with_padding([padding as usize])
@@ -270,7 +317,7 @@ fn sizes_in_ceil_mode() {
                 .with_ceil_mode(true);
             let mut expected =
                 (input + 2 * padding - dilation * (kernel - 1) - 1 + stride - 1_i32).div_euclid(stride) + 1;
-            if (expected - 1) * stride >= input + padding {
+            while (expected - 1) * stride >= input + padding {
                 expected -= 1;
             }
             match params.plan(1, 1, [input as usize]) {
@@ -294,6 +341,32 @@ fn networks_take_adaptive_pooling() {
     assert_eq!(output, [6.0, 15.0]);
     let names: Vec<_> = network.layers().map(|layer| layer.name).collect();
     assert_eq!(names, ["AdaptiveMaxPool2d", "AdaptiveAvgPool2d"]);
+}
+
+/// PyTorch's size of `MaxUnpool`; planned back, the sizes are the pooled ones.
+#[test]
+fn sizes_of_unpooling() {
+    for (pooled, window, stride) in
+        (1..6).flat_map(|o| (1..5).flat_map(move |k| (1..5).map(move |s| (o, k, s))))
+    {
+        let params = PoolParams::max([window]).with_stride([stride]);
+        for padding in 0..window {
+            let padded = params.with_padding([padding]);
+            let expected = ((pooled - 1) * stride + window).checked_sub(2 * padding).filter(|size| *size > 0);
+            let plan = padded.plan_unpool(1, 1, [pooled]);
+            assert_eq!(plan.ok().map(|plan| plan.input_dims()), expected.map(|size| [size]));
+            let plans = [
+                plan,
+                padded.with_ceil_mode(true).plan_unpool(1, 1, [pooled]),
+                params.with_padding_rule(Padding::SameUpper).plan_unpool(1, 1, [pooled]),
+                params.with_padding_rule(Padding::SameLower).with_dilation([2]).plan_unpool(1, 1, [pooled]),
+                params.with_padding_rule(Padding::Full).plan_unpool(1, 1, [pooled]),
+            ];
+            for plan in plans.into_iter().flatten() {
+                assert_eq!(plan.output_dims(), [pooled], "{plan:?}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -343,16 +416,9 @@ fn backward_is_the_adjoint() {
 #[test]
 fn plans_are_checked() {
     let max = PoolParams::max([2, 3]);
-    let too_much =
-        |axis, padding, window| Err(ShapeError::PaddingExceedsHalfWindow { axis, padding, window });
     let inapplicable = |option, operation| Err(ShapeError::Inapplicable { option, operation });
-    assert_eq!(max.with_padding([1, 2]).plan(1, 1, [9, 9]), too_much(1, 2, 3));
-    assert_eq!(max.with_padding_per_side([[0, 2], [0, 0]]).plan(1, 1, [9, 9]), too_much(0, 2, 2));
     assert_eq!(max.with_stride([0, 1]).plan(1, 1, [9, 9]), Err(ShapeError::Zero { what: "stride" }));
-    assert_eq!(
-        PoolParams::average([2]).with_dilation([2]).plan(1, 1, [9]),
-        inapplicable("dilation", "average pooling")
-    );
+    assert_eq!(max.with_divisor_override(2).plan(1, 1, [9, 9]), inapplicable("divisor", "maximum pooling"));
     assert_eq!(max.plan(usize::MAX, 2, [2, 3]), Err(ShapeError::Overflow { what: "input" }));
     assert_eq!(PoolParams::max([1; 4]).plan(1, 1, [1; 4]), Err(ShapeError::Rank { rank: 4 }));
     let extent = ShapeError::KernelExceedsInput { axis: 1, kernel_extent: 3, padded_input: 2 };

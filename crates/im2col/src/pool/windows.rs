@@ -27,7 +27,38 @@ pub(crate) enum Divisor {
     Seen,
 }
 
+/// The most taps of a window whose mean is one chain in ascending order.
+pub(crate) const CHAIN: usize = 32;
+
 impl Pooling {
+    /// Whether means are sums of blocks (`sum.rs`).
+    pub(crate) fn is_long(&self) -> bool {
+        self.window.taps() > CHAIN
+    }
+
+    /// The windows with as few rows as possible: those that are as wide as the input lie together in it, line after
+    /// line, so that each of them, and likewise each plane of them, is one row. They see the same values, at the
+    /// same places.
+    pub(crate) fn flattened(mut self) -> Self {
+        for axis in [1, 0] {
+            let Window { input, kernel, stride, padding, dilation, output, .. } = &mut self.window;
+            let is_dense =
+                |axis: usize| padding[axis] == [0; 2] && (dilation[axis] == 1 || kernel[axis] == 1);
+            let is_whole = kernel[2] == input[2] && output[2] == 1;
+            if self.adaptive || !is_whole || !is_dense(2) || !is_dense(axis) {
+                break;
+            }
+            // A stride that is too large to multiply leads nowhere, from a single window.
+            stride[2] = stride[axis].saturating_mul(input[2]);
+            kernel[2] *= kernel[axis];
+            input[2] *= input[axis];
+            output[2] = output[axis];
+            dilation[2] = 1;
+            (stride[axis], kernel[axis], input[axis], output[axis]) = (1, 1, 1, 1);
+        }
+        self
+    }
+
     /// Whether the windows are the 2x2 tiles of each plane: the pooling of LeNet and of most networks.
     pub(crate) fn is_2x2(&self) -> bool {
         let Window { input, kernel, stride, dilation, output, .. } = self.window;
@@ -185,9 +216,9 @@ impl Pooling {
         if let Divisor::Seen = self.divisor {
             return self.taps(axis, output).len();
         }
-        let Window { input, kernel, stride, padding, .. } = &self.window;
+        let Window { input, kernel, stride, padding, dilation, .. } = &self.window;
         let [before, after] = padding[axis];
-        (input[axis] + before + after - output * stride[axis]).min(kernel[axis])
+        (input[axis] + before + after - output * stride[axis]).div_ceil(dilation[axis]).min(kernel[axis])
     }
 
     /// How many rows count for the divisors of output row `(z, y)`.
@@ -201,7 +232,8 @@ impl Pooling {
     pub(crate) fn divisor(&self, counted_rows: usize, x: usize) -> f32 {
         let count = match self.divisor {
             Divisor::Constant(divisor) => divisor,
-            Divisor::Padded | Divisor::Seen => counted_rows * self.counted(2, x),
+            // Where nothing is seen the sum is 0, and so is the mean.
+            Divisor::Padded | Divisor::Seen => (counted_rows * self.counted(2, x)).max(1),
         };
         count as f32
     }

@@ -295,7 +295,6 @@ fn options_that_do_not_apply() {
     let (max, average) = (PoolParams::max([3, 3]), PoolParams::average([3, 3]));
     assert_eq!(sliding(max.with_divisor_override(2)), inapplicable("divisor", "maximum pooling"));
     assert_eq!(sliding(average.with_divisor_override(0)), Err(ShapeError::Zero { what: "divisor" }));
-    assert_eq!(sliding(average.with_dilation([1, 2])), inapplicable("dilation", "average pooling"));
 
     let adaptive = PoolParams::adaptive_average([3, 2]);
     for (option, params) in [
@@ -319,6 +318,19 @@ fn options_that_do_not_apply() {
     let huge = PoolParams::adaptive_max([usize::MAX, 2]).plan(1, 1, [3, 3]);
     assert_eq!(huge, Err(ShapeError::Overflow { what: "output" }));
     assert_eq!(PoolParams::adaptive_max([1; 4]).plan(1, 1, [1; 4]), Err(ShapeError::Rank { rank: 4 }));
+
+    let unpool = |params: PoolParams<2>, pooled| params.plan_unpool(1, 1, pooled);
+    assert_eq!(unpool(average, [2, 2]), inapplicable("average", "unpooling"));
+    assert_eq!(
+        unpool(PoolParams::adaptive_max([2, 2]), [2, 2]),
+        inapplicable("adaptive_output", "unpooling")
+    );
+    assert_eq!(unpool(max, [2, 0]), Err(ShapeError::Zero { what: "output" }));
+    assert_eq!(unpool(PoolParams::max([1, 0]), [2, 2]), Err(ShapeError::Zero { what: "kernel" }));
+    assert_eq!(unpool(max.with_stride([0, 1]), [2, 2]), Err(ShapeError::Zero { what: "stride" }));
+    assert_eq!(unpool(max, [2, usize::MAX]), Err(ShapeError::Overflow { what: "input" }));
+    let nothing = ShapeError::PaddingExceedsOutput { axis: 1, padding: 4, unpadded: 3 };
+    assert_eq!(unpool(max.with_padding([1, 2]), [1, 1]), Err(nothing));
 
     // Rounded up, a window may be too long by less than a stride.
     let ceil = |window, stride| PoolParams::max([window]).with_stride([stride]).with_ceil_mode(true);
@@ -396,7 +408,7 @@ fn weights_packed_for_another_layer() {
         }
     }
     let transposed = |channels, kernel: [usize; 2]| {
-        ConvParams::new(channels, 4, kernel).with_bias(false).plan_transposed(1, [9, 9], [0, 0]).unwrap()
+        ConvParams::new(channels, 4, kernel).with_bias(false).plan_transposed(1, [9, 9]).unwrap()
     };
     let (packer, user) = (transposed(2, [1, 9]), transposed(2, [9, 1]));
     let mut packed = vec![0.0; user.packed_weight_len()];
@@ -458,10 +470,8 @@ fn shapes() {
     winograd_is_for_3x3_of_stride_1();
     assert_eq!(ConvParams::new(1, 1, [1; 4]).plan(1, [1; 4]), Err(ShapeError::Rank { rank: 4 }));
 
-    assert_eq!(
-        PoolParams::max([3, 2]).with_padding([1, 2]).plan(1, 1, [5, 5]),
-        Err(ShapeError::PaddingExceedsHalfWindow { axis: 1, padding: 2, window: 2 })
-    );
+    let pool = PoolParams::max([3, 2]).with_padding([0, usize::MAX]).plan(1, 1, [5, 5]);
+    assert!(matches!(pool, Err(ShapeError::Overflow { .. })));
     assert!(matches!(LinearParams::new(0, 3).plan(1), Err(ShapeError::Zero { .. })));
 }
 

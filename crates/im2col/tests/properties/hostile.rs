@@ -5,8 +5,8 @@ use crate::plans::{
     Operands, algorithms, assert_same, backward, conv_params, each_rank, forward, isas, last,
 };
 use im2col::{
-    ConvOperands, ConvParams, ConvPlan, Isa, LinearOperands, LinearParams, PoolKind, PoolParams, PoolPlan,
-    Weights, naive,
+    ConvOperands, ConvParams, ConvPlan, Isa, LinearOperands, LinearParams, Padding, PoolKind, PoolParams,
+    PoolPlan, Weights, naive,
 };
 use im2col_testkit::operands::{Rng, garbage, integers, specials};
 use im2col_testkit::oracle::ConvCase;
@@ -105,7 +105,9 @@ each_rank!(average_pooling, 4000, hostile_conv_case, average_pooling_of_any_size
 each_rank!(average_pooling_partly, 4000, partly_hostile_conv_case, average_pooling_of_any_size);
 
 fn average_pooling_of_any_size<const D: usize>(case: &ConvCase, seed: u64) {
-    let params = PoolParams::average(last(case.kernel)).with_count_include_pad(seed.is_multiple_of(3));
+    let params = PoolParams::average(last(case.kernel))
+        .with_count_include_pad(seed.is_multiple_of(3))
+        .with_dilation(last(case.dilation));
     match seed % 4 {
         0 => sliding_of_any_size::<D>(case, params.with_divisor_override(case.groups), seed),
         _ => sliding_of_any_size::<D>(case, params, seed),
@@ -113,10 +115,19 @@ fn average_pooling_of_any_size<const D: usize>(case: &ConvCase, seed: u64) {
 }
 
 fn sliding_of_any_size<const D: usize>(case: &ConvCase, params: PoolParams<D>, seed: u64) {
-    let params = params
-        .with_stride(last(case.stride))
-        .with_padding_per_side(last(case.padding))
-        .with_ceil_mode(seed & 16 == 0);
+    let padding = match seed >> 5 & 7 {
+        0 => Padding::SameUpper,
+        1 => Padding::SameLower,
+        2 => Padding::Full,
+        _ => Padding::PerSide(last(case.padding)),
+    };
+    let params =
+        params.with_stride(last(case.stride)).with_padding_rule(padding).with_ceil_mode(seed & 16 == 0);
+    // What is unpooled has the size that is pooled.
+    let pooled = last::<usize, D>(case.input);
+    if let Ok(plan) = params.plan_unpool(case.batch, case.in_channels, pooled) {
+        assert_eq!(plan.output_dims(), pooled);
+    }
     let taps = case.kernel.iter().fold(1, |taps: usize, &k| taps.saturating_mul(k));
     pooling_of_any_size(case, params, taps, seed);
 }

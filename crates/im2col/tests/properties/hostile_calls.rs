@@ -380,7 +380,7 @@ fn of_rank<const D: usize>(caller: &mut Caller, case: &ConvCase) {
         0 => PoolParams::adaptive_average(kernel),
         1 => PoolParams::adaptive_max(kernel),
         2 => PoolParams::max(kernel).with_dilation(last(case.dilation)).with_padding_per_side(padding),
-        _ => PoolParams::average(kernel).with_padding_per_side(padding),
+        _ => PoolParams::average(kernel).with_dilation(last(case.dilation)).with_padding_per_side(padding),
     };
     let pool =
         if caller.below(2) == 0 { pool } else { pool.with_ceil_mode(true).with_stride(last(case.stride)) };

@@ -30,6 +30,7 @@ mod padding;
 mod plans;
 mod pool;
 mod pool_indices;
+mod pool_sums;
 mod scratch;
 mod small_shapes;
 mod transpose;

@@ -107,11 +107,8 @@ pub(crate) fn pool_plan<const D: usize>(case: &PoolCase, kind: PoolKind) -> Pool
 }
 
 fn sliding<const D: usize>(case: &PoolCase, kind: PoolKind) -> PoolParams<D> {
-    let params = match kind {
-        PoolKind::Max => PoolParams::max(last(case.window)).with_dilation(last(case.dilation)),
-        PoolKind::Average => PoolParams::average(last(case.window)),
-    };
-    let params = params
+    let params = PoolParams::new(kind, last(case.window))
+        .with_dilation(last(case.dilation))
         .with_stride(last(case.stride))
         .with_padding_per_side(last(case.padding))
         .with_ceil_mode(case.ceil_mode)
