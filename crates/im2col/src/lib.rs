@@ -27,7 +27,7 @@
 //!
 //! - Convolution in one, two and three dimensions: [`ConvParams`], and its gradients.
 //! - The rest of a small network: [`PoolParams`], [`LinearParams`], [`Activation`],
-//!   [`cross_entropy`].
+//!   [`Softmax`], [`CrossEntropy`].
 //! - All of them in a row: [`Network`], and [`lenet`]. Its parameters from a file: [`include_f32!`].
 //! - What it all means, in loops: [`naive`].
 //!
@@ -64,6 +64,7 @@ mod network;
 mod padding;
 mod pool;
 mod scratch;
+mod sum;
 mod taps;
 mod window;
 
@@ -76,7 +77,9 @@ pub use error::{RunError, ShapeError};
 pub use include::f32_from_le_bytes;
 pub use kernel::Isa;
 pub use linear::{LinearOperands, LinearParams, LinearPlan};
-pub use loss::{argmax, cross_entropy, cross_entropy_backward, softmax};
+pub use loss::{
+    CrossEntropy, Softmax, argmax, cross_entropy, cross_entropy_backward, softmax, softmax_backward,
+};
 pub use network::{Layer, LayerSummary, Network, NetworkWeights, PackedNetwork, Parameter};
 pub use padding::{Padding, PaddingMode};
 pub use pool::{PoolKind, PoolParams, PoolPlan};

@@ -21,6 +21,7 @@ mod hostile;
 mod hostile_calls;
 mod isa;
 mod linear;
+mod loss;
 mod padding;
 mod plans;
 mod pool;
