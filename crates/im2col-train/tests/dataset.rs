@@ -25,7 +25,7 @@ fn the_built_in_digits_are_mnist() {
         assert_eq!((digits.len(), digits.image_dims()), (10_000, [1, 28, 28]));
         assert_eq!(digits.labels()[..5], first_labels);
         let mut counts = [0; 10];
-        digits.labels().iter().for_each(|&label| counts[usize::from(label)] += 1);
+        digits.labels().iter().for_each(|&label| counts[label as usize] += 1);
         assert_eq!(counts, label_counts);
     }
 }
