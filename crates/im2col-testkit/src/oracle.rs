@@ -4,9 +4,11 @@
 //! comes with its magnitude, the sum of the absolute values of its terms: what its error bound
 //! ([`crate::bound`]) is proportional to.
 
+mod loss;
 mod pool;
 mod transpose;
 
+pub use loss::LossCase;
 pub use pool::{Argmax, PoolCase};
 pub use transpose::TransposeCase;
 

@@ -39,7 +39,7 @@ fn shapes(count: usize, seed: u64) -> Result<Dataset, Box<dyn Error>> {
     let mut random = Random::new(seed);
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     for _ in 0..count {
-        let label = random.below(3) as u8;
+        let label = random.below(3) as u32;
         let radius = 3.0 + 2.5 * random.unit();
         let centre =
             [random.unit(), random.unit()].map(|place| radius + place * (SIDE as f32 - 1.0 - 2.0 * radius));

@@ -99,7 +99,7 @@ pub struct Dataset {
     image_dims: [usize; 3],
     /// `[images, channels, rows, cols]`
     pixels: Vec<u8>,
-    labels: Vec<u8>,
+    labels: Vec<u32>,
 }
 
 impl Dataset {
@@ -108,7 +108,7 @@ impl Dataset {
     ///
     /// # Errors
     /// The lengths do not agree, or there is no image.
-    pub fn new(image_dims: [usize; 3], pixels: Vec<u8>, labels: Vec<u8>) -> Result<Self, DatasetError> {
+    pub fn new(image_dims: [usize; 3], pixels: Vec<u8>, labels: Vec<u32>) -> Result<Self, DatasetError> {
         let images = labels.len();
         let required = image_dims.iter().try_fold(images, |len, &dim| len.checked_mul(dim));
         if required != Some(pixels.len()) {
@@ -160,6 +160,7 @@ impl Dataset {
         if images.count != labels.len() {
             return Err(DatasetError::Counts { images: images.count, labels: labels.len() });
         }
+        let labels = labels.into_iter().map(u32::from).collect();
         Self::new([1, images.rows, images.cols], images.pixels, labels)
     }
 
@@ -189,7 +190,7 @@ impl Dataset {
 
     /// `[images]`
     #[must_use]
-    pub fn labels(&self) -> &[u8] {
+    pub fn labels(&self) -> &[u32] {
         &self.labels
     }
 }
@@ -199,7 +200,7 @@ impl Samples for Dataset {
         self.image_dims
     }
 
-    fn labels(&self) -> &[u8] {
+    fn labels(&self) -> &[u32] {
         &self.labels
     }
 

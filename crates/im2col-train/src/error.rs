@@ -32,7 +32,7 @@ pub enum TrainError {
         /// The label's position.
         position: usize,
         /// The label.
-        label: u8,
+        label: u32,
         /// How many classes the network tells apart.
         classes: usize,
     },

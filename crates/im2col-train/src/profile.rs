@@ -126,7 +126,7 @@ struct Step<'d, const L: usize> {
     gradient: Vec<f32>,
     group_gradient: Vec<f32>,
     input: Vec<f32>,
-    labels: Vec<u8>,
+    labels: Vec<u32>,
     workspace: Vec<f32>,
     grad_logits: Vec<f32>,
     scratch: Vec<f32>,
@@ -213,7 +213,7 @@ fn gather(
     samples: &dyn Samples,
     images: &[usize],
     input: &mut [f32],
-    labels: &mut Vec<u8>,
+    labels: &mut Vec<u32>,
 ) -> Result<(), TrainError> {
     labels.clear();
     let image_len: usize = samples.image_dims().iter().product();

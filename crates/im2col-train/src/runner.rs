@@ -180,7 +180,7 @@ impl<const L: usize> Runner<L> {
         for draw in images {
             match labels.get(draw.image) {
                 None => return Err(TrainError::Image { index: draw.image, images: labels.len() }),
-                Some(&label) if usize::from(label) >= classes => {
+                Some(&label) if label as usize >= classes => {
                     return Err(TrainError::Label { position: draw.image, label, classes });
                 }
                 Some(_) => {}

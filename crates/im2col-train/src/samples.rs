@@ -24,7 +24,7 @@ use crate::digest;
 ///         [1, 1, 1]
 ///     }
 ///
-///     fn labels(&self) -> &[u8] {
+///     fn labels(&self) -> &[u32] {
 ///         &[0, 1]
 ///     }
 ///
@@ -44,7 +44,7 @@ pub trait Samples: Debug + Sync {
     fn image_dims(&self) -> [usize; 3];
 
     /// The class of each image, from 0: as many as there are images.
-    fn labels(&self) -> &[u8];
+    fn labels(&self) -> &[u32];
 
     /// Writes one of the images, `image`: `[channels, rows, columns]`.
     ///
@@ -61,7 +61,7 @@ pub struct Fingerprint {
     pub images: usize,
     /// Channels, rows, columns.
     pub image_dims: [usize; 3],
-    /// Of the labels, as hexadecimal digits.
+    /// Of the labels, as hexadecimal digits: a byte each, or four, the lowest first, if one of them exceeds 255.
     pub labels_sha256: String,
 }
 
@@ -70,10 +70,13 @@ impl Fingerprint {
     #[must_use]
     pub fn of(samples: &dyn Samples) -> Self {
         let labels = samples.labels();
-        Self {
-            images: labels.len(),
-            image_dims: samples.image_dims(),
-            labels_sha256: digest::of_bytes(labels),
-        }
+        Self { images: labels.len(), image_dims: samples.image_dims(), labels_sha256: labels_sha256(labels) }
     }
+}
+
+/// Bytes as long as they suffice, as in IDX files.
+pub(crate) fn labels_sha256(labels: &[u32]) -> String {
+    let bytes: Result<Vec<u8>, _> = labels.iter().map(|&label| u8::try_from(label)).collect();
+    let bytes = bytes.unwrap_or_else(|_| labels.iter().flat_map(|label| label.to_le_bytes()).collect());
+    digest::of_bytes(&bytes)
 }

@@ -54,7 +54,7 @@ pub(crate) struct Task<'a, const L: usize> {
 #[derive(Debug)]
 pub(crate) struct Worker {
     input: Vec<f32>,
-    labels: Vec<u8>,
+    labels: Vec<u32>,
     workspace: Vec<f32>,
     scratch: Vec<f32>,
     logits: Vec<f32>,
@@ -135,11 +135,11 @@ pub(crate) fn normalised(pixel: u8) -> f32 {
 }
 
 /// logits: `[labels, classes]`
-fn count_correct(logits: &[f32], labels: &[u8]) -> usize {
+fn count_correct(logits: &[f32], labels: &[u32]) -> usize {
     let classes = logits.len() / labels.len().max(1);
     logits
         .chunks_exact(classes.max(1))
         .zip(labels)
-        .filter(|&(logits, &label)| im2col::argmax(logits) == Some(usize::from(label)))
+        .filter(|&(logits, &label)| im2col::argmax(logits) == Some(label as usize))
         .count()
 }

@@ -21,7 +21,7 @@ pub struct IdxStream {
     images: Positioned,
     image_dims: [usize; 3],
     image_len: usize,
-    labels: Vec<u8>,
+    labels: Vec<u32>,
 }
 
 impl IdxStream {
@@ -51,7 +51,7 @@ impl IdxStream {
         if count == 0 {
             return Err(DatasetError::Empty);
         }
-        let image_dims = [1, rows, cols];
+        let (image_dims, labels) = ([1, rows, cols], labels.into_iter().map(u32::from).collect());
         Ok(Self { path, images: Positioned::new(file), image_dims, image_len: rows * cols, labels })
     }
 }
@@ -61,7 +61,7 @@ impl Samples for IdxStream {
         self.image_dims
     }
 
-    fn labels(&self) -> &[u8] {
+    fn labels(&self) -> &[u32] {
         &self.labels
     }
 

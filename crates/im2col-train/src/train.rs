@@ -103,7 +103,7 @@ impl<'d, const L: usize> Trainer<'d, L> {
         let largest_batch = options.batch.clamp(1, images.max(1));
         let runner = Runner::new(layers, samples.image_dims(), largest_batch)?;
         let classes = runner.classes();
-        let stray = samples.labels().iter().position(|&label| usize::from(label) >= classes);
+        let stray = samples.labels().iter().position(|&label| label as usize >= classes);
         if let Some(position) = stray {
             return Err(TrainError::Label { position, label: samples.labels()[position], classes });
         }

@@ -26,7 +26,7 @@ const OPTIONS: Options = Options {
     seed: 1,
 };
 
-fn dataset(first_label: u8) -> Dataset {
+fn dataset(first_label: u32) -> Dataset {
     Dataset::new([1, 2, 2], (0..20).map(|pixel| pixel * 10).collect(), vec![first_label, 1, 2, 0, 1]).unwrap()
 }
 

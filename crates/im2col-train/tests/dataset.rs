@@ -5,7 +5,11 @@
 use std::fs;
 use std::path::Path;
 
+use im2col::{Layer, LinearParams};
 use im2col_train::dataset::{Dataset, DatasetError, Part};
+use im2col_train::runner::Runner;
+use im2col_train::samples::Fingerprint;
+use im2col_train::train::TrainError;
 
 fn write_part(dir: &Path, prefix: &str, count: u8, labels: &[u8]) {
     let mut images = vec![0, 0, 8, 3, 0, 0, 0, count, 0, 0, 0, 1, 0, 0, 0, 2];
@@ -25,7 +29,7 @@ fn the_built_in_digits_are_mnist() {
         assert_eq!((digits.len(), digits.image_dims()), (10_000, [1, 28, 28]));
         assert_eq!(digits.labels()[..5], first_labels);
         let mut counts = [0; 10];
-        digits.labels().iter().for_each(|&label| counts[usize::from(label)] += 1);
+        digits.labels().iter().for_each(|&label| counts[label as usize] += 1);
         assert_eq!(counts, label_counts);
     }
 }
@@ -60,4 +64,28 @@ fn what_is_wrong_is_named() {
 
     let pixels = Dataset::new([1, usize::MAX, 2], vec![0; 2], vec![0]);
     assert!(matches!(pixels, Err(DatasetError::Pixels { .. })));
+}
+
+#[test]
+fn labels_exceed_a_byte() {
+    let layers = [Layer::Flatten, Layer::Linear(LinearParams::new(1, 300))];
+    let mut runner = Runner::new(layers, [1, 1, 1], 2).unwrap();
+    let params = vec![0.0; 600];
+    let samples = Dataset::new([1, 1, 1], vec![7; 2], vec![0, 299]).unwrap();
+    // Nothing is preferred, and the first class taken.
+    let totals = runner.test(&params, &samples).unwrap();
+    assert!((totals.loss() - 300_f64.ln()).abs() < 1e-5, "{}", totals.loss());
+    assert_eq!(totals.accuracy(), 0.5);
+    let samples = Dataset::new([1, 1, 1], vec![7; 2], vec![0, 300]).unwrap();
+    let error = runner.test(&params, &samples).unwrap_err();
+    assert!(matches!(error, TrainError::Label { position: 1, label: 300, classes: 300 }), "{error}");
+
+    // A byte each where that suffices: data sets are known by it.
+    let digest = |labels: Vec<u32>| {
+        let pixels = vec![7; labels.len()];
+        Fingerprint::of(&Dataset::new([1, 1, 1], pixels, labels).unwrap()).labels_sha256
+    };
+    let of_abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    assert_eq!(digest(vec![97, 98, 99]), of_abc);
+    assert_ne!(digest(vec![97, 98, 99 + 256]), of_abc);
 }

@@ -65,7 +65,7 @@ fn photos_of_digits_are_read_as_well_as_the_digits() {
     let mut random = Random::new(1);
     let (mut plain_right, mut photo_right, mut squeezed_right) = (0, 0, 0);
     for index in 0..1000 {
-        let (digit, label) = (digit(&digits, index), usize::from(digits.labels()[index]));
+        let (digit, label) = (digit(&digits, index), digits.labels()[index] as usize);
         let photo = read(&photo(&digit, &mut random)[..]).unwrap();
         plain_right += u32::from(class(&digit) == label);
         photo_right += u32::from(class(&prepare(&photo, Preparation::Digit).unwrap()) == label);

@@ -48,24 +48,46 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// `output[i] = f(input[i])`.
+    /// `output[i] = f(input[i])`, on the instruction set that [`Isa::detect`] finds.
     ///
     /// # Errors
     ///
     /// [`RunError::Length`] if the lengths differ.
     pub fn forward(self, input: &[f32], output: &mut [f32]) -> Result<(), RunError> {
+        self.forward_with_isa(Isa::detect(), input, output)
+    }
+
+    /// [`forward`](Self::forward) on a given instruction set.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Length`] if the lengths differ.
+    pub fn forward_with_isa(self, isa: Isa, input: &[f32], output: &mut [f32]) -> Result<(), RunError> {
         check_len("output", input.len(), output.len())?;
-        dispatch(Isa::detect(), Forward { activation: self, input, output });
+        dispatch(isa, Forward { activation: self, input, output });
         Ok(())
     }
 
-    /// `values[i] = f(values[i])`.
+    /// `values[i] = f(values[i])`, on the instruction set that [`Isa::detect`] finds.
     pub fn forward_in_place(self, values: &mut [f32]) {
-        dispatch(Isa::detect(), ForwardInPlace { activation: self, values });
+        self.forward_in_place_with_isa(Isa::detect(), values);
+    }
+
+    /// [`forward_in_place`](Self::forward_in_place) on a given instruction set.
+    ///
+    /// ```
+    /// use im2col::{Activation, Isa};
+    ///
+    /// let mut values = [0.0, 1.0];
+    /// Activation::Sigmoid.forward_in_place_with_isa(Isa::SCALAR, &mut values);
+    /// assert_eq!(values, [0.5, 0.731_058_6]);
+    /// ```
+    pub fn forward_in_place_with_isa(self, isa: Isa, values: &mut [f32]) {
+        dispatch(isa, ForwardInPlace { activation: self, values });
     }
 
     /// `grad_input[i] = f'(x[i]) grad_output[i]`, where `output` is what [`forward`](Self::forward)
-    /// made of `x`.
+    /// made of `x`, on the instruction set that [`Isa::detect`] finds.
     ///
     /// # Errors
     ///
@@ -76,20 +98,50 @@ impl Activation {
         grad_output: &[f32],
         grad_input: &mut [f32],
     ) -> Result<(), RunError> {
+        self.backward_with_isa(Isa::detect(), output, grad_output, grad_input)
+    }
+
+    /// [`backward`](Self::backward) on a given instruction set.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Length`] if the lengths differ.
+    pub fn backward_with_isa(
+        self,
+        isa: Isa,
+        output: &[f32],
+        grad_output: &[f32],
+        grad_input: &mut [f32],
+    ) -> Result<(), RunError> {
         check_len("grad_output", output.len(), grad_output.len())?;
         check_len("grad_input", output.len(), grad_input.len())?;
-        dispatch(Isa::detect(), Backward { activation: self, output, grad_output, grad_input });
+        dispatch(isa, Backward { activation: self, output, grad_output, grad_input });
         Ok(())
     }
 
-    /// `grad[i] *= f'(x[i])`, where `output` is what [`forward`](Self::forward) made of `x`.
+    /// `grad[i] *= f'(x[i])`, where `output` is what [`forward`](Self::forward) made of `x`, on the
+    /// instruction set that [`Isa::detect`] finds.
     ///
     /// # Errors
     ///
     /// [`RunError::Length`] if the lengths differ.
     pub fn backward_in_place(self, output: &[f32], grad: &mut [f32]) -> Result<(), RunError> {
+        self.backward_in_place_with_isa(Isa::detect(), output, grad)
+    }
+
+    /// [`backward_in_place`](Self::backward_in_place) on a given instruction set.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Length`] if the lengths differ.
+    pub fn backward_in_place_with_isa(
+        self,
+        isa: Isa,
+        output: &[f32],
+        grad: &mut [f32],
+    ) -> Result<(), RunError> {
         check_len("grad", output.len(), grad.len())?;
-        dispatch(Isa::detect(), BackwardInPlace { activation: self, output, grad });
+        dispatch(isa, BackwardInPlace { activation: self, output, grad });
         Ok(())
     }
 

@@ -193,12 +193,12 @@ pub enum RunError {
     },
     /// A label is not a class.
     Label {
-        /// The label's position in the batch.
+        /// The label's position among all labels.
         position: usize,
         /// How many classes there are.
         classes: usize,
-        /// The label.
-        given: usize,
+        /// The label; one that no `i128` holds is given as the largest.
+        given: i128,
     },
     /// Indices were asked of an average: only a maximum comes from one place.
     NoIndices,

@@ -28,7 +28,7 @@
 //! - Convolution in one, two and three dimensions: [`ConvParams`], and its gradients. Its matrices alone, PyTorch's
 //!   `Unfold` and `Fold`: [`Im2colParams`].
 //! - The rest of a small network: [`PoolParams`], [`LinearParams`], [`Activation`],
-//!   [`cross_entropy`].
+//!   [`Softmax`], [`CrossEntropy`].
 //! - All of them in a row: [`Network`], and [`lenet`]. Its parameters from a file: [`include_f32!`].
 //! - What it all means, in loops: [`naive`].
 //!
@@ -102,7 +102,9 @@ pub use gradients::Gradients;
 pub use include::f32_from_le_bytes;
 pub use kernel::Isa;
 pub use linear::{LinearOperands, LinearParams, LinearPlan};
-pub use loss::{argmax, cross_entropy, cross_entropy_backward, softmax};
+pub use loss::{
+    CrossEntropy, Softmax, argmax, cross_entropy, cross_entropy_backward, softmax, softmax_backward,
+};
 pub use network::{Layer, LayerSummary, Network, NetworkWeights, PackedNetwork, Parameter};
 pub use padding::{Padding, PaddingMode};
 pub use pool::{PoolKind, PoolParams, PoolPlan};

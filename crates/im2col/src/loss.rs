@@ -1,40 +1,247 @@
-//! Softmax and the cross-entropy loss.
-//!
-//! `logits` are `[batch, classes]`. The largest logit of a row is subtracted before anything is
-//! raised to a power, so no finite logit overflows; sums run over the classes in ascending order.
+//! Softmax and the cross-entropy loss, over the class axis of `[batch, classes, positions]`.
+
+mod classes;
+mod softmax;
+
+pub use softmax::{Softmax, softmax, softmax_backward};
 
 use crate::error::{RunError, check_len};
-use crate::kernel::{Isa, Job, MulAdd, Vectors, dispatch};
+use crate::kernel::{Isa, Job, MulAdd, NR, Vectors, dispatch};
 use crate::math;
+use crate::sum::Pairwise;
+use classes::{Axis, Sum, Tile};
 
-/// `probabilities[n, c] = e^logits[n, c] / sum over k of e^logits[n, k]`.
+/// Cross-entropy of logits `[batch, classes, positions]`, with one target for each image and position (a row):
+/// `loss of a row = ln(sum over k of e^logits[k]) - logits[label]`.
 ///
-/// logits, probabilities: `[batch, classes]`. A row that holds NaN or +inf, or nothing but -inf,
-/// gives NaN.
+/// A loss is the sum over the rows, or with [`with_mean`](Self::with_mean) their mean. A target is a class index, of any
+/// integer type, or a probability for each class ([`forward_soft`](Self::forward_soft)).
 ///
 /// ```
-/// let mut probabilities = [0.0; 4];
-/// im2col::softmax(&[0.0, 0.0, 1000.0, -1000.0], 2, &mut probabilities)?;
-/// assert_eq!(probabilities, [0.5, 0.5, 1.0, 0.0]);
+/// use im2col::CrossEntropy;
+///
+/// // A feature map of two pixels: three planes, one for each class. The second pixel has no label.
+/// let logits = [1.0, 9.0, 1.0, 9.0, 1.0, 9.0];
+/// let loss = CrossEntropy::new(3).with_positions(2).with_ignore_index(-100).with_mean();
+/// let mean = loss.forward(&logits, &[2_i64, -100])?;
+/// assert!((mean - 3_f32.ln()).abs() < 1e-6);
+///
+/// let mut grad_logits = [f32::NAN; 6];
+/// loss.backward(&logits, &[2_i64, -100], 3.0, &mut grad_logits)?;
+/// assert_eq!(grad_logits, [1.0, 0.0, 1.0, 0.0, -2.0, 0.0]);
 /// # Ok::<(), im2col::RunError>(())
 /// ```
 ///
-/// # Errors
+/// # Error
 ///
-/// [`RunError::Length`] if `logits` is not a whole number of rows (with 0 classes: not empty), or
-/// if the lengths differ.
-pub fn softmax(logits: &[f32], classes: usize, probabilities: &mut [f32]) -> Result<(), RunError> {
-    let rows = logits.len().checked_div(classes).unwrap_or(0);
-    check_len("logits", rows * classes, logits.len())?;
-    check_len("probabilities", logits.len(), probabilities.len())?;
-    dispatch(Isa::detect(), Softmax { logits, classes, probabilities });
-    Ok(())
+/// With labels, and with probabilities none of which is negative, the loss differs from the exact one by at most
+/// `(D + a + r + 20) u` of itself, plus `classes * rows * 2^-146`: `u = 2^-24`; `D` is the largest difference of two
+/// logits of a row, of which no more than 104 counts; `a = 19 + log2(classes / 256)`, rounded up, but at least 19 (twice
+/// `a` with probabilities); `r = log2(rows)`, rounded up. A gradient is wrong by at most
+/// `(2 D + a + 18) u |scale|`, with probabilities by `(2 D + 2 a + 20) u |scale|` times their sum.
+///
+/// # Order of the sums
+///
+/// Over classes as [`Softmax`] says; over rows by pairs: neighbours first, then neighbouring sums of two, of four, and so
+/// on. The result is the same bits on every instruction set. A row that holds NaN or +inf, or nothing but -inf, has the
+/// loss NaN. The largest logit is subtracted first, so no finite logit overflows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CrossEntropy {
+    axis: Axis,
+    ignore_index: Option<i128>,
+    is_mean: bool,
+    isa: Option<Isa>,
 }
 
-/// The cross-entropy, summed over the batch:
+impl CrossEntropy {
+    /// The sum over all rows, of so many classes, at one position.
+    #[must_use]
+    pub const fn new(classes: usize) -> Self {
+        Self { axis: Axis { classes, positions: 1 }, ignore_index: None, is_mean: false, isa: None }
+    }
+
+    /// How many positions an image has, each with a target: a feature map's height times width.
+    #[must_use]
+    pub const fn with_positions(mut self, positions: usize) -> Self {
+        self.axis.positions = positions;
+        self
+    }
+
+    /// Rows with this label count for nothing: not in the sum, not in the mean's number of rows, and their gradient
+    /// is 0. It need not be a class; PyTorch's is -100. Probabilities are not concerned.
+    #[must_use]
+    pub const fn with_ignore_index(mut self, label: i128) -> Self {
+        self.ignore_index = Some(label);
+        self
+    }
+
+    /// Divides the loss, and so its gradient, by the number of rows that are not ignored.
+    ///
+    /// If there is none, the loss is NaN and the gradient 0, as in PyTorch.
+    #[must_use]
+    pub const fn with_mean(mut self) -> Self {
+        self.is_mean = true;
+        self
+    }
+
+    /// Forces the instruction set. Otherwise the fastest one is detected.
+    #[must_use]
+    pub const fn with_isa(mut self, isa: Isa) -> Self {
+        self.isa = Some(isa);
+        self
+    }
+
+    /// The loss; logits: `[batch, classes, positions]`, labels: `[batch, positions]`, integers of any type.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Label`] if a label is neither a class nor ignored, [`RunError::Length`] if `labels` is not a whole
+    /// number of images or `logits` does not have its classes.
+    pub fn forward<L>(&self, logits: &[f32], labels: &[L]) -> Result<f32, RunError>
+    where
+        L: Copy + TryInto<i128>,
+    {
+        let rows = self.check_labels(logits, labels)?;
+        Ok(self.run(logits, Targets::Labels(&|row| self.class(labels[row])), rows, None))
+    }
+
+    /// The loss, as [`forward`](Self::forward) returns it, and its gradient times `scale`:
+    /// `grad_logits[c] = (softmax(logits)[c] - (c == label)) scale` in each row, and 0 in those that are ignored.
+    ///
+    /// logits, grad_logits: `[batch, classes, positions]`, labels: `[batch, positions]`, integers of any type.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`forward`](Self::forward), and [`RunError::Length`] for `grad_logits`, which is then untouched.
+    pub fn backward<L>(
+        &self,
+        logits: &[f32],
+        labels: &[L],
+        scale: f32,
+        grad_logits: &mut [f32],
+    ) -> Result<f32, RunError>
+    where
+        L: Copy + TryInto<i128>,
+    {
+        let rows = self.check_labels(logits, labels)?;
+        check_len("grad_logits", logits.len(), grad_logits.len())?;
+        let targets = Targets::Labels(&|row| self.class(labels[row]));
+        Ok(self.run(logits, targets, rows, Some(Gradient { scale, values: grad_logits })))
+    }
+
+    /// The loss for class probabilities, soft labels: the loss of a row is
+    /// `sum over c of targets[c] (ln(sum over k of e^logits[k]) - logits[c])`.
+    ///
+    /// logits, targets: `[batch, classes, positions]`. The probabilities of a row need not add up to 1. A class of
+    /// probability 0 adds 0, even if its logit is -inf.
+    ///
+    /// ```
+    /// // One image, two classes, no preference, whatever is wanted: ln 2.
+    /// let loss = im2col::CrossEntropy::new(2).forward_soft(&[3.0, 3.0], &[0.75, 0.25])?;
+    /// assert!((loss - 2_f32.ln()).abs() < 1e-6);
+    /// # Ok::<(), im2col::RunError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Length`] if `logits` is not a whole number of images, or if the lengths differ.
+    pub fn forward_soft(&self, logits: &[f32], targets: &[f32]) -> Result<f32, RunError> {
+        let rows = self.check_probabilities(logits, targets)?;
+        Ok(self.run(logits, Targets::Probabilities(targets), rows, None))
+    }
+
+    /// The loss, as [`forward_soft`](Self::forward_soft) returns it, and its gradient times `scale`:
+    /// `grad_logits[c] = (softmax(logits)[c] sum over k of targets[k] - targets[c]) scale` in each row.
+    ///
+    /// logits, targets, grad_logits: `[batch, classes, positions]`.
+    ///
+    /// ```
+    /// let mut grad_logits = [0.0; 2];
+    /// im2col::CrossEntropy::new(2).backward_soft(&[3.0, 3.0], &[0.75, 0.25], 1.0, &mut grad_logits)?;
+    /// assert_eq!(grad_logits, [-0.25, 0.25]);
+    /// # Ok::<(), im2col::RunError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`forward_soft`](Self::forward_soft), and [`RunError::Length`] for `grad_logits`, which is then
+    /// untouched.
+    pub fn backward_soft(
+        &self,
+        logits: &[f32],
+        targets: &[f32],
+        scale: f32,
+        grad_logits: &mut [f32],
+    ) -> Result<f32, RunError> {
+        let rows = self.check_probabilities(logits, targets)?;
+        check_len("grad_logits", logits.len(), grad_logits.len())?;
+        let targets = Targets::Probabilities(targets);
+        Ok(self.run(logits, targets, rows, Some(Gradient { scale, values: grad_logits })))
+    }
+
+    /// The number of rows that are not ignored, if all operands are right.
+    fn check_labels<L>(&self, logits: &[f32], labels: &[L]) -> Result<usize, RunError>
+    where
+        L: Copy + TryInto<i128>,
+    {
+        let Axis { classes, positions } = self.axis;
+        let images = labels.len().checked_div(positions).unwrap_or(0);
+        check_len("labels", images * positions, labels.len())?;
+        // A product that saturates is longer than any slice.
+        check_len("logits", labels.len().saturating_mul(classes), logits.len())?;
+        let mut rows = 0;
+        for (position, label) in labels.iter().enumerate() {
+            let given = integer(*label);
+            if Some(given) == self.ignore_index {
+                continue;
+            }
+            if usize::try_from(given).map_or(true, |class| class >= classes) {
+                return Err(RunError::Label { position, classes, given });
+            }
+            rows += 1;
+        }
+        Ok(rows)
+    }
+
+    /// The class that a checked label names, or none if it is ignored.
+    fn class<L: TryInto<i128>>(&self, label: L) -> Option<usize> {
+        let label = integer(label);
+        if Some(label) == self.ignore_index { None } else { usize::try_from(label).ok() }
+    }
+
+    /// The number of rows, if all operands are right.
+    fn check_probabilities(&self, logits: &[f32], targets: &[f32]) -> Result<usize, RunError> {
+        self.axis.check_images("logits", logits.len())?;
+        check_len("targets", logits.len(), targets.len())?;
+        Ok(logits.len().checked_div(self.axis.classes).unwrap_or(0))
+    }
+
+    /// The loss of checked operands, of which so many rows count.
+    fn run(
+        &self,
+        logits: &[f32],
+        targets: Targets<'_>,
+        rows: usize,
+        mut gradient: Option<Gradient<'_>>,
+    ) -> f32 {
+        let divisor = if self.is_mean { rows as f32 } else { 1.0 };
+        if let Some(gradient) = &mut gradient {
+            gradient.scale /= divisor;
+        }
+        let mut loss = 0.0;
+        let (axis, isa) = (self.axis, self.isa.unwrap_or_else(Isa::detect));
+        match axis.positions {
+            1 => dispatch(isa, Losses::<1> { axis, logits, targets, gradient, loss: &mut loss }),
+            _ => dispatch(isa, Losses::<NR> { axis, logits, targets, gradient, loss: &mut loss }),
+        }
+        loss / divisor
+    }
+}
+
+/// [`CrossEntropy::forward`] at one position, summed over the batch, on the instruction set that [`Isa::detect`] finds:
 /// `sum over n of ln(sum over k of e^logits[n, k]) - logits[n, labels[n]]`.
 ///
-/// logits: `[batch, classes]`, labels: `[batch]`. Divide by the batch size for PyTorch's default
+/// logits: `[batch, classes]`, labels: `[batch]`, integers of any type. Divide by the batch size for PyTorch's default
 /// mean.
 ///
 /// ```
@@ -46,22 +253,19 @@ pub fn softmax(logits: &[f32], classes: usize, probabilities: &mut [f32]) -> Res
 ///
 /// # Errors
 ///
-/// [`RunError::Label`] if a label is not below `classes`, [`RunError::Length`] if `logits` is not
-/// `[batch, classes]`.
-pub fn cross_entropy(logits: &[f32], labels: &[u8], classes: usize) -> Result<f32, RunError> {
-    check(logits, labels, classes)?;
-    let rows = logits.chunks_exact(classes.max(1)).zip(labels);
-    Ok(rows.fold(0.0, |total, (logits, label)| {
-        let max = largest(logits);
-        let sum = logits.iter().fold(0.0, |sum, x| sum + math::exp(x - max));
-        total + row_loss(logits, *label, max, sum)
-    }))
+/// Those of [`CrossEntropy::forward`].
+pub fn cross_entropy<L>(logits: &[f32], labels: &[L], classes: usize) -> Result<f32, RunError>
+where
+    L: Copy + TryInto<i128>,
+{
+    CrossEntropy::new(classes).forward(logits, labels)
 }
 
-/// The gradient of [`cross_entropy`], which is returned, times `scale`:
+/// [`CrossEntropy::backward`] at one position, summed over the batch, on the instruction set that [`Isa::detect`]
+/// finds: the gradient of [`cross_entropy`], which is returned, times `scale`:
 /// `grad_logits[n, c] = (softmax(logits)[n, c] - (c == labels[n])) scale`.
 ///
-/// logits, grad_logits: `[batch, classes]`, labels: `[batch]`. With `scale` = 1 / batch it is the
+/// logits, grad_logits: `[batch, classes]`, labels: `[batch]`, integers of any type. With `scale` = 1 / batch it is the
 /// gradient of the mean.
 ///
 /// ```
@@ -73,21 +277,18 @@ pub fn cross_entropy(logits: &[f32], labels: &[u8], classes: usize) -> Result<f3
 ///
 /// # Errors
 ///
-/// [`RunError::Label`] if a label is not below `classes`, [`RunError::Length`] if `logits` or
-/// `grad_logits` is not `[batch, classes]`. `grad_logits` is then untouched.
-pub fn cross_entropy_backward(
+/// Those of [`CrossEntropy::backward`]. `grad_logits` is then untouched.
+pub fn cross_entropy_backward<L>(
     logits: &[f32],
-    labels: &[u8],
+    labels: &[L],
     classes: usize,
     scale: f32,
     grad_logits: &mut [f32],
-) -> Result<f32, RunError> {
-    check(logits, labels, classes)?;
-    check_len("grad_logits", logits.len(), grad_logits.len())?;
-    let mut loss = 0.0;
-    let job = CrossEntropyBackward { logits, labels, classes, scale, grad_logits, loss: &mut loss };
-    dispatch(Isa::detect(), job);
-    Ok(loss)
+) -> Result<f32, RunError>
+where
+    L: Copy + TryInto<i128>,
+{
+    CrossEntropy::new(classes).backward(logits, labels, scale, grad_logits)
 }
 
 /// The position of the first largest value; of the first NaN, if there is one, as in PyTorch.
@@ -105,200 +306,159 @@ pub fn argmax(values: &[f32]) -> Option<usize> {
     first_nan.or_else(first_largest)
 }
 
-fn check(logits: &[f32], labels: &[u8], classes: usize) -> Result<(), RunError> {
-    // A product that saturates is longer than any slice.
-    check_len("logits", labels.len().saturating_mul(classes), logits.len())?;
-    match labels.iter().position(|label| usize::from(*label) >= classes) {
-        Some(position) => Err(RunError::Label { position, classes, given: usize::from(labels[position]) }),
-        None => Ok(()),
-    }
+/// What a label is; more than an `i128` holds is the largest one, and no class.
+fn integer(label: impl TryInto<i128>) -> i128 {
+    label.try_into().unwrap_or(i128::MAX)
 }
 
-struct Softmax<'a> {
-    logits: &'a [f32],
-    classes: usize,
-    probabilities: &'a mut [f32],
+/// What each row should be.
+#[derive(Clone, Copy)]
+enum Targets<'a> {
+    /// The class of a row, or none if it is ignored. A function, so that one kernel serves all types of labels.
+    Labels(&'a dyn Fn(usize) -> Option<usize>),
+    /// `[batch, classes, positions]`
+    Probabilities(&'a [f32]),
 }
 
-impl Job for Softmax<'_> {
-    #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        self,
-        _: impl MulAdd,
-        _: impl Vectors,
-    ) {
-        let classes = self.classes.max(1);
-        let rows = self.logits.chunks_exact(classes).zip(self.probabilities.chunks_exact_mut(classes));
-        for (logits, probabilities) in rows {
-            let sum = exponentials(logits, largest(logits), probabilities);
-            probabilities.iter_mut().for_each(|p| *p /= sum);
-        }
-    }
-}
-
-struct CrossEntropyBackward<'a> {
-    logits: &'a [f32],
-    labels: &'a [u8],
-    classes: usize,
+struct Gradient<'a> {
     scale: f32,
-    grad_logits: &'a mut [f32],
+    /// `[batch, classes, positions]`
+    values: &'a mut [f32],
+}
+
+/// The loss of all rows, and its gradient if that is wanted.
+struct Losses<'a, const W: usize> {
+    axis: Axis,
+    logits: &'a [f32],
+    targets: Targets<'a>,
+    gradient: Option<Gradient<'a>>,
     loss: &'a mut f32,
 }
 
-impl Job for CrossEntropyBackward<'_> {
+impl<const W: usize> Job for Losses<'_, W> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         _: impl MulAdd,
         _: impl Vectors,
     ) {
-        let classes = self.classes.max(1);
-        let rows = self.logits.chunks_exact(classes).zip(self.grad_logits.chunks_exact_mut(classes));
-        for ((logits, grad), label) in rows.zip(self.labels) {
-            let max = largest(logits);
-            let sum = exponentials(logits, max, grad);
-            *self.loss += row_loss(logits, *label, max, sum);
-            grad.iter_mut().for_each(|g| *g /= sum);
-            grad[usize::from(*label)] -= 1.0;
-            grad.iter_mut().for_each(|g| *g *= self.scale);
-        }
-    }
-}
-
-/// -ln of the label's probability, with `sum` the sum of e^(logit - max).
-#[inline(always)]
-fn row_loss(logits: &[f32], label: u8, max: f32, sum: f32) -> f32 {
-    math::ln(sum) - (logits[usize::from(label)] - max)
-}
-
-/// Writes e^(logit - max) and returns the sum.
-#[inline(always)]
-fn exponentials(logits: &[f32], max: f32, powers: &mut [f32]) -> f32 {
-    // Two loops: the first is vector code, the second keeps the order of the sum.
-    for (x, power) in logits.iter().zip(&mut *powers) {
-        *power = math::exp(x - max);
-    }
-    powers.iter().fold(0.0, |sum, power| sum + power)
-}
-
-/// The largest value, without the NaN.
-#[inline(always)]
-fn largest(values: &[f32]) -> f32 {
-    values.iter().fold(f32::NEG_INFINITY, |max, x| if *x > max { *x } else { max })
-}
-
-#[cfg(test)]
-mod tests {
-    extern crate std;
-
-    use super::*;
-    use std::vec::Vec;
-
-    fn logits(len: usize) -> Vec<f32> {
-        (0..len).map(|i| ((i * 37 + 11) % 101) as f32 * 0.21 - 9.0).collect()
-    }
-
-    /// Softmax and loss of one row in f64.
-    fn exact(logits: &[f32], label: u8) -> (Vec<f64>, f64) {
-        let powers: Vec<f64> = logits.iter().map(|x| f64::from(*x).exp()).collect();
-        let sum: f64 = powers.iter().sum();
-        let p: Vec<f64> = powers.iter().map(|power| power / sum).collect();
-        let loss = -p[usize::from(label)].ln();
-        (p, loss)
-    }
-
-    #[test]
-    fn every_isa_gives_the_softmax_and_the_gradient() {
-        for isa in Isa::available() {
-            for classes in 1..40 {
-                let labels: Vec<u8> = (0..3).map(|n| (n * 7 % classes) as u8).collect();
-                let logits = logits(3 * classes);
-                let (mut p, mut grad, mut loss) =
-                    (std::vec![7.0; 3 * classes], std::vec![7.0; 3 * classes], 0.0);
-                dispatch(isa, Softmax { logits: &logits, classes, probabilities: &mut p });
-                let (labels, logits) = (&labels[..], &logits[..]);
-                let job = CrossEntropyBackward {
-                    logits,
-                    labels,
-                    classes,
-                    scale: 0.5,
-                    grad_logits: &mut grad,
-                    loss: &mut loss,
-                };
-                dispatch(isa, job);
-
-                let mut exact_loss = 0.0;
-                for (n, label) in labels.iter().enumerate() {
-                    let row = n * classes..(n + 1) * classes;
-                    let (exact_p, row_loss) = exact(&logits[row.clone()], *label);
-                    exact_loss += row_loss;
-                    let sum: f32 = p[row.clone()].iter().sum();
-                    assert!((sum - 1.0).abs() <= 4.0 * classes as f32 * f32::EPSILON / 2.0, "{sum}");
-                    for (c, i) in row.enumerate() {
-                        let onehot = f64::from(u8::from(c == usize::from(*label)));
-                        assert!((f64::from(p[i]) - exact_p[c]).abs() <= 1e-5 * exact_p[c]);
-                        assert!((f64::from(grad[i]) - 0.5 * (exact_p[c] - onehot)).abs() <= 1e-6);
+        let Self { axis, logits, targets, mut gradient, loss } = self;
+        let mut sums = [Sum::<W>::new(), Sum::new()];
+        let mut total = Pairwise::new();
+        for tile in axis.tiles::<W>(logits.len()) {
+            let max = axis.max(logits, tile);
+            let powers = gradient.as_mut().map(|gradient| &mut *gradient.values);
+            let others = axis.other_powers(logits, tile, max, powers, &mut sums);
+            let mut logs = others;
+            logs.iter_mut().for_each(|x| *x = math::ln_1p(*x));
+            let row = Row { axis, tile, max, others, logs };
+            match targets {
+                Targets::Labels(class_of) => {
+                    let mut classes = [None; W];
+                    for (w, class) in classes[..tile.width].iter_mut().enumerate() {
+                        *class = class_of(tile.row + w);
+                        if let Some(class) = *class {
+                            let logit = logits[tile.start + class * axis.positions + w];
+                            total.push(logs[w] + (max[w] - logit));
+                        }
+                    }
+                    if let Some(Gradient { scale, values }) = &mut gradient {
+                        row.label_gradient(classes, *scale, values);
                     }
                 }
-                assert!(
-                    (f64::from(loss) - exact_loss).abs() <= 1e-5 * exact_loss.max(1.0),
-                    "{loss} {exact_loss}"
-                );
-                assert_eq!(cross_entropy(logits, labels, classes).unwrap().to_bits(), loss.to_bits());
+                Targets::Probabilities(targets) => {
+                    let losses = row.soft_losses(logits, targets, &mut sums[0]);
+                    losses[..tile.width].iter().for_each(|loss| total.push(*loss));
+                    if let Some(Gradient { scale, values }) = &mut gradient {
+                        row.soft_gradient(targets, *scale, values, &mut sums[0]);
+                    }
+                }
+            }
+        }
+        *loss = total.total();
+    }
+}
+
+/// Neighbouring rows: the logits of one class are neighbours.
+struct Row<const W: usize> {
+    axis: Axis,
+    tile: Tile,
+    /// The largest logits.
+    max: [f32; W],
+    /// The sums of e^(logit - max), less 1.
+    others: [f32; W],
+    /// The logarithms of these sums.
+    logs: [f32; W],
+}
+
+impl<const W: usize> Row<W> {
+    /// Turns powers into the gradient; `classes`: the label of each row, or none if it is ignored.
+    #[inline(always)]
+    fn label_gradient(&self, classes: [Option<usize>; W], scale: f32, grad: &mut [f32]) {
+        let Self { axis, tile, .. } = *self;
+        let mut of_labels = [0.0; W];
+        for (w, class) in classes.iter().enumerate() {
+            if let Some(class) = class {
+                let power = grad[tile.start + class * axis.positions + w];
+                of_labels[w] = (power / (1.0 + self.others[w]) - 1.0) * scale;
+            }
+        }
+        let (others, ignored) = ([self.others; NR], [classes.map(|class| class.is_none()); NR]);
+        for first in axis.groups() {
+            let mut group = axis.load::<W>(grad, tile, first, 0.0);
+            let sums = others.as_flattened().iter().zip(ignored.as_flattened());
+            let lanes = group[..axis.rows::<W>(first)].as_flattened_mut();
+            for (g, (others, ignored)) in lanes.iter_mut().zip(sums) {
+                let scaled = *g / (1.0 + others) * scale;
+                *g = if *ignored { 0.0 } else { scaled };
+            }
+            axis.store(&group, grad, tile, first);
+        }
+        for (w, class) in classes.iter().enumerate() {
+            if let Some(class) = class {
+                grad[tile.start + class * axis.positions + w] = of_labels[w];
             }
         }
     }
 
-    #[test]
-    fn large_logits_do_not_overflow() {
-        let mut p = [0.0; 3];
-        softmax(&[f32::MAX, 0.0, f32::MIN], 3, &mut p).unwrap();
-        assert_eq!(p, [1.0, 0.0, 0.0]);
-        assert_eq!(cross_entropy(&[1e4, 0.0], &[1], 2).unwrap(), 1e4);
+    /// The loss of each row; targets: `[batch, classes, positions]`, as the logits.
+    #[inline(always)]
+    fn soft_losses(&self, logits: &[f32], targets: &[f32], sum: &mut Sum<W>) -> [f32; W] {
+        let Self { axis, tile, .. } = *self;
+        let (max, logs) = ([self.max; NR], [self.logs; NR]);
+        for first in axis.groups() {
+            let mut group = axis.load::<W>(targets, tile, first, 0.0);
+            let logits = axis.load::<W>(logits, tile, first, 0.0);
+            let group = &mut group[..axis.rows::<W>(first)];
+            let terms = group.as_flattened_mut().iter_mut().zip(logits.as_flattened());
+            for ((q, x), (max, log)) in terms.zip(max.as_flattened().iter().zip(logs.as_flattened())) {
+                let loss = *q * (log + (max - x));
+                *q = if *q == 0.0 { 0.0 } else { loss };
+            }
+            sum.add(group);
+        }
+        sum.take()
     }
 
-    #[test]
-    fn a_nan_logit_is_not_hidden() {
-        let mut p = [0.0; 4];
-        softmax(&[1.0, f32::NAN, 1.0, 1.0], 2, &mut p).unwrap();
-        assert!(p[0].is_nan() && p[1].is_nan());
-        assert_eq!(p[2..], [0.5, 0.5]);
-        assert!(cross_entropy(&[1.0, f32::NAN], &[0], 2).unwrap().is_nan());
-    }
-
-    #[test]
-    fn argmax_is_the_first_largest_or_the_first_nan() {
-        assert_eq!(argmax(&[f32::NEG_INFINITY; 2]), Some(0));
-        assert_eq!(argmax(&[-2.0, -1.0, -1.0]), Some(1));
-        assert_eq!(argmax(&[9.0, f32::NAN, f32::NAN, 10.0]), Some(1));
-    }
-
-    #[test]
-    fn an_empty_batch_is_no_error() {
-        assert_eq!(cross_entropy(&[], &[], 10), Ok(0.0));
-        assert_eq!(cross_entropy_backward(&[], &[], 0, 1.0, &mut []), Ok(0.0));
-        assert_eq!(softmax(&[], 0, &mut []), Ok(()));
-    }
-
-    #[test]
-    fn operands_are_checked_before_anything_is_written() {
-        let length = |operand, required, given| RunError::Length { operand, required, given };
-        let mut out = [7.0; 4];
-        let untouched = [7.0; 4];
-        assert_eq!(softmax(&[0.0; 5], 2, &mut out), Err(length("logits", 4, 5)));
-        assert_eq!(softmax(&[0.0; 5], 0, &mut out), Err(length("logits", 0, 5)));
-        assert_eq!(softmax(&[0.0; 6], 2, &mut out), Err(length("probabilities", 6, 4)));
-        assert_eq!(cross_entropy(&[0.0; 5], &[0, 1], 2), Err(length("logits", 4, 5)));
-        assert_eq!(cross_entropy(&[0.0; 4], &[0; 4], usize::MAX), Err(length("logits", usize::MAX, 4)));
-        assert_eq!(
-            cross_entropy_backward(&[0.0; 4], &[0, 2], 2, 1.0, &mut out),
-            Err(RunError::Label { position: 1, classes: 2, given: 2 })
-        );
-        assert_eq!(cross_entropy(&[], &[0], 0), Err(RunError::Label { position: 0, classes: 0, given: 0 }));
-        assert_eq!(
-            cross_entropy_backward(&[0.0; 2], &[0], 2, 1.0, &mut out),
-            Err(length("grad_logits", 2, 4))
-        );
-        assert_eq!(out, untouched);
+    /// Turns powers into the gradient.
+    #[inline(always)]
+    fn soft_gradient(&self, targets: &[f32], scale: f32, grad: &mut [f32], sum: &mut Sum<W>) {
+        let Self { axis, tile, .. } = *self;
+        for first in axis.groups() {
+            let targets = axis.load::<W>(targets, tile, first, 0.0);
+            sum.add(&targets[..axis.rows::<W>(first)]);
+        }
+        let (others, totals) = ([self.others; NR], [sum.take(); NR]);
+        for first in axis.groups() {
+            let mut group = axis.load::<W>(grad, tile, first, 0.0);
+            let targets = axis.load::<W>(targets, tile, first, 0.0);
+            let sums = others.as_flattened().iter().zip(totals.as_flattened());
+            let lanes = group[..axis.rows::<W>(first)].as_flattened_mut();
+            let terms = lanes.iter_mut().zip(targets.as_flattened());
+            for ((g, q), (others, total)) in terms.zip(sums) {
+                *g = (*g / (1.0 + others) * total - q) * scale;
+            }
+            axis.store(&group, grad, tile, first);
+        }
     }
 }

@@ -81,6 +81,15 @@ pub(crate) fn ln(x: f32) -> f32 {
     if x >= 0.0 { ln_x } else { f32::NAN }
 }
 
+/// The natural logarithm of 1 + x, for a finite x that is not negative; within 3 ULP.
+#[inline(always)]
+pub(crate) fn ln_1p(x: f32) -> f32 {
+    let sum = 1.0 + x;
+    // What the sum lost is small beside it: ln(sum + lost) = ln(sum) + lost / sum.
+    let lost = x - (sum - 1.0);
+    ln(sum) + lost / sum
+}
+
 /// The hyperbolic tangent of x.
 #[inline(always)]
 pub(crate) fn tanh(x: f32) -> f32 {
@@ -183,7 +192,7 @@ fn power_of_two(n: i32) -> f32 {
 mod tests {
     extern crate std;
 
-    use super::{exp, ln, tanh};
+    use super::{exp, ln, ln_1p, tanh};
     use crate::activation::{Activation, ForwardInPlace};
     use crate::kernel::{Isa, dispatch};
     use std::vec::Vec;
@@ -248,6 +257,16 @@ mod tests {
     #[test]
     fn ln_is_within_2_ulp() {
         assert!(worst_ulp_error(each(ln), f64::ln) <= 2.0);
+    }
+
+    #[test]
+    fn ln_1p_is_within_3_ulp() {
+        // Finite and not negative: -0 has no other result than 0.
+        let defined = |x: f32| if x.is_finite() { x.abs() } else { 0.0 };
+        let function = move |values: &mut [f32]| values.iter_mut().for_each(|x| *x = ln_1p(defined(*x)));
+        let exact = |x: f64| if x.is_finite() { x.abs().ln_1p() } else { 0.0 };
+        assert!(worst_ulp_error(function, exact) <= 3.0);
+        assert!(ln_1p(f32::NAN).is_nan());
     }
 
     #[test]

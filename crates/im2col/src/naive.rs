@@ -5,10 +5,12 @@
 //! Sums start from 0 and add their terms in ascending order, a multiplication and an addition each.
 
 mod dense;
+mod loss;
 mod pool;
 mod transpose;
 
 pub use dense::dense_matrix;
+pub use loss::{cross_entropy, cross_entropy_grad_logits, softmax, softmax_grad_logits};
 pub use pool::{pool_forward, pool_grad_input, pool_indices, unpool, unpool_grad_pooled};
 pub use transpose::{
     conv_transpose_forward, conv_transpose_grad_bias, conv_transpose_grad_input, conv_transpose_grad_weight,

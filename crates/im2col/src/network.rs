@@ -121,8 +121,10 @@ pub struct Network<const L: usize> {
 }
 
 impl<const L: usize> Network<L> {
-    /// Forces the instruction set of every convolution, pooling and linear layer. Otherwise the
-    /// fastest one is detected.
+    /// Forces the instruction set of every layer. Otherwise the fastest one is detected.
+    ///
+    /// Outputs are then the same bits from [`forward`](Self::forward) and [`forward_train`](Self::forward_train), for any
+    /// batch; under [`Isa::SCALAR`] on every target as well.
     #[must_use]
     pub const fn with_isa(mut self, isa: Isa) -> Self {
         let mut index = 0;
@@ -132,6 +134,11 @@ impl<const L: usize> Network<L> {
         }
         self.isa = Some(isa);
         self
+    }
+
+    /// The instruction set that every layer runs on.
+    fn isa(&self) -> Isa {
+        self.isa.unwrap_or_else(Isa::detect)
     }
 
     /// Runs [`forward`](Self::forward) on at most `threads` threads of the current rayon pool, images apart,

@@ -19,6 +19,8 @@ use im2col::{
 use im2col_testkit::alloc::{CountingAllocator, count_allocations};
 use im2col_testkit::operands::{Rng, garbage};
 use im2col_testkit::oracle::Sum;
+use im2col_testkit::property::{cases, for_all};
+use proptest::prelude::any;
 use reference::Reference;
 use std::time::{Duration, Instant};
 
@@ -365,6 +367,49 @@ fn nothing_but_the_operands_decides_a_bit() {
         check_bits(FLAT, ODD_INPUT, batch);
         check_bits(POOLED, POOLED_INPUT, batch);
         check_bits(POOL_FIRST, ODD_INPUT, batch);
+    }
+}
+
+/// Inference and training give the same bits on each instruction set, whether activations are fused or not.
+fn check_both_passes<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: usize, seed: u64) {
+    for isa in Isa::available() {
+        let network = Network::plan(layers, batch, input_dims).unwrap().with_isa(isa);
+        let (params, input) = (parameters(&network), uniform(seed, network.input_len()));
+        let weights = NetworkWeights::Plain(&params);
+        let inferred = infer(&network, weights, &input, vec![0.0; network.scratch_len()]);
+        let mut workspace = vec![f32::NAN; network.workspace_len()];
+        let mut scratch = vec![f32::NAN; network.train_scratch_len()];
+        network.forward_train(weights, &input, &mut workspace, &mut scratch).unwrap();
+        let trained = network.activation(L - 1, &workspace).unwrap();
+        let different = bits(&inferred).iter().zip(bits(trained)).filter(|(a, b)| *a != b).count();
+        assert_eq!(different, 0, "of {} outputs, batch {batch}, {}", inferred.len(), isa.name());
+    }
+}
+
+#[test]
+fn an_instruction_set_has_one_set_of_bits() {
+    const FUSED: [Layer; 2] =
+        [Layer::Conv(ConvParams::new(1, 1, [1, 1])), Layer::Activation(Activation::Sigmoid)];
+    const ALONE: [Layer; 2] =
+        [Layer::Pool(PoolParams::average([1, 1])), Layer::Activation(Activation::Sigmoid)];
+    check_both_passes(FUSED, [1, 1, 100_000], 1, 2);
+    // Only what a single value gives on this instruction set shows that both passes use it.
+    for isa in Isa::available() {
+        let input = uniform(2, 100_000);
+        let mut expected = input.clone();
+        Activation::Sigmoid.forward_in_place_with_isa(isa, &mut expected);
+        let network = Network::plan(ALONE, 1, [1, 1, 100_000]).unwrap().with_isa(isa);
+        let [workspace, _] = step(&network, &[], &input, 3);
+        assert_eq!(bits(network.activation(1, &workspace).unwrap()), bits(&expected), "{}", isa.name());
+        let inferred = infer(&network, NetworkWeights::Plain(&[]), &input, vec![0.0; network.scratch_len()]);
+        assert_eq!(bits(&inferred), bits(&expected), "{}", isa.name());
+    }
+    for_all(cases(16), (1_usize..24, any::<u64>()), |(batch, seed)| {
+        check_both_passes(LENET, [1, 28, 28], batch, seed);
+        check_both_passes(ODD, ODD_INPUT, batch, seed);
+    });
+    for batch in [1, 2, 3, 4, 5, 6, 7, 16, 33] {
+        (0..4).for_each(|seed| check_both_passes(LENET, [1, 28, 28], batch, seed));
     }
 }
 

@@ -19,7 +19,7 @@ const RATE: f64 = 0.5;
 pub(crate) fn lenet(case: &Case, limits: Limits) -> Result<Answer> {
     let images = Images {
         values: case.tensor("x")?,
-        labels: case.tensor("labels")?.iter().map(|&label| label as u8).collect(),
+        labels: case.tensor("labels")?.iter().map(|&label| label as u32).collect(),
     };
     let batch = images.labels.len();
     ensure!(
@@ -64,7 +64,7 @@ impl Training {
 #[derive(Debug)]
 struct Images {
     values: Vec<f32>,
-    labels: Vec<u8>,
+    labels: Vec<u32>,
 }
 
 impl Samples for Images {
@@ -72,7 +72,7 @@ impl Samples for Images {
         IMAGE_DIMS
     }
 
-    fn labels(&self) -> &[u8] {
+    fn labels(&self) -> &[u32] {
         &self.labels
     }
 

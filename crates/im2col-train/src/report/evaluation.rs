@@ -65,12 +65,12 @@ impl Evaluation {
     }
 
     /// `predictions`: class and probability of each image.
-    fn of_predictions(classes: usize, labels: &[u8], predictions: &[(usize, f32)]) -> Self {
+    fn of_predictions(classes: usize, labels: &[u32], predictions: &[(usize, f32)]) -> Self {
         let mut confusion = vec![vec![0; classes]; classes];
         let mut mistakes = Vec::new();
         let mut first_right = None;
         for (image, (&label, &(prediction, probability))) in labels.iter().zip(predictions).enumerate() {
-            let label = usize::from(label);
+            let label = label as usize;
             confusion[label][prediction] += 1;
             if label == prediction {
                 first_right = first_right.or(Some(image));
@@ -156,7 +156,7 @@ impl Example {
         let logits = outputs.last().map_or(&[][..], |last| &last.values);
         let mut probabilities = vec![0.0; logits.len()];
         im2col::softmax(logits, logits.len(), &mut probabilities)?;
-        Ok(Self { image, label: usize::from(test.labels()[image]), layers: outputs, probabilities })
+        Ok(Self { image, label: test.labels()[image] as usize, layers: outputs, probabilities })
     }
 }
 
@@ -184,13 +184,13 @@ mod tests {
     fn counts_are_those_of_the_predictions() {
         // 33 images: a group and one more.
         assert_eq!(GROUP, 32);
-        let mut shown: Vec<u8> = (0..33).map(|image| image % 3).collect();
+        let mut shown: Vec<u32> = (0..33).map(|image| image % 3).collect();
         shown[32] = 1;
         let mut labels = shown.clone();
         (labels[14], labels[31], labels[32]) = (1, 2, 0);
         let mut pixels = vec![0; 99];
         for (image, class) in shown.into_iter().enumerate() {
-            pixels[image * 3 + usize::from(class)] = if image == 32 { 255 } else { 51 };
+            pixels[image * 3 + class as usize] = if image == 32 { 255 } else { 51 };
         }
         let test = Dataset::new([1, 1, 3], pixels, labels).unwrap();
         let evaluation = Evaluation::new(VOTES, &votes(), &test).unwrap();

@@ -7,12 +7,12 @@ mod tables;
 use std::path::Path;
 
 use im2col::Network;
-use sha2::{Digest, Sha256};
 
 use super::curves::Curves;
 use super::evaluation::{Evaluation, Example};
 use super::{Contents, ReportError};
 use crate::dataset::Dataset;
+use crate::samples::labels_sha256;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -34,7 +34,7 @@ struct Names {
 
 impl Names {
     fn new(data: Option<&Path>, test: &Dataset, classes: usize) -> Self {
-        let digest: String = Sha256::digest(test.labels()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = labels_sha256(test.labels());
         let folder = data.map(|data| data.display().to_string());
         let is_called_fashion =
             data.and_then(Path::file_name).is_some_and(|name| name.to_string_lossy().contains("fashion"));

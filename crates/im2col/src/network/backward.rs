@@ -62,22 +62,23 @@ impl<const L: usize> Network<L> {
         let (first, rest) = scratch.split_at_mut(self.gradient_len);
         let (second, scratch) = rest.split_at_mut(self.gradient_len);
         let mut grad = Relay::new(grad_output, [first, second]);
-        let first_trained = self.first_trained();
+        let (isa, first_trained) = (self.isa(), self.first_trained());
         for (index, layer) in self.layers.iter().enumerate().skip(first_trained).rev() {
             let layer_input = self.input_of(index, input, workspace);
             let layer_output = self.output_of(index, input, workspace);
             match layer.op {
                 Op::Flatten => {}
                 Op::Activation(activation) => grad.step(layer.output_len, |grad_output, grad_input| {
-                    activation.backward(layer_output, grad_output, grad_input)
+                    activation.backward_with_isa(isa, layer_output, grad_output, grad_input)
                 })?,
                 Op::Pool(plan) => grad.step(layer_input.len(), |grad_output, grad_input| {
                     plan.backward(layer_input, grad_output, grad_input)
                 })?,
                 Op::Conv(_) | Op::Linear(_) => {
                     if layer.op.activation() != Activation::Identity {
+                        let activation = layer.op.activation();
                         grad.step(layer.output_len, |grad_output, grad_input| {
-                            layer.op.activation().backward(layer_output, grad_output, grad_input)
+                            activation.backward_with_isa(isa, layer_output, grad_output, grad_input)
                         })?;
                     }
                     let layer = LayerPlan { op: layer.op.training_backward(self.gradient_limit()), ..*layer };

@@ -5,6 +5,7 @@ use super::plan::{LayerPlan, Op};
 use super::relay::Relay;
 use crate::conv::{ConvOperands, PackedWeights, Weights};
 use crate::error::{RunError, check_len, check_scratch};
+use crate::kernel::Isa;
 use crate::linear::LinearOperands;
 
 /// The packed weights of a network, from [`Network::pack`].
@@ -131,7 +132,7 @@ impl<const L: usize> Network<L> {
         output: &mut [f32],
         scratch: &mut [f32],
     ) -> Result<(), RunError> {
-        let images = output.len() / self.image_lens()[1];
+        let (isa, images) = (self.isa(), output.len() / self.image_lens()[1]);
         let (first, rest) = scratch.split_at_mut(self.buffer_lens[0]);
         let (second, scratch) = rest.split_at_mut(self.buffer_lens[1]);
         let mut value = Relay::new(input, [first, second]);
@@ -140,12 +141,12 @@ impl<const L: usize> Network<L> {
             let op = self.inference_op(index, images);
             let (weight, bias) = self.weights_of(index, &op, weights);
             value.step(images * layer.image_len(), |source, target| {
-                op.forward(weight, bias, source, target, scratch)
+                op.forward(isa, weight, bias, source, target, scratch)
             })?;
         }
         let op = self.inference_op(last, images);
         let (weight, bias) = self.weights_of(last, &op, weights);
-        op.forward(weight, bias, value.value(), output, scratch)
+        op.forward(isa, weight, bias, value.value(), output, scratch)
     }
 
     /// The length of one image of the input, and of the output; neither is 0.
@@ -194,6 +195,7 @@ impl<const L: usize> Network<L> {
             self.forward_interleaved(interleaving, weights.params(), input, workspace, scratch, after);
             return Ok(());
         }
+        let isa = self.isa();
         for (index, layer) in self.layers.iter().enumerate() {
             let (Some(offset), false) = (layer.output_offset, matches!(layer.op, Op::Flatten)) else {
                 continue;
@@ -202,7 +204,7 @@ impl<const L: usize> Network<L> {
             let source = self.input_of(index, input, kept);
             let op = layer.op.training(self.train_scratch_len);
             let (weight, bias) = self.weights_of(index, &op, &weights);
-            op.forward(weight, bias, source, &mut rest[..layer.output_len], scratch)?;
+            op.forward(isa, weight, bias, source, &mut rest[..layer.output_len], scratch)?;
             after(index);
         }
         Ok(())
@@ -297,8 +299,10 @@ impl LayerPlan {
 }
 
 impl Op {
+    /// `isa`: of a layer that has no plan to know it.
     fn forward(
         &self,
+        isa: Isa,
         weight: Weights<'_>,
         bias: &[f32],
         input: &[f32],
@@ -309,7 +313,7 @@ impl Op {
             Self::Conv(plan) => plan.forward(ConvOperands { input, weight, bias }, output, scratch),
             Self::Linear(plan) => plan.forward(LinearOperands { input, weight, bias }, output, scratch),
             Self::Pool(plan) => plan.forward(input, output),
-            Self::Activation(activation) => activation.forward(input, output),
+            Self::Activation(activation) => activation.forward_with_isa(isa, input, output),
             Self::Flatten => {
                 output.copy_from_slice(input);
                 Ok(())

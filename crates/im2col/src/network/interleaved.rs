@@ -191,10 +191,6 @@ impl<const L: usize> Network<L> {
         if whole > BLOCK { BLOCK } else { max(whole, 1) }
     }
 
-    fn isa(&self) -> Isa {
-        self.isa.unwrap_or_else(Isa::detect)
-    }
-
     /// Infers images bundle by bundle.
     pub(super) fn infer_interleaved(
         &self,

@@ -2,7 +2,8 @@
 
 use crate::plans::{Operands, conv_plan, each_rank, isas, packing_algorithms, pool_plan};
 use im2col::{
-    Activation, Isa, LinearOperands, LinearParams, LinearPlan, PoolKind, PoolPlan, RunError, Weights,
+    Activation, CrossEntropy, Isa, LinearOperands, LinearParams, LinearPlan, PoolKind, PoolPlan, RunError,
+    Softmax, Weights,
 };
 use im2col_testkit::alloc::{CountingAllocator, count_allocations};
 use im2col_testkit::oracle::{ConvCase, PoolCase};
@@ -90,6 +91,27 @@ fn linear(plan: &LinearPlan, operands: &Operands) {
         plan.backward_weight(input, grad_output, &mut grad_weight, &mut weight_scratch)?;
         plan.backward_bias(grad_output, &mut [])
     });
+}
+
+#[test]
+fn a_loss_does_not_allocate() {
+    for isa in Isa::available() {
+        for (classes, positions) in [(10, 1), (600, 1), (21, 35), (600, 17)] {
+            let softmax = Softmax::new(classes).with_positions(positions).with_isa(isa);
+            let loss = CrossEntropy::new(classes).with_positions(positions).with_isa(isa);
+            let len = 3 * classes * positions;
+            let (logits, labels) = (zeros(len), vec![1_u16; 3 * positions]);
+            let [mut output, mut grad] = [len, len].map(zeros);
+            assert_no_allocation(|| {
+                softmax.forward(&logits, &mut output)?;
+                softmax.backward(&output, &logits, &mut grad)?;
+                loss.forward(&logits, &labels)?;
+                loss.backward(&logits, &labels, 0.5, &mut grad)?;
+                loss.forward_soft(&logits, &output)?;
+                loss.backward_soft(&logits, &output, 0.5, &mut grad).map(|_| ())
+            });
+        }
+    }
 }
 
 each_rank!(pooling, 200, average_pool_case, a_pooling_does_not_allocate);

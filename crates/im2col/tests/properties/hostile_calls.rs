@@ -6,9 +6,9 @@
 
 use crate::plans::{conv_params, im2col_params, last, report};
 use im2col::{
-    Activation, Algorithm, ConvOperands, ConvPlan, ConvTransposePlan, Gradients, Im2colPlan, Isa, Layer,
-    LinearOperands, LinearParams, LinearPlan, Network, NetworkWeights, PoolParams, PoolPlan, RunError,
-    Weights, argmax, cross_entropy, cross_entropy_backward, lenet, naive, softmax,
+    Activation, Algorithm, ConvOperands, ConvPlan, ConvTransposePlan, CrossEntropy, Gradients, Im2colPlan,
+    Isa, Layer, LinearOperands, LinearParams, LinearPlan, Network, NetworkWeights, PoolParams, PoolPlan,
+    RunError, Softmax, Weights, argmax, lenet, naive,
 };
 use im2col_testkit::operands::{Rng, garbage, specials};
 use im2col_testkit::oracle::ConvCase;
@@ -280,29 +280,21 @@ fn linear(caller: &mut Caller, plan: &LinearPlan) {
 fn elementwise(caller: &mut Caller) {
     let activations = [Activation::Identity, Activation::Relu, Activation::Sigmoid, Activation::Tanh];
     let activation = activations[caller.below(activations.len())];
-    let len = caller.below(70);
+    let (len, isa) = (caller.below(70), caller.isa());
     caller.call(&[len], len, 0, |given, output, _| {
         // Any two equal lengths are right here.
         if given[0].len() == output.len() && output.len() != len {
             return Err(());
         }
-        activation.forward(&given[0], output).map_err(|_| ())
+        activation.forward_with_isa(isa, &given[0], output).map_err(|_| ())
     });
     let mut values = specials(caller.rng.bits(), len);
-    activation.forward_in_place(&mut values);
-    let (classes, rows) = (caller.below(12), caller.below(5));
-    let classes = if caller.below(16) == 0 { usize::MAX } else { classes };
-    let labels: Vec<u8> = (0..caller.length(rows)).map(|_| caller.below(14) as u8).collect();
-    let logits = specials(caller.rng.bits(), caller.length(rows.saturating_mul(classes).min(60)));
-    let mut output = garbage(1, caller.length(logits.len()));
-    let _ = argmax(&logits);
-    let _ = softmax(&logits, classes, &mut output);
-    let _ = cross_entropy(&logits, &labels, classes);
-    let _ = cross_entropy_backward(&logits, &labels, classes, 0.5, &mut output);
-    let mut grad = specials(2, caller.length(output.len()));
-    let _ = activation.backward(&output, &logits, &mut grad);
-    let _ = activation.backward_in_place(&output, &mut grad);
-    caller.calls += 7;
+    activation.forward_in_place_with_isa(isa, &mut values);
+    let (output, logits) = (specials(1, len), specials(2, caller.length(len)));
+    let mut grad = specials(3, caller.length(len));
+    let _ = activation.backward_with_isa(isa, &output, &logits, &mut grad);
+    let _ = activation.backward_in_place_with_isa(isa, &output, &mut grad);
+    caller.calls += 3;
     let dims = [caller.below(6), caller.below(6), caller.below(4), caller.below(4)];
     let [h, w, kh, kw] = dims;
     let positions = |n: usize, k: usize| if k == 0 { 0 } else { (n + 1).saturating_sub(k) };
@@ -311,6 +303,71 @@ fn elementwise(caller: &mut Caller) {
             definition(&given[0], [h, w], &given[1], [kh, kw], output)
         });
     }
+}
+
+fn losses(caller: &mut Caller) {
+    let mut size = |most: usize| if caller.below(16) == 0 { usize::MAX } else { caller.below(most) };
+    let (batch, classes, positions) = (size(4), size(40), size(20));
+    let len = batch.saturating_mul(classes).saturating_mul(positions);
+    if len > LONGEST {
+        let mut output = garbage(1, caller.length(60));
+        let (softmax, loss) = (Softmax::new(classes), CrossEntropy::new(classes));
+        let (softmax, loss) = (softmax.with_positions(positions), loss.with_positions(positions));
+        let (values, labels) = (specials(2, caller.length(60)), [0, 1, 2]);
+        let _ = softmax.forward(&values, &mut output);
+        let _ = softmax.backward(&values, &values, &mut output);
+        let _ = loss.backward(&values, &labels[..caller.below(4)], 0.5, &mut output);
+        let _ = loss.backward_soft(&values, &values, 0.5, &mut output);
+        caller.calls += 4;
+        return;
+    }
+    let softmax = Softmax::new(classes).with_positions(positions).with_isa(caller.isa());
+    // Another number of images would be right as well, so what is then written goes elsewhere.
+    caller.call(&[len], len, 0, |given, output, _| {
+        if given[0].len() == len {
+            return softmax.forward(&given[0], output).map_err(|_| ());
+        }
+        let _ = softmax.forward(&given[0], &mut output.to_vec());
+        Err(())
+    });
+    caller.call(&[len, len], len, 0, |given, output, _| {
+        if given[0].len() == len {
+            return softmax.backward(&given[0], &given[1], output).map_err(|_| ());
+        }
+        let _ = softmax.backward(&given[0], &given[1], &mut output.to_vec());
+        Err(())
+    });
+    let loss = CrossEntropy::new(classes).with_positions(positions).with_isa(caller.isa());
+    let loss = if caller.below(2) == 0 { loss.with_ignore_index(-1) } else { loss };
+    let loss = if caller.below(2) == 0 { loss.with_mean() } else { loss };
+    let rows = batch * positions;
+    let labels: Vec<i8> = (0..caller.length(rows)).map(|_| caller.below(classes + 1) as i8 - 1).collect();
+    caller.call(&[len], len, 0, |given, output, _| {
+        if given[0].len() == len && labels.len() == rows {
+            return loss.backward(&given[0], &labels, 0.5, output).map(|_| ()).map_err(|_| ());
+        }
+        let _ = loss.backward(&given[0], &labels, 0.5, &mut output.to_vec());
+        Err(())
+    });
+    caller.call(&[len, len], len, 0, |given, output, _| {
+        if given[0].len() == len {
+            return loss.backward_soft(&given[0], &given[1], 0.5, output).map(|_| ()).map_err(|_| ());
+        }
+        let _ = loss.backward_soft(&given[0], &given[1], 0.5, &mut output.to_vec());
+        Err(())
+    });
+    let dims = [batch, classes, positions];
+    caller.call(&[len], len, 0, |given, output, _| naive::softmax(&given[0], dims, output));
+    caller.call(&[len, len], len, 0, |given, output, _| {
+        naive::softmax_grad_logits(&given[0], &given[1], dims, output)
+    });
+    caller.call(&[len, len], len, 0, |given, output, _| {
+        naive::cross_entropy_grad_logits(&given[0], &given[1], dims, output)
+    });
+    caller
+        .call(&[len, len], 0, 0, |given, _, _| naive::cross_entropy(&given[0], &given[1], dims).map(|_| ()));
+    let _ = argmax(&specials(caller.rng.bits(), len));
+    caller.calls += 1;
 }
 
 fn network<const L: usize>(caller: &mut Caller, layers: [Layer; L]) {
@@ -406,6 +463,7 @@ fn no_call_panics() {
             linear(&mut caller, &plan);
         }
         elementwise(&mut caller);
+        losses(&mut caller);
         if seed.is_multiple_of(16) {
             network(&mut caller, lenet::LENET);
             network(&mut caller, lenet::LENET_RELU);

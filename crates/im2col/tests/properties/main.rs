@@ -26,6 +26,7 @@ mod hostile_calls;
 mod isa;
 mod linear;
 mod long_sums;
+mod loss;
 mod padding;
 mod plans;
 mod pool;

@@ -1,0 +1,240 @@
+//! Maxima and sums over the class axis of `[batch, classes, positions]`.
+
+use crate::kernel::NR;
+use crate::math;
+use crate::sum::Pairwise;
+
+/// Sixteen classes at `W` neighbouring positions. `W` is 1 where each image has one position: the lanes of a vector
+/// are classes then. Otherwise it is 16, and they are positions.
+pub(super) type Group<const W: usize> = [[f32; W]; NR];
+
+/// How many groups of classes are added one after the other.
+const BLOCK: usize = 16;
+
+/// The sizes of one image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Axis {
+    pub(super) classes: usize,
+    pub(super) positions: usize,
+}
+
+/// All classes at `width` neighbouring positions of an image.
+#[derive(Clone, Copy)]
+pub(super) struct Tile {
+    /// Where the first class of the first position is.
+    pub(super) start: usize,
+    /// The first position, counted over all images.
+    pub(super) row: usize,
+    pub(super) width: usize,
+}
+
+impl Axis {
+    /// The tiles of so many values, which are a whole number of images.
+    #[inline(always)]
+    pub(super) fn tiles<const W: usize>(self, len: usize) -> impl Iterator<Item = Tile> {
+        let Self { classes, positions } = self;
+        let images = len.checked_div(classes.saturating_mul(positions)).unwrap_or(0);
+        (0..images).flat_map(move |image| {
+            (0..positions).step_by(W).map(move |position| Tile {
+                start: image * classes * positions + position,
+                row: image * positions + position,
+                width: W.min(positions - position),
+            })
+        })
+    }
+
+    /// The first class of each group.
+    #[inline(always)]
+    pub(super) fn groups(self) -> impl Iterator<Item = usize> {
+        (0..self.classes).step_by(NR)
+    }
+
+    /// How many rows of a group hold classes: all of them where they are the lanes of one vector.
+    #[inline(always)]
+    pub(super) fn rows<const W: usize>(self, first: usize) -> usize {
+        if W == 1 { NR } else { NR.min(self.classes - first) }
+    }
+
+    /// The group that begins with the class `first`; `fill` where there are no more classes or positions.
+    #[inline(always)]
+    pub(super) fn load<const W: usize>(
+        self,
+        values: &[f32],
+        tile: Tile,
+        first: usize,
+        fill: f32,
+    ) -> Group<W> {
+        let mut group = [[fill; W]; NR];
+        let classes = NR.min(self.classes - first);
+        if W == 1 {
+            let values = &values[tile.start + first..][..classes];
+            let lanes = group.as_flattened_mut();
+            match values.first_chunk::<NR>() {
+                Some(values) => lanes.copy_from_slice(values),
+                None => lanes[..classes].copy_from_slice(values),
+            }
+        } else {
+            for (class, lanes) in (first..).zip(&mut group[..classes]) {
+                let values = &values[tile.start + class * self.positions..][..tile.width];
+                match values.first_chunk() {
+                    Some(values) => *lanes = *values,
+                    None => lanes[..tile.width].copy_from_slice(values),
+                }
+            }
+        }
+        group
+    }
+
+    /// Writes what [`load`](Self::load) reads.
+    #[inline(always)]
+    pub(super) fn store<const W: usize>(
+        self,
+        group: &Group<W>,
+        values: &mut [f32],
+        tile: Tile,
+        first: usize,
+    ) {
+        let classes = NR.min(self.classes - first);
+        if W == 1 {
+            let values = &mut values[tile.start + first..][..classes];
+            let lanes = group.as_flattened();
+            match values.first_chunk_mut::<NR>() {
+                Some(values) => values.copy_from_slice(lanes),
+                None => values.copy_from_slice(&lanes[..classes]),
+            }
+        } else {
+            for (class, lanes) in (first..).zip(&group[..classes]) {
+                let values = &mut values[tile.start + class * self.positions..][..tile.width];
+                match values.first_chunk_mut() {
+                    Some(values) => *values = *lanes,
+                    None => values.copy_from_slice(&lanes[..tile.width]),
+                }
+            }
+        }
+    }
+
+    /// The largest logit of each position, without the NaN.
+    #[inline(always)]
+    pub(super) fn max<const W: usize>(self, logits: &[f32], tile: Tile) -> [f32; W] {
+        let mut largest = [[f32::NEG_INFINITY; W]; NR];
+        for first in self.groups() {
+            let group = self.load::<W>(logits, tile, first, f32::NEG_INFINITY);
+            let rows = self.rows::<W>(first);
+            for (max, x) in largest.as_flattened_mut().iter_mut().zip(group[..rows].as_flattened()) {
+                *max = if *x > *max { *x } else { *max };
+            }
+        }
+        by_pairs(largest, |a, b| if b > a { b } else { a })
+    }
+
+    /// The sum of `e^(logit - max)` over all classes of each position but one whose logit is `max`. Writes the powers
+    /// of all of them to `powers`, if that is given.
+    ///
+    /// What is left out is 1: the logarithm of 1 and a small sum has no digits to lose.
+    #[inline(always)]
+    pub(super) fn other_powers<const W: usize>(
+        self,
+        logits: &[f32],
+        tile: Tile,
+        max: [f32; W],
+        mut powers: Option<&mut [f32]>,
+        [rest, ties]: &mut [Sum<W>; 2],
+    ) -> [f32; W] {
+        let max = [max; NR];
+        for first in self.groups() {
+            let mut group = self.load::<W>(logits, tile, first, f32::NEG_INFINITY);
+            let rows = self.rows::<W>(first);
+            let (mut ones, mut others) = ([[0.0; W]; NR], [[0.0; W]; NR]);
+            let lanes = group[..rows].as_flattened_mut();
+            for (x, max) in lanes.iter_mut().zip(max.as_flattened()) {
+                *x -= max;
+            }
+            for (one, x) in ones.as_flattened_mut().iter_mut().zip(&*lanes) {
+                *one = if *x == 0.0 { 1.0 } else { 0.0 };
+            }
+            for x in lanes.iter_mut() {
+                *x = math::exp(*x);
+            }
+            let terms = others.as_flattened_mut().iter_mut().zip(&*lanes);
+            for ((other, power), one) in terms.zip(ones.as_flattened()) {
+                *other = if *one == 1.0 { 0.0 } else { *power };
+            }
+            rest.add(&others[..rows]);
+            ties.add(&ones[..rows]);
+            if let Some(powers) = &mut powers {
+                self.store(&group, powers, tile, first);
+            }
+        }
+        let (mut sum, ties) = (rest.take(), ties.take());
+        for (sum, ties) in sum.iter_mut().zip(ties) {
+            *sum += ties - 1.0;
+        }
+        sum
+    }
+}
+
+/// A sum over classes, for each of `W` positions: class `c` is a term of chain `c % 16`, a chain has sixteen terms, the
+/// sixteen chains of 256 classes are added by pairs, and so are the sums of 256 classes.
+pub(super) struct Sum<const W: usize> {
+    chains: Group<W>,
+    /// How many groups the chains hold.
+    groups: usize,
+    /// The sums of 256 classes, if there are more than that.
+    blocks: Pairwise<W>,
+    is_long: bool,
+}
+
+impl<const W: usize> Sum<W> {
+    #[inline(always)]
+    pub(super) const fn new() -> Self {
+        Self { chains: [[0.0; W]; NR], groups: 0, blocks: Pairwise::of_vectors(), is_long: false }
+    }
+
+    #[inline(always)]
+    pub(super) fn add(&mut self, group: &[[f32; W]]) {
+        if self.groups == BLOCK {
+            let sum = self.take_chains();
+            self.blocks.push_vector(sum);
+            self.is_long = true;
+        }
+        for (sum, x) in self.chains.as_flattened_mut().iter_mut().zip(group.as_flattened()) {
+            *sum += x;
+        }
+        self.groups += 1;
+    }
+
+    /// The sum, and zero from then on.
+    #[inline(always)]
+    pub(super) fn take(&mut self) -> [f32; W] {
+        let sum = self.take_chains();
+        if !self.is_long {
+            return sum;
+        }
+        self.blocks.push_vector(sum);
+        let sum = self.blocks.total_vector();
+        (self.blocks, self.is_long) = (Pairwise::of_vectors(), false);
+        sum
+    }
+
+    #[inline(always)]
+    fn take_chains(&mut self) -> [f32; W] {
+        let sum = by_pairs(self.chains, |a, b| a + b);
+        (self.chains, self.groups) = ([[0.0; W]; NR], 0);
+        sum
+    }
+}
+
+/// Sixteen rows become one: the first with the ninth and so on, then eight rows, four, two.
+#[inline(always)]
+fn by_pairs<const W: usize>(mut rows: Group<W>, combine: impl Fn(f32, f32) -> f32) -> [f32; W] {
+    let mut half = NR / 2;
+    while half > 0 {
+        for i in 0..half {
+            for w in 0..W {
+                rows[i][w] = combine(rows[i][w], rows[i + half][w]);
+            }
+        }
+        half /= 2;
+    }
+    rows[0]
+}
