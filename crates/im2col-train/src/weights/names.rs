@@ -6,7 +6,6 @@
 //! conv1.weight      modules with names of their own         found by the dimensions of weight and bias together
 //! ```
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use im2col::{Network, Parameter};
@@ -14,6 +13,9 @@ use safetensors::SafeTensors;
 
 use super::WeightsError;
 use super::tensors::tensor_name;
+
+/// How many modules a message names.
+const MOST_NAMED: usize = 4;
 
 /// The name of each parameter's tensor, and what to say about it if it is not the parameter's.
 ///
@@ -55,18 +57,19 @@ fn by_dimensions<const L: usize>(
     tensors: &SafeTensors<'_>,
     network: &Network<L>,
 ) -> Result<(Vec<String>, Option<String>), (String, String)> {
-    let mut modules: BTreeMap<&str, BTreeMap<&str, Vec<usize>>> = BTreeMap::new();
-    for (name, tensor) in tensors.iter() {
-        if let Some((module, parameter)) = name.rsplit_once('.') {
-            modules.entry(module).or_default().insert(parameter, tensor.shape().to_vec());
-        }
-    }
+    // Borrowed names only: a hostile header has a great many.
+    let mut given = tensors.names();
+    given.sort_unstable_by_key(|name| name.rsplit_once('.'));
+    let modules = || given.chunk_by(|one, next| module(one) == module(next));
     let parameters: Vec<Parameter> = network.parameters().collect();
     let layers: Vec<&[Parameter]> = parameters.chunk_by(|one, next| one.layer == next.layer).collect();
     let mut taken: Vec<&str> = Vec::new();
     for layer in &layers {
-        let fitting: Vec<&str> =
-            modules.iter().filter(|(_, module)| fits(module, layer)).map(|(name, _)| *name).collect();
+        let fitting: Vec<&str> = modules()
+            .filter(|names| fits(tensors, names, layer))
+            .filter_map(|names| module(names.first()?))
+            .take(MOST_NAMED)
+            .collect();
         let problem = match fitting[..] {
             [module] if !taken.contains(&module) => {
                 taken.push(module);
@@ -93,12 +96,20 @@ fn by_dimensions<const L: usize>(
     Ok((names.collect(), Some(note)))
 }
 
-/// Whether a module has the tensors of a layer and no others.
-fn fits(module: &BTreeMap<&str, Vec<usize>>, layer: &[Parameter]) -> bool {
+/// Whether the tensors of a module are those of a layer and no others.
+fn fits(tensors: &SafeTensors<'_>, names: &[&str], layer: &[Parameter]) -> bool {
     let has = |parameter: &Parameter| {
-        module.get(parameter.name).is_some_and(|dims| dims.as_slice() == parameter.dims())
+        names.iter().any(|name| {
+            name.rsplit_once('.').is_some_and(|(_, last)| last == parameter.name)
+                && tensors.tensor(name).is_ok_and(|tensor| tensor.shape() == parameter.dims())
+        })
     };
-    module.len() == layer.len() && layer.iter().all(has)
+    names.len() == layer.len() && layer.iter().all(has)
+}
+
+/// `fc1` for `fc1.weight`.
+fn module(name: &str) -> Option<&str> {
+    name.rsplit_once('.').map(|(module, _)| module)
 }
 
 fn dimensions(layer: &[Parameter]) -> String {
