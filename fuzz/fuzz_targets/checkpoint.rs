@@ -40,6 +40,9 @@ fuzz_target!(|file: &[u8]| {
             let _ = trainer.next_batch();
         }
     }
+    if let Ok(weights) = Weights::from_bytes(name, file.clone()) {
+        let _ = weights.description();
+    }
     let network = Network::plan(LAYERS, 1, [1, 2, 2]).unwrap();
     let (_, most) =
         peak(|| Weights::from_bytes(name, file.clone()).and_then(|weights| weights.params(&network)));

@@ -4,7 +4,7 @@
 #![no_main]
 
 use flate2::Compression;
-use flate2::read::{GzDecoder, GzEncoder};
+use flate2::read::{GzEncoder, MultiGzDecoder};
 use im2col_train::idx::{Images, parse_images, parse_labels};
 use libfuzzer_sys::fuzz_target;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -41,7 +41,7 @@ fn parse(file: &[u8]) -> (Option<Images>, Option<Vec<u8>>) {
 
 /// How much the compressed file inflates to, as far as it is sound.
 fn inflated_len(file: &[u8]) -> usize {
-    let mut decoder = GzDecoder::new(file);
+    let mut decoder = MultiGzDecoder::new(file);
     let (mut len, mut buffer) = (0, [0; 4096]);
     loop {
         match decoder.read(&mut buffer) {

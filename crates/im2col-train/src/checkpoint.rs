@@ -89,6 +89,7 @@ pub struct Configuration {
     /// The network's name.
     pub network: String,
     /// The folder with the data; `None` for those that the program has itself.
+    #[serde(default, with = "crate::paths")]
     pub data: Option<PathBuf>,
     /// Whether images are read when they are needed.
     pub stream: bool,

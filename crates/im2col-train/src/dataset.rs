@@ -25,6 +25,17 @@ pub enum DatasetError {
         /// What the system says.
         error: io::Error,
     },
+    /// A folder has no file of a name that data sets use.
+    #[error(
+        "{}: there is none of {}; `lenet fetch mnist` or `lenet fetch fashion-mnist` downloads such files",
+        dir.display(), names.join(", ")
+    )]
+    Missing {
+        /// The folder.
+        dir: PathBuf,
+        /// The names that were looked for.
+        names: Vec<String>,
+    },
     /// A file is larger than any data set of this kind.
     #[error("{}: larger than {MAX_FILE_LEN} bytes", file.display())]
     FileTooLong {
@@ -69,6 +80,8 @@ pub enum DatasetError {
 }
 
 /// The images to learn from, or those to be judged by.
+///
+/// A file may also have a dot before `idx`, as Kaggle names it (`train-images.idx3-ubyte`), and end in `.gz`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`
@@ -78,17 +91,19 @@ pub enum Part {
 }
 
 impl Part {
-    pub(crate) fn images_file(self) -> &'static str {
+    /// The folder's file of images: a plain one where there are several.
+    pub(crate) fn images_file(self, dir: &Path) -> Result<PathBuf, DatasetError> {
         match self {
-            Self::Train => "train-images-idx3-ubyte",
-            Self::Test => "t10k-images-idx3-ubyte",
+            Self::Train => find(dir, ["train-images-idx3-ubyte", "train-images.idx3-ubyte"]),
+            Self::Test => find(dir, ["t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte"]),
         }
     }
 
-    pub(crate) fn labels_file(self) -> &'static str {
+    /// The folder's file of labels: a plain one where there are several.
+    pub(crate) fn labels_file(self, dir: &Path) -> Result<PathBuf, DatasetError> {
         match self {
-            Self::Train => "train-labels-idx1-ubyte",
-            Self::Test => "t10k-labels-idx1-ubyte",
+            Self::Train => find(dir, ["train-labels-idx1-ubyte", "train-labels.idx1-ubyte"]),
+            Self::Test => find(dir, ["t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte"]),
         }
     }
 }
@@ -147,8 +162,7 @@ impl Dataset {
     /// # Errors
     /// A file is missing or damaged, or the two do not belong together.
     pub fn load(dir: &Path, part: Part) -> Result<Self, DatasetError> {
-        let [images_path, labels_path] =
-            [part.images_file(), part.labels_file()].map(|name| plain_or_gz(dir, name));
+        let (images_path, labels_path) = (part.images_file(dir)?, part.labels_file(dir)?);
         let (images, labels) = (read_file(&images_path)?, read_file(&labels_path)?);
         Self::from_idx((images_path, &images), (labels_path, &labels))
     }
@@ -211,10 +225,13 @@ impl Samples for Dataset {
     }
 }
 
-/// The file `name` or, if there is none, `name.gz`.
-pub(crate) fn plain_or_gz(dir: &Path, name: &str) -> PathBuf {
-    let plain = dir.join(name);
-    if plain.exists() { plain } else { dir.join(format!("{name}.gz")) }
+/// The first of these files that the folder has, or else the first that it has with `.gz` after the name.
+///
+/// A folder of that name is passed over: archives unpack into such.
+fn find(dir: &Path, plain: [&str; 2]) -> Result<PathBuf, DatasetError> {
+    let names = [plain.map(str::to_owned), plain.map(|name| format!("{name}.gz"))].concat();
+    let found = names.iter().map(|name| dir.join(name)).find(|file| file.exists() && !file.is_dir());
+    found.ok_or_else(|| DatasetError::Missing { dir: dir.to_owned(), names })
 }
 
 pub(crate) fn read_file(file: &Path) -> Result<Vec<u8>, DatasetError> {

@@ -8,7 +8,6 @@
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
-use std::collections::HashMap;
 use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +16,7 @@ use im2col::{Network, Parameter};
 use safetensors::SafeTensorError;
 use thiserror::Error;
 
-use crate::weights::{NETWORK_KEY, serialize, tensor_name};
+use crate::weights::{Description, first_not_finite, serialize, tensor_name};
 use crate::{atomic, digest};
 
 /// The module up to the parameters.
@@ -60,18 +59,18 @@ pub enum ExportError {
     },
 }
 
-/// A safetensors file with PyTorch's names, and the network's name in its metadata.
+/// A safetensors file with PyTorch's names. `description`: the network's name, or a whole [`Description`], becomes its
+/// metadata.
 ///
 /// # Errors
 /// The parameters are not this network's, or one is infinite or not a number.
 pub fn safetensors<const L: usize>(
-    network_name: &str,
+    description: impl Into<Description>,
     network: &Network<L>,
     params: &[f32],
 ) -> Result<Vec<u8>, ExportError> {
     check(network, params)?;
-    let metadata = HashMap::from([(NETWORK_KEY.to_owned(), network_name.to_owned())]);
-    Ok(serialize(network, &[("", params)], metadata)?)
+    Ok(serialize(network, &[("", params)], description.into().metadata())?)
 }
 
 /// The parameters in `state_dict` order, four bytes each, little-endian.
@@ -95,27 +94,30 @@ pub fn raw<const L: usize>(network: &Network<L>, params: &[f32]) -> Result<Vec<u
 /// A source file with the network, its parameters and the functions `logits` and `class`, ready to be a module of
 /// any program that has the crate `im2col`.
 ///
-/// `network_name` is for people; `plan` is the expression that plans the network for one image, with absolute paths:
+/// `description`, the network's name or a whole [`Description`], is for people; `plan` is the expression that plans the network for one image, with absolute paths:
 /// `"im2col::Network::plan(im2col::lenet::LENET, 1, [1, 28, 28])"`. The numbers are the shortest that mean the same
 /// bits.
 ///
 /// # Errors
 /// The parameters are not this network's, or one is infinite or not a number.
 pub fn rust<const L: usize>(
-    network_name: &str,
+    description: impl Into<Description>,
     plan: &str,
     network: &Network<L>,
     params: &[f32],
 ) -> Result<String, ExportError> {
     let bytes = raw(network, params)?;
+    let description = description.into();
     let mut source = MODULE.to_owned();
     for (field, value) in [
-        ("{name}", network_name),
+        ("{name}", description.network.as_deref().unwrap_or("of unknown name")),
         ("{plan}", plan),
         ("{layers}", &L.to_string()),
         ("{inputs}", &network.input_len().to_string()),
         ("{params}", &params.len().to_string()),
         ("{digest}", &digest::of_bytes(&bytes)),
+        // Last: a name may look like a field.
+        ("{learned}", &learned(&description)),
     ] {
         source = source.replace(field, value);
     }
@@ -134,6 +136,9 @@ pub fn rust<const L: usize>(
 
 /// Writes a file at once or not at all; says its SHA-256.
 ///
+/// Symbolic links are followed; a FIFO or a device is written to and stays what it is; `-` is the standard output. A
+/// file that is replaced keeps its permissions.
+///
 /// # Errors
 /// The file cannot be written.
 pub fn write(file: &Path, bytes: &[u8]) -> Result<String, ExportError> {
@@ -141,17 +146,35 @@ pub fn write(file: &Path, bytes: &[u8]) -> Result<String, ExportError> {
     Ok(digest::of_bytes(bytes))
 }
 
+/// Whether what [`write`] writes under this name appears on the standard output: `-`, `/dev/stdout` and the like.
+#[must_use]
+pub fn is_standard_output(file: &Path) -> bool {
+    atomic::is_standard_output(file)
+}
+
+/// Comment lines with what is known about the weights, or nothing.
+fn learned(description: &Description) -> String {
+    let data_set = description.data_set.iter().map(|name| format!("data set: {name}"));
+    let normalisation = description.normalisation.iter().map(|text| format!("inputs: {text}"));
+    let classes = description.classes.iter().map(|names| {
+        let numbered = names.iter().enumerate().map(|(class, name)| format!("{class} {name}"));
+        format!("classes: {}", numbered.collect::<Vec<_>>().join(", "))
+    });
+    // Control characters would end the comment.
+    let printable = |line: String| line.replace(char::is_control, "\u{fffd}");
+    data_set.chain(normalisation).chain(classes).map(|line| format!("// {}\n", printable(line))).collect()
+}
+
 fn check<const L: usize>(network: &Network<L>, params: &[f32]) -> Result<(), ExportError> {
     if params.len() != network.param_len() {
         return Err(ExportError::Params { required: network.param_len(), given: params.len() });
     }
-    for parameter in network.parameters() {
-        let values = values(params, &parameter).iter().enumerate();
-        if let Some((position, &value)) = values.into_iter().find(|(_, value)| !value.is_finite()) {
-            return Err(ExportError::NotFinite { tensor: tensor_name("", &parameter), position, value });
+    match first_not_finite(network, params) {
+        None => Ok(()),
+        Some((parameter, position, value)) => {
+            Err(ExportError::NotFinite { tensor: tensor_name("", &parameter), position, value })
         }
     }
-    Ok(())
 }
 
 fn values<'a>(params: &'a [f32], parameter: &Parameter) -> &'a [f32] {

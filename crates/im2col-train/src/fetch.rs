@@ -19,6 +19,7 @@ use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use ureq::http::{HeaderMap, Response, StatusCode};
 use ureq::{Agent, Body};
 
+use crate::atomic;
 use part::{Part, is_right};
 
 /// How often a mirror is asked for the rest of a file after it broke off.
@@ -171,7 +172,9 @@ impl Fetcher {
         dir: &Path,
         mut progress: impl FnMut(u64),
     ) -> Result<Fetched, FetchError> {
-        let path = dir.join(file.name);
+        let there = dir.join(file.name);
+        // Where the name is a link, the part lies beside the file that it leads to.
+        let path = atomic::follow(&there).map_err(io_error(&there))?;
         if is_right(&path, file)? {
             return Ok(Fetched::AlreadyThere);
         }
@@ -189,7 +192,11 @@ impl Fetcher {
                     part.finish(&path)?;
                     return Ok(Fetched::From(url));
                 }
-                Err(Failure::Here(error)) => return Err(error),
+                Err(Failure::Here(error)) => {
+                    // The first error is the one to report.
+                    let _ = part.leave();
+                    return Err(error);
+                }
                 Err(Failure::There(cause)) => failures.push(MirrorFailure { url, cause }),
             }
         }

@@ -1,4 +1,5 @@
-//! The IDX files of MNIST and its relatives, plain or gzip. Nothing in a file is trusted.
+//! The IDX files of MNIST and its relatives, plain or gzip. Nothing in a file is trusted. A gzip file may have several
+//! members (`cat a.gz b.gz`, bgzip), whose contents follow one another.
 //!
 //! ```text
 //! images   00 00 08 03 | count | rows | columns | pixels, one byte each
@@ -147,11 +148,11 @@ fn parse<const D: usize>(
         }
         return Ok((dims, reader.values(value_field, len, Vec::with_capacity(len))?));
     }
-    let mut reader = IdxReader { source: GzDecoder::new(file), offset: 0 };
+    let mut reader = IdxReader { source: Members::new(file), offset: 0 };
     let dims = reader.header(dim_fields)?;
     let len = checked_len(&dims, MAX_INFLATED_LEN)?;
     let values = reader.values(value_field, len, Vec::new())?;
-    if !reader.source.get_ref().is_empty() {
+    if !reader.source.rest().is_empty() {
         return Err(IdxError::Trailing { offset: reader.offset });
     }
     Ok((dims, values))
@@ -165,6 +166,36 @@ fn checked_len(dims: &[usize], limit: usize) -> Result<usize, IdxError> {
         .try_fold(1, |len: usize, &dim| len.checked_mul(dim))
         .filter(|&len| len <= limit)
         .ok_or_else(|| IdxError::TooLong { dims: dims.to_vec(), limit })
+}
+
+/// What the members of a gzip file hold, one after the other. Ends before bytes that do not begin a member.
+struct Members<'a>(Option<GzDecoder<&'a [u8]>>);
+
+impl<'a> Members<'a> {
+    fn new(file: &'a [u8]) -> Self {
+        Self(Some(GzDecoder::new(file)))
+    }
+
+    /// What has not been read of the file.
+    fn rest(&self) -> &'a [u8] {
+        self.0.as_ref().map_or(&[], |decoder| decoder.get_ref())
+    }
+}
+
+impl Read for Members<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        while let Some(decoder) = &mut self.0 {
+            let read = decoder.read(bytes)?;
+            let rest = self.rest();
+            if read > 0 || bytes.is_empty() || !is_gzip(rest) {
+                return Ok(read);
+            }
+            // One decoder at a time: it takes more memory than all else.
+            self.0 = None;
+            self.0 = Some(GzDecoder::new(rest));
+        }
+        Ok(0)
+    }
 }
 
 struct IdxReader<R> {

@@ -10,7 +10,7 @@ use crate::atomic::{remove_temporaries, replace, sync_dir};
 use crate::checkpoint::{self, Checkpoint, CheckpointError, Configuration, RunRecord};
 use crate::metrics::{self, METRICS_FILE, REPORT_FILE, RUN_FILE, Record, WEIGHTS_FILE};
 use crate::train::Trainer;
-use crate::weights::{self, WeightsError};
+use crate::weights::{self, Description, WeightsError};
 
 /// The file of a run with all that is needed to go on.
 pub const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
@@ -196,7 +196,9 @@ impl Run {
     /// The file cannot be written.
     pub fn save_weights<const L: usize>(&self, trainer: &Trainer<'_, L>) -> Result<PathBuf, FolderError> {
         let file = self.folder.join(WEIGHTS_FILE);
-        weights::save(&file, &self.configuration.network, trainer.network(), trainer.params())?;
+        let Configuration { network, data, .. } = &self.configuration;
+        let description = Description::new(network, trainer.samples(), data.as_deref());
+        weights::save(&file, description, trainer.network(), trainer.params())?;
         Ok(file)
     }
 

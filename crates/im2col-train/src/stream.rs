@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::dataset::{DatasetError, Part, plain_or_gz, read_file};
+use crate::dataset::{DatasetError, Part, read_file};
 use crate::idx;
 use crate::samples::Samples;
 use crate::shard::normalised;
@@ -30,7 +30,7 @@ impl IdxStream {
     /// # Errors
     /// A file is missing or damaged, the images are compressed, or the two do not belong together.
     pub fn open(dir: &Path, part: Part) -> Result<Self, DatasetError> {
-        let path = plain_or_gz(dir, part.images_file());
+        let path = part.images_file(dir)?;
         let io_error = |error| DatasetError::Io { file: path.clone(), error };
         let idx_error = |error| DatasetError::Idx { file: path.clone(), error };
         let mut file = File::open(&path).map_err(io_error)?;
@@ -42,7 +42,7 @@ impl IdxStream {
         }
         let [count, rows, cols] = idx::parse_image_header(&header, file_len).map_err(idx_error)?;
 
-        let labels_path = plain_or_gz(dir, part.labels_file());
+        let labels_path = part.labels_file(dir)?;
         let labels = idx::parse_labels(&read_file(&labels_path)?)
             .map_err(|error| DatasetError::Idx { file: labels_path, error })?;
         if count != labels.len() {

@@ -1,25 +1,32 @@
 //! Trained parameters in safetensors files, with the names of PyTorch's `nn.Sequential.state_dict()`:
-//! `0.weight`, `0.bias`, `3.weight` ... `11.bias`. The metadata names the network.
+//! `0.weight`, `0.bias`, `3.weight` ... `11.bias`. The metadata say what they are: [`Description`].
 //!
-//! After a crash there is the old file or the new one, never half of one. A file that is read is not trusted.
+//! After a crash there is the old file or the new one, never half of one. A file that is read is not trusted. Values
+//! that are not finite are neither read nor written.
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+
+mod description;
+mod names;
+mod tensors;
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use im2col::{Network, Parameter};
-use safetensors::tensor::TensorView;
+use im2col::Network;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use thiserror::Error;
 
 use crate::atomic::replace;
+pub(crate) use description::NETWORK_KEY;
+pub use description::{Description, NORMALISATION};
+pub use tensors::Loaded;
+pub(crate) use tensors::{first_not_finite, load, serialize, tensor_name};
 
 /// No larger file is read; LeNet's have 248 kB.
 const MAX_FILE_LEN: u64 = 1 << 30;
-pub(crate) const NETWORK_KEY: &str = "network";
 
 /// Why parameters cannot be saved or loaded.
 #[derive(Debug, Error)]
@@ -63,6 +70,38 @@ pub enum WeightsError {
         /// The tensor's name.
         tensor: String,
     },
+    /// The metadata cannot be understood.
+    #[error("{}: metadata {key:?}: {problem}", file.display())]
+    Metadata {
+        /// The file.
+        file: PathBuf,
+        /// The entry.
+        key: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The tensors have names of their own, and it is not clear which is which.
+    #[error("{}: {tensor}: {problem}", file.display())]
+    Unclear {
+        /// The file.
+        file: PathBuf,
+        /// The parameter, or the module of the file.
+        tensor: String,
+        /// Why it is not clear.
+        problem: String,
+    },
+    /// A value that no network can use.
+    #[error("{}: {tensor}{index:?} is {value} in F32: not a finite number", file.display())]
+    NotFinite {
+        /// The file.
+        file: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// Where the value stands along each axis.
+        index: Vec<usize>,
+        /// The value.
+        value: f32,
+    },
     /// A tensor is not what the network needs.
     #[error("{}: {tensor} is {given_dtype} {given:?}, the network needs F32 {required:?}", file.display())]
     Tensor {
@@ -92,7 +131,7 @@ pub enum WeightsError {
 pub struct Weights {
     file: PathBuf,
     bytes: Vec<u8>,
-    network: Option<String>,
+    metadata: HashMap<String, String>,
 }
 
 impl Weights {
@@ -111,44 +150,76 @@ impl Weights {
     pub fn from_bytes(file: &Path, bytes: Vec<u8>) -> Result<Self, WeightsError> {
         let (_, metadata) = SafeTensors::read_metadata(&bytes)
             .map_err(|error| WeightsError::Format { file: file.to_owned(), error })?;
-        let network = metadata.metadata().as_ref().and_then(|entries| entries.get(NETWORK_KEY)).cloned();
-        Ok(Self { file: file.to_owned(), bytes, network })
+        let metadata = metadata.metadata().clone().unwrap_or_default();
+        Ok(Self { file: file.to_owned(), bytes, metadata })
     }
 
     /// The name of the network, if the file tells.
     #[must_use]
     pub fn network(&self) -> Option<&str> {
-        self.network.as_deref()
+        self.metadata.get(NETWORK_KEY).map(String::as_str)
     }
 
-    /// The network's parameters in `state_dict` order.
+    /// What the file says about the weights.
     ///
     /// # Errors
-    /// The tensors are not exactly those of the network; the error names the first that is wrong.
-    pub fn params<const L: usize>(&self, network: &Network<L>) -> Result<Vec<f32>, WeightsError> {
+    /// It cannot be understood, or has control characters.
+    pub fn description(&self) -> Result<Description, WeightsError> {
+        Description::from_metadata(&self.metadata).map_err(|(key, problem)| WeightsError::Metadata {
+            file: self.file.clone(),
+            key,
+            problem,
+        })
+    }
+
+    /// The network's parameters, whose tensors may be F32, F16, BF16 or F64, and may have
+    ///
+    /// - the names of `nn.Sequential.state_dict()`: `0.weight`, `0.bias`, `3.weight` ...;
+    /// - these names behind one prefix, such as `module.`;
+    /// - names of their own, such as `conv1.weight`, if for each layer exactly one module of the file has its weight's
+    ///   and its bias's dimensions, and modules that differ in a number (`fc1`, `fc2`) are in the order of the layers.
+    ///
+    /// # Errors
+    /// The tensors are not exactly those of the network, or it is not clear which is which, or a value is not finite;
+    /// the error names the first that is wrong.
+    pub fn load<const L: usize>(&self, network: &Network<L>) -> Result<Loaded, WeightsError> {
         let tensors = SafeTensors::deserialize(&self.bytes)
             .map_err(|error| WeightsError::Format { file: self.file.clone(), error })?;
-        let mut params = vec![0.0; network.param_len()];
-        load(&self.file, &tensors, network, &mut [("", &mut params)])?;
-        Ok(params)
+        tensors::load_any(&self.file, &tensors, network)
+    }
+
+    /// The parameters that [`load`](Self::load) gives, in `state_dict` order.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
+    pub fn params<const L: usize>(&self, network: &Network<L>) -> Result<Vec<f32>, WeightsError> {
+        Ok(self.load(network)?.params)
     }
 }
 
-/// Saves a network's parameters, replacing the file at once or not at all.
+/// Saves a network's parameters, replacing the file at once or not at all. `description`: the network's name, or a
+/// whole [`Description`].
 ///
 /// # Errors
-/// The parameters are not this network's, or the file cannot be written.
+/// The parameters are not this network's, one is infinite or not a number, or the file cannot be written.
 pub fn save<const L: usize>(
     file: &Path,
-    network_name: &str,
+    description: impl Into<Description>,
     network: &Network<L>,
     params: &[f32],
 ) -> Result<(), WeightsError> {
     if params.len() != network.param_len() {
         return Err(WeightsError::Params { required: network.param_len(), given: params.len() });
     }
-    let metadata = HashMap::from([(NETWORK_KEY.to_owned(), network_name.to_owned())]);
-    let bytes = serialize(network, &[("", params)], metadata)
+    if let Some((parameter, position, value)) = first_not_finite(network, params) {
+        return Err(WeightsError::NotFinite {
+            file: file.to_owned(),
+            tensor: tensor_name("", &parameter),
+            index: tensors::index_of(position, parameter.dims()),
+            value,
+        });
+    }
+    let bytes = serialize(network, &[("", params)], description.into().metadata())
         .map_err(|error| WeightsError::Format { file: file.to_owned(), error })?;
     replace(file, &bytes).map_err(|error| WeightsError::Io { file: file.to_owned(), error })
 }
@@ -164,67 +235,4 @@ pub(crate) fn read_file(file: &Path) -> Result<Vec<u8>, WeightsError> {
         return Err(WeightsError::FileTooLong { file: file.to_owned() });
     }
     Ok(bytes)
-}
-
-/// Fills groups of values, each as long as the network's parameters, from the tensors of a file, which has no
-/// others. The names of a group's tensors are the parameters' with a prefix.
-pub(crate) fn load<const L: usize>(
-    file: &Path,
-    tensors: &SafeTensors<'_>,
-    network: &Network<L>,
-    groups: &mut [(&str, &mut [f32])],
-) -> Result<(), WeightsError> {
-    let mut names = Vec::new();
-    for (prefix, values) in groups {
-        for parameter in network.parameters() {
-            let name = tensor_name(prefix, &parameter);
-            let tensor = tensors
-                .tensor(&name)
-                .map_err(|_| WeightsError::Missing { file: file.to_owned(), tensor: name.clone() })?;
-            if tensor.dtype() != Dtype::F32 || tensor.shape() != parameter.dims() {
-                return Err(WeightsError::Tensor {
-                    file: file.to_owned(),
-                    tensor: name,
-                    required: parameter.dims().to_vec(),
-                    given: tensor.shape().to_vec(),
-                    given_dtype: tensor.dtype(),
-                });
-            }
-            let values = values.get_mut(parameter.range.clone()).unwrap_or_default();
-            let (bytes, _) = tensor.data().as_chunks();
-            values.iter_mut().zip(bytes).for_each(|(value, &bytes)| *value = f32::from_le_bytes(bytes));
-            names.push(name);
-        }
-    }
-    match tensors.names().into_iter().find(|name| !names.iter().any(|known| known == name)) {
-        Some(name) => Err(WeightsError::Unexpected { file: file.to_owned(), tensor: name.to_owned() }),
-        None => Ok(()),
-    }
-}
-
-/// The file that [`load`] reads.
-pub(crate) fn serialize<const L: usize>(
-    network: &Network<L>,
-    groups: &[(&str, &[f32])],
-    metadata: HashMap<String, String>,
-) -> Result<Vec<u8>, SafeTensorError> {
-    let mut tensors = Vec::new();
-    for (prefix, values) in groups {
-        for parameter in network.parameters() {
-            let values = values.get(parameter.range.clone()).unwrap_or_default();
-            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            tensors.push((tensor_name(prefix, &parameter), parameter, bytes));
-        }
-    }
-    let views = tensors
-        .iter()
-        .map(|(name, parameter, bytes)| {
-            Ok((name, TensorView::new(Dtype::F32, parameter.dims().to_vec(), bytes)?))
-        })
-        .collect::<Result<Vec<_>, SafeTensorError>>()?;
-    safetensors::serialize(views, Some(metadata))
-}
-
-pub(crate) fn tensor_name(prefix: &str, parameter: &Parameter) -> String {
-    format!("{prefix}{}.{}", parameter.layer, parameter.name)
 }

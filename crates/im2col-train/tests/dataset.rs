@@ -3,12 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use im2col::{Layer, LinearParams};
 use im2col_train::dataset::{Dataset, DatasetError, Part};
 use im2col_train::runner::Runner;
-use im2col_train::samples::Fingerprint;
+use im2col_train::samples::{Fingerprint, Samples};
+use im2col_train::stream::IdxStream;
 use im2col_train::train::TrainError;
 
 fn write_part(dir: &Path, prefix: &str, count: u8, labels: &[u8]) {
@@ -17,6 +21,12 @@ fn write_part(dir: &Path, prefix: &str, count: u8, labels: &[u8]) {
     fs::write(dir.join(format!("{prefix}-images-idx3-ubyte")), images).unwrap();
     let labels = [&[0, 0, 8, 1, 0, 0, 0, labels.len() as u8], labels].concat();
     fs::write(dir.join(format!("{prefix}-labels-idx1-ubyte")), labels).unwrap();
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }
 
 #[test]
@@ -45,12 +55,66 @@ fn a_folder_is_read() {
     assert_eq!((test.len(), test.image_dims(), test.is_empty()), (1, [1, 1, 2], false));
 }
 
+/// The names that others give to the files, each plain and compressed.
+#[test]
+fn files_are_found_under_every_name() {
+    let plain = tempfile::tempdir().unwrap();
+    write_part(plain.path(), "train", 2, &[3, 9]);
+    write_part(plain.path(), "t10k", 1, &[0]);
+    for part in [Part::Train, Part::Test] {
+        let expected = Dataset::load(plain.path(), part).unwrap();
+        for (kaggle, compressed) in [(false, true), (true, false), (true, true)] {
+            let dir = tempfile::tempdir().unwrap();
+            for file in fs::read_dir(plain.path()).unwrap().map(Result::unwrap) {
+                let name = file.file_name().into_string().unwrap();
+                let name = if kaggle { name.replace("-idx", ".idx") } else { name };
+                let bytes = fs::read(file.path()).unwrap();
+                if compressed {
+                    fs::write(dir.path().join(name + ".gz"), gzip(&bytes)).unwrap();
+                } else {
+                    // Kaggle's archive has folders with the usual names beside them.
+                    fs::create_dir(dir.path().join(file.file_name())).unwrap();
+                    fs::write(dir.path().join(name), bytes).unwrap();
+                }
+            }
+            assert_eq!(Dataset::load(dir.path(), part).unwrap(), expected, "{kaggle} {compressed}");
+            let streamed = IdxStream::open(dir.path(), part);
+            if compressed {
+                assert!(matches!(streamed, Err(DatasetError::Compressed { .. })));
+            } else {
+                assert_eq!(streamed.unwrap().labels(), expected.labels());
+            }
+        }
+    }
+}
+
+/// A plain file can be streamed, whatever else is there.
+#[test]
+fn plain_files_come_first() {
+    let dir = tempfile::tempdir().unwrap();
+    write_part(dir.path(), "train", 2, &[3, 9]);
+    let images = dir.path().join("train-images-idx3-ubyte");
+    fs::write(dir.path().join("train-images-idx3-ubyte.gz"), gzip(b"something else")).unwrap();
+    fs::rename(&images, dir.path().join("train-images.idx3-ubyte")).unwrap();
+    assert_eq!(IdxStream::open(dir.path(), Part::Train).unwrap().labels(), [3, 9]);
+}
+
 #[test]
 fn what_is_wrong_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let error = || Dataset::load(dir.path(), Part::Train).unwrap_err();
-    assert!(matches!(error(), DatasetError::Io { .. }));
-    assert!(error().to_string().contains("train-images-idx3-ubyte.gz"), "{}", error());
+    assert!(matches!(error(), DatasetError::Missing { .. }));
+    let names = "train-images-idx3-ubyte, train-images.idx3-ubyte, train-images-idx3-ubyte.gz, \
+                 train-images.idx3-ubyte.gz";
+    assert_eq!(
+        error().to_string(),
+        format!(
+            "{}: there is none of {names}; `lenet fetch mnist` or `lenet fetch fashion-mnist` downloads such files",
+            dir.path().display()
+        )
+    );
+    let streamed = IdxStream::open(dir.path(), Part::Train).unwrap_err();
+    assert_eq!(streamed.to_string(), error().to_string());
 
     write_part(dir.path(), "train", 2, &[3, 9, 1]);
     assert!(matches!(error(), DatasetError::Counts { images: 2, labels: 3 }));

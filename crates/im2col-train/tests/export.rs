@@ -135,10 +135,16 @@ fn parameters_of_pytorch_go_through() {
 fn the_command_says_what_is_wrong() {
     let dir = tempfile::tempdir().unwrap();
     let network = network(LENET_RELU);
-    save(&dir.path().join("weights"), "lenet-relu", &network, &vec![f32::NAN; 61_706]).unwrap();
+    let file = dir.path().join("weights");
+    save(&file, "lenet-relu", &network, &vec![0.0; 61_706]).unwrap();
+    let mut bytes = fs::read(&file).unwrap();
+    let not_a_number = f32::NAN.to_le_bytes();
+    let values = bytes.len() - 4 * 61_706;
+    bytes[values..].chunks_mut(4).for_each(|value| value.copy_from_slice(&not_a_number));
+    fs::write(&file, bytes).unwrap();
     for (args, expected) in [
         (&["--format", "raw", "--out", "x"][..], "runs/lenet/weights.safetensors"),
-        (&["--format", "rust", "--out", "x", "--weights", "weights"], "0.weight: value 0 is NaN"),
+        (&["--format", "rust", "--out", "x", "--weights", "weights"], "weights: 0.weight[0, 0, 0, 0] is NaN"),
         (&["--format", "onnx", "--out", "x"], "safetensors, raw, rust"),
         (&["--format", "raw"], "--out"),
     ] {

@@ -4,8 +4,8 @@
 
 use std::io::Write;
 
-use flate2::Compression;
 use flate2::write::GzEncoder;
+use flate2::{Compression, GzBuilder};
 use im2col_train::idx::{IdxError, Images, MAX_INFLATED_LEN, parse_images, parse_labels};
 
 const PIXELS: [u8; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
@@ -41,6 +41,55 @@ fn sound_files_are_read() {
     assert_eq!(parse_labels(&gzip(&labels_file())).unwrap(), [7, 8, 9]);
     assert_eq!(parse_labels(&[0, 0, 8, 1, 0, 0, 0, 0]).unwrap(), [0; 0]);
     assert_eq!(parse_images(&header([0, 3, 2])).unwrap().count, 0);
+}
+
+/// As `cat a.gz b.gz` makes it, and bgzip: members with an extra field, the last one empty.
+#[test]
+fn gzip_files_of_several_members_are_read() {
+    let sound = parse_images(&images_file()).unwrap();
+    let file = images_file();
+    for first in 0..=file.len() {
+        let members = [gzip(&file[..first]), gzip(&[]), gzip(&file[first..])].concat();
+        assert_eq!(parse_images(&members).unwrap(), sound, "cut at {first}");
+    }
+    let bytes: Vec<u8> = labels_file().iter().flat_map(|&byte| gzip(&[byte])).collect();
+    assert_eq!(parse_labels(&bytes).unwrap(), [7, 8, 9], "a member for each byte");
+    let block = |bytes: &[u8]| {
+        let mut encoder =
+            GzBuilder::new().extra(*b"BC\x02\0\x1b\0").write(Vec::new(), Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    assert_eq!(parse_images(&[block(&file[..9]), block(&file[9..]), block(&[])].concat()).unwrap(), sound);
+}
+
+#[test]
+fn damaged_members_are_refused() {
+    let file = images_file();
+    let (first, second) = (gzip(&file[..20]), gzip(&file[20..]));
+    let members = [&first[..], &second].concat();
+    for len in 0..members.len() {
+        assert!(parse_images(&members[..len]).is_err(), "{len}");
+    }
+    // What is not a member: a byte, zeros as on tapes, half of the magic number, the file once more.
+    for garbage in [&[0][..], &[0; 512], &[0x1f], &file, b"text"] {
+        let longer = [&members[..], garbage].concat();
+        assert!(matches!(parse_images(&longer), Err(IdxError::Trailing { offset: 28 })), "{garbage:?}");
+        let between = [&first[..], garbage, &second].concat();
+        assert!(parse_images(&between).is_err(), "{garbage:?}");
+    }
+    let twice = [&members[..], &members].concat();
+    assert!(matches!(parse_images(&twice), Err(IdxError::Trailing { offset: 28 })));
+    let mut refused = 0;
+    for bit in 0..members.len() * 8 {
+        let mut flipped = members.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        match parse_images(&flipped) {
+            Ok(images) => assert_eq!(images, parse_images(&file).unwrap(), "bit {bit}"),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > (members.len() - 20) * 8, "{refused}");
 }
 
 #[test]

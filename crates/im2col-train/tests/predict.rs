@@ -204,6 +204,7 @@ fn the_command_takes_several_pictures_and_stdin() {
         let output = lenet(dir.path(), &["predict", "--weights", "w", file], None);
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1));
-        assert!(stderr.starts_with(&format!("error: {file}: ")) && stderr.contains(cause), "{stderr}");
+        let error = stderr.lines().find(|line| line.starts_with(&format!("error: {file}: ")));
+        assert!(error.is_some_and(|error| error.contains(cause)), "{stderr}");
     }
 }

@@ -122,11 +122,14 @@ impl<'a> Part<'a> {
 
 /// Whether the file is there with the right bytes.
 pub(super) fn is_right(path: &Path, file: &RemoteFile<'_>) -> Result<bool, FetchError> {
-    let open = match File::open(path) {
+    let metadata = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        open => open.map_err(io_error(path))?,
+        metadata => metadata.map_err(io_error(path))?,
     };
-    // The length is cheaper than the digest.
-    let len = open.metadata().map_err(io_error(path))?.len();
-    Ok(len == file.len && digest::of_source(open).map_err(io_error(path))? == file.sha256)
+    // Opening a FIFO would wait for somebody to write; the length is cheaper than the digest.
+    if !metadata.is_file() || metadata.len() != file.len {
+        return Ok(false);
+    }
+    let open = File::open(path).map_err(io_error(path))?;
+    Ok(digest::of_source(open).map_err(io_error(path))? == file.sha256)
 }

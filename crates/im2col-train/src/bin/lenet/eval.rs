@@ -6,11 +6,11 @@ use anyhow::Result;
 use clap::{Args, value_parser};
 use im2col_train::dataset::Part;
 use im2col_train::runner::Runner;
-use im2col_train::weights::Weights;
 use serde_json::json;
 
 use crate::network::NetworkName;
 use crate::output::Output;
+use crate::saved::Saved;
 use crate::{MOST_THREADS, WEIGHTS, dataset, thread_pool};
 
 const EXAMPLES: &str = "\
@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     /// Folder with the test set's two IDX files [default: the built-in digits]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Safetensors file with PyTorch's names
+    /// Safetensors file with PyTorch's names, ours or PyTorch's own
     #[arg(long, value_name = "FILE", default_value = WEIGHTS)]
     weights: PathBuf,
     /// Threads [default: one for each core]
@@ -40,11 +40,11 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
 }
 
 fn eval(arguments: &Arguments, output: Output) -> Result<()> {
+    let saved = Saved::read(&arguments.weights, arguments.network, output)?;
     let test = dataset(arguments.data.as_deref(), Part::Test)?;
-    let weights = Weights::read(&arguments.weights)?;
-    let network = NetworkName::of_file(arguments.network, &weights, &arguments.weights)?;
-    let mut runner = Runner::new(network.layers(), test.image_dims(), test.len())?;
-    let params = weights.params(runner.network())?;
+    saved.check_images(&test, arguments.data.is_some())?;
+    let mut runner = Runner::new(saved.network.layers(), test.image_dims(), test.len())?;
+    let params = saved.params(runner.network())?;
     let totals = runner.test(&params, &test)?;
     let (accuracy, loss) = (totals.accuracy(), totals.loss());
     output.result(

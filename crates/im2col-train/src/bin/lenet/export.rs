@@ -6,11 +6,13 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use im2col::Network;
 use im2col_train::export;
-use im2col_train::weights::Weights;
+use im2col_train::paths::shown;
+use im2col_train::weights::Description;
 use serde_json::json;
 
 use crate::network::NetworkName;
 use crate::output::Output;
+use crate::saved::Saved;
 use crate::{SIDE, WEIGHTS};
 
 const EXAMPLES: &str = "\
@@ -18,6 +20,7 @@ Examples:
   lenet export --format rust --out lenet.rs
   lenet export --format raw --out lenet.bin
   lenet export --format safetensors --out lenet.safetensors
+  lenet export --format rust --out -
 
 In a program that has the crate im2col, without std:
   mod lenet;    // lenet.rs: lenet::class(&image, &mut scratch) is the digit
@@ -29,10 +32,11 @@ pub(crate) struct Arguments {
     /// What to write
     #[arg(long, value_enum)]
     format: Format,
-    /// File to write; one that is there is replaced
+    /// File to write, - for the standard output; one that is there is replaced and keeps its mode, a link is followed,
+    /// a FIFO or device written to
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Safetensors file with PyTorch's names
+    /// Safetensors file with PyTorch's names, ours or PyTorch's own
     #[arg(long, value_name = "FILE", default_value = WEIGHTS)]
     weights: PathBuf,
     /// Network, if the file does not name it [default: lenet-relu]
@@ -42,7 +46,7 @@ pub(crate) struct Arguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// The tensors with PyTorch's names, and the network's name
+    /// The tensors with PyTorch's names, and what the weights' file says about them
     Safetensors,
     /// Little-endian f32 in state_dict order, nothing else
     Raw,
@@ -51,24 +55,32 @@ enum Format {
 }
 
 pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
-    let weights = Weights::read(&arguments.weights)?;
-    let name = NetworkName::of_file(arguments.network, &weights, &arguments.weights)?;
+    let saved = Saved::read(&arguments.weights, arguments.network, output)?;
+    let name = saved.network;
     let network = Network::plan(name.layers(), 1, [1, SIDE, SIDE])?;
-    let params = weights.params(&network)?;
+    let params = saved.params(&network)?;
     let bytes = match arguments.format {
-        Format::Safetensors => export::safetensors(name.as_str(), &network, &params)?,
+        // What was only assumed is not passed on.
+        Format::Safetensors => export::safetensors(saved.description, &network, &params)?,
         Format::Raw => export::raw(&network, &params)?,
         Format::Rust => {
             let plan = format!("Network::plan({}, 1, [1, {SIDE}, {SIDE}])", name.path());
-            export::rust(name.as_str(), &plan, &network, &params)?.into_bytes()
+            let description = Description { network: Some(name.as_str().to_owned()), ..saved.description };
+            export::rust(description, &plan, &network, &params)?.into_bytes()
         }
     };
     let digest = export::write(&arguments.out, &bytes)?;
-    let file = arguments.out.display();
+    let file = shown(&arguments.out);
+    let line = format!("{file}: {} bytes, SHA-256 {digest}", bytes.len());
+    if export::is_standard_output(&arguments.out) {
+        // The standard output is the file's.
+        output.aside(line);
+        return Ok(());
+    }
     output.result(
-        format_args!("{file}: {} bytes, SHA-256 {digest}", bytes.len()),
+        line,
         &json!({
-            "file": arguments.out,
+            "file": file,
             "network": name.as_str(),
             "params": params.len(),
             "bytes": bytes.len(),
@@ -78,7 +90,7 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     match arguments.format {
         Format::Safetensors => Ok(()),
         Format::Raw => output.note(format_args!(
-            "embed it: static PARAMS: [f32; {}] = im2col::include_f32!(\"{file}\");",
+            "embed it: static PARAMS: [f32; {}] = im2col::include_f32!({file:?});",
             params.len()
         )),
         Format::Rust => output.note("use it: a module; class(&image, &mut scratch) is the digit"),

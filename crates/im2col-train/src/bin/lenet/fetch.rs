@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use im2col_train::fetch::{FASHION_MNIST, Fetched, Fetcher, MNIST, RemoteFile, RemoteSet, Timeouts};
+use im2col_train::paths::shown;
 use im2col_train::summary::grouped;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -84,12 +85,25 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     } else {
         arguments.mirrors.iter().map(String::as_str).collect()
     };
-    fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
-    let fetcher = Fetcher::new(Timeouts::default());
     let files = arguments.part.files(&set);
-    for file in &files {
+    // The deepest first.
+    let missing: Vec<&Path> = dir.ancestors().take_while(|folder| !folder.exists()).collect();
+    fetch(&files, &mirrors, &dir, output).inspect_err(|_| {
+        // What is not empty stays.
+        missing.iter().take_while(|folder| fs::remove_dir(folder).is_ok()).for_each(drop);
+    })?;
+    output.result(
+        format_args!("{}: {} files, their SHA-256 are right", dir.display(), files.len()),
+        &json!({ "dir": shown(&dir), "files": files.len() }),
+    )
+}
+
+fn fetch(files: &[RemoteFile<'_>], mirrors: &[&str], dir: &Path, output: Output) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| shown(dir))?;
+    let fetcher = Fetcher::new(Timeouts::default());
+    for file in files {
         let bar = progress_bar(file, output)?;
-        let fetched = fetcher.fetch(file, &mirrors, &dir, |len| bar.set_position(len));
+        let fetched = fetcher.fetch(file, mirrors, dir, |len| bar.set_position(len));
         bar.finish_and_clear();
         let (told, url) = match fetched? {
             Fetched::AlreadyThere => ("already there".to_owned(), None),
@@ -97,13 +111,15 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
         };
         output.event(
             format_args!("{:<26} {:>10} bytes  {told}", file.name, grouped(file.len as usize)),
-            &json!({ "file": dir.join(file.name), "bytes": file.len, "sha256": file.sha256, "from": url }),
+            &json!({
+                "file": shown(&dir.join(file.name)),
+                "bytes": file.len,
+                "sha256": file.sha256,
+                "from": url,
+            }),
         )?;
     }
-    output.result(
-        format_args!("{}: {} files, their SHA-256 are right", dir.display(), files.len()),
-        &json!({ "dir": dir, "files": files.len() }),
-    )
+    Ok(())
 }
 
 /// On stderr, and only if that is a terminal.

@@ -10,6 +10,7 @@ mod output;
 mod predict;
 mod profile;
 mod report;
+mod saved;
 mod summary;
 mod train;
 

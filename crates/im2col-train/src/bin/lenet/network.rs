@@ -38,6 +38,22 @@ impl NetworkName {
         }
     }
 
+    /// What distinguishes it, for people.
+    pub(crate) fn features(self) -> &'static str {
+        match self {
+            Self::Lenet => "lenet (sigmoid and average pooling)",
+            Self::LenetRelu => "lenet-relu (ReLU and max pooling)",
+        }
+    }
+
+    /// The network whose parameters have the same dimensions.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Lenet => Self::LenetRelu,
+            Self::LenetRelu => Self::Lenet,
+        }
+    }
+
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::value_variants().iter().copied().find(|network| network.as_str() == name)
     }

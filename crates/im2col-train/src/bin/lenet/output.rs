@@ -34,6 +34,19 @@ impl Output {
         if self.json { print(serde_json::to_string(value)?) } else { print(line) }
     }
 
+    /// Tells people on stderr what does not change the result.
+    pub(crate) fn aside(self, line: impl Display) {
+        if !self.quiet {
+            // Where stderr is closed, nobody asks.
+            let _ = writeln!(io::stderr(), "{line}");
+        }
+    }
+
+    /// Tells people on stderr, in any case, what may make the result another than they think.
+    pub(crate) fn warn(self, line: impl Display) {
+        let _ = writeln!(io::stderr(), "warning: {line}");
+    }
+
     /// Whether a progress bar would be welcome.
     pub(crate) fn shows_progress(self) -> bool {
         !self.json && !self.quiet

@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use im2col::Network;
+use im2col_train::known::KnownSet;
+use im2col_train::paths::shown;
 use im2col_train::picture::{self, Preparation};
 use im2col_train::predict;
-use im2col_train::weights::Weights;
 use serde_json::json;
 
 use crate::network::NetworkName;
 use crate::output::Output;
+use crate::saved::{Classes, Saved};
 use crate::{SIDE, WEIGHTS};
 
 /// Characters of the longest bar.
@@ -39,65 +41,54 @@ pub(crate) struct Arguments {
     /// Network, if the file does not name it [default: lenet-relu]
     #[arg(long, value_enum)]
     network: Option<NetworkName>,
-    /// What the network has learned: names the classes, and decides how pictures are prepared
-    #[arg(long, value_enum, default_value_t)]
-    set: SetName,
+    /// What the network has learned, if the file does not say: names the classes, and decides how pictures are prepared
+    /// [default: mnist]
+    #[arg(long, value_enum)]
+    set: Option<SetName>,
     /// Take the pixels as they are, 0 for the background: only scale other sizes to fit
     #[arg(long)]
     raw_pixels: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum SetName {
     /// Handwritten digits
-    #[default]
     Mnist,
     /// Pictures of clothes
     FashionMnist,
 }
 
 impl SetName {
-    fn classes(self) -> [&'static str; 10] {
+    fn known(self) -> KnownSet {
         match self {
-            Self::Mnist => ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
-            Self::FashionMnist => [
-                "T-shirt/top",
-                "Trouser",
-                "Pullover",
-                "Dress",
-                "Coat",
-                "Sandal",
-                "Shirt",
-                "Sneaker",
-                "Bag",
-                "Ankle boot",
-            ],
-        }
-    }
-
-    fn preparation(self) -> Preparation {
-        match self {
-            Self::Mnist => Preparation::Digit,
-            Self::FashionMnist => Preparation::Garment,
+            Self::Mnist => KnownSet::Mnist,
+            Self::FashionMnist => KnownSet::FashionMnist,
         }
     }
 }
 
+fn preparation(set: KnownSet) -> Preparation {
+    match set {
+        KnownSet::Mnist => Preparation::Digit,
+        KnownSet::FashionMnist => Preparation::Garment,
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
-    let weights = Weights::read(&arguments.weights)?;
-    let network = NetworkName::of_file(arguments.network, &weights, &arguments.weights)?;
-    let network = Network::plan(network.layers(), 1, [1, SIDE, SIDE])?;
-    let params = weights.params(&network)?;
-    let preparation = if arguments.raw_pixels { Preparation::Raw } else { arguments.set.preparation() };
-    let classes = arguments.set.classes();
+    let saved = Saved::read(&arguments.weights, arguments.network, output)?;
+    let network = Network::plan(saved.network.layers(), 1, [1, SIDE, SIDE])?;
+    let params = saved.params(&network)?;
+    let Classes { set, names: classes } =
+        saved.classes(arguments.set.map(SetName::known), network.output_len())?;
+    let preparation = if arguments.raw_pixels { Preparation::Raw } else { preparation(set) };
     for file in &arguments.images {
         let image = prepared(file, preparation).with_context(|| file.display().to_string())?;
         let probabilities = predict::probabilities(&network, &params, &image)?;
         let class = im2col::argmax(&probabilities).unwrap_or_default();
-        let name = classes.get(class).copied().unwrap_or_default();
+        let name = classes.get(class).map_or("", String::as_str);
         output.result(
             format_args!("{}: {name}\n{}", file.display(), table(&classes, &probabilities)),
-            &json!({ "file": file, "class": class, "name": name, "probabilities": probabilities }),
+            &json!({ "file": shown(file), "class": class, "name": name, "probabilities": probabilities }),
         )?;
     }
     Ok(())
@@ -113,9 +104,9 @@ fn prepared(file: &Path, preparation: Preparation) -> Result<image::GrayImage> {
 }
 
 /// A line with a bar for each class, at most 75 columns.
-fn table(classes: &[&str; 10], probabilities: &[f32]) -> String {
-    let width = classes.iter().map(|name| name.len()).max().unwrap_or_default();
-    let line = |(name, probability): (&&str, &f32)| {
+fn table(classes: &[String], probabilities: &[f32]) -> String {
+    let width = classes.iter().map(|name| name.chars().count()).max().unwrap_or_default();
+    let line = |(name, probability): (&String, &f32)| {
         let bar = "#".repeat((BAR * probability).round() as usize);
         format!("  {name:<width$} {:>6.2} % {bar}", 100.0 * probability).trim_end().to_owned()
     };

@@ -9,6 +9,7 @@ use clap::Args;
 use im2col::Network;
 use im2col_train::dataset::Part;
 use im2col_train::metrics::{self, RUN_FILE, WEIGHTS_FILE};
+use im2col_train::paths;
 use im2col_train::profile;
 use im2col_train::report::{self, Contents};
 use im2col_train::weights::Weights;
@@ -40,7 +41,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     let asked = read_run(&arguments.run)?;
     let field = |name: &str| asked.get(name).and_then(Value::as_str);
-    let data = arguments.data.as_deref().or(field("data").map(Path::new));
+    let data = arguments.data.clone().or_else(|| asked.get("data").and_then(paths::from_json));
+    let data = data.as_deref();
     let test = dataset(data, Part::Test)?;
     let records = metrics::read(&arguments.run)?;
 
@@ -64,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
         profile: &profile,
     })?;
     let file = report::write(&arguments.run, &html)?;
-    output.result(format_args!("wrote {}", file.display()), &json!({ "report": file }))
+    output.result(format_args!("wrote {}", file.display()), &json!({ "report": paths::shown(&file) }))
 }
 
 fn read_run(folder: &Path) -> Result<Map<String, Value>> {
