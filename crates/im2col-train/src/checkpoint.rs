@@ -10,13 +10,14 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use safetensors::{SafeTensorError, SafeTensors};
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::atomic::replace_keeping;
 use crate::digest;
+use crate::finite::{self, NotFinite};
 use crate::samples::Fingerprint;
 use crate::train::{Options, Position, Trainer};
 use crate::weights::{self, NETWORK_KEY, WeightsError};
@@ -57,6 +58,22 @@ pub enum CheckpointError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A value in the file with which no run can go on.
+    #[error("{}: {error}", file.display())]
+    NotFinite {
+        /// The file.
+        file: PathBuf,
+        /// The value.
+        error: NotFinite,
+    },
+    /// Training has left the numbers that f32 can hold: there is nothing to save.
+    #[error("{}: not saved, {error}: a smaller learning rate (--lr) may help", file.display())]
+    Diverged {
+        /// The file.
+        file: PathBuf,
+        /// The value.
+        error: NotFinite,
+    },
     /// The trainer has other options than the run.
     #[error("{}: a run with other options", file.display())]
     Options {
@@ -91,10 +108,37 @@ pub struct Configuration {
     /// The folder with the data; `None` for those that the program has itself.
     #[serde(default, with = "crate::paths")]
     pub data: Option<PathBuf>,
+    /// SHA-256 of the [data](crate::samples::sha256).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_sha256: Option<DataSha256>,
     /// Whether images are read when they are needed.
     pub stream: bool,
+    /// The file with the weights to start from; `None` for random ones.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::paths")]
+    pub weights: Option<PathBuf>,
+    /// The folder in which the program was called: relative paths begin there.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::paths")]
+    pub called_in: Option<PathBuf>,
     /// How to train.
     pub options: Options,
+}
+
+impl Configuration {
+    /// A path of the configuration, from where the program was called.
+    #[must_use]
+    pub fn absolute(&self, path: &Path) -> PathBuf {
+        self.called_in.as_ref().map_or_else(|| path.to_owned(), |folder| folder.join(path))
+    }
+}
+
+/// What tells the data of a run from others: [`samples::sha256`](crate::samples::sha256).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSha256 {
+    /// Of the images to learn from.
+    pub train: String,
+    /// Of the images to be judged by.
+    pub test: String,
 }
 
 /// What a run keeps apart from its trainer.
@@ -142,7 +186,7 @@ impl Checkpoint {
     /// Reads a file and checks every byte of it.
     ///
     /// # Errors
-    /// The file cannot be read, is damaged, or is not a checkpoint.
+    /// The file cannot be read, is damaged, is not a checkpoint, or a value in it is not finite.
     pub fn read(file: &Path) -> Result<Self, CheckpointError> {
         Self::from_bytes(file, weights::read_file(file)?)
     }
@@ -170,6 +214,7 @@ impl Checkpoint {
             position: metadata.value(POSITION_KEY)?,
             record: metadata.value(RECORD_KEY)?,
         };
+        check_values(file, &bytes)?;
         Ok(Self { file: file.to_owned(), bytes, state })
     }
 
@@ -179,13 +224,15 @@ impl Checkpoint {
         &self.state
     }
 
-    /// Takes a new trainer to where the run was.
+    /// Takes a new trainer to where the run was. It may have another number of epochs, not fewer than are done; the
+    /// [schedule](crate::schedule::Schedule) is then that of the new number.
     ///
     /// # Errors
     /// The trainer has another network, other options or other images than the run.
     pub fn restore<const L: usize>(&self, trainer: &mut Trainer<'_, L>) -> Result<(), CheckpointError> {
         let (state, file) = (&self.state, || self.file.clone());
-        if *trainer.options() != state.configuration.options {
+        let Options { epochs, .. } = state.configuration.options;
+        if (Options { epochs, ..*trainer.options() }) != state.configuration.options {
             return Err(CheckpointError::Options { file: file() });
         }
         let given = Fingerprint::of(trainer.samples());
@@ -213,7 +260,7 @@ impl Checkpoint {
 /// Saves a checkpoint and keeps the one before as `previous`. After a crash at least one of the two is sound.
 ///
 /// # Errors
-/// The file cannot be written.
+/// The file cannot be written, or a value is not finite; both files are then as they were.
 pub fn save<const L: usize>(
     file: &Path,
     previous: &Path,
@@ -250,6 +297,10 @@ fn serialize<const L: usize>(
         trainer.descent().moments().map(|(name, values)| (moment_prefix(name), values)).collect();
     let mut groups = vec![("", trainer.params())];
     groups.extend(moments.iter().map(|(prefix, values)| (prefix.as_str(), *values)));
+    for (prefix, values) in &groups {
+        finite::check_group(trainer.network(), prefix, values)
+            .map_err(|error| CheckpointError::Diverged { file: file.to_owned(), error })?;
+    }
     let metadata = entries.map(|(key, value)| (key.to_owned(), value)).into();
     let mut bytes = weights::serialize(trainer.network(), &groups, metadata)
         .map_err(|error| format_error(file, error))?;
@@ -260,6 +311,17 @@ fn serialize<const L: usize>(
         .ok_or_else(|| unwritten(file, SHA256_KEY, &"has no place"))?;
     place.copy_from_slice(digest.as_bytes());
     Ok(bytes)
+}
+
+/// Checks that every value of every tensor is finite.
+fn check_values(file: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
+    let tensors = SafeTensors::deserialize(bytes).map_err(|error| format_error(file, error))?;
+    for (name, tensor) in tensors.iter().filter(|(_, tensor)| tensor.dtype() == Dtype::F32) {
+        let (values, _) = tensor.data().as_chunks();
+        finite::check_tensor(|| name.to_owned(), values.iter().map(|&value| f32::from_le_bytes(value)))
+            .map_err(|error| CheckpointError::NotFinite { file: file.to_owned(), error })?;
+    }
+    Ok(())
 }
 
 fn unwritten(file: &Path, key: &'static str, problem: &dyn std::fmt::Display) -> CheckpointError {

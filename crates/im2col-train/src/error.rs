@@ -4,6 +4,8 @@ use im2col::{RunError, ShapeError};
 use thiserror::Error;
 
 use crate::dataset::DatasetError;
+use crate::finite::NotFinite;
+use crate::summary::dims_text;
 
 /// Why training cannot begin or go on.
 #[derive(Debug, Error)]
@@ -19,7 +21,11 @@ pub enum TrainError {
     #[error(transparent)]
     Dataset(#[from] DatasetError),
     /// The images have another size than those that the network was planned for.
-    #[error("the network takes images of {planned:?} (channels, rows, columns), these are {given:?}")]
+    #[error(
+        "images are {}, the network takes {} (channels x rows x columns)",
+        dims_text(given),
+        dims_text(planned)
+    )]
     ImageDims {
         /// The size that was planned.
         planned: [usize; 3],
@@ -44,7 +50,7 @@ pub enum TrainError {
         /// How many images there are.
         images: usize,
     },
-    /// Nothing is left to learn from.
+    /// Nothing is left to learn from, or nothing is held back though something should be.
     #[error("a share of {share} of {images} images cannot be held back for validation")]
     Validation {
         /// The share that was asked for.
@@ -68,4 +74,15 @@ pub enum TrainError {
         /// Not a finite number.
         loss: f64,
     },
+    /// Training has left the numbers that f32 can hold with its last step.
+    #[error("{error}, in epoch {epoch}: a smaller learning rate (--lr) may help")]
+    Diverged {
+        /// From 1.
+        epoch: usize,
+        /// The parameter.
+        error: NotFinite,
+    },
+    /// Parameters to start from that are not finite.
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
 }

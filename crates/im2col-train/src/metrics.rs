@@ -89,8 +89,8 @@ pub struct Epoch {
     pub images_per_second: f64,
 }
 
-/// The records of a run's folder, in order. A last line without an end is left out: a process died while
-/// writing it.
+/// The records of a run's folder, in order. A last line without an end is left out, whatever it holds: a process died
+/// while writing it.
 ///
 /// # Errors
 /// The file cannot be read, or a line is no record.
@@ -99,13 +99,18 @@ pub fn read(folder: &Path) -> io::Result<Vec<Record>> {
     let bad = |line: usize, error: &dyn std::fmt::Display| {
         io::Error::new(io::ErrorKind::InvalidData, format!("{}: line {line}: {error}", file.display()))
     };
-    let text = fs::read_to_string(&file)
+    let text = fs::read(&file)
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display())))?;
-    text.split_inclusive('\n')
-        .filter(|line| line.ends_with('\n'))
+    text[..whole_lines_len(&text)]
+        .split_inclusive(|&byte| byte == b'\n')
         .enumerate()
-        .map(|(index, line)| serde_json::from_str(line).map_err(|error| bad(index + 1, &error)))
+        .map(|(index, line)| serde_json::from_slice(line).map_err(|error| bad(index + 1, &error)))
         .collect()
+}
+
+/// The length of the lines that have an end.
+pub(crate) fn whole_lines_len(text: &[u8]) -> usize {
+    text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1)
 }
 
 #[cfg(test)]
@@ -142,8 +147,10 @@ mod tests {
             text += &(serde_json::to_string(record).unwrap() + "\n");
         }
         assert!(text.contains(r#"{"kind":"progress","epoch":0.2,"#), "{text}");
-        fs::write(folder.path().join(METRICS_FILE), text.clone() + "{\"kind\":\"ep").unwrap();
-        assert_eq!(read(folder.path()).unwrap(), records);
+        for cut in [&b"{\"kind\":\"ep"[..], b"{\"kind\":\"\xc3", b"\0\0\xff"] {
+            fs::write(folder.path().join(METRICS_FILE), [text.as_bytes(), cut].concat()).unwrap();
+            assert_eq!(read(folder.path()).unwrap(), records);
+        }
 
         fs::write(folder.path().join(METRICS_FILE), text + "{}\n").unwrap();
         let error = read(folder.path()).unwrap_err().to_string();

@@ -1,10 +1,10 @@
 //! Where the time of a training step goes: every layer, forward and backward, and what lies between them.
 //!
-//! The step is the trainer's on one thread: the weights are packed once, then group after group of the batch is
-//! gathered, goes forward and backward, and its gradient is added; at the end the parameters are updated. Where a
-//! layer applies the activation behind it while it stores, the time of both is the layer's; where the gradient of a pool
-//! goes through the activation before it, the pool's; where the first convolution takes that of the pool behind it, the
-//! convolution's.
+//! The step is the trainer's on one thread: the weights are packed once, if a plan reads packed ones, then group after
+//! group of the batch is gathered, goes forward and backward, and its gradient is added; at the end the parameters are
+//! updated. Where a layer applies the activation behind it while it stores, the time of both is the layer's; where the
+//! gradient of a pool goes through the activation before it, the pool's; where the first convolution takes that of the
+//! pool behind it, the convolution's.
 
 use std::time::{Duration, Instant};
 
@@ -164,8 +164,12 @@ impl<'d, const L: usize> Step<'d, L> {
             parts: [Duration::ZERO; PARTS.len()],
         };
         let mut clock = Clock(Instant::now());
-        let packed = self.whole.pack(&self.params, &mut self.packed)?;
-        let weights = NetworkWeights::Packed { params: &self.params, packed };
+        let weights = if self.whole.reads_packed_weights() || self.rest.reads_packed_weights() {
+            let packed = self.whole.pack(&self.params, &mut self.packed)?;
+            NetworkWeights::Packed { params: &self.params, packed }
+        } else {
+            NetworkWeights::Plain(&self.params)
+        };
         times.parts[PACK] += clock.lap();
 
         self.gradient.fill(0.0);

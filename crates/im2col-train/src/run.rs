@@ -1,123 +1,124 @@
 //! The folder of a run, held by one process at a time. What lies in it: [`metrics`].
+//!
+//! A run never takes the place of another before it is complete: until then it stands in the folder `replacement` inside
+//! the other's.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+mod error;
+mod place;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use thiserror::Error;
-
-use crate::atomic::{remove_temporaries, replace, sync_dir};
-use crate::checkpoint::{self, Checkpoint, CheckpointError, Configuration, RunRecord};
-use crate::metrics::{self, METRICS_FILE, REPORT_FILE, RUN_FILE, Record, WEIGHTS_FILE};
+pub use self::error::FolderError;
+use self::error::io_error;
+use self::place::{
+    REPLACEMENT_FOLDER, check_free, has_checkpoint, is_run, lock, read_configuration, remove_folder, settle,
+    take_over, write_configuration,
+};
+pub use self::place::{newest, place};
+use crate::atomic::{remove_temporaries, sync_dir};
+use crate::checkpoint::{self, Checkpoint, Configuration, RunRecord};
+use crate::finite;
+use crate::metrics::{self, METRICS_FILE, RUN_FILE, Record, WEIGHTS_FILE};
 use crate::train::Trainer;
-use crate::weights::{self, Description, WeightsError};
+use crate::weights::{self, Description};
 
 /// The file of a run with all that is needed to go on.
 pub const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
 /// The checkpoint before it.
 pub const PREVIOUS_FILE: &str = "previous.safetensors";
-/// Whoever has locked this file trains here. The lock ends with its process.
-const LOCK_FILE: &str = ".lock";
-
-/// Why a run cannot begin, go on or be saved.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum FolderError {
-    /// A file cannot be read or written.
-    #[error("{}: {error}", file.display())]
-    Io {
-        /// The file or folder.
-        file: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// Another process trains here.
-    #[error("{}: another process trains here", folder.display())]
-    Busy {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// A run here could still go on.
-    #[error("{}: a run that is not finished", folder.display())]
-    Unfinished {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// There is no run to go on with.
-    #[error("{}: no run: there is neither a checkpoint nor {RUN_FILE}", folder.display())]
-    NoRun {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// The file that says what was asked for cannot be understood.
-    #[error("{}: {error}", file.display())]
-    Configuration {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        error: serde_json::Error,
-    },
-    /// A checkpoint is damaged or cannot be written.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// The weights cannot be written.
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
-}
+/// How many folders are tried for a run.
+const MOST_FOLDERS: usize = 10_000;
 
 /// The folder of a run, to write to.
 #[derive(Debug)]
 pub struct Run {
     folder: PathBuf,
+    /// Where the files are: in the folder, or in the one inside it until they take the place of another run's.
+    place: PathBuf,
     configuration: Configuration,
     metrics: File,
     _lock: File,
 }
 
 impl Run {
-    /// Begins a run. What a finished run has left in the folder is removed.
+    /// Begins a run in a folder. With `force` it replaces the run that is there, whose files stay as they are until the
+    /// new run is [complete](Self::finish).
     ///
     /// # Errors
-    /// There is a run that is not finished, unless `force` says that it does not matter; another process trains
-    /// here; a file cannot be written.
+    /// There is a run, finished or not, and no `force`; another process trains here; a file cannot be written.
     pub fn begin(folder: &Path, configuration: Configuration, force: bool) -> Result<Self, FolderError> {
+        if !force {
+            check_free(folder)?;
+        }
         let made = !folder.exists();
         fs::create_dir_all(folder).map_err(|error| io_error(folder, error))?;
         if made {
             sync_dir(folder).map_err(|error| io_error(folder, error))?;
         }
         let lock = lock(folder)?;
-        if !force && is_unfinished(folder) {
-            return Err(FolderError::Unfinished { folder: folder.to_owned() });
-        }
-        // The checkpoints first: without them nobody takes the rest for a run that can go on.
-        for name in [CHECKPOINT_FILE, PREVIOUS_FILE, METRICS_FILE, WEIGHTS_FILE, REPORT_FILE] {
-            let file = folder.join(name);
-            match fs::remove_file(&file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(&file, error)),
-                _ => {}
+        settle(folder)?;
+        // Again, now that nobody else can begin here.
+        let place = match check_free(folder) {
+            Ok(()) => folder.to_owned(),
+            Err(error) if !force => return Err(error),
+            Err(_) => {
+                let place = folder.join(REPLACEMENT_FOLDER);
+                remove_folder(&place)?;
+                fs::create_dir(&place)
+                    .and_then(|()| sync_dir(&place))
+                    .map_err(|error| io_error(&place, error))?;
+                place
+            }
+        };
+        write_configuration(&place, &configuration)?;
+        Self::open(folder, place, configuration, lock, 0)
+    }
+
+    /// Begins a run in the first of the folders `FOLDER`, `FOLDER-2`, `FOLDER-3` and so on that has no run; says why
+    /// `FOLDER` was not free.
+    ///
+    /// # Errors
+    /// A file cannot be written, or there is no free folder.
+    pub fn begin_free(
+        folder: &Path,
+        configuration: &Configuration,
+    ) -> Result<(Self, Option<FolderError>), FolderError> {
+        let mut taken = None;
+        for number in 1..=MOST_FOLDERS {
+            let mut name = folder.as_os_str().to_owned();
+            if number > 1 {
+                name.push(format!("-{number}"));
+            }
+            match Self::begin(Path::new(&name), configuration.clone(), false) {
+                Ok(run) => return Ok((run, taken)),
+                Err(
+                    error @ (FolderError::Unfinished { .. }
+                    | FolderError::Finished { .. }
+                    | FolderError::Busy { .. }),
+                ) => taken = taken.or(Some(error)),
+                Err(error) => return Err(error),
             }
         }
-        let file = folder.join(RUN_FILE);
-        let json = serde_json::to_vec_pretty(&configuration)
-            .map_err(|error| FolderError::Configuration { file: file.clone(), error })?;
-        replace(&file, &json).map_err(|error| io_error(&file, error))?;
-        Self::open(folder, configuration, lock, 0)
+        Err(taken.unwrap_or_else(|| FolderError::NoRun { folder: folder.to_owned() }))
     }
 
     /// Goes on with a run: from its checkpoint, or from the one before if there is no other or if `previous` says
     /// so, which then takes the other's place. Without any, from the beginning. The records of what was done after
-    /// the checkpoint are removed.
+    /// the checkpoint are removed, and a last one without an end. Where a run was to be replaced, this is the new one.
     ///
     /// # Errors
-    /// There is no run or its checkpoint is damaged; another process trains here; a file cannot be written.
+    /// There is no run, its checkpoint is damaged or gone; another process trains here; a file cannot be written.
     pub fn resume(folder: &Path, previous: bool) -> Result<(Self, Option<Checkpoint>), FolderError> {
-        if !folder.join(RUN_FILE).exists() && !has_checkpoint(folder) {
+        if !is_run(folder) && !is_run(&folder.join(REPLACEMENT_FOLDER)) {
             return Err(FolderError::NoRun { folder: folder.to_owned() });
         }
         let lock = lock(folder)?;
-        let (file, before) = (folder.join(CHECKPOINT_FILE), folder.join(PREVIOUS_FILE));
-        let (checkpoint, configuration, len) = if has_checkpoint(folder) || previous {
+        settle(folder)?;
+        let place = place(folder);
+        let (file, before) = (place.join(CHECKPOINT_FILE), place.join(PREVIOUS_FILE));
+        let (checkpoint, configuration, len) = if has_checkpoint(&place) || previous {
             let from_before = previous || !file.exists();
             let checkpoint = Checkpoint::read(if from_before { &before } else { &file })?;
             if from_before {
@@ -127,24 +128,58 @@ impl Run {
             let state = checkpoint.state();
             let (configuration, len) = (state.configuration.clone(), state.record.metrics_len);
             (Some(checkpoint), configuration, len)
+        } else if place.join(WEIGHTS_FILE).exists() {
+            return Err(FolderError::NoCheckpoint { folder: folder.to_owned() });
         } else {
-            (None, read_configuration(folder)?, 0)
+            (None, read_configuration(&place)?, 0)
         };
-        Ok((Self::open(folder, configuration, lock, len)?, checkpoint))
+        Ok((Self::open(folder, place, configuration, lock, len)?, checkpoint))
     }
 
-    fn open(folder: &Path, configuration: Configuration, lock: File, len: u64) -> Result<Self, FolderError> {
-        let file = folder.join(METRICS_FILE);
-        let metrics = OpenOptions::new().create(true).append(true).open(&file).and_then(|metrics| {
-            let len = len.min(metrics.metadata()?.len());
-            metrics.set_len(len)?;
+    fn open(
+        folder: &Path,
+        place: PathBuf,
+        configuration: Configuration,
+        lock: File,
+        len: u64,
+    ) -> Result<Self, FolderError> {
+        let file = place.join(METRICS_FILE);
+        let open = || {
+            let metrics = OpenOptions::new().create(true).read(true).append(true).open(&file)?;
+            let mut text = Vec::new();
+            (&metrics).take(len).read_to_end(&mut text)?;
+            metrics.set_len(metrics::whole_lines_len(&text) as u64)?;
             Ok(metrics)
-        });
+        };
         for name in [RUN_FILE, WEIGHTS_FILE, CHECKPOINT_FILE] {
-            remove_temporaries(&folder.join(name)).map_err(|error| io_error(folder, error))?;
+            remove_temporaries(&place.join(name)).map_err(|error| io_error(&place, error))?;
         }
-        let metrics = metrics.map_err(|error| io_error(&file, error))?;
-        Ok(Self { folder: folder.to_owned(), configuration, metrics, _lock: lock })
+        let metrics = open().map_err(|error| io_error(&file, error))?;
+        Ok(Self { folder: folder.to_owned(), place, configuration, metrics, _lock: lock })
+    }
+
+    /// Ends a run that is complete: if it stands in another's folder, takes the other's place.
+    ///
+    /// # Errors
+    /// A file cannot be moved or removed. Going on with the run moves it.
+    pub fn finish(&mut self) -> Result<(), FolderError> {
+        if self.place != self.folder {
+            take_over(&self.folder)?;
+            self.place.clone_from(&self.folder);
+        }
+        Ok(())
+    }
+
+    /// Asks for something else from here on: more epochs, data in another place.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn change(&mut self, configuration: Configuration) -> Result<(), FolderError> {
+        if configuration != self.configuration {
+            write_configuration(&self.place, &configuration)?;
+            self.configuration = configuration;
+        }
+        Ok(())
     }
 
     /// The folder.
@@ -159,21 +194,33 @@ impl Run {
         &self.configuration
     }
 
+    /// Whether it is to take the place of another run, whose files are still there.
+    #[must_use]
+    pub fn replaces(&self) -> bool {
+        self.place != self.folder
+    }
+
     /// Appends a record, with one write, so that it is there whole or has no end.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// A number is not finite, or the file cannot be written.
     pub fn record(&mut self, record: &Record) -> Result<(), FolderError> {
+        let file = self.place.join(METRICS_FILE);
+        let value = serde_json::to_value(record).map_err(|error| io_error(&file, error.into()))?;
+        // JSON has no other numbers: NaN and infinity would become null, which nobody could read again.
+        if let Some((what, _)) = value.as_object().into_iter().flatten().find(|(_, value)| value.is_null()) {
+            return Err(FolderError::Record { file, what: what.clone() });
+        }
         serde_json::to_string(record)
             .map_err(io::Error::from)
             .and_then(|line| self.metrics.write_all((line + "\n").as_bytes()))
-            .map_err(|error| io_error(&self.folder.join(METRICS_FILE), error))
+            .map_err(|error| io_error(&file, error))
     }
 
     /// Saves all that is needed to go on from here.
     ///
     /// # Errors
-    /// A file cannot be written.
+    /// A value is not finite, or a file cannot be written.
     pub fn save_checkpoint<const L: usize>(
         &self,
         record: &mut RunRecord,
@@ -184,18 +231,21 @@ impl Run {
             .metrics
             .sync_all()
             .and_then(|()| self.metrics.metadata())
-            .map_err(|error| io_error(&self.folder.join(METRICS_FILE), error))?
+            .map_err(|error| io_error(&self.place.join(METRICS_FILE), error))?
             .len();
-        let (file, previous) = (self.folder.join(CHECKPOINT_FILE), self.folder.join(PREVIOUS_FILE));
+        let (file, previous) = (self.place.join(CHECKPOINT_FILE), self.place.join(PREVIOUS_FILE));
         Ok(checkpoint::save(&file, &previous, &self.configuration, record, trainer)?)
     }
 
     /// Saves the trainer's parameters as the weights of the run, and returns the file.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// A parameter is not finite, or the file cannot be written.
     pub fn save_weights<const L: usize>(&self, trainer: &Trainer<'_, L>) -> Result<PathBuf, FolderError> {
-        let file = self.folder.join(WEIGHTS_FILE);
+        let file = self.place.join(WEIGHTS_FILE);
+        if let Err(error) = finite::check(trainer.network(), trainer.params()) {
+            return Err(FolderError::NotFinite { file, error });
+        }
         let Configuration { network, data, .. } = &self.configuration;
         let description = Description::new(network, trainer.samples(), data.as_deref());
         weights::save(&file, description, trainer.network(), trainer.params())?;
@@ -208,46 +258,10 @@ impl Run {
     /// The records cannot be read.
     pub fn last_epoch(&self) -> Result<Option<metrics::Epoch>, FolderError> {
         let records =
-            metrics::read(&self.folder).map_err(|error| io_error(&self.folder.join(METRICS_FILE), error))?;
+            metrics::read(&self.place).map_err(|error| io_error(&self.place.join(METRICS_FILE), error))?;
         Ok(records.into_iter().rev().find_map(|record| match record {
             Record::Epoch(epoch) => Some(epoch),
             _ => None,
         }))
     }
-}
-
-fn has_checkpoint(folder: &Path) -> bool {
-    folder.join(CHECKPOINT_FILE).exists() || folder.join(PREVIOUS_FILE).exists()
-}
-
-/// Whether work would be lost. A damaged checkpoint is for its owner to judge.
-fn is_unfinished(folder: &Path) -> bool {
-    let finished =
-        |name| Checkpoint::read(&folder.join(name)).is_ok_and(|checkpoint| checkpoint.state().is_finished());
-    has_checkpoint(folder) && !finished(CHECKPOINT_FILE)
-}
-
-fn read_configuration(folder: &Path) -> Result<Configuration, FolderError> {
-    let file = folder.join(RUN_FILE);
-    let json = fs::read(&file).map_err(|error| io_error(&file, error))?;
-    serde_json::from_slice(&json).map_err(|error| FolderError::Configuration { file, error })
-}
-
-fn lock(folder: &Path) -> Result<File, FolderError> {
-    let file = folder.join(LOCK_FILE);
-    let lock = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&file)
-        .map_err(|error| io_error(&file, error))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(FolderError::Busy { folder: folder.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(io_error(&file, error)),
-    }
-}
-
-fn io_error(file: &Path, error: io::Error) -> FolderError {
-    FolderError::Io { file: file.to_owned(), error }
 }

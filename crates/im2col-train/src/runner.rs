@@ -108,6 +108,15 @@ impl<const L: usize> Runner<L> {
         self.network().output_len() / GROUP
     }
 
+    /// Checks that the network can run on these samples, without reading an image.
+    ///
+    /// # Errors
+    /// The images have another size, or a label has no output.
+    pub fn check_samples(&self, samples: &dyn Samples) -> Result<(), TrainError> {
+        let images: Vec<Draw> = (0..samples.labels().len()).map(Draw::from).collect();
+        self.check(samples, &images)
+    }
+
     /// What the network makes of all images.
     ///
     /// # Errors
@@ -128,11 +137,10 @@ impl<const L: usize> Runner<L> {
         images: &[Draw],
     ) -> Result<Totals, TrainError> {
         self.check(samples, images)?;
-        let packed = self.plans[GROUP - 1].pack(params, &mut self.packed)?;
-        let weights = NetworkWeights::Packed { params, packed };
+        let len = shard_len(images.len());
+        let weights = weights(&self.plans, params, &mut self.packed, images.len(), len)?;
         let task = Task { plans: &self.plans, weights, params, samples };
         let mut totals = Totals { images: images.len(), ..Totals::default() };
-        let len = shard_len(images.len());
         for wave in images.chunks(self.shards.len() * len) {
             let shards = run(&self.workers, &mut self.shards, wave, len, task, |worker, images, shard| {
                 worker.test(task, images, shard)
@@ -154,13 +162,12 @@ impl<const L: usize> Runner<L> {
         gradient: &mut [f32],
     ) -> Result<Totals, TrainError> {
         self.check(samples, images)?;
-        let packed = self.plans[GROUP - 1].pack(params, &mut self.packed)?;
-        let weights = NetworkWeights::Packed { params, packed };
+        let len = shard_len(images.len());
+        let weights = weights(&self.plans, params, &mut self.packed, images.len(), len)?;
         let task = Task { plans: &self.plans, weights, params, samples };
         let scale = 1.0 / images.len() as f32;
         let mut totals = Totals { images: images.len(), ..Totals::default() };
         gradient.fill(0.0);
-        let len = shard_len(images.len());
         for wave in images.chunks(self.shards.len() * len) {
             let shards = run(&self.workers, &mut self.shards, wave, len, task, |worker, images, shard| {
                 worker.train(task, scale, images, shard)
@@ -197,6 +204,27 @@ impl Totals {
             self.loss += f64::from(shard.loss);
             self.correct += shard.correct;
         }
+    }
+}
+
+/// The weights for `images` images in shards of `len`, packed if the plan of any shard reads packed weights: that of
+/// whole shards, or that of the last one.
+fn weights<'a, const L: usize>(
+    plans: &[Network<L>],
+    params: &'a [f32],
+    packed: &'a mut [f32],
+    images: usize,
+    len: usize,
+) -> Result<NetworkWeights<'a, L>, TrainError> {
+    let shards = [(images >= len).then_some(len), Some(images % len)];
+    let reads_packed = |images: usize| {
+        images.checked_sub(1).and_then(|plan| plans.get(plan)).is_some_and(Network::reads_packed_weights)
+    };
+    if shards.into_iter().flatten().any(reads_packed) {
+        let packed = plans[GROUP - 1].pack(params, packed)?;
+        Ok(NetworkWeights::Packed { params, packed })
+    } else {
+        Ok(NetworkWeights::Plain(params))
     }
 }
 
@@ -239,4 +267,47 @@ fn add_gradients(shards: &[Shard], gradient: &mut [f32]) {
             sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::Dataset;
+    use crate::init::xavier_uniform;
+    use crate::random::Random;
+    use im2col::lenet::LENET_RELU;
+    use im2col::{LinearParams, ShapeError};
+
+    /// Whether a gradient of some images leaves anything in the buffer of packed weights.
+    fn packs<const L: usize>(layers: [Layer; L], image_dims: [usize; 3], images: usize) -> bool {
+        let pixels = vec![7; images * image_dims.iter().product::<usize>()];
+        let samples = Dataset::new(image_dims, pixels, vec![1; images]).unwrap();
+        let mut runner = Runner::new(layers, image_dims, images).unwrap();
+        let params = xavier_uniform(runner.network(), &mut Random::new(1));
+        let draws: Vec<Draw> = (0..images).map(Draw::from).collect();
+        let mut gradient = vec![0.0; params.len()];
+        runner.gradient(&params, &samples, &draws, &mut gradient).unwrap();
+        let by_gradient = runner.packed.iter().any(|&value| value != 0.0);
+        runner.packed.fill(0.0);
+        runner.test(&params, &samples).unwrap();
+        assert_eq!(runner.packed.iter().any(|&value| value != 0.0), by_gradient, "{images} images");
+        by_gradient
+    }
+
+    #[test]
+    fn weights_are_packed_only_where_a_plan_reads_them() -> Result<(), ShapeError> {
+        // Eight images and more are interleaved. Shards have 16 images, the last one what is left.
+        for (images, expected) in
+            [(1, true), (7, true), (8, false), (16, false), (20, true), (24, false), (64, false)]
+        {
+            assert_eq!(packs(LENET_RELU, [1, 28, 28], images), expected, "{images} images");
+        }
+        // Shards of 32.
+        assert!(!packs(LENET_RELU, [1, 28, 28], 256) && packs(LENET_RELU, [1, 28, 28], 257));
+        // Too large to be interleaved.
+        let large = [Layer::Flatten, Layer::Linear(LinearParams::new(1 << 14, 10))];
+        assert!(Network::plan(large, GROUP, [1, 128, 128])?.reads_packed_weights());
+        assert!(packs(large, [1, 128, 128], 32));
+        Ok(())
+    }
 }

@@ -1,11 +1,15 @@
 //! What a network can learn from.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::DatasetError;
 use crate::digest;
+
+/// How many images of a data set [`sha256`] reads at most.
+const READ_IMAGES: usize = 256;
 
 /// Labelled images of one size, wherever they are: in memory, in files, made up on the spot.
 ///
@@ -79,4 +83,65 @@ pub(crate) fn labels_sha256(labels: &[u32]) -> String {
     let bytes: Result<Vec<u8>, _> = labels.iter().map(|&label| u8::try_from(label)).collect();
     let bytes = bytes.unwrap_or_else(|_| labels.iter().flat_map(|label| label.to_le_bytes()).collect());
     digest::of_bytes(&bytes)
+}
+
+/// A SHA-256 that tells data sets apart: of their [`Fingerprint`] and the pixels of at most 256 images, evenly spread
+/// from the first one on. As hexadecimal digits.
+///
+/// # Errors
+/// An image cannot be read.
+pub fn sha256(samples: &dyn Samples) -> Result<String, DatasetError> {
+    let Fingerprint { images, image_dims, labels_sha256 } = Fingerprint::of(samples);
+    let mut bytes = format!("{images} {image_dims:?} {labels_sha256}").into_bytes();
+    let mut image = vec![0.0; image_dims.iter().product()];
+    for index in (0..images).step_by(images.div_ceil(READ_IMAGES).max(1)) {
+        samples.read(index, &mut image)?;
+        bytes.extend(image.iter().flat_map(|value| value.to_le_bytes()));
+    }
+    Ok(digest::of_bytes(&bytes))
+}
+
+/// The mean cross entropy of who knows how frequent each class is and does not look at the images: `-sum p ln p`.
+#[must_use]
+pub fn guessing_loss(samples: &dyn Samples) -> f64 {
+    let mut counts = HashMap::new();
+    samples.labels().iter().for_each(|label| *counts.entry(label).or_insert(0.0) += 1.0);
+    let mut shares: Vec<f64> =
+        counts.into_values().map(|count: f64| count / samples.labels().len() as f64).collect();
+    shares.sort_by(f64::total_cmp);
+    -shares.into_iter().map(|share| share * share.ln()).sum::<f64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::Dataset;
+
+    #[test]
+    fn every_data_set_has_its_own_digest() {
+        let data = |pixel: u8, label: u32, rows: usize| {
+            let mut pixels = vec![7; 1200];
+            pixels[300] = pixel;
+            Dataset::new([1, rows, 4 / rows], pixels, [vec![label], vec![1; 299]].concat()).unwrap()
+        };
+        let digest = |pixel, label, rows| sha256(&data(pixel, label, rows)).unwrap();
+        // Of 300 images every second one is read, and 300 is the first pixel of the 75th.
+        assert_eq!(digest(7, 0, 2), digest(7, 0, 2));
+        assert_eq!(digest(8, 0, 2), digest(7, 0, 2), "image 75 is not read");
+        assert_ne!(digest(7, 2, 2), digest(7, 0, 2));
+        assert_ne!(digest(7, 0, 1), digest(7, 0, 2));
+        let small = |pixel| Dataset::new([1, 1, 1], vec![3, pixel], vec![0, 1]).unwrap();
+        assert_ne!(sha256(&small(0)).unwrap(), sha256(&small(1)).unwrap());
+    }
+
+    #[test]
+    fn guessing_costs_the_entropy_of_the_labels() {
+        let loss = |labels: &[u32]| {
+            guessing_loss(&Dataset::new([1, 1, 1], vec![0; labels.len()], labels.to_vec()).unwrap())
+        };
+        assert_eq!(loss(&[3, 3, 3]), 0.0);
+        assert!((loss(&[0, 1, 2, 3]) - 4.0_f64.ln()).abs() < 1e-15);
+        // 3/4 ln 4/3 + 1/4 ln 4
+        assert!((loss(&[5, 9, 5, 5]) - 0.562_335_144_618_808_3).abs() < 1e-15);
+    }
 }

@@ -37,8 +37,9 @@ pub(crate) fn aligned<const C: usize>(rows: &[[String; C]], left: usize) -> Stri
     table
 }
 
-/// `6x28x28`
-pub(crate) fn dims_text(dims: &[usize]) -> String {
+/// Dimensions with an x between them: `6x28x28`.
+#[must_use]
+pub fn dims_text(dims: &[usize]) -> String {
     dims.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
 }
 

@@ -4,6 +4,7 @@ use im2col::{Layer, Network};
 use serde::{Deserialize, Serialize};
 
 pub use crate::error::TrainError;
+use crate::finite;
 use crate::init;
 use crate::optimiser::{Descent, Optimiser};
 use crate::random::Random;
@@ -129,14 +130,22 @@ impl<'d, const L: usize> Trainer<'d, L> {
     /// The same trainer, starting from these parameters.
     ///
     /// # Errors
-    /// There are not as many as the network has.
+    /// There are not as many as the network has, or one is not finite.
     pub fn with_params(self, params: Vec<f32>) -> Result<Self, TrainError> {
         let (required, given) = (self.params.len(), params.len());
-        if required == given {
-            Ok(Self { params, ..self })
-        } else {
-            Err(TrainError::Params { required, given })
+        if required != given {
+            return Err(TrainError::Params { required, given });
         }
+        finite::check(self.network(), &params)?;
+        Ok(Self { params, ..self })
+    }
+
+    /// Checks that the network can be [tested](Self::test) with these samples, without reading an image.
+    ///
+    /// # Errors
+    /// The images have another size, or a label has no output.
+    pub fn check(&self, samples: &dyn Samples) -> Result<(), TrainError> {
+        self.runner.check_samples(samples)
     }
 
     /// The network, planned for one group of images.
@@ -208,7 +217,7 @@ impl<'d, const L: usize> Trainer<'d, L> {
     /// number of images after each step. The totals are taken from the forward passes of the training itself.
     ///
     /// # Errors
-    /// An image cannot be read, or the loss is not finite.
+    /// An image cannot be read, or the loss or a parameter is not finite.
     pub fn epoch(&mut self, mut progress: impl FnMut(usize)) -> Result<Totals, TrainError> {
         while let Some(totals) = self.next_batch()? {
             progress(totals.images());
@@ -219,7 +228,8 @@ impl<'d, const L: usize> Trainer<'d, L> {
     /// One step on the next batch of this epoch; `None` where the epoch has no more.
     ///
     /// # Errors
-    /// An image cannot be read, or the loss is not finite. The trainer cannot go on then.
+    /// An image cannot be read, the loss is not finite, or after the epoch's last step a parameter is not: the loss of
+    /// the next batch would have told. The trainer cannot go on then.
     pub fn next_batch(&mut self) -> Result<Option<Totals>, TrainError> {
         if self.position.batch >= self.batch_count() {
             return Ok(None);
@@ -236,6 +246,11 @@ impl<'d, const L: usize> Trainer<'d, L> {
         self.position.batch += 1;
         self.position.draws = self.random.draws();
         self.position.totals = self.position.totals + totals;
+        if self.position.batch == self.batch_count() {
+            let epoch = self.position.epoch + 1;
+            finite::check(self.network(), &self.params)
+                .map_err(|error| TrainError::Diverged { epoch, error })?;
+        }
         Ok(Some(totals))
     }
 
@@ -273,7 +288,8 @@ impl<'d, const L: usize> Trainer<'d, L> {
         self.random.shuffle(&mut self.order);
     }
 
-    /// What the network makes of the images that were held back; `None` if there are none.
+    /// What the network makes of the images that were held back; `None` if there are none. The loss is not finite
+    /// where the network's outputs are not.
     ///
     /// # Errors
     /// An image cannot be read.
@@ -284,7 +300,7 @@ impl<'d, const L: usize> Trainer<'d, L> {
         self.runner.test_images(&self.params, self.samples, &self.held_back).map(Some)
     }
 
-    /// What the network makes of other samples.
+    /// What the network makes of other samples. The loss is not finite where the network's outputs are not.
     ///
     /// # Errors
     /// The images have another size or cannot be read, or a label has no output.
@@ -324,7 +340,7 @@ impl<'d, const L: usize> Trainer<'d, L> {
 fn split(images: usize, share: f64, random: &mut Random) -> Result<(Vec<usize>, Vec<Draw>), TrainError> {
     let held_back = (share * images as f64).round();
     // Not a number, too: no comparison holds.
-    if !(0.0..images as f64).contains(&held_back) {
+    if !(0.0..images as f64).contains(&held_back) || (held_back == 0.0 && share != 0.0) {
         return Err(TrainError::Validation { share, images });
     }
     let mut learned: Vec<usize> = (0..images).collect();
@@ -354,7 +370,7 @@ mod tests {
         let mut random = Random::new(1);
         let (learned, held_back) = split(10, 0.0, &mut random).unwrap();
         assert_eq!((learned.len(), held_back.len(), random.draws()), (10, 0, 0));
-        for share in [0.96, 1.0, -0.1, f64::NAN, f64::INFINITY] {
+        for share in [0.96, 1.0, -0.1, 0.04, -0.04, f64::NAN, f64::INFINITY] {
             assert!(matches!(split(10, share, &mut random), Err(TrainError::Validation { .. })), "{share}");
         }
         assert!(split(0, 0.0, &mut random).is_err());

@@ -11,7 +11,9 @@ use im2col_testkit::idx::write_idx;
 use im2col_train::checkpoint::{Checkpoint, CheckpointError, Configuration, RunRecord, save};
 use im2col_train::dataset::{Dataset, Part};
 use im2col_train::optimiser::Optimiser;
-use im2col_train::train::{Options, Trainer};
+use im2col_train::train::{Options, TrainError, Trainer};
+use safetensors::SafeTensors;
+use sha2::{Digest, Sha256};
 
 const LAYERS: [Layer; 3] =
     [Layer::Flatten, Layer::Linear(LinearParams::new(4, 3)), Layer::Activation(Activation::Sigmoid)];
@@ -32,7 +34,8 @@ fn dataset(first_label: u32) -> Dataset {
 
 fn configuration(options: Options) -> Configuration {
     let (version, network) = ("0".to_owned(), "small".to_owned());
-    Configuration { version, network, data: None, stream: false, options }
+    let (data, data_sha256, weights, called_in) = (None, None, None, None);
+    Configuration { version, network, data, data_sha256, stream: false, weights, called_in, options }
 }
 
 /// In the middle of the second epoch.
@@ -92,6 +95,55 @@ fn every_truncation_and_every_flipped_bit_is_refused() {
     assert_refused(&[&bytes[..], &[0]].concat(), "a longer file");
     println!("{tried} mutations of {} bytes refused", bytes.len());
     assert!(tried >= 1000);
+}
+
+/// The file with another value, and the digest that is right for it.
+fn with_value(bytes: &[u8], tensor: &str, position: usize, value: f32) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let data = SafeTensors::deserialize(&bytes).unwrap().tensor(tensor).unwrap().data().as_ptr();
+    let offset = data as usize - bytes.as_ptr() as usize + 4 * position;
+    bytes[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
+    let key = b"\"sha256\":\"";
+    let place = bytes.windows(key.len()).position(|window| window == key).unwrap() + key.len();
+    bytes[place..place + 64].fill(b'0');
+    let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    bytes[place..place + 64].copy_from_slice(digest.as_bytes());
+    bytes
+}
+
+#[test]
+fn values_that_are_not_finite_are_neither_read_nor_saved() {
+    let data = dataset(0);
+    let sound = saved(&data);
+    read(&with_value(&sound, "1.weight", 5, 7.0)).unwrap();
+    for (tensor, position, value, expected) in [
+        ("1.weight", 5, f32::NAN, "1.weight: value 5 is NaN, not a finite number"),
+        ("1.bias", 2, f32::INFINITY, "1.bias: value 2 is inf, not a finite number"),
+        (
+            "optimizer.second_moment.1.bias",
+            0,
+            f32::NEG_INFINITY,
+            "optimizer.second_moment.1.bias: value 0 is -inf, not a finite number",
+        ),
+    ] {
+        let error = read(&with_value(&sound, tensor, position, value)).unwrap_err();
+        assert_eq!(error.to_string(), format!("some/checkpoint.safetensors: {expected}"));
+    }
+
+    let optimiser = Optimiser::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.1 };
+    let options = Options { rate: 1e30, optimiser, ..OPTIONS };
+    let stray = Trainer::new(LAYERS, &data, options).unwrap().with_params(vec![f32::NAN; 15]);
+    assert!(matches!(stray, Err(TrainError::NotFinite(_))));
+    let mut trainer = Trainer::new(LAYERS, &data, options).unwrap().with_params(vec![1e30; 15]).unwrap();
+    // The decay alone is a step of 1e59.
+    trainer.step(&[0, 1, 2]).unwrap();
+    assert_eq!(trainer.params()[0], f32::NEG_INFINITY);
+    let dir = tempfile::tempdir().unwrap();
+    let (file, previous) = (dir.path().join("now"), dir.path().join("before"));
+    fs::write(&file, &sound).unwrap();
+    let error = save(&file, &previous, &configuration(options), &RunRecord::default(), &trainer).unwrap_err();
+    assert!(matches!(error, CheckpointError::Diverged { .. }), "{error}");
+    assert!(fs::read(&file).unwrap() == sound && !previous.exists());
 }
 
 #[test]

@@ -45,20 +45,22 @@ fn train_eval_and_predict() {
         lenet(dir.path(), &["train", "--data", ".", "--epochs", "2", "--batch", "20", "--threads", "2"]);
     let printed = stdout(&output);
     let lines: Vec<&str> = printed.lines().collect();
-    assert_eq!(lines.len(), 6, "{printed}");
+    assert_eq!(lines.len(), 8, "{printed}");
     assert_eq!(lines[0], "lenet-relu: 61,706 parameters; 64 images to train, 64 to test");
     assert!(lines[1].starts_with("threads: 2, kernels: "), "{printed}");
     assert!(lines[2].starts_with("epoch 1/2  loss "), "{printed}");
     assert!(lines.iter().all(|line| line.len() <= 80), "{printed}");
     assert_eq!(lines[4], "saved runs/lenet/weights.safetensors");
-    let accuracy = lines[5].strip_prefix("test accuracy: ").unwrap().strip_suffix(" %").unwrap();
+    assert_eq!(lines[5], "next: lenet report runs/lenet");
+    assert_eq!(lines[6], "      lenet predict PICTURE --weights runs/lenet/weights.safetensors");
+    let accuracy = lines[7].strip_prefix("test accuracy: ").unwrap().strip_suffix(" %").unwrap();
     assert!((0.0..=100.0).contains(&accuracy.parse::<f64>().unwrap()));
     assert_eq!(accuracy.split_once('.').unwrap().1.len(), 2);
 
     let eval =
         stdout(&lenet(dir.path(), &["eval", "--data", ".", "--weights", "runs/lenet/weights.safetensors"]));
     let eval: Vec<&str> = eval.lines().collect();
-    assert_eq!((eval.len(), eval[0]), (2, lines[5]));
+    assert_eq!((eval.len(), eval[0]), (2, lines[7]));
     assert!(eval[1].strip_prefix("test loss: ").unwrap().parse::<f64>().unwrap() > 0.0);
 
     let picture =
@@ -73,18 +75,15 @@ fn train_eval_and_predict() {
 }
 
 #[test]
-fn a_run_is_not_overwritten_by_mistake() {
+fn a_run_that_is_not_finished_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     write_digits(dir.path());
-    let train = ["train", "--data", ".", "--epochs", "1", "--threads", "1"];
+    let train = ["train", "--data", ".", "--epochs", "1", "--threads", "1", "--out", "runs/lenet"];
     let first = stdout(&lenet(dir.path(), &train));
     let result = first.lines().last().unwrap();
-    // A finished run is done with, and can be asked again.
-    let second = stdout(&lenet(dir.path(), &train));
-    assert!(second.starts_with("runs/lenet: replaces the run that was here\n"), "{second}");
-    assert_eq!(second.lines().last(), Some(result));
     let resumed = stdout(&lenet(dir.path(), &["train", "--resume", "runs/lenet"]));
-    assert_eq!(resumed, format!("runs/lenet: the run is finished\n{result}\n"));
+    assert!(resumed.starts_with("runs/lenet: the run is finished\n"), "{resumed}");
+    assert_eq!(resumed.lines().last(), Some(result));
 
     // The checkpoint before the last is that of a run that is not finished.
     let run = dir.path().join("runs/lenet");
@@ -96,11 +95,12 @@ fn a_run_is_not_overwritten_by_mistake() {
     labels[8] = 9 - labels[8];
     fs::write(dir.path().join("train-labels-idx1-ubyte"), labels).unwrap();
     let error = stderr_of_failure(&lenet(dir.path(), &["train", "--resume", "runs/lenet"]));
-    assert!(error.contains("learned from other images"), "{error}");
+    assert!(error.contains("not the images of the run"), "{error}");
     fs::write(dir.path().join("train-labels-idx1-ubyte"), other_data).unwrap();
     let resumed = stdout(&lenet(dir.path(), &["train", "--resume", "runs/lenet"]));
     assert_eq!(resumed.lines().last(), Some(result));
-    stdout(&lenet(dir.path(), &[&train[..], &["--force"]].concat()));
+    let replaced = stdout(&lenet(dir.path(), &[&train[..], &["--force"]].concat()));
+    assert_eq!(replaced.lines().last(), Some(result));
 
     let error = stderr_of_failure(&lenet(dir.path(), &["train", "--resume", "nowhere"]));
     assert!(error.contains("nowhere: no run"), "{error}");
@@ -121,7 +121,7 @@ fn quiet_and_json() {
     assert_eq!(values[1]["test_accuracy"], values[2]["test_accuracy"]);
     assert!(values[0]["validation_loss"].as_f64().unwrap() > 0.0, "{json}");
     // Those who read the folder find the same.
-    let records = im2col_train::metrics::read(&dir.path().join("runs/lenet")).unwrap();
+    let records = im2col_train::metrics::read(&dir.path().join("runs/lenet-2")).unwrap();
     let epochs = records.iter().filter_map(|record| match record {
         Record::Epoch(epoch) => Some(serde_json::to_value(epoch).unwrap()["test_loss"].clone()),
         _ => None,

@@ -181,6 +181,21 @@ impl<const L: usize> Network<L> {
         self.packed_len
     }
 
+    /// Whether the passes read [packed](Self::pack) weights. A plan that [interleaves](Network#large-batches) images
+    /// does not: packing for it alone would be in vain.
+    ///
+    /// ```
+    /// use im2col::{Network, lenet::LENET};
+    ///
+    /// assert!(Network::plan(LENET, 1, [1, 28, 28])?.reads_packed_weights());
+    /// assert!(!Network::plan(LENET, 32, [1, 28, 28])?.reads_packed_weights());
+    /// # Ok::<(), im2col::ShapeError>(())
+    /// ```
+    #[must_use]
+    pub const fn reads_packed_weights(&self) -> bool {
+        self.interleaving.is_none()
+    }
+
     /// The least scratch of [`forward`](Self::forward).
     #[must_use]
     pub const fn scratch_len(&self) -> usize {

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
+use serde_json::Value;
 
 /// How to print, for every command.
 #[derive(Clone, Copy, Debug, Args)]
@@ -16,22 +17,25 @@ pub(crate) struct Output {
     /// Print results and errors only
     #[arg(long, short, global = true)]
     quiet: bool,
+    /// Whether printing goes on, to nobody, where the reader of a pipe has gone
+    #[arg(skip)]
+    outlives_reader: bool,
 }
 
+/// Whoever read the standard output has gone, as in `lenet summary | head -1`.
+#[derive(Debug, thiserror::Error)]
+#[error("stdout is closed")]
+pub(crate) struct ReaderGone;
+
 impl Output {
+    /// The same for work that must not end because nobody listens any longer.
+    pub(crate) fn outliving_reader(self) -> Self {
+        Self { outlives_reader: true, ..self }
+    }
+
     /// Tells people what happens on the way.
     pub(crate) fn note(self, line: impl Display) -> Result<()> {
-        if self.json || self.quiet { Ok(()) } else { print(line) }
-    }
-
-    /// The same for people and programs.
-    pub(crate) fn event(self, line: impl Display, value: &impl Serialize) -> Result<()> {
-        if self.quiet { Ok(()) } else { self.result(line, value) }
-    }
-
-    /// What the command was run for: printed in any case.
-    pub(crate) fn result(self, line: impl Display, value: &impl Serialize) -> Result<()> {
-        if self.json { print(serde_json::to_string(value)?) } else { print(line) }
+        if self.json || self.quiet { Ok(()) } else { self.print(line) }
     }
 
     /// Tells people on stderr what does not change the result.
@@ -47,13 +51,42 @@ impl Output {
         let _ = writeln!(io::stderr(), "warning: {line}");
     }
 
+    /// The same for people and programs.
+    pub(crate) fn event(self, line: impl Display, value: &impl Serialize) -> Result<()> {
+        if self.quiet { Ok(()) } else { self.either(line, || Ok(serde_json::to_string(value)?)) }
+    }
+
+    /// What the command was run for: printed in any case. In JSON its `kind` is `result`, unless it has another.
+    pub(crate) fn result(self, line: impl Display, value: &impl Serialize) -> Result<()> {
+        self.either(line, || {
+            let mut value = serde_json::to_value(value)?;
+            if let Value::Object(fields) = &mut value {
+                fields.entry("kind").or_insert_with(|| "result".into());
+            }
+            Ok(value.to_string())
+        })
+    }
+
     /// Whether a progress bar would be welcome.
     pub(crate) fn shows_progress(self) -> bool {
         !self.json && !self.quiet
     }
-}
 
-/// Like `println!`, but a closed pipe is an error, not a panic.
-fn print(line: impl Display) -> Result<()> {
-    writeln!(io::stdout(), "{line}").context("stdout")
+    fn either(self, line: impl Display, json: impl FnOnce() -> Result<String>) -> Result<()> {
+        if self.json { self.print(json()?) } else { self.print(line) }
+    }
+
+    /// Like `println!`, but a closed pipe is an error, not a panic.
+    fn print(self, line: impl Display) -> Result<()> {
+        match writeln!(io::stdout(), "{line}") {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                if self.outlives_reader {
+                    Ok(())
+                } else {
+                    Err(ReaderGone.into())
+                }
+            }
+            other => other.context("stdout"),
+        }
+    }
 }

@@ -37,5 +37,5 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
             })
         })
         .collect();
-    output.result(table(&network).trim_end(), &layers)
+    output.result(table(&network).trim_end(), &json!({ "layers": layers }))
 }

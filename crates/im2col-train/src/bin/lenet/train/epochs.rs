@@ -1,25 +1,31 @@
 //! The epochs of a run: what is printed, recorded and saved on the way.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use im2col::Isa;
 use im2col_train::checkpoint::RunRecord;
-use im2col_train::metrics::{Epoch, Progress, Record, Start};
+use im2col_train::metrics::{Epoch, Progress, Record, Start, WEIGHTS_FILE};
 use im2col_train::run::Run;
-use im2col_train::samples::Samples;
-use im2col_train::train::{Totals, Trainer};
-use indicatif::{ProgressBar, ProgressStyle};
+use im2col_train::samples::{Samples, guessing_loss};
+use im2col_train::train::{Totals, TrainError, Trainer};
 
+use super::live::Live;
+use super::signals::Signals;
 use super::{resume_command, say_result};
-use crate::INTERRUPTED;
 use crate::Interrupted;
 use crate::output::Output;
 
 /// How many records of progress an epoch leaves.
 const PROGRESS_RECORDS: usize = 5;
+/// The epoch after which a loss that has not moved is remarked upon.
+const REMARKED_EPOCH: usize = 2;
+/// Fewer steps do not say much.
+const LEAST_STEPS: usize = 100;
+/// The share of the loss of guessing that a loss has to be below by then.
+const MOVED: f64 = 0.99;
+/// No time is taken for less, in seconds: images per second stay finite.
+const LEAST_SECONDS: f64 = 1e-9;
 
 /// A run on its way.
 pub(super) struct Epochs<'d, const L: usize> {
@@ -31,9 +37,9 @@ pub(super) struct Epochs<'d, const L: usize> {
 }
 
 impl<const L: usize> Epochs<'_, L> {
-    /// Trains to the end, with a checkpoint at most every so many seconds.
+    /// Trains to the end, with a checkpoint at least every `checkpoint_seconds`.
     pub(super) fn run(mut self, checkpoint_seconds: u64) -> Result<()> {
-        let interrupted = interrupted()?;
+        let signals = Signals::listen()?;
         let position = *self.trainer.position();
         self.run.record(&Record::Start(Start {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -46,44 +52,42 @@ impl<const L: usize> Epochs<'_, L> {
         self.run.save_checkpoint(&mut self.record, &self.trainer)?;
         let mut accuracy = 0.0;
         for epoch in position.epoch + 1..=self.trainer.options().epochs {
-            self.learn(epoch, Duration::from_secs(checkpoint_seconds), &interrupted)?;
+            self.learn(epoch, Duration::from_secs(checkpoint_seconds), &signals)?;
             let last = self.judge(epoch)?;
             self.output.event(self.line(&last), &Record::Epoch(last.clone()))?;
+            self.remark(&last);
             accuracy = last.test_accuracy;
-            if interrupted.load(Ordering::Relaxed) && epoch < self.trainer.options().epochs {
-                return Err(self.farewell());
+            if let Some(exit_code) = signals.exit_code()
+                && epoch < self.trainer.options().epochs
+            {
+                return Err(self.farewell(exit_code));
             }
         }
-        let file = self.run.folder().join(im2col_train::metrics::WEIGHTS_FILE);
-        self.output.note(format_args!("saved {}", file.display()))?;
-        say_result(accuracy, self.output)
+        self.run.finish()?;
+        let folder = self.run.folder();
+        self.output.note(format_args!("saved {}", folder.join(WEIGHTS_FILE).display()))?;
+        say_result(folder, accuracy, self.output)
     }
 
     /// The rest of an epoch.
-    fn learn(&mut self, epoch: usize, every: Duration, interrupted: &AtomicBool) -> Result<()> {
-        let bar = if self.output.shows_progress() {
-            progress_bar(epoch, self.trainer.image_count())?
-        } else {
-            ProgressBar::hidden()
-        };
-        bar.set_position(self.trainer.position().totals.images() as u64);
+    fn learn(&mut self, epoch: usize, every: Duration, signals: &Signals) -> Result<()> {
+        let of = [epoch, self.trainer.options().epochs];
+        let mut live = Live::new(of, self.trainer.image_count(), self.output)?;
         let (before, start) = (self.record.seconds, Instant::now());
         let mut saved = Instant::now();
-        while let Some(batch) = self.trainer.next_batch()? {
-            bar.inc(batch.images() as u64);
+        while self.trainer.next_batch()?.is_some() {
             self.record.seconds = before + start.elapsed().as_secs_f64();
             self.record_progress()?;
-            let stop = interrupted.load(Ordering::Relaxed);
-            if stop || saved.elapsed() >= every {
+            live.show(self.trainer.position().totals)?;
+            let exit_code = signals.exit_code();
+            if exit_code.is_some() || saved.elapsed() >= every {
                 self.run.save_checkpoint(&mut self.record, &self.trainer)?;
                 saved = Instant::now();
             }
-            if stop {
-                bar.finish_and_clear();
-                return Err(self.farewell());
+            if let Some(exit_code) = exit_code {
+                return Err(self.farewell(exit_code));
             }
         }
-        bar.finish_and_clear();
         Ok(())
     }
 
@@ -103,12 +107,17 @@ impl<const L: usize> Epochs<'_, L> {
     }
 
     /// Ends an epoch: tests, records and saves. Weights come before the checkpoint, so that a run that goes on from
-    /// the one before makes them again.
+    /// the one before makes them again. Nothing is written of a network whose losses are not finite.
     fn judge(&mut self, epoch: usize) -> Result<Epoch> {
         let totals = self.trainer.end_epoch();
         let validation = self.trainer.validate()?;
         let test = self.trainer.test(self.test)?;
-        let seconds = self.record.seconds;
+        for totals in validation.iter().chain([&test]) {
+            if !totals.loss().is_finite() {
+                return Err(TrainError::Loss { epoch, loss: totals.loss() }.into());
+            }
+        }
+        let seconds = self.record.seconds.max(LEAST_SECONDS);
         let last = Epoch {
             epoch,
             train_loss: totals.loss(),
@@ -150,8 +159,25 @@ impl<const L: usize> Epochs<'_, L> {
         )
     }
 
-    fn farewell(&self) -> anyhow::Error {
-        Interrupted(format!("interrupted and saved; to go on: {}", resume_command(self.run.folder()))).into()
+    /// A hint, if after two epochs the network does no better than who guesses.
+    fn remark(&self, epoch: &Epoch) {
+        let is_due = epoch.epoch == REMARKED_EPOCH && self.trainer.position().step >= LEAST_STEPS;
+        if !is_due {
+            return;
+        }
+        let guessing = guessing_loss(self.trainer.samples());
+        if has_not_moved(epoch.train_loss, guessing) {
+            self.output.aside(format_args!(
+                "hint: the loss has not moved from that of guessing, {guessing:.4}: another learning rate (--lr, now \
+                 {}) or --optimizer may help",
+                self.trainer.options().rate
+            ));
+        }
+    }
+
+    fn farewell(&self, exit_code: u8) -> anyhow::Error {
+        let text = format!("interrupted and saved; to go on: {}", resume_command(self.run.folder()));
+        Interrupted { text, exit_code }.into()
     }
 }
 
@@ -163,21 +189,21 @@ fn is_best(validation: Option<Totals>, best: Option<f64>) -> bool {
     }
 }
 
-/// Becomes true at SIGINT or SIGTERM. The second signal ends the program at once.
-fn interrupted() -> Result<Arc<AtomicBool>> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&interrupted);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-    })
-    .context("signals cannot be handled")?;
-    Ok(interrupted)
+/// Of images of one class there is nothing to learn.
+fn has_not_moved(loss: f64, guessing: f64) -> bool {
+    guessing > 0.0 && loss > MOVED * guessing
 }
 
-/// On stderr, and only if that is a terminal.
-fn progress_bar(epoch: usize, images: usize) -> Result<ProgressBar> {
-    let style = ProgressStyle::with_template("epoch {prefix:>2} [{bar:32}] {pos}/{len} images, {eta} to go")?;
-    Ok(ProgressBar::new(images as u64).with_style(style.progress_chars("=> ")).with_prefix(epoch.to_string()))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_has_moved_when_it_is_below_that_of_guessing() {
+        let guessing = 10.0_f64.ln();
+        for (loss, expected) in [(2.3, true), (2.5, true), (2.27, false), (0.1, false)] {
+            assert_eq!(has_not_moved(loss, guessing), expected, "{loss}");
+        }
+        assert!(!has_not_moved(0.1, 0.0));
+    }
 }

@@ -1,0 +1,138 @@
+//! Which files of runs lie in a folder, and where.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::error::{FolderError, io_error};
+use super::{CHECKPOINT_FILE, PREVIOUS_FILE};
+use crate::atomic::{replace, sync_dir};
+use crate::checkpoint::{Checkpoint, Configuration};
+use crate::metrics::{METRICS_FILE, REPORT_FILE, RUN_FILE, WEIGHTS_FILE};
+
+/// Whoever has locked this file trains here. The lock ends with its process.
+const LOCK_FILE: &str = ".lock";
+/// Where a run is until it takes the place of the one around it.
+pub(super) const REPLACEMENT_FOLDER: &str = "replacement";
+/// What a run leaves, in the order in which a complete one takes another's place: as long as its checkpoint has not
+/// moved, it goes on being moved after a crash.
+const FILES: [&str; 5] = [RUN_FILE, METRICS_FILE, WEIGHTS_FILE, PREVIOUS_FILE, CHECKPOINT_FILE];
+
+/// Where the files of the run are that would go on: in its folder, or in the one inside it until it takes the place
+/// of the run around it.
+#[must_use]
+pub fn place(folder: &Path) -> PathBuf {
+    let replacement = folder.join(REPLACEMENT_FOLDER);
+    if is_run(&replacement) { replacement } else { folder.to_owned() }
+}
+
+/// The folder in `runs` whose weights are the newest.
+#[must_use]
+pub fn newest(runs: &Path) -> Option<PathBuf> {
+    let folders = fs::read_dir(runs).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let dated = folders.filter_map(|folder| {
+        let modified = fs::metadata(folder.join(WEIGHTS_FILE)).ok()?.modified().ok()?;
+        Some((modified, folder))
+    });
+    dated.max().map(|(_, folder)| folder)
+}
+
+pub(super) fn is_run(place: &Path) -> bool {
+    place.join(RUN_FILE).exists() || has_checkpoint(place)
+}
+
+pub(super) fn has_checkpoint(place: &Path) -> bool {
+    place.join(CHECKPOINT_FILE).exists() || place.join(PREVIOUS_FILE).exists()
+}
+
+/// A damaged checkpoint is for its owner to judge.
+fn is_finished(place: &Path) -> bool {
+    Checkpoint::read(&place.join(CHECKPOINT_FILE)).is_ok_and(|checkpoint| checkpoint.state().is_finished())
+}
+
+/// An error if there is anything here that a run would replace.
+pub(super) fn check_free(folder: &Path) -> Result<(), FolderError> {
+    let files = FILES.iter().chain([&REPORT_FILE, &REPLACEMENT_FOLDER]);
+    if !files.into_iter().any(|name| folder.join(name).exists()) {
+        return Ok(());
+    }
+    let place = place(folder);
+    let has_results = place.join(WEIGHTS_FILE).exists() || !is_run(&place);
+    let folder = folder.to_owned();
+    if is_finished(&place) || (!has_checkpoint(&place) && has_results) {
+        Err(FolderError::Finished { folder })
+    } else {
+        Err(FolderError::Unfinished { folder })
+    }
+}
+
+/// What a crash has left of a replacement: one that is complete takes the other run's place, one that had not begun is
+/// removed.
+pub(super) fn settle(folder: &Path) -> Result<(), FolderError> {
+    let replacement = folder.join(REPLACEMENT_FOLDER);
+    if is_finished(&replacement) {
+        take_over(folder)
+    } else if !is_run(&replacement) {
+        remove_folder(&replacement)
+    } else {
+        Ok(())
+    }
+}
+
+/// Moves the replacement's files over those of the run around it. After a crash, the rest can be moved.
+pub(super) fn take_over(folder: &Path) -> Result<(), FolderError> {
+    let replacement = folder.join(REPLACEMENT_FOLDER);
+    // It shows the run that goes.
+    remove_file(&folder.join(REPORT_FILE))?;
+    for name in FILES {
+        let (from, to) = (replacement.join(name), folder.join(name));
+        match fs::rename(&from, &to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(&to, error)),
+            _ => {}
+        }
+    }
+    sync_dir(&folder.join(RUN_FILE)).map_err(|error| io_error(folder, error))?;
+    remove_folder(&replacement)
+}
+
+fn remove_file(file: &Path) -> Result<(), FolderError> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(file, error)),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn remove_folder(folder: &Path) -> Result<(), FolderError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(folder, error)),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn read_configuration(place: &Path) -> Result<Configuration, FolderError> {
+    let file = place.join(RUN_FILE);
+    let json = fs::read(&file).map_err(|error| io_error(&file, error))?;
+    serde_json::from_slice(&json).map_err(|error| FolderError::Configuration { file, error })
+}
+
+pub(super) fn write_configuration(place: &Path, configuration: &Configuration) -> Result<(), FolderError> {
+    let file = place.join(RUN_FILE);
+    let json = serde_json::to_vec_pretty(configuration)
+        .map_err(|error| FolderError::Configuration { file: file.clone(), error })?;
+    replace(&file, &json).map_err(|error| io_error(&file, error))
+}
+
+pub(super) fn lock(folder: &Path) -> Result<File, FolderError> {
+    let file = folder.join(LOCK_FILE);
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&file)
+        .map_err(|error| io_error(&file, error))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(FolderError::Busy { folder: folder.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(io_error(&file, error)),
+    }
+}
