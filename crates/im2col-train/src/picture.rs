@@ -5,11 +5,12 @@
 //! 1998, section III.A). Fashion-MNIST's photographs were trimmed, scaled to fit into 28 x 28, centred and negated
 //! (H. Xiao, K. Rasul, R. Vollgraf, 2017). A network does well on what was prepared like that.
 
-use std::io::{self, Cursor, Read};
+mod whole;
+
+use std::io::{self, Read};
 
 use image::imageops::{self, FilterType};
-use image::metadata::Orientation;
-use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageReader, Limits, Luma, LumaA};
+use image::{DynamicImage, GrayImage, ImageError, Luma, LumaA};
 use thiserror::Error;
 
 /// Height and width of what a network sees.
@@ -36,6 +37,9 @@ pub enum PictureError {
     /// The file is larger than any picture.
     #[error("larger than {MAX_FILE_LEN} bytes")]
     FileTooLong,
+    /// The file ends before the picture does.
+    #[error("the file is truncated: it ends before the picture does")]
+    Truncated,
     /// The file is no sound PNG, JPEG or PNM file, or its picture is larger than 8192 x 8192.
     #[error(transparent)]
     Image(#[from] ImageError),
@@ -61,27 +65,19 @@ pub enum Preparation {
 
 /// Reads a PNG, JPEG or PNM (PBM, PGM, PPM, PAM) file in shades of grey, upright as its EXIF data says.
 ///
-/// Transparent parts are paper: white around dark ink, black around bright ink.
+/// Transparent parts are paper: white around dark ink, black around bright ink. A file is decoded whole or not at all;
+/// what lies behind its end does not matter. PGM and PPM files in text end in white space, or nobody could tell
+/// whether the last number has lost digits.
 ///
 /// # Errors
-/// The file cannot be read, is longer than 64 MiB, is not sound, or its picture is larger than 8192 x 8192.
+/// The file cannot be read, is longer than 64 MiB, is damaged or truncated, or its picture is larger than 8192 x 8192.
 pub fn read(source: impl Read) -> Result<GrayImage, PictureError> {
     let mut file = Vec::new();
     source.take(MAX_FILE_LEN + 1).read_to_end(&mut file)?;
     if file.len() as u64 > MAX_FILE_LEN {
         return Err(PictureError::FileTooLong);
     }
-    let mut reader = ImageReader::new(Cursor::new(file)).with_guessed_format()?;
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_DECODED_LEN);
-    reader.limits(limits.clone());
-    let mut decoder = reader.into_decoder()?;
-    limits.reserve(decoder.total_bytes())?;
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut picture = DynamicImage::from_decoder(decoder)?;
-    picture.apply_orientation(orientation);
+    let picture = whole::decode(&file)?;
     Ok(on_paper(&picture))
 }
 

@@ -1,3 +1,5 @@
+use std::io::Cursor;
+
 use image::{ImageFormat, Rgba, RgbaImage};
 
 use super::*;
