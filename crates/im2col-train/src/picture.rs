@@ -5,6 +5,7 @@
 //! 1998, section III.A). Fashion-MNIST's photographs were trimmed, scaled to fit into 28 x 28, centred and negated
 //! (H. Xiao, K. Rasul, R. Vollgraf, 2017). A network does well on what was prepared like that.
 
+mod ink;
 mod whole;
 
 use std::io::{self, Read};
@@ -111,25 +112,29 @@ pub fn prepare(picture: &GrayImage, preparation: Preparation) -> Result<GrayImag
     if preparation == Preparation::Raw {
         return Ok(place_in_the_middle(&fit(picture, SIDE)));
     }
+    if preparation == Preparation::Digit && picture.dimensions() != (SIDE, SIDE) {
+        return digit(picture);
+    }
     let mut picture = picture.clone();
     if background(&picture) > 127 {
         imageops::invert(&mut picture);
     }
     let level = background(&picture);
     let peak = picture.iter().copied().max().unwrap_or_default();
-    let contrast = peak.saturating_sub(level);
-    if contrast < LEAST_CONTRAST {
+    if peak.saturating_sub(level) < LEAST_CONTRAST {
         return Err(PictureError::Blank);
     }
     if picture.dimensions() == (SIDE, SIDE) {
         return Ok(picture);
     }
     picture.iter_mut().for_each(|luma| *luma = luma.saturating_sub(level));
-    if preparation == Preparation::Garment {
-        // The threshold with which Fashion-MNIST was trimmed: a twentieth of white.
-        return Ok(place_in_the_middle(&fit(&trim(&picture, 255 / 20), SIDE)));
-    }
-    let mut digit = fit(&trim(&picture, contrast / 4), DIGIT_SIDE);
+    // The threshold with which Fashion-MNIST was trimmed: a twentieth of white.
+    Ok(place_in_the_middle(&fit(&trim(&picture, 255 / 20), SIDE)))
+}
+
+fn digit(picture: &GrayImage) -> Result<GrayImage, PictureError> {
+    let ink = ink::find(picture).ok_or(PictureError::Blank)?;
+    let mut digit = fit(&trim(&ink, 255 / 8), DIGIT_SIDE);
     // A thin line fades when it is scaled down.
     let peak = u32::from(digit.iter().copied().max().unwrap_or_default()).max(1);
     digit.iter_mut().for_each(|luma| *luma = (u32::from(*luma) * 255 / peak) as u8);

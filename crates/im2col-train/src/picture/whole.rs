@@ -82,8 +82,7 @@ fn ones_before_the_end(file: &[u8]) -> Option<Vec<u8>> {
     let mut is_in_scan = false;
     loop {
         // Not a stuffed byte of ones, a byte that fills, a restart, or the marker without meaning.
-        let is_marker =
-            |pair: &[u8]| pair[0] == 0xFF && !matches!(pair[1], 0x00 | 0x01 | 0xD0..=0xD7 | 0xFF);
+        let is_marker = |pair: &[u8]| pair[0] == 0xFF && !matches!(pair[1], 0x00 | 0x01 | 0xD0..=0xD7 | 0xFF);
         let at = rest.windows(2).position(is_marker)?;
         let (before, after) = rest.split_at(at);
         if is_in_scan {

@@ -72,9 +72,15 @@ enum Command {
 #[error("{0}")]
 struct Interrupted(String);
 
+/// An error of which everything has been said.
+#[derive(Debug, thiserror::Error)]
+#[error("said before")]
+struct Said;
+
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Said>() => ExitCode::FAILURE,
         Err(error) if error.is::<Interrupted>() => {
             let _ = writeln!(io::stderr(), "{error}");
             ExitCode::from(INTERRUPTED)

@@ -34,6 +34,13 @@ impl Output {
         if self.json { print(serde_json::to_string(value)?) } else { print(line) }
     }
 
+    /// Tells people what went wrong where others go on, and programs as well.
+    pub(crate) fn failure(self, line: impl Display, value: &impl Serialize) -> Result<()> {
+        // Where stderr is closed, the exit code has to do.
+        let _ = writeln!(io::stderr(), "error: {line}");
+        if self.json { print(serde_json::to_string(value)?) } else { Ok(()) }
+    }
+
     /// Whether a progress bar would be welcome.
     pub(crate) fn shows_progress(self) -> bool {
         !self.json && !self.quiet
