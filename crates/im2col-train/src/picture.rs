@@ -44,8 +44,8 @@ pub enum PictureError {
     /// The file is no sound PNG, JPEG or PNM file, or its picture is larger than 8192 x 8192.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// The picture is of one colour.
-    #[error("there is nothing to see: the picture is of one colour")]
+    /// The picture is of one colour, but for light and shadow, a frame, lines or noise.
+    #[error("there is nothing to see but light, lines or noise")]
     Blank,
 }
 
@@ -53,8 +53,9 @@ pub enum PictureError {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Preparation {
     /// As MNIST was made: the background becomes black and the strongest ink white; what is not ink is cut off; the
-    /// rest is scaled to fit into 20 x 20, its centre of mass put in the middle. A picture of 28 x 28 keeps its place
-    /// and its contrast.
+    /// rest is scaled to fit into 20 x 20, its centre of mass put in the middle. Uneven light, shadows that are wider than
+    /// two fifths of the picture or come in from its border, frames, ruled lines and specks are no ink. A picture of
+    /// 28 x 28 keeps its place and its contrast.
     #[default]
     Digit,
     /// As Fashion-MNIST was made: the background becomes black and is cut off; the rest is scaled to fit into
@@ -84,8 +85,8 @@ pub fn read(source: impl Read) -> Result<GrayImage, PictureError> {
 
 /// The picture as the network wants it: 28 x 28.
 ///
-/// Where the border is bright, the picture is taken for dark ink on light paper and inverted, unless its pixels are
-/// to stay as they are.
+/// Dark ink on light paper is inverted, unless the pixels are to stay as they are. In a digit's picture ink is what
+/// differs most from the mean around it; in others, and in those of 28 x 28, paper is what most of the border is.
 ///
 /// ```
 /// use image::{GrayImage, Luma};
@@ -104,7 +105,7 @@ pub fn read(source: impl Read) -> Result<GrayImage, PictureError> {
 /// ```
 ///
 /// # Errors
-/// The picture is of one colour.
+/// There is nothing to see: the picture is of one colour, or for [`Preparation::Digit`] nothing but light, lines or noise.
 pub fn prepare(picture: &GrayImage, preparation: Preparation) -> Result<GrayImage, PictureError> {
     if picture.is_empty() {
         return Err(PictureError::Blank);

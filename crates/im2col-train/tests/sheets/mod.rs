@@ -5,6 +5,8 @@
 //! shadow beyond a line in any place and direction, which takes 30 to 60 %, with an edge of 2 to 40 pixels; and noise of
 //! 2.5 levels (standard deviation).
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::f32::consts::PI;
 
 use im2col_train::dataset::Dataset;
@@ -12,39 +14,103 @@ use im2col_train::random::Random;
 use image::imageops::{self, FilterType};
 use image::{GrayImage, Luma};
 
-pub type Point = [f32; 2];
+pub(crate) type Point = [f32; 2];
 
 /// Ten digits as a hand draws them: strokes through points of a unit square.
 const DIGITS: [&[&[Point]]; 10] = [
     &[&[
-        [0.5, 0.02], [0.3, 0.1], [0.19, 0.3], [0.17, 0.55], [0.22, 0.8], [0.38, 0.96], [0.58, 0.97], [0.75, 0.83],
-        [0.82, 0.58], [0.8, 0.3], [0.7, 0.1], [0.5, 0.02],
+        [0.5, 0.02],
+        [0.3, 0.1],
+        [0.19, 0.3],
+        [0.17, 0.55],
+        [0.22, 0.8],
+        [0.38, 0.96],
+        [0.58, 0.97],
+        [0.75, 0.83],
+        [0.82, 0.58],
+        [0.8, 0.3],
+        [0.7, 0.1],
+        [0.5, 0.02],
     ]],
     &[&[[0.5, 0.02], [0.5, 0.5], [0.5, 0.98]]],
     &[&[
-        [0.2, 0.24], [0.3, 0.08], [0.5, 0.02], [0.7, 0.08], [0.78, 0.25], [0.7, 0.45], [0.45, 0.7], [0.18, 0.96],
-        [0.5, 0.95], [0.84, 0.95],
+        [0.2, 0.24],
+        [0.3, 0.08],
+        [0.5, 0.02],
+        [0.7, 0.08],
+        [0.78, 0.25],
+        [0.7, 0.45],
+        [0.45, 0.7],
+        [0.18, 0.96],
+        [0.5, 0.95],
+        [0.84, 0.95],
     ]],
     &[&[
-        [0.2, 0.1], [0.45, 0.02], [0.7, 0.1], [0.75, 0.25], [0.65, 0.4], [0.42, 0.47], [0.68, 0.55], [0.8, 0.72],
-        [0.7, 0.9], [0.45, 0.98], [0.18, 0.88],
+        [0.2, 0.1],
+        [0.45, 0.02],
+        [0.7, 0.1],
+        [0.75, 0.25],
+        [0.65, 0.4],
+        [0.42, 0.47],
+        [0.68, 0.55],
+        [0.8, 0.72],
+        [0.7, 0.9],
+        [0.45, 0.98],
+        [0.18, 0.88],
     ]],
-    &[&[[0.3, 0.05], [0.22, 0.3], [0.2, 0.52], [0.5, 0.54], [0.84, 0.5]], &[[0.7, 0.05], [0.66, 0.5], [0.62, 0.98]]],
+    &[
+        &[[0.3, 0.05], [0.22, 0.3], [0.2, 0.52], [0.5, 0.54], [0.84, 0.5]],
+        &[[0.7, 0.05], [0.66, 0.5], [0.62, 0.98]],
+    ],
     &[&[
-        [0.78, 0.04], [0.5, 0.05], [0.3, 0.06], [0.26, 0.42], [0.5, 0.38], [0.74, 0.5], [0.78, 0.72], [0.65, 0.92],
-        [0.42, 0.97], [0.2, 0.88],
+        [0.78, 0.04],
+        [0.5, 0.05],
+        [0.3, 0.06],
+        [0.26, 0.42],
+        [0.5, 0.38],
+        [0.74, 0.5],
+        [0.78, 0.72],
+        [0.65, 0.92],
+        [0.42, 0.97],
+        [0.2, 0.88],
     ]],
     &[&[
-        [0.65, 0.03], [0.42, 0.2], [0.27, 0.5], [0.25, 0.75], [0.38, 0.95], [0.6, 0.95], [0.74, 0.78], [0.66, 0.6],
-        [0.45, 0.57], [0.29, 0.7],
+        [0.65, 0.03],
+        [0.42, 0.2],
+        [0.27, 0.5],
+        [0.25, 0.75],
+        [0.38, 0.95],
+        [0.6, 0.95],
+        [0.74, 0.78],
+        [0.66, 0.6],
+        [0.45, 0.57],
+        [0.29, 0.7],
     ]],
     &[&[[0.18, 0.06], [0.5, 0.06], [0.8, 0.05], [0.64, 0.3], [0.52, 0.6], [0.44, 0.98]]],
     &[&[
-        [0.5, 0.48], [0.29, 0.33], [0.28, 0.14], [0.5, 0.03], [0.71, 0.14], [0.7, 0.33], [0.5, 0.48], [0.26, 0.65],
-        [0.24, 0.85], [0.5, 0.97], [0.76, 0.85], [0.74, 0.65], [0.5, 0.48],
+        [0.5, 0.48],
+        [0.29, 0.33],
+        [0.28, 0.14],
+        [0.5, 0.03],
+        [0.71, 0.14],
+        [0.7, 0.33],
+        [0.5, 0.48],
+        [0.26, 0.65],
+        [0.24, 0.85],
+        [0.5, 0.97],
+        [0.76, 0.85],
+        [0.74, 0.65],
+        [0.5, 0.48],
     ]],
     &[&[
-        [0.7, 0.26], [0.6, 0.43], [0.42, 0.46], [0.28, 0.3], [0.33, 0.11], [0.53, 0.03], [0.7, 0.13], [0.71, 0.4],
+        [0.7, 0.26],
+        [0.6, 0.43],
+        [0.42, 0.46],
+        [0.28, 0.3],
+        [0.33, 0.11],
+        [0.53, 0.03],
+        [0.7, 0.13],
+        [0.71, 0.4],
         [0.64, 0.98],
     ]],
 ];
@@ -83,20 +149,20 @@ fn between(random: &mut Random, low: f32, high: f32) -> f32 {
 }
 
 /// A sheet on which a share of each pixel is ink, 0 to 1.
-pub struct Sheet {
+pub(crate) struct Sheet {
     width: u32,
     height: u32,
     ink: Vec<f32>,
 }
 
 impl Sheet {
-    pub fn blank(random: &mut Random) -> Self {
+    pub(crate) fn blank(random: &mut Random) -> Self {
         let (width, height) = (240 + random.below(300) as u32, 240 + random.below(300) as u32);
         Self { width, height, ink: vec![0.0; (width * height) as usize] }
     }
 
     /// With a digit in a hand of the test set, resized.
-    pub fn of_test_digit(digits: &Dataset, image: usize, random: &mut Random) -> Self {
+    pub(crate) fn of_test_digit(digits: &Dataset, image: usize, random: &mut Random) -> Self {
         let mut sheet = Self::blank(random);
         let digit = GrayImage::from_vec(28, 28, digits.pixels()[image * 784..][..784].to_vec()).unwrap();
         let side = 80 + random.below(160) as u32;
@@ -110,7 +176,7 @@ impl Sheet {
     }
 
     /// With a digit drawn with a pen of 6 to 14 % of its height, leaning up to 15 degrees.
-    pub fn of_strokes(digit: usize, random: &mut Random) -> Self {
+    pub(crate) fn of_strokes(digit: usize, random: &mut Random) -> Self {
         let mut sheet = Self::blank(random);
         sheet.draw_figure(DIGITS[digit], [0.55, 0.75], true, random);
         sheet
@@ -149,7 +215,7 @@ impl Sheet {
     }
 
     /// What a camera sees of it.
-    pub fn lit(&self, random: &mut Random) -> GrayImage {
+    pub(crate) fn lit(&self, random: &mut Random) -> GrayImage {
         let (paper, ink) = (between(random, 0.8, 0.95), between(random, 0.08, 0.25));
         let lamp = between(random, 220.0, 255.0);
         let gradient = Slope::new(self, random);
@@ -202,13 +268,15 @@ fn distance(place: Point, from: Point, to: Point) -> f32 {
 fn rounded(points: &[Point]) -> Vec<Point> {
     let mix = |a: Point, b: Point, share: f32| [a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share];
     let mut line = vec![points[0]];
-    line.extend(points.windows(2).flat_map(|ends| [mix(ends[0], ends[1], 0.25), mix(ends[0], ends[1], 0.75)]));
+    line.extend(
+        points.windows(2).flat_map(|ends| [mix(ends[0], ends[1], 0.25), mix(ends[0], ends[1], 0.75)]),
+    );
     line.extend(points.last());
     line
 }
 
 /// Forty digits, each four times: twice in a hand of the test set, twice drawn.
-pub fn digits(test: &Dataset, seed: u64) -> Vec<(usize, GrayImage)> {
+pub(crate) fn digits(test: &Dataset, seed: u64) -> Vec<(usize, GrayImage)> {
     let mut random = Random::new(seed);
     let sheets = (0..40).map(|sheet| {
         let (digit, is_drawn) = (sheet % 10, sheet / 10 % 2 == 1);
@@ -225,7 +293,7 @@ pub fn digits(test: &Dataset, seed: u64) -> Vec<(usize, GrayImage)> {
 }
 
 /// Twenty pictures without a digit: paper, light alone, noise, lines, letters and shapes.
-pub fn others(seed: u64) -> Vec<(String, GrayImage)> {
+pub(crate) fn others(seed: u64) -> Vec<(String, GrayImage)> {
     let mut random = Random::new(seed);
     let mut pictures = Vec::new();
     for count in 0..4 {
@@ -240,9 +308,12 @@ pub fn others(seed: u64) -> Vec<(String, GrayImage)> {
     for grain in [1, 4, 16] {
         let Sheet { width, height, .. } = Sheet::blank(&mut random);
         let noise = GrayImage::from_fn(width / grain, height / grain, |_, _| Luma([random.below(256) as u8]));
-        pictures.push((format!("noise {grain}"), imageops::resize(&noise, width, height, FilterType::Triangle)));
+        pictures
+            .push((format!("noise {grain}"), imageops::resize(&noise, width, height, FilterType::Triangle)));
     }
-    for (name, down, across) in [("ruled", 9, 0), ("squared", 8, 8), ("three lines", 3, 0), ("one line", 1, 0)] {
+    for (name, down, across) in
+        [("ruled", 9, 0), ("squared", 8, 8), ("three lines", 3, 0), ("one line", 1, 0)]
+    {
         let mut sheet = Sheet::blank(&mut random);
         let (width, height) = (sheet.width as f32, sheet.height as f32);
         for line in 1..=down {
