@@ -77,17 +77,16 @@ fn digits_under_uneven_light_are_read_and_nothing_else_is() {
 
     // Other seeds, so that nothing hangs on one.
     let (mut all_right, mut all_taken) = (0, 0);
-    for seed in 2..=6 {
+    for seed in 2..=4 {
         let sure = |picture: &GrayImage| {
             let prepared = prepare(picture, Preparation::Digit).ok()?;
             let answer = answer(&network, &params, &prepared).unwrap();
             answer.is_sure().then_some(answer.class)
         };
-        let right = sheets::digits(&test, seed).iter().filter(|(digit, p)| sure(p) == Some(*digit)).count();
-        let wrong = sheets::digits(&test, seed)
-            .iter()
-            .filter(|(digit, p)| sure(p).is_some_and(|c| c != *digit))
-            .count();
+        let answers: Vec<_> =
+            sheets::digits(&test, seed).iter().map(|(digit, picture)| (*digit, sure(picture))).collect();
+        let right = answers.iter().filter(|&&(digit, answer)| answer == Some(digit)).count();
+        let wrong = answers.iter().filter(|&&(digit, answer)| answer.is_some_and(|c| c != digit)).count();
         let taken = sheets::others(seed).iter().filter(|(_, picture)| sure(picture).is_some()).count();
         println!(
             "seed {seed}: {right} of 40 digits right and sure, {wrong} wrong and sure, {taken} of 20 others sure"
@@ -95,6 +94,6 @@ fn digits_under_uneven_light_are_read_and_nothing_else_is() {
         assert!(right >= 35 && wrong <= 1 && taken <= 4, "seed {seed}");
         (all_right, all_taken) = (all_right + right, all_taken + taken);
     }
-    println!("seeds 2 to 6: {all_right} of 200 digits, {all_taken} of 100 others");
-    assert!(all_right >= 180 && all_taken <= 12);
+    println!("seeds 2 to 4: {all_right} of 120 digits, {all_taken} of 60 others");
+    assert!(all_right >= 108 && all_taken <= 8);
 }

@@ -4,7 +4,7 @@
 //! that contain it. What is narrower than a window disappears; shadows that are wider, or come in from the border, stay
 //! as they are. Ink is what lacks of the paper.
 
-use image::imageops;
+use image::imageops::{self, FilterType};
 use image::{GrayImage, Luma};
 
 /// Larger pictures are scaled down first: a digit of a fiftieth of their size still fills its 20 pixels.
@@ -20,7 +20,7 @@ const MOST_PIECES: usize = 12;
 /// A frame lies in a margin of this share of the picture's sides, and a ruled line is not as wide.
 const MARGIN_SHARE: f64 = 0.12;
 /// Ink lacks at least this much of the paper's light, of 255; the edge of a shadow seems to lack less.
-const LEAST_CONTRAST: u8 = 48;
+const LEAST_CONTRAST: u8 = 36;
 
 /// What is drawn on a picture, dark on light or light on dark, bright on black; `None` if there is nothing.
 pub(super) fn find(picture: &GrayImage) -> Option<GrayImage> {
@@ -47,7 +47,7 @@ fn smaller(picture: &GrayImage) -> GrayImage {
         return picture.clone();
     }
     let side = |side: u32| (u64::from(side) * u64::from(LARGEST_SIDE) / u64::from(longest)).max(1) as u32;
-    imageops::thumbnail(picture, side(width), side(height))
+    imageops::resize(picture, side(width), side(height), FilterType::Triangle)
 }
 
 /// Ink differs from the mean around it by a larger factor than paper does, even at the edge of a shadow.
@@ -97,10 +97,12 @@ fn paper(picture: &GrayImage) -> GrayImage {
     let (width, height) = picture.dimensions();
     let reach = reach(picture) as u32;
     // Beyond the border it goes on as it ends there, so that a shadow at the border is as wide as any.
-    let smooth = smooth(picture);
+    // Noise would make the paper brighter than it is, and so would the mean on the dark side of an edge.
+    let mut source = smooth(picture);
+    source.iter_mut().zip(picture.iter()).for_each(|(mean, &luma)| *mean = luma.min(*mean));
     let mut wide = GrayImage::from_fn(width + 2 * reach, height + 2 * reach, |x, y| {
         let inside = |at: u32, side: u32| at.saturating_sub(reach).min(side - 1);
-        *smooth.get_pixel(inside(x, width), inside(y, height))
+        *source.get_pixel(inside(x, width), inside(y, height))
     });
     for pick in [u8::max, u8::min] {
         wide = of_windows(&wide, reach as usize, pick);
@@ -110,7 +112,7 @@ fn paper(picture: &GrayImage) -> GrayImage {
     imageops::crop_imm(&wide, reach, reach, width, height).to_image()
 }
 
-/// The mean of 3 x 3 pixels: noise would make the paper brighter than it is.
+/// The mean of 3 x 3 pixels.
 fn smooth(picture: &GrayImage) -> GrayImage {
     let (right, bottom) = (picture.width() - 1, picture.height() - 1);
     GrayImage::from_fn(picture.width(), picture.height(), |x, y| {
@@ -155,7 +157,7 @@ fn clean(ink: &mut GrayImage) -> bool {
     let mut values = ink.as_raw().clone();
     let quarter = values.len() / 4;
     let grain = *values.select_nth_unstable(quarter).1;
-    let peak = smooth(ink).iter().copied().max().unwrap_or_default();
+    let peak = strongest(ink);
     let contrast = peak.saturating_sub(grain);
     if contrast < LEAST_CONTRAST {
         return false;
@@ -182,6 +184,25 @@ fn clean(ink: &mut GrayImage) -> bool {
         *luma = if kept == 0 { 0 } else { value.min(255) as u8 };
     }
     true
+}
+
+/// The largest value that two of its neighbours have as well, as in a line of one pixel but seldom in noise.
+fn strongest(ink: &GrayImage) -> u8 {
+    let (width, height) = ink.dimensions();
+    let mut strongest = 0;
+    for (x, y, &Luma([luma])) in ink.enumerate_pixels().filter(|(_, _, luma)| luma.0[0] > 0) {
+        if luma <= strongest {
+            continue;
+        }
+        let mut values: Vec<u8> = (y.saturating_sub(1)..=(y + 1).min(height - 1))
+            .flat_map(|y| {
+                (x.saturating_sub(1)..=(x + 1).min(width - 1)).map(move |x| ink.get_pixel(x, y).0[0])
+            })
+            .collect();
+        values.sort_unstable_by(|a, b| b.cmp(a));
+        strongest = strongest.max(values.get(2).copied().unwrap_or(luma));
+    }
+    strongest
 }
 
 /// Ink that hangs together.

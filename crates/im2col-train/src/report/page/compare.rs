@@ -50,8 +50,7 @@ fn lines(runs: &[Compared<'_>], curves: &[Curves]) -> String {
             })
             .collect();
         let range = if is_share { numbers::closer_range(&series) } else { numbers::range_to_most(&series) };
-        let text: fn(f64) -> String =
-            if is_share { |value| percent(value, 2) } else { |value| format!("{value:.4}") };
+        let text: fn(f64) -> String = if is_share { |value| percent(value, 2) } else { numbers::rate_text };
         let tick: fn(f64) -> String = if is_share {
             |value| format!("{}\u{a0}%", (value * 1e4).round() / 1e2)
         } else {

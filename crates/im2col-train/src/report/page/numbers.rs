@@ -118,8 +118,8 @@ pub(super) fn figure(chart: &Chart) -> String {
 }
 
 /// Few digits, and none for nothing: `0.02`, `0.00013`.
-fn rate_text(rate: f64) -> String {
-    let digits = if rate > 0.0 { (2.0 - rate.log10().floor()).clamp(1.0, 8.0) as usize } else { 1 };
+pub(super) fn rate_text(rate: f64) -> String {
+    let digits = if rate > 0.0 { (2.0 - rate.log10().floor()).clamp(1.0, 5.0) as usize } else { 1 };
     let text = format!("{rate:.digits$}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
