@@ -20,7 +20,7 @@ const MOST_PIECES: usize = 12;
 /// A frame lies in a margin of this share of the picture's sides, and a ruled line is not as wide.
 const MARGIN_SHARE: f64 = 0.12;
 /// Ink lacks at least this much of the paper's light, of 255; the edge of a shadow seems to lack less.
-const LEAST_CONTRAST: u8 = 36;
+const LEAST_CONTRAST: u8 = 24;
 
 /// What is drawn on a picture, dark on light or light on dark, bright on black; `None` if there is nothing.
 pub(super) fn find(picture: &GrayImage) -> Option<GrayImage> {
