@@ -7,9 +7,9 @@ use crate::shard::normalised;
 
 /// An answer with less [confidence](Answer::confidence) is unsure.
 ///
-/// Of 240 digits under uneven light, a network that has learned the built-in digits (8 epochs) answers 225 right and
-/// surely and none wrong and surely; of 120 pictures without a digit it takes 10 for one surely
-/// (`tests/uneven_light.rs`, seeds 1 to 6). Letters that look like digits stay among them: an H is an open 4.
+/// Of 240 digits under uneven light, a network that has learned the built-in digits (8 epochs) answers 226 right and
+/// surely and none wrong and surely; of 120 pictures without a digit it takes 13 for one surely (the sheets of
+/// `tests/uneven_light.rs`, seeds 1 to 6). Letters that look like digits are among them: an H is an open 4.
 pub const LEAST_CONFIDENCE: f32 = 0.9;
 
 /// Copies of a picture that show the same: moved, turned, or of another size.
