@@ -5,11 +5,13 @@
 //! 1998, section III.A). Fashion-MNIST's photographs were trimmed, scaled to fit into 28 x 28, centred and negated
 //! (H. Xiao, K. Rasul, R. Vollgraf, 2017). A network does well on what was prepared like that.
 
-use std::io::{self, Cursor, Read};
+mod ink;
+mod whole;
+
+use std::io::{self, Read};
 
 use image::imageops::{self, FilterType};
-use image::metadata::Orientation;
-use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageReader, Limits, Luma, LumaA};
+use image::{DynamicImage, GrayImage, ImageError, Luma, LumaA};
 use thiserror::Error;
 
 /// Height and width of what a network sees.
@@ -36,11 +38,14 @@ pub enum PictureError {
     /// The file is larger than any picture.
     #[error("larger than {MAX_FILE_LEN} bytes")]
     FileTooLong,
+    /// The file ends before the picture does.
+    #[error("the file is truncated: it ends before the picture does")]
+    Truncated,
     /// The file is no sound PNG, JPEG or PNM file, or its picture is larger than 8192 x 8192.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// The picture is of one colour.
-    #[error("there is nothing to see: the picture is of one colour")]
+    /// The picture is of one colour, but for light and shadow, a frame, lines or noise.
+    #[error("there is nothing to see but light, lines or noise")]
     Blank,
 }
 
@@ -48,8 +53,9 @@ pub enum PictureError {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Preparation {
     /// As MNIST was made: the background becomes black and the strongest ink white; what is not ink is cut off; the
-    /// rest is scaled to fit into 20 x 20, its centre of mass put in the middle. A picture of 28 x 28 keeps its place
-    /// and its contrast.
+    /// rest is scaled to fit into 20 x 20, its centre of mass put in the middle. Uneven light, shadows that are wider than
+    /// two fifths of the picture or come in from its border, frames, ruled lines and specks are no ink. A picture of
+    /// 28 x 28 keeps its place and its contrast.
     #[default]
     Digit,
     /// As Fashion-MNIST was made: the background becomes black and is cut off; the rest is scaled to fit into
@@ -61,34 +67,26 @@ pub enum Preparation {
 
 /// Reads a PNG, JPEG or PNM (PBM, PGM, PPM, PAM) file in shades of grey, upright as its EXIF data says.
 ///
-/// Transparent parts are paper: white around dark ink, black around bright ink.
+/// Transparent parts are paper: white around dark ink, black around bright ink. A file is decoded whole or not at all;
+/// what lies behind its end does not matter. PGM and PPM files in text end in white space, or nobody could tell
+/// whether the last number has lost digits.
 ///
 /// # Errors
-/// The file cannot be read, is longer than 64 MiB, is not sound, or its picture is larger than 8192 x 8192.
+/// The file cannot be read, is longer than 64 MiB, is damaged or truncated, or its picture is larger than 8192 x 8192.
 pub fn read(source: impl Read) -> Result<GrayImage, PictureError> {
     let mut file = Vec::new();
     source.take(MAX_FILE_LEN + 1).read_to_end(&mut file)?;
     if file.len() as u64 > MAX_FILE_LEN {
         return Err(PictureError::FileTooLong);
     }
-    let mut reader = ImageReader::new(Cursor::new(file)).with_guessed_format()?;
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_DECODED_LEN);
-    reader.limits(limits.clone());
-    let mut decoder = reader.into_decoder()?;
-    limits.reserve(decoder.total_bytes())?;
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut picture = DynamicImage::from_decoder(decoder)?;
-    picture.apply_orientation(orientation);
+    let picture = whole::decode(&file)?;
     Ok(on_paper(&picture))
 }
 
 /// The picture as the network wants it: 28 x 28.
 ///
-/// Where the border is bright, the picture is taken for dark ink on light paper and inverted, unless its pixels are
-/// to stay as they are.
+/// Dark ink on light paper is inverted, unless the pixels are to stay as they are. In a digit's picture ink is what
+/// differs most from the mean around it; in others, and in those of 28 x 28, paper is what most of the border is.
 ///
 /// ```
 /// use image::{GrayImage, Luma};
@@ -107,7 +105,7 @@ pub fn read(source: impl Read) -> Result<GrayImage, PictureError> {
 /// ```
 ///
 /// # Errors
-/// The picture is of one colour.
+/// There is nothing to see: the picture is of one colour, or for [`Preparation::Digit`] nothing but light, lines or noise.
 pub fn prepare(picture: &GrayImage, preparation: Preparation) -> Result<GrayImage, PictureError> {
     if picture.is_empty() {
         return Err(PictureError::Blank);
@@ -115,25 +113,29 @@ pub fn prepare(picture: &GrayImage, preparation: Preparation) -> Result<GrayImag
     if preparation == Preparation::Raw {
         return Ok(place_in_the_middle(&fit(picture, SIDE)));
     }
+    if preparation == Preparation::Digit && picture.dimensions() != (SIDE, SIDE) {
+        return digit(picture);
+    }
     let mut picture = picture.clone();
     if background(&picture) > 127 {
         imageops::invert(&mut picture);
     }
     let level = background(&picture);
     let peak = picture.iter().copied().max().unwrap_or_default();
-    let contrast = peak.saturating_sub(level);
-    if contrast < LEAST_CONTRAST {
+    if peak.saturating_sub(level) < LEAST_CONTRAST {
         return Err(PictureError::Blank);
     }
     if picture.dimensions() == (SIDE, SIDE) {
         return Ok(picture);
     }
     picture.iter_mut().for_each(|luma| *luma = luma.saturating_sub(level));
-    if preparation == Preparation::Garment {
-        // The threshold with which Fashion-MNIST was trimmed: a twentieth of white.
-        return Ok(place_in_the_middle(&fit(&trim(&picture, 255 / 20), SIDE)));
-    }
-    let mut digit = fit(&trim(&picture, contrast / 4), DIGIT_SIDE);
+    // The threshold with which Fashion-MNIST was trimmed: a twentieth of white.
+    Ok(place_in_the_middle(&fit(&trim(&picture, 255 / 20), SIDE)))
+}
+
+fn digit(picture: &GrayImage) -> Result<GrayImage, PictureError> {
+    let ink = ink::find(picture).ok_or(PictureError::Blank)?;
+    let mut digit = fit(&trim(&ink, 255 / 8), DIGIT_SIDE);
     // A thin line fades when it is scaled down.
     let peak = u32::from(digit.iter().copied().max().unwrap_or_default()).max(1);
     digit.iter_mut().for_each(|luma| *luma = (u32::from(*luma) * 255 / peak) as u8);

@@ -3,6 +3,7 @@
 //! The page is one HTML file. It loads nothing, runs no script, and is the same, byte for byte, for the same run
 //! but for the times.
 
+mod asked;
 mod charts;
 mod curves;
 mod evaluation;
@@ -24,6 +25,7 @@ use crate::metrics::{REPORT_FILE, Record};
 use crate::profile::Profile;
 use curves::Curves;
 use evaluation::{Evaluation, Example};
+pub use page::compare::{Compared, compare};
 
 /// Why there is no report.
 #[derive(Debug, Error)]

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::Cursor;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use im2col::lenet::LENET_RELU;
 use im2col::{Network, argmax};
@@ -19,15 +20,19 @@ use im2col_train::weights::save;
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 
-/// Two passes over the built-in digits.
+/// Four passes over the built-in digits, once for all tests.
 fn trained() -> (Network<12>, Vec<f32>) {
-    let digits = Dataset::built_in(Part::Train).unwrap();
-    let options = Options { epochs: 2, ..Options::default() };
-    let mut trainer = Trainer::new(LENET_RELU, &digits, options).unwrap();
-    for _ in 0..options.epochs {
-        trainer.epoch(|_| ()).unwrap();
-    }
-    (Network::plan(LENET_RELU, 1, [1, 28, 28]).unwrap(), trainer.params().to_vec())
+    static PARAMS: OnceLock<Vec<f32>> = OnceLock::new();
+    let params = PARAMS.get_or_init(|| {
+        let digits = Dataset::built_in(Part::Train).unwrap();
+        let options = Options { epochs: 4, ..Options::default() };
+        let mut trainer = Trainer::new(LENET_RELU, &digits, options).unwrap();
+        for _ in 0..options.epochs {
+            trainer.epoch(|_| ()).unwrap();
+        }
+        trainer.params().to_vec()
+    });
+    (Network::plan(LENET_RELU, 1, [1, 28, 28]).unwrap(), params.clone())
 }
 
 fn digit(digits: &Dataset, index: usize) -> GrayImage {
@@ -98,31 +103,63 @@ fn images_of_both_sets_stay_as_they_are() {
     }
 }
 
-/// Whatever becomes of a file: an error or a picture, and no panic.
-#[test]
-fn damaged_files_are_errors_or_pictures() {
+/// A small file of each format that is read, and of each kind of it.
+fn files() -> Vec<(&'static str, Vec<u8>)> {
     let digit = digit(&Dataset::built_in(Part::Test).unwrap(), 0);
     let plain = |head: &str, values: String| format!("{head}{values}").into_bytes();
     let grey: Vec<String> = digit.iter().map(u8::to_string).collect();
+    let colours: Vec<String> = digit.iter().map(|luma| format!("{luma} {luma} {luma}")).collect();
     let bits: Vec<&str> = digit.iter().map(|&luma| if luma > 127 { "1" } else { "0" }).collect();
-    let mut files = vec![
-        encode(&digit, ImageFormat::Png),
-        encode(&digit, ImageFormat::Jpeg),
-        encode(&digit, ImageFormat::Pnm),
-        plain("P2\n28 28\n255\n", grey.join(" ")),
-        plain("P1\n28 28\n", bits.join("\n")),
-    ];
-    let mut colours = Cursor::new(Vec::new());
-    DynamicImage::from(digit.clone()).to_rgb8().write_to(&mut colours, ImageFormat::Pnm).unwrap();
-    files.push(colours.into_inner());
-    let mut tried = 0;
-    let mut refused = 0;
-    for file in files {
-        assert!(prepare(&read(&file[..]).unwrap(), Preparation::Digit).is_ok());
-        for len in 0..file.len() {
-            tried += 1;
-            refused += u32::from(read(&file[..len]).is_err());
+    let bytes = |head: &str, values: &[u8]| [head.as_bytes(), values].concat();
+    let rgb = DynamicImage::from(digit.clone()).to_rgb8();
+    let mut colour_jpeg = Cursor::new(Vec::new());
+    DynamicImage::from(rgb.clone()).write_to(&mut colour_jpeg, ImageFormat::Jpeg).unwrap();
+    vec![
+        ("PNG", encode(&digit, ImageFormat::Png)),
+        ("JPEG", encode(&digit, ImageFormat::Jpeg)),
+        ("JPEG in colours", colour_jpeg.into_inner()),
+        ("progressive JPEG", include_bytes!("progressive.jpg").to_vec()),
+        ("plain PBM", plain("P1\n28 28\n", bits.join("\n"))),
+        ("plain PGM", plain("P2\n28 28\n255\n", grey.join(" ") + "\n")),
+        ("plain PPM", plain("P3\n28 28\n255\n", colours.join("\n") + "\n")),
+        ("PBM", bytes("P4\n28 28\n", &[0x5A; 4 * 28])),
+        ("PGM", bytes("P5\n28 28\n255\n", &digit)),
+        ("PPM", bytes("P6\n28 28\n255\n", &rgb)),
+        ("PAM", encode(&digit, ImageFormat::Pnm)),
+        ("PAM", bytes("P7\nWIDTH 28\nHEIGHT 28\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\nENDHDR\n", &digit)),
+    ]
+}
+
+#[test]
+fn every_truncated_file_is_an_error() {
+    for (format, file) in files() {
+        let whole = read(&file[..]).unwrap_or_else(|error| panic!("{format}: {error}"));
+        let read_anyway: Vec<usize> = (0..file.len()).filter(|&len| read(&file[..len]).is_ok()).collect();
+        assert!(read_anyway.is_empty(), "{format} of {} bytes: {read_anyway:?}", file.len());
+        // What lies behind the end does not matter.
+        assert_eq!(read(&[&file[..], b"\n\n"].concat()[..]).unwrap(), whole, "{format}");
+    }
+}
+
+/// Some programs write an end behind what they have got.
+#[test]
+fn a_jpeg_file_whose_data_end_early_is_an_error() {
+    for (format, file) in files().into_iter().filter(|(format, _)| format.starts_with("JPEG")) {
+        let data = file.windows(2).rposition(|pair| pair == [0xFF, 0xDA]).unwrap() + 14;
+        let end = file.len() - 2;
+        // The last bytes may only fill.
+        for len in (data..end - 3).filter(|&len| file[len - 1] != 0xFF) {
+            let ended = [&file[..len], &[0xFF, 0xD9]].concat();
+            assert!(read(&ended[..]).is_err(), "{format}: {} of {} bytes of data", len - data, end - data);
         }
+    }
+}
+
+/// Whatever becomes of a file: an error or a picture, and no panic.
+#[test]
+fn damaged_files_are_errors_or_pictures() {
+    let (mut tried, mut refused) = (0, 0);
+    for (_, file) in files() {
         let mut damaged = file.clone();
         // All bits of the head, some of the rest.
         for bit in (0..8 * file.len().min(64)).chain((512..8 * file.len()).step_by(11)) {
@@ -194,17 +231,92 @@ fn the_command_takes_several_pictures_and_stdin() {
     let text = run(&["7.png", "--set", "fashion-mnist", "--raw-pixels"], None);
     assert!(text.starts_with("7.png: Sneaker\n  T-shirt/top "), "{text}");
 
+    let text = run(&["-q", "7.png", "2.jpg"], None);
+    assert_eq!(text, "7.png: 7\n2.jpg: 2\n");
+
+    let text = run(&["--show", "7.png"], None);
+    let shown: Vec<&str> = text.lines().skip(11).collect();
+    assert_eq!(shown.len(), 28, "{text}");
+    for (row, pixels) in shown.iter().zip(digit(&digits, 0).rows()) {
+        let row: Vec<char> = row.strip_prefix("  |").unwrap().strip_suffix('|').unwrap().chars().collect();
+        for (pair, luma) in row.chunks(2).zip(pixels.map(|pixel| pixel.0[0])) {
+            assert!(
+                pair[0] == pair[1] && (pair[0] == ' ') == (luma < 29) && (pair[0] == '@') == (luma == 255)
+            );
+        }
+    }
+    let json: serde_json::Value = serde_json::from_str(&run(&["7.png", "--json", "--show"], None)).unwrap();
+    assert_eq!(json["pixels"][7][6], *digit(&digits, 0).get_pixel(6, 7).0.first().unwrap());
+
+    // A cross is not a digit.
+    let cross = GrayImage::from_fn(28, 28, |x, y| Luma([if (x * 3 + y * 7) % 11 < 5 { 255 } else { 0 }]));
+    cross.save(dir.path().join("odd.png")).unwrap();
+    let text = run(&["odd.png"], None);
+    assert!(text.starts_with("odd.png: unsure\n  perhaps "), "{text}");
+    assert_eq!(run(&["odd.png", "-q"], None), "odd.png: unsure\n");
+    let json: serde_json::Value = serde_json::from_str(&run(&["odd.png", "--json"], None)).unwrap();
+    assert!(json["sure"] == false && json["confidence"].as_f64().unwrap() < 0.9, "{json}");
+}
+
+#[test]
+fn every_picture_is_answered_or_has_its_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let (network, params) = trained();
+    save(&dir.path().join("w"), "lenet-relu", &network, &params).unwrap();
+    let seven = digit(&Dataset::built_in(Part::Test).unwrap(), 0);
+    let file = encode(&seven, ImageFormat::Jpeg);
+    fs::write(dir.path().join("a.jpg"), &file).unwrap();
+    fs::write(dir.path().join("b.png"), encode(&seven, ImageFormat::Png)).unwrap();
+    fs::write(dir.path().join("cut.jpg"), &file[..file.len() * 3 / 4]).unwrap();
     fs::write(dir.path().join("text.png"), "no picture").unwrap();
     GrayImage::new(50, 50).save(dir.path().join("black.png")).unwrap();
-    for (file, cause) in [
+    for (bad, cause) in [
+        ("missing.png", "No such file"),
+        ("cut.jpg", "truncated"),
         ("text.png", "format could not be determined"),
-        ("black.png", "one colour"),
-        ("gone.png", "No such file"),
+        ("black.png", "nothing to see"),
     ] {
-        let output = lenet(dir.path(), &["predict", "--weights", "w", file], None);
-        let stderr = String::from_utf8(output.stderr).unwrap();
+        let args = ["predict", "--weights", "w", "-q", "a.jpg", bad, "b.png"];
+        let output = lenet(dir.path(), &args, None);
         assert_eq!(output.status.code(), Some(1));
-        let error = stderr.lines().find(|line| line.starts_with(&format!("error: {file}: ")));
-        assert!(error.is_some_and(|error| error.contains(cause)), "{stderr}");
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "a.jpg: 7\nb.png: 7\n");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let errors: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert!(errors.len() == 1 && errors[0].starts_with(&format!("error: {bad}: ")), "{stderr}");
+        assert!(errors[0].contains(cause), "{stderr}");
+
+        let output = lenet(dir.path(), &[&args[..], &["--json"]].concat(), None);
+        assert_eq!(output.status.code(), Some(1));
+        let lines: Vec<serde_json::Value> = String::from_utf8(output.stdout)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.iter().map(|line| &line["file"]).collect::<Vec<_>>(), ["a.jpg", bad, "b.png"]);
+        assert!(lines[1]["error"].as_str().unwrap().contains(cause) && lines[1]["class"].is_null());
+        assert!(lines[0]["error"].is_null() && lines[2]["class"] == 7);
     }
+}
+
+/// A file name is bytes; JSON is text.
+#[cfg(unix)]
+#[test]
+fn a_name_that_is_no_text_is_answered_too() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = tempfile::tempdir().unwrap();
+    let (network, params) = trained();
+    save(&dir.path().join("w"), "lenet-relu", &network, &params).unwrap();
+    let name = std::ffi::OsStr::from_bytes(b"b\xffd.png");
+    fs::write(
+        dir.path().join(name),
+        encode(&digit(&Dataset::built_in(Part::Test).unwrap(), 0), ImageFormat::Png),
+    )
+    .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lenet"));
+    let output =
+        command.args(["predict", "--weights", "w", "--json"]).arg(name).current_dir(dir.path()).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&json["file"], &json["class"]), (&"b\u{fffd}d.png".into(), &7.into()));
 }

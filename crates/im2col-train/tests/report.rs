@@ -58,7 +58,7 @@ fn a_run_becomes_a_page() {
     let eval = stdout(&lenet(dir.path(), &["eval", "--data", "digits", "--weights", &weights, "--json"]));
     let eval: Value = serde_json::from_str(&eval).unwrap();
     let accuracy = 100.0 * eval["test_accuracy"].as_f64().unwrap();
-    assert!(html.contains(&format!("<dt>Test accuracy</dt><dd>{accuracy:.1}\u{a0}%</dd>")), "{accuracy}");
+    assert!(html.contains(&format!("<dt>Test accuracy</dt><dd>{accuracy:.2}\u{a0}%</dd>")), "{accuracy}");
 
     // Once more: the page is replaced, and nothing else is left.
     let files = || fs::read_dir(&folder).unwrap().count();
@@ -84,6 +84,60 @@ fn the_browser_notices_what_is_wrong() {
         assert!(seen.status.success(), "{printed}");
         assert_eq!(printed.matches("ok: ").count(), 6, "{printed}");
     }
+}
+
+#[test]
+fn several_runs_become_one_page() {
+    let dir = tempfile::tempdir().unwrap();
+    train(dir.path(), "runs/a");
+    let slower = ["train", "--data", "digits", "--epochs", "3", "--lr", "0.001", "--out", "runs/b"];
+    stdout(&lenet(dir.path(), &slower));
+    // A process may die while it writes a line.
+    let metrics = dir.path().join("runs/b/metrics.jsonl");
+    let text = fs::read_to_string(&metrics).unwrap();
+    fs::write(&metrics, text + "{\"kind\":\"epo").unwrap();
+    fs::create_dir(dir.path().join("both")).unwrap();
+    let printed = stdout(&lenet(dir.path(), &["report", "runs/a", "runs/b", "--out", "both"]));
+    assert_eq!(printed, "wrote both/report.html\n");
+    let page = dir.path().join("both/report.html");
+    let html = fs::read_to_string(&page).unwrap();
+    for expected in [
+        "<h1>2 runs side by side</h1>",
+        "<th scope=\"row\">epochs</th><td>2</td><td>3</td>",
+        "<th scope=\"row\">learning rate</th><td><b>0.02</b></td><td><b>0.001</b></td>",
+        "<th scope=\"row\">seed</th><td>1</td><td>1</td>",
+    ] {
+        assert!(html.contains(expected), "{expected}");
+    }
+    // The page of one of them has the command that made it.
+    stdout(&lenet(dir.path(), &["report", "runs/b"]));
+    let html = fs::read_to_string(dir.path().join("runs/b/report.html")).unwrap();
+    assert!(html.contains("lenet train --network lenet-relu --data digits --epochs 3 "), "no command");
+
+    for args in
+        [&["report", "runs/a", "runs/b", "--data", "digits"][..], &["report", "runs/a", "--out", "both"]]
+    {
+        let refused = lenet(dir.path(), args);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(String::from_utf8(refused.stderr).unwrap().contains(" is for "));
+    }
+    if let Some(seen) = look(&[&page, &dir.path().join("pictures")]) {
+        assert!(seen.status.success(), "{}", String::from_utf8_lossy(&seen.stderr));
+    }
+}
+
+#[test]
+fn data_that_have_moved_are_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    train(dir.path(), "runs/a");
+    fs::rename(dir.path().join("digits"), dir.path().join("moved")).unwrap();
+    let refused = lenet(dir.path(), &["report", "runs/a"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("name it with --data DIR"));
+    assert_eq!(
+        stdout(&lenet(dir.path(), &["report", "runs/a", "--data", "moved"])),
+        "wrote runs/a/report.html\n"
+    );
 }
 
 #[test]

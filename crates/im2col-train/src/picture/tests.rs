@@ -1,3 +1,5 @@
+use std::io::Cursor;
+
 use image::{ImageFormat, Rgba, RgbaImage};
 
 use super::*;
@@ -121,4 +123,60 @@ fn blank_and_oversized_pictures_are_errors() {
     assert!(matches!(read(&png(wide)[..]), Err(PictureError::Image(ImageError::Limits(_)))));
     assert!(matches!(read(io::repeat(0)), Err(PictureError::FileTooLong)));
     assert!(matches!(read(&b"no picture"[..]), Err(PictureError::Image(ImageError::Unsupported(_)))));
+}
+
+#[test]
+fn a_frame_ruled_lines_and_specks_are_no_ink() {
+    let stroke = |x: u32, y: u32| (100..110).contains(&x) && (60..140).contains(&y);
+    let picture = |is_dark: &dyn Fn(u32, u32) -> bool| {
+        let sheet =
+            GrayImage::from_fn(240, 200, |x, y| Luma([if stroke(x, y) || is_dark(x, y) { 30 } else { 220 }]));
+        prepare(&sheet, Preparation::Digit).unwrap()
+    };
+    let plain = picture(&|_, _| false);
+    assert_eq!(trim(&plain, 60).dimensions(), (3, 20), "10 x 80");
+    let at_least = |x: u32, y: u32| x.min(239 - x).min(y.min(199 - y));
+    type Drawing<'a> = &'a dyn Fn(u32, u32) -> bool;
+    let frames: [(&str, Drawing<'_>); 6] = [
+        ("a frame at the border", &|x, y| at_least(x, y) < 3),
+        ("a thick frame at the border", &|x, y| at_least(x, y) < 20),
+        ("a frame within", &|x, y| (8..11).contains(&at_least(x, y))),
+        ("a dark side", &|x, _| x < 15),
+        ("ruled lines", &|_, y| y == 30 || y == 170),
+        ("a speck", &|x, y| (200..203).contains(&x) && (30..33).contains(&y)),
+    ];
+    for (name, is_dark) in frames {
+        assert_eq!(picture(is_dark), plain, "{name}");
+    }
+    // Without ink, a frame is nothing to see.
+    let frame = GrayImage::from_fn(240, 200, |x, y| Luma([if at_least(x, y) == 9 { 30 } else { 220 }]));
+    assert!(matches!(prepare(&frame, Preparation::Digit), Err(PictureError::Blank)));
+    // A nought that fills its picture is no frame.
+    let ring = GrayImage::from_fn(120, 160, |x, y| {
+        let (x, y) = ((x as f32 - 59.5) / 59.0, (y as f32 - 79.5) / 79.0);
+        Luma([if (0.7..=1.0).contains(&x.hypot(y)) { 30 } else { 220 }])
+    });
+    let nought = prepare(&ring, Preparation::Digit).unwrap();
+    assert_eq!((nought.get_pixel(14, 14).0, trim(&nought, 60).dimensions()), ([0], (15, 20)));
+}
+
+/// Half of the light, and a third of it in a shadow: where the paper is darker than the ink is elsewhere.
+#[test]
+fn shadows_and_gradients_are_no_ink() {
+    let stroke = |x: u32, y: u32| (60..72).contains(&x) && (60..140).contains(&y);
+    let sheet = |has_ink: bool| {
+        GrayImage::from_fn(240, 200, |x, y| {
+            let light = (1.0 - 0.5 * x as f32 / 240.0) * if x + y > 180 { 0.35 } else { 1.0 };
+            Luma([(light * if has_ink && stroke(x, y) { 70.0 } else { 240.0 }) as u8])
+        })
+    };
+    let digit = prepare(&sheet(true), Preparation::Digit).unwrap();
+    assert_eq!(trim(&digit, 60).dimensions(), (3, 20), "12 x 80");
+    // Two at the edge of the shadow are dim.
+    assert_eq!(digit.iter().filter(|&&luma| luma > 60).count(), 58);
+    assert!(matches!(prepare(&sheet(false), Preparation::Digit), Err(PictureError::Blank)));
+    // Likewise bright on dark, a little wider where the edge of the shadow touches it.
+    let mut board = sheet(true);
+    imageops::invert(&mut board);
+    assert_eq!(trim(&prepare(&board, Preparation::Digit).unwrap(), 60).dimensions(), (5, 20));
 }

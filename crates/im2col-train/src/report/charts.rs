@@ -20,7 +20,7 @@ const MOST_POINTS: usize = 600;
 /// A line of a chart.
 #[derive(Clone, Debug)]
 pub(super) struct Series {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     /// The style sheet has its colour and dashes.
     pub(super) class: &'static str,
     pub(super) points: Curve,
@@ -155,7 +155,8 @@ impl Chart {
             put(
                 &mut legend,
                 format_args!(
-                    "<li><svg width=\"28\" height=\"12\" aria-hidden=\"true\"><path class=\"line {class}\" d=\"M0 6H28\"/>{dot}</svg>{name}</li>"
+                    "<li><svg width=\"28\" height=\"12\" aria-hidden=\"true\"><path class=\"line {class}\" d=\"M0 6H28\"/>{dot}</svg>{}</li>",
+                    escape(name)
                 ),
             );
         }
@@ -241,9 +242,14 @@ mod tests {
             tick: |value| format!("{value:.1}"),
             value: |value| format!("{value:.1}"),
             series: vec![
-                Series { name: "loss", class: "loss", points: vec![(1.0, 2.0), (2.0, 1.0)], dots: false },
-                Series { name: "test", class: "test", points: vec![(2.0, 0.5)], dots: true },
-                Series { name: "validation", class: "validation", points: vec![], dots: true },
+                Series {
+                    name: "loss".into(),
+                    class: "loss",
+                    points: vec![(1.0, 2.0), (2.0, 1.0)],
+                    dots: false,
+                },
+                Series { name: "test".into(), class: "test", points: vec![(2.0, 0.5)], dots: true },
+                Series { name: "validation".into(), class: "validation", points: vec![], dots: true },
             ],
         };
         let svg = chart.svg();
@@ -283,7 +289,7 @@ mod tests {
             range: [0.0, 1.0],
             tick: |value| value.to_string(),
             value: |value| value.to_string(),
-            series: vec![Series { name: "loss", class: "loss", points, dots: false }],
+            series: vec![Series { name: "loss".into(), class: "loss", points, dots: false }],
         };
         let svg = chart.svg();
         assert!(svg.contains("d=\"M382.0 136.0L"), "{svg}");

@@ -1,5 +1,6 @@
 //! The page: its sections, one after the other.
 
+pub(super) mod compare;
 mod maps;
 mod numbers;
 mod tables;
@@ -73,19 +74,24 @@ pub(super) fn html<const L: usize>(
         maps::mistakes(run.test, evaluation, &names)?,
         tables::layers(&network),
         tables::times(run.profile),
-        tables::asked(run.asked, curves),
+        tables::asked(run.asked, &run.folder.display().to_string(), curves),
     ];
-    Ok(format!(
+    let body = format!("<header>\n<h1>{title}</h1>\n{}", sections.concat());
+    Ok(document(&format!("{title}: {folder}"), &body))
+}
+
+/// A page: its title and what is on it, as HTML.
+fn document(title: &str, body: &str) -> String {
+    format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
-         <title>{title}: {folder}</title>\n<link rel=\"icon\" href=\"data:,\"/>\n\
+         <title>{title}</title>\n<link rel=\"icon\" href=\"data:,\"/>\n\
          <style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
-         <header>\n<h1>{title}</h1>\n{}</main>\n\
+         {body}</main>\n\
          <footer>Made by <code>lenet report</code>, im2col {}. This page loads nothing and runs no script.</footer>\n\
          </body>\n</html>\n",
-        sections.concat(),
         env!("CARGO_PKG_VERSION"),
-    ))
+    )
 }
 
 fn network_title(name: &str) -> &str {
@@ -114,9 +120,15 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
-/// `0.8234` as `82.3 %`, with a space that does not break.
+/// `0.8234` as `82.3 %`, with a space that does not break. Only all is 100 %, and only nothing 0 %.
 fn percent(share: f64, digits: usize) -> String {
-    format!("{:.digits$}\u{a0}%", 100.0 * share)
+    let least = 0.1_f64.powi(digits as i32);
+    let percents = match 100.0 * share {
+        percents if share < 1.0 => percents.min(100.0 - least),
+        percents => percents,
+    };
+    let percents = if share > 0.0 { percents.max(least) } else { percents };
+    format!("{percents:.digits$}\u{a0}%")
 }
 
 /// `8.1 s`, `4 min 05 s`, `2 h 03 min`.

@@ -13,6 +13,8 @@ use crate::dataset::Dataset;
 
 /// More maps of a layer, or kernels, would only make the page long.
 const MOST_MAPS: usize = 64;
+/// The kernels of deeper layers are laid on what nobody can picture.
+const MOST_LAYERS: usize = 2;
 
 /// An image of a data set, as an `img` element with these words for those who cannot see it.
 pub(super) fn image(dataset: &Dataset, image: usize, alt: &str) -> Result<String, ImageError> {
@@ -79,26 +81,29 @@ fn grey(pixels: &[u8], rows: usize, cols: usize, alt: &str) -> Result<String, Im
     ))
 }
 
-/// The kernels of the network's first layer with weights, where that is a convolution: a figure for each pair of
-/// output and input channel, and the scale that they share.
-pub(super) fn kernels<const L: usize>(network: &Network<L>, params: &[f32]) -> Option<Kernels> {
-    let parameter = network.parameters().next()?;
-    let &[outputs, inputs, rows, cols] = parameter.dims() else { return None };
-    let values = params.get(parameter.range.clone())?;
-    let most = values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
-    let figures = values
-        .chunks_exact((rows * cols).max(1))
-        .take(MOST_MAPS)
-        .enumerate()
-        .map(|(kernel, values)| kernel_figure(values, cols, most, &kernel_name(kernel, inputs)))
-        .collect();
-    Some(Kernels { parameter, outputs, rows, cols, most, figures })
+/// The kernels of the network's first two convolutions: a figure for each output channel with its kernels side by
+/// side, one for each input channel, and the scale that they share.
+pub(super) fn kernels<const L: usize>(network: &Network<L>, params: &[f32]) -> Vec<Kernels> {
+    let layers = network.parameters().filter_map(|parameter| {
+        let &[outputs, inputs, rows, cols] = parameter.dims() else { return None };
+        let values = params.get(parameter.range.clone())?;
+        let most = values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        let figures = values
+            .chunks_exact((inputs * rows * cols).max(1))
+            .take(MOST_MAPS)
+            .enumerate()
+            .map(|(output, values)| kernel_figure(values, [rows, cols], most, &format!("channel {output}")))
+            .collect();
+        Some(Kernels { parameter, outputs, inputs, rows, cols, most, figures })
+    });
+    layers.take(MOST_LAYERS).collect()
 }
 
 #[derive(Debug)]
 pub(super) struct Kernels {
     pub(super) parameter: Parameter,
     pub(super) outputs: usize,
+    pub(super) inputs: usize,
     pub(super) rows: usize,
     pub(super) cols: usize,
     /// The largest magnitude.
@@ -106,20 +111,15 @@ pub(super) struct Kernels {
     pub(super) figures: String,
 }
 
-fn kernel_name(kernel: usize, inputs: usize) -> String {
-    if inputs == 1 {
-        format!("channel {kernel}")
-    } else {
-        format!("channel {} of input {}", kernel / inputs, kernel % inputs)
-    }
-}
-
-/// A square for each weight: its sign is a colour, its size how much of it.
-fn kernel_figure(values: &[f32], cols: usize, most: f32, name: &str) -> String {
-    let rows = values.len() / cols.max(1);
+/// A square for each weight: its sign is a colour, its size how much of it. A quarter of a square lies between two
+/// kernels.
+fn kernel_figure(values: &[f32], [rows, cols]: [usize; 2], most: f32, name: &str) -> String {
+    let kernels = values.len() / (rows * cols).max(1);
+    let width = kernels as f32 * (cols as f32 + 0.25) - 0.25;
+    let what = if kernels == 1 { "a kernel".to_owned() } else { format!("{kernels} kernels") };
     let mut svg = format!(
-        "<figure><svg class=\"kernel\" viewBox=\"0 0 {cols} {rows}\" role=\"img\">\
-         <title>{name}: a kernel of {rows} by {cols} weights</title><desc>"
+        "<figure><svg class=\"kernel\" viewBox=\"0 0 {width} {rows}\" role=\"img\">\
+         <title>{name}: {what} of {rows} by {cols} weights</title><desc>"
     );
     for row in values.chunks(cols.max(1)) {
         let row: Vec<String> = row.iter().map(|value| format!("{value:.2}")).collect();
@@ -129,10 +129,11 @@ fn kernel_figure(values: &[f32], cols: usize, most: f32, name: &str) -> String {
     for (place, &value) in values.iter().enumerate() {
         let class = if value < 0.0 { "negative" } else { "positive" };
         let share = if most > 0.0 { 100.0 * value.abs() / most } else { 0.0 };
-        let (x, y) = (place % cols, place / cols);
+        let (kernel, place) = (place / (rows * cols), place % (rows * cols));
+        let (x, y) = (kernel as f32 * (cols as f32 + 0.25) + (place % cols) as f32, place / cols);
         let _ = writeln!(
             svg,
-            "<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"1\" height=\"1\" style=\"--share:{share:.1}%\"/>"
+            "<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"1\" height=\"1\" style=\"--share:{share:.0}%\"/>"
         );
     }
     svg + &format!("</svg><figcaption>{name}</figcaption></figure>\n")
@@ -180,14 +181,19 @@ mod tests {
         let network = Network::plan(LENET, 1, [1, 28, 28]).unwrap();
         let mut params = vec![0.0; network.param_len()];
         params[..3].copy_from_slice(&[0.5, -2.0, 1.0]);
-        let kernels = kernels(&network, &params).unwrap();
+        // The last weight of the second layer's channel 1.
+        params[156 + 2 * 150 - 1] = -0.5;
+        let [kernels, second] = &kernels(&network, &params)[..] else { panic!("two convolutions") };
         assert_eq!((kernels.outputs, kernels.rows, kernels.cols, kernels.most), (6, 5, 5, 2.0));
+        assert_eq!((second.outputs, second.inputs, second.parameter.layer, second.most), (16, 6, 3, 0.5));
+        assert_eq!(second.figures.matches("<rect").count(), 2400);
+        assert_eq!(second.figures.matches("class=\"negative\" x=\"30.25\" y=\"4\"").count(), 1);
+        assert!(second.figures.contains("viewBox=\"0 0 31.25 5\""));
         assert_eq!(kernels.figures.matches("<rect").count(), 150);
         assert_eq!(kernels.figures.matches("class=\"negative\"").count(), 1);
         assert!(kernels.figures.contains(
-            "<rect class=\"negative\" x=\"1\" y=\"0\" width=\"1\" height=\"1\" style=\"--share:100.0%\"/>"
+            "<rect class=\"negative\" x=\"1\" y=\"0\" width=\"1\" height=\"1\" style=\"--share:100%\"/>"
         ));
         assert!(kernels.figures.contains("<desc>0.50 -2.00 1.00 0.00 0.00; "));
-        assert_eq!(kernel_name(5, 3), "channel 1 of input 2");
     }
 }

@@ -89,6 +89,11 @@ struct Interrupted {
     exit_code: u8,
 }
 
+/// An error of which everything has been said.
+#[derive(Debug, thiserror::Error)]
+#[error("said before")]
+struct Said;
+
 fn main() -> ExitCode {
     let outcome =
         Cli::from_arg_matches(&command().get_matches()).map_err(Into::into).and_then(|cli| run(&cli));
@@ -97,6 +102,8 @@ fn main() -> ExitCode {
     if let Some(Interrupted { exit_code, .. }) = error.downcast_ref() {
         let _ = writeln!(io::stderr(), "{error}");
         ExitCode::from(*exit_code)
+    } else if error.is::<Said>() {
+        ExitCode::FAILURE
     } else if error.is::<ReaderGone>() {
         // As in `lenet summary | head -1`: whoever read has had enough.
         ExitCode::SUCCESS

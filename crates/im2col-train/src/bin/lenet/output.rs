@@ -58,13 +58,14 @@ impl Output {
 
     /// What the command was run for: printed in any case. In JSON its `kind` is `result`, unless it has another.
     pub(crate) fn result(self, line: impl Display, value: &impl Serialize) -> Result<()> {
-        self.either(line, || {
-            let mut value = serde_json::to_value(value)?;
-            if let Value::Object(fields) = &mut value {
-                fields.entry("kind").or_insert_with(|| "result".into());
-            }
-            Ok(value.to_string())
-        })
+        self.either(line, || of_kind("result", value))
+    }
+
+    /// Tells people what went wrong where others go on, and programs as well: in JSON its `kind` is `error`.
+    pub(crate) fn failure(self, line: impl Display, value: &impl Serialize) -> Result<()> {
+        // Where stderr is closed, the exit code has to do.
+        let _ = writeln!(io::stderr(), "error: {line}");
+        if self.json { self.print(of_kind("error", value)?) } else { Ok(()) }
     }
 
     /// Whether a progress bar would be welcome.
@@ -89,4 +90,13 @@ impl Output {
             other => other.context("stdout"),
         }
     }
+}
+
+/// A value as JSON, whose `kind` is this one, unless it has another.
+fn of_kind(kind: &str, value: &impl Serialize) -> Result<String> {
+    let mut value = serde_json::to_value(value)?;
+    if let Value::Object(fields) = &mut value {
+        fields.entry("kind").or_insert_with(|| kind.into());
+    }
+    Ok(value.to_string())
 }

@@ -4,30 +4,40 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use im2col::Network;
 use im2col_train::known::KnownSet;
 use im2col_train::paths::shown;
 use im2col_train::picture::{self, Preparation};
-use im2col_train::predict;
+use im2col_train::predict::{self, Answer};
+use image::GrayImage;
 use serde_json::json;
 
 use crate::network::NetworkName;
 use crate::output::Output;
 use crate::saved::{Classes, Saved};
-use crate::{SIDE, WEIGHTS};
+use crate::{SIDE, Said, WEIGHTS};
 
 /// Characters of the longest bar.
 const BAR: f32 = 50.0;
 
 const EXAMPLES: &str = "\
-Digits are cut out, scaled to 20x20 and centred by mass, as MNIST was made; with --set fashion-mnist, pictures are \
-trimmed, scaled to 28x28 and centred. Dark on light is inverted. Pictures of 28x28 keep their place.
+Files are PNG, JPEG or PNM (PBM, PGM, PPM, PAM), up to 8192x8192 pixels and 64 MiB; one that is damaged or truncated is \
+an error, and the others are answered all the same.
+
+Digits are cut out, scaled to 20x20 and centred by mass, as MNIST was made: uneven light, shadows, a frame, ruled lines and \
+specks are removed before. With --set fashion-mnist, pictures are trimmed, scaled to 28x28 and centred. Dark on light is \
+inverted. Pictures of 28x28 keep their place.
+
+The answer is \"unsure\" where the network's confidence is below 90 %: the mean probability of the answer for the \
+picture and ten copies, a little moved, turned or scaled.
 
 Examples:
   lenet predict seven.png
-  lenet predict seven.png two.jpg --json";
+  lenet predict seven.png two.jpg --json
+  lenet predict --show seven.png
+  lenet predict -q seven.png two.jpg";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -48,6 +58,9 @@ pub(crate) struct Arguments {
     /// Take the pixels as they are, 0 for the background: only scale other sizes to fit
     #[arg(long)]
     raw_pixels: bool,
+    /// Print the 28x28 pixels that the network sees
+    #[arg(long)]
+    show: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -81,20 +94,69 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     let Classes { set, names: classes } =
         saved.classes(arguments.set.map(SetName::known), network.output_len())?;
     let preparation = if arguments.raw_pixels { Preparation::Raw } else { preparation(set) };
+    let mut has_failed = false;
     for file in &arguments.images {
-        let image = prepared(file, preparation).with_context(|| file.display().to_string())?;
-        let probabilities = predict::probabilities(&network, &params, &image)?;
-        let class = im2col::argmax(&probabilities).unwrap_or_default();
-        let name = classes.get(class).map_or("", String::as_str);
-        output.result(
-            format_args!("{}: {name}\n{}", file.display(), table(&classes, &probabilities)),
-            &json!({ "file": shown(file), "class": class, "name": name, "probabilities": probabilities }),
-        )?;
+        let name = shown(file);
+        let picture = prepared(file, preparation).and_then(|picture| {
+            let answer = predict::answer(&network, &params, &picture)?;
+            ensure!(
+                answer.confidence.is_finite(),
+                "what the network says is no number: so is one of its weights"
+            );
+            Ok((picture, answer))
+        });
+        match picture {
+            Ok((picture, answer)) => {
+                say(&name, &classes, &answer, arguments.show.then_some(&picture), output)?;
+            }
+            Err(error) => {
+                has_failed = true;
+                let error = format!("{error:#}");
+                output.failure(format_args!("{name}: {error}"), &json!({ "file": name, "error": error }))?;
+            }
+        }
     }
-    Ok(())
+    if has_failed { Err(Said.into()) } else { Ok(()) }
 }
 
-fn prepared(file: &Path, preparation: Preparation) -> Result<image::GrayImage> {
+fn say(
+    file: &str,
+    classes: &[String],
+    answer: &Answer,
+    shown: Option<&GrayImage>,
+    output: Output,
+) -> Result<()> {
+    let name = classes.get(answer.class).map_or("", String::as_str);
+    let said = if answer.is_sure() { name } else { "unsure" };
+    let mut value = json!({
+        "file": file,
+        "class": answer.class,
+        "name": name,
+        "sure": answer.is_sure(),
+        "confidence": answer.confidence,
+        "probabilities": answer.probabilities,
+    });
+    if let Some(picture) = shown {
+        let rows: Vec<&[u8]> = picture.chunks_exact(SIDE).collect();
+        value["pixels"] = json!(rows);
+    }
+    output.result(format_args!("{file}: {said}"), &value)?;
+    if !answer.is_sure() {
+        output.note(format_args!("  perhaps {name}: confidence {:.2} %", 100.0 * answer.confidence))?;
+    }
+    output.note(table(classes, &answer.probabilities))?;
+    shown.map_or(Ok(()), |picture| output.note(drawn(picture)))
+}
+
+/// Two characters for each pixel, which are about as high as wide; the brighter, the denser.
+fn drawn(picture: &GrayImage) -> String {
+    const SHADES: [char; 10] = [' ', '.', ':', '-', '=', '+', '*', '#', '%', '@'];
+    let shade = |&luma: &u8| SHADES[usize::from(luma) * (SHADES.len() - 1) / 255];
+    let row = |row: &[u8]| row.iter().map(shade).flat_map(|shade| [shade, shade]).collect::<String>();
+    picture.chunks_exact(SIDE).map(|pixels| format!("  |{}|", row(pixels))).collect::<Vec<_>>().join("\n")
+}
+
+fn prepared(file: &Path, preparation: Preparation) -> Result<GrayImage> {
     let picture = if file == Path::new("-") {
         picture::read(io::stdin().lock())
     } else {

@@ -4,14 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use im2col::Network;
 use im2col_train::dataset::Part;
-use im2col_train::metrics::{self, RUN_FILE, WEIGHTS_FILE};
+use im2col_train::metrics::{self, RUN_FILE, Record, WEIGHTS_FILE};
 use im2col_train::paths;
 use im2col_train::profile;
-use im2col_train::report::{self, Contents};
+use im2col_train::report::{self, Compared, Contents};
 use im2col_train::weights::Weights;
 use serde_json::{Map, Value, json};
 
@@ -26,27 +26,69 @@ const PROFILED_TIME: Duration = Duration::from_millis(700);
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   lenet report
-  lenet report runs/lenet --data digits";
+  lenet report runs/lenet --data digits
+  lenet report runs/lenet runs/lecture --out compared
+
+One run becomes a page in its own folder; several become one page with their
+curves, results and options side by side, in the folder --out.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Folder that `train` left; gets the page report.html
+    /// Folders that `train` left: one gets the page report.html, of several one page is made
     #[arg(value_name = "RUN", default_value = "runs/lenet")]
-    run: PathBuf,
+    runs: Vec<PathBuf>,
     /// Folder with the test set's two IDX files [default: that of the run]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Folder for the page of several runs [default: .]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
-    let asked = read_run(&arguments.run)?;
-    let field = |name: &str| asked.get(name).and_then(Value::as_str);
-    let data = arguments.data.clone().or_else(|| asked.get("data").and_then(paths::from_json));
-    let data = data.as_deref();
-    let test = dataset(data, Part::Test)?;
-    let records = metrics::read(&arguments.run)?;
+    let (file, html) = match &arguments.runs[..] {
+        [run] => {
+            if arguments.out.is_some() {
+                bail!("--out is for several runs: the page of one lies in its folder");
+            }
+            (run.as_path(), page(run, arguments.data.as_deref())?)
+        }
+        runs => {
+            if arguments.data.is_some() {
+                bail!("--data is for one run: several are compared by what they recorded");
+            }
+            (arguments.out.as_deref().unwrap_or(Path::new(".")), compare(runs)?)
+        }
+    };
+    let file = report::write(file, &html)?;
+    let file = paths::shown(&file);
+    output.result(format_args!("wrote {file}"), &json!({ "report": file }))
+}
 
-    let file = arguments.run.join(WEIGHTS_FILE);
+fn compare(runs: &[PathBuf]) -> Result<String> {
+    type Read = (String, Map<String, Value>, Vec<Record>);
+    let read = |run: &PathBuf| Ok((run.display().to_string(), read_run(run)?, metrics::read(run)?));
+    let runs = runs.iter().map(read).collect::<Result<Vec<Read>>>()?;
+    let compared: Vec<Compared<'_>> =
+        runs.iter().map(|(folder, asked, records)| Compared { folder, asked, records }).collect();
+    Ok(report::compare(&compared))
+}
+
+fn page(folder: &Path, data: Option<&Path>) -> Result<String> {
+    let asked = read_run(folder)?;
+    let field = |name: &str| asked.get(name).and_then(Value::as_str);
+    let given = data;
+    let recorded = asked.get("data").and_then(paths::from_json);
+    let data = given.or(recorded.as_deref());
+    let test = dataset(data, Part::Test);
+    let test = match given {
+        // The run may have been made elsewhere, or its data moved.
+        None => test.context("the run's data set: if it has another place now, name it with --data DIR")?,
+        Some(_) => test?,
+    };
+    let records = metrics::read(folder)?;
+
+    let file = folder.join(WEIGHTS_FILE);
     let weights = Weights::read(&file)?;
     let requested = field("network").and_then(NetworkName::from_name);
     let network = NetworkName::of_file(requested, &weights, &file)?;
@@ -54,8 +96,8 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
 
     let profile = thread_pool(Some(1))?
         .install(|| profile::measure(network.layers(), &test, PROFILED_BATCH, PROFILED_TIME))?;
-    let html = report::html(&Contents {
-        folder: &arguments.run,
+    Ok(report::html(&Contents {
+        folder,
         network: network.as_str(),
         data,
         asked: &asked,
@@ -64,9 +106,7 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
         records: &records,
         test: &test,
         profile: &profile,
-    })?;
-    let file = report::write(&arguments.run, &html)?;
-    output.result(format_args!("wrote {}", file.display()), &json!({ "report": paths::shown(&file) }))
+    })?)
 }
 
 fn read_run(folder: &Path) -> Result<Map<String, Value>> {

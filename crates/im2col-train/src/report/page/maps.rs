@@ -10,15 +10,28 @@ use crate::dataset::Dataset;
 use crate::summary::{dims_text, grouped};
 
 pub(super) fn kernels<const L: usize>(network: &Network<L>, params: &[f32]) -> String {
-    let Some(kernels) = pictures::kernels(network, params) else { return String::new() };
-    let most = kernels.most;
+    pictures::kernels(network, params).iter().map(layer_kernels).collect()
+}
+
+fn layer_kernels(kernels: &pictures::Kernels) -> String {
+    let pictures::Kernels { outputs, inputs, rows, cols, most, .. } = *kernels;
+    let text = if inputs == 1 {
+        "Each is laid on the image, everywhere; what it finds becomes a channel of the output.".to_owned()
+    } else {
+        format!(
+            "Each row makes a channel of the output: its {inputs} kernels are laid on the {inputs} channels of the \
+             input, and what they find is added."
+        )
+    };
     format!(
-        "<section>\n<h2>The {} learned {}x{} kernels of layer {}</h2>\n\
-         <p>Each is laid on the image, everywhere; what it finds becomes a channel of the output. Blue weights ask \
-         for bright pixels, orange ones for dark.</p>\n\
-         <div class=\"kernels\">\n{}</div>\n\
+        "<section>\n<h2>The {} learned {rows}x{cols} kernels of layer {}</h2>\n\
+         <p>{text} Blue weights ask for bright pixels, orange ones for dark.</p>\n\
+         <div class=\"kernels{}\">\n{}</div>\n\
          <div class=\"scale\">\u{2212}{most:.2}<span></span>+{most:.2}</div>\n</section>\n",
-        kernels.outputs, kernels.rows, kernels.cols, kernels.parameter.layer, kernels.figures
+        outputs * inputs,
+        kernels.parameter.layer,
+        if inputs == 1 { "" } else { " rows" },
+        kernels.figures
     )
 }
 
@@ -41,7 +54,7 @@ pub(super) fn example(test: &Dataset, example: &Example, names: &Names) -> Resul
             if best == Some(class) { " class=\"best\"" } else { "" },
             escape(&names.classes[class]),
             100.0 * probability,
-            percent(f64::from(probability), 1)
+            percent(f64::from(probability), 2)
         )
     });
     let bars = format!("<table class=\"bars\"><tbody>\n{}</tbody></table>\n", bars.collect::<String>());
@@ -73,10 +86,10 @@ pub(super) fn mistakes(
         let (label, prediction) = (&names.classes[mistake.label], &names.classes[mistake.prediction]);
         let picture = pictures::image(test, mistake.image, &format!("{label}, taken for {prediction}"))?;
         items += &format!(
-            "<li>{picture}<div>{}<b>{}</b><small>{} \u{b7} #{}</small></div></li>\n",
+            "<li>{picture}<div>{} \u{2192} <b>{}</b><small>{} \u{b7} #{}</small></div></li>\n",
             escape(label),
             escape(prediction),
-            percent(f64::from(mistake.probability), 1),
+            percent(f64::from(mistake.probability), 2),
             mistake.image
         );
     }
@@ -85,11 +98,9 @@ pub(super) fn mistakes(
     let wrong = wrong.sum::<usize>();
     let text = match wrong {
         0 => "Every test image is classified correctly.".to_owned(),
-        1 => {
-            "One test image is wrong: its label, and in colour what the network says, how surely.".to_owned()
-        }
+        1 => "One test image is wrong: its label \u{2192} what the network says, how surely.".to_owned(),
         _ => format!(
-            "Of {} wrong test images those where the network is surest: the label, in colour what the network says, \
+            "Of {} wrong test images those where the network is surest: the label \u{2192} what the network says, \
              and how surely.",
             grouped(wrong)
         ),

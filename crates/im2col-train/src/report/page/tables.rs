@@ -3,6 +3,7 @@
 use im2col::Network;
 use serde_json::{Map, Value};
 
+use super::super::asked;
 use super::super::curves::Curves;
 use super::super::evaluation::Evaluation;
 use super::{Names, escape, percent};
@@ -24,7 +25,7 @@ pub(super) fn confusion(evaluation: &Evaluation, names: &Names) -> String {
             .iter()
             .enumerate()
             .map(|(prediction, &count)| cell(count, count as f64 / images as f64, label == prediction));
-        let recall = evaluation.recall(label).map_or("\u{2013}".to_owned(), |recall| percent(recall, 1));
+        let recall = evaluation.recall(label).map_or("\u{2013}".to_owned(), |recall| percent(recall, 2));
         format!(
             "<tr><th scope=\"row\">{}</th>{}<td class=\"recall\">{recall}</td></tr>\n",
             escape(&names.classes[label]),
@@ -33,11 +34,14 @@ pub(super) fn confusion(evaluation: &Evaluation, names: &Names) -> String {
     });
     let confusions = evaluation.confusions(3).into_iter().map(|(label, prediction, count)| {
         let (label, prediction) = (escape(&names.classes[label]), escape(&names.classes[prediction]));
-        format!("{label} for {prediction} ({})", grouped(count))
+        format!("{label} \u{2192} {prediction} ({})", grouped(count))
     });
     let confusions = confusions.collect::<Vec<_>>().join(", ");
-    let most =
-        if confusions.is_empty() { String::new() } else { format!(" Most often it takes {confusions}.") };
+    let most = if confusions.is_empty() {
+        String::new()
+    } else {
+        format!(" Most often it is wrong like this: {confusions}.")
+    };
     format!(
         "<section>\n<h2>Confusion matrix</h2>\n\
          <p>A row for what {} test images show, a column for what the network says. The mean cross entropy is \
@@ -139,6 +143,14 @@ fn number(number: usize) -> String {
     if number == 0 { String::new() } else { grouped(number) }
 }
 
+/// What the parts of a step do that are no layers.
+const PARTS: &str = "<dl class=\"parts\">\n\
+    <div><dt>pack</dt><dd>lays the weights out in the order in which the kernels read them, once a step</dd></div>\n\
+    <div><dt>gather</dt><dd>fetches the images of a group and scales their pixels to 0..1</dd></div>\n\
+    <div><dt>loss</dt><dd>computes the cross entropy and its gradient, where the backward pass begins</dd></div>\n\
+    <div><dt>add</dt><dd>adds the gradient of a group to that of the step</dd></div>\n\
+    <div><dt>update</dt><dd>moves the weights against the gradient</dd></div>\n</dl>\n";
+
 pub(super) fn times(profile: &Profile) -> String {
     let most = profile
         .layers
@@ -186,7 +198,7 @@ pub(super) fn times(profile: &Profile) -> String {
          medians of {} steps, in microseconds. Where a layer applies the activation behind it, the time of both is \
          the layer's.</p>\n\
          <ul class=\"legend\"><li><span class=\"key\"></span>forward</li><li><span class=\"key back\"></span>backward</li>\
-         <li><span class=\"key other\"></span>other</li></ul>\n{}</section>\n",
+         <li><span class=\"key other\"></span>other</li></ul>\n{}{PARTS}</section>\n",
         profile.batch,
         profile.isa,
         profile.step_us / 1000.0,
@@ -196,39 +208,34 @@ pub(super) fn times(profile: &Profile) -> String {
     )
 }
 
-/// The fields of `run.json`, and where the run ran.
-pub(super) fn asked(asked: &Map<String, Value>, curves: &Curves) -> String {
-    let mut rows = String::new();
-    for (name, value) in asked {
-        add_field(&mut rows, name, value);
-    }
+/// The command that made the run, its options, and where the run ran.
+pub(super) fn asked(asked: &Map<String, Value>, folder: &str, curves: &Curves) -> String {
+    let mut rows = asked::rows(asked);
+    // The version that ran last is listed below.
+    rows.retain(|(name, _)| name != "version" || curves.starts.is_empty());
     if let Some(start) = curves.starts.last() {
-        for (name, value) in [
-            ("version", start.version.clone()),
-            ("kernels", start.isa.clone()),
-            ("threads", start.threads.to_string()),
-            ("starts", curves.starts.len().to_string()),
-        ] {
-            add_row(&mut rows, name, &value);
-        }
+        rows.extend(
+            [
+                ("version", start.version.clone()),
+                ("kernels", start.isa.clone()),
+                ("threads", start.threads.to_string()),
+                ("starts", curves.starts.len().to_string()),
+            ]
+            .map(|(name, value)| (name.to_owned(), value)),
+        );
     }
-    let table = format!(
-        "<div class=\"scroll\">\n<table class=\"list asked\"><tbody>\n{rows}</tbody></table>\n</div>\n"
-    );
-    format!("<section>\n<h2>What was asked for</h2>\n{table}</section>\n")
-}
-
-fn add_field(rows: &mut String, name: &str, value: &Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.iter().for_each(|(field, value)| add_field(rows, &format!("{name} {field}"), value))
-        }
-        Value::String(text) => add_row(rows, name, text),
-        Value::Null => add_row(rows, name, "\u{2013}"),
-        other => add_row(rows, name, &other.to_string()),
-    }
-}
-
-fn add_row(rows: &mut String, name: &str, value: &str) {
-    *rows += &format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", escape(name), escape(value));
+    let rows: String = rows
+        .iter()
+        .map(|(name, value)| {
+            format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", escape(name), escape(value))
+        })
+        .collect();
+    let command = asked::command(asked, folder).map_or(String::new(), |command| {
+        format!("<pre class=\"command\"><code>{}</code></pre>\n", escape(&command))
+    });
+    format!(
+        "<section>\n<h2>What was asked for</h2>\n{command}<div class=\"scroll\">\n<table class=\"list asked\">\
+         <thead><tr><th scope=\"col\">option</th><th scope=\"col\">value</th></tr></thead>\n\
+         <tbody>\n{rows}</tbody></table>\n</div>\n</section>\n"
+    )
 }

@@ -120,13 +120,16 @@ fn the_page_is_well_formed_and_complete() {
     let html = page("runs/lenet", "lenet", None, &records);
     let names = elements(&html);
     let count = |name: &str| names.iter().filter(|found| *found == name).count();
-    assert_eq!((count("h1"), count("main"), count("title")), (1, 1, 1 + 2 + 6), "page, charts, kernels");
-    assert_eq!(count("section"), 8);
+    assert_eq!((count("h1"), count("main"), count("title")), (1, 1, 1 + 4 + 6 + 16), "page, charts, kernels");
+    assert_eq!(count("section"), 9);
     // The example, 6 + 6 + 6 + 16 + 16 + 16 maps, six strips, and the mistakes.
     let mistakes = html.split("<ul class=\"mistakes\">").nth(1).unwrap().matches("<img").count();
     assert_eq!(mistakes, 20);
     assert_eq!(count("img"), 1 + 66 + 6 + mistakes);
-    assert_eq!(html.matches("class=\"negative\"").count() + html.matches("class=\"positive\"").count(), 150);
+    assert_eq!(
+        html.matches("class=\"negative\"").count() + html.matches("class=\"positive\"").count(),
+        150 + 2400
+    );
     for expected in [
         "<h1>LeNet on the built-in digits</h1>",
         "<p>runs/lenet \u{b7} 2 epochs \u{b7} 61,706 parameters \u{b7} 50 test images</p>",
@@ -134,6 +137,10 @@ fn the_page_is_well_formed_and_complete() {
         "<dt>Training time</dt><dd>4.0\u{a0}s</dd><dd>2.0\u{a0}s per epoch</dd>",
         "<dt>Images per second</dt><dd>30,000</dd>",
         "validation accuracy goes from 0.750 at epoch 1 to 0.750 at epoch 2.",
+        "test loss goes from 0.6250 at epoch 1 to 0.6250 at epoch 2.",
+        "learning rate goes from 0.9 at epoch 1 to 0.9 at epoch 2.",
+        "<dt>Train accuracy</dt><dd>81.25\u{a0}%</dd>",
+        "<dt>pack</dt><dd>lays the weights out",
         "<td>2,416</td><td>240,000</td>",
         "<tr><th scope=\"row\">optimiser name</th><td>&lt;sgd&gt;</td></tr>",
         "<tr><th scope=\"row\">threads</th><td>2</td></tr>",
@@ -204,11 +211,11 @@ fn the_confusion_matrix_shows_its_counts() {
     let html = tables::confusion(&evaluation, &names);
     for expected in [
         "<tr><th scope=\"row\">0</th><td class=\"right\" style=\"--share:80%\">1200</td>\
-         <td style=\"--share:45%\">300</td><td class=\"recall\">80.0\u{a0}%</td></tr>",
+         <td style=\"--share:45%\">300</td><td class=\"recall\">80.00\u{a0}%</td></tr>",
         "<tr><th scope=\"row\">1</th><td class=\"none\" style=\"--share:0%\">0</td>\
-         <td class=\"right strong\" style=\"--share:100%\">4</td><td class=\"recall\">100.0\u{a0}%</td></tr>",
+         <td class=\"right strong\" style=\"--share:100%\">4</td><td class=\"recall\">100.00\u{a0}%</td></tr>",
         "what 1,504 test images show",
-        "Most often it takes 0 for 1 (300).",
+        "Most often it is wrong like this: 0 \u{2192} 1 (300).",
     ] {
         assert!(html.contains(expected), "{expected}\n{html}");
     }
@@ -221,7 +228,7 @@ fn the_saved_weights_may_be_of_an_earlier_epoch() {
     let (_, accuracy) = html.split_once("<dt>Test accuracy</dt><dd>").unwrap();
     let accuracy: f64 = accuracy.split('\u{a0}').next().unwrap().parse().unwrap();
     let html = page("runs/a", "lenet", None, &[epoch(1, accuracy / 100.0), epoch(2, 0.99)]);
-    assert!(html.contains("with the weights of epoch 1; after epoch 2 the test accuracy was 99.0\u{a0}%"));
+    assert!(html.contains("with the weights of epoch 1; after epoch 2 the test accuracy was 99.00\u{a0}%"));
 }
 
 #[test]
@@ -230,5 +237,40 @@ fn times_are_short() {
         [8.14, 59.4, 245.0, 7380.0].map(duration),
         ["8.1\u{a0}s", "59.4\u{a0}s", "4\u{a0}min 05\u{a0}s", "2\u{a0}h 03\u{a0}min"]
     );
-    assert_eq!(percent(0.8234, 1), "82.3\u{a0}%");
+}
+
+/// As the terminal gives them, but only all is 100 %.
+#[test]
+fn percentages_are_not_rounded_to_all_or_nothing() {
+    let shares = [0.8234, 0.9918, 0.9996, 0.99999, 1.0, 0.0, 0.000_01];
+    assert_eq!(
+        shares.map(|share| percent(share, 2)),
+        ["82.34", "99.18", "99.96", "99.99", "100.00", "0.00", "0.01"].map(|text| format!("{text}\u{a0}%"))
+    );
+    assert_eq!([0.9996, 1.0].map(|share| percent(share, 1)), ["99.9\u{a0}%", "100.0\u{a0}%"]);
+}
+
+#[test]
+fn runs_stand_side_by_side() {
+    let asked =
+        |rate: f64| json!({ "network": "lenet", "data": null, "options": { "rate": rate, "seed": 1 } });
+    let (slow, fast) = (asked(0.1), asked(0.9));
+    let (short, long) = ([epoch(1, 0.5)], [epoch(1, 0.75), epoch(2, 0.9918), epoch(3, 0.875)]);
+    let html = compare::compare(&[
+        compare::Compared { folder: "runs/<slow>", asked: slow.as_object().unwrap(), records: &short },
+        compare::Compared { folder: "runs/fast", asked: fast.as_object().unwrap(), records: &long },
+        compare::Compared { folder: "runs/none", asked: fast.as_object().unwrap(), records: &[] },
+    ]);
+    let names = elements(&html);
+    assert_eq!(names.iter().filter(|name| *name == "title").count(), 1 + 4);
+    for expected in [
+        "<h1>3 runs side by side</h1>",
+        "runs/fast goes from 75.00\u{a0}% at epoch 1 to 87.50\u{a0}% at epoch 3.",
+        "<th scope=\"row\">test accuracy</th><td>50.00\u{a0}%</td><td>87.50\u{a0}%</td><td>\u{2013}</td>",
+        "<td>99.18\u{a0}% in epoch 2</td>",
+        "<th scope=\"row\">options rate</th><td><b>0.1</b></td><td><b>0.9</b></td><td><b>0.9</b></td>",
+        "<th scope=\"row\">options seed</th><td>1</td><td>1</td><td>1</td>",
+    ] {
+        assert!(html.contains(expected), "{expected}\n{html}");
+    }
 }
