@@ -96,7 +96,6 @@ fn several_runs_become_one_page() {
     let metrics = dir.path().join("runs/b/metrics.jsonl");
     let text = fs::read_to_string(&metrics).unwrap();
     fs::write(&metrics, text + "{\"kind\":\"epo").unwrap();
-    fs::create_dir(dir.path().join("both")).unwrap();
     let printed = stdout(&lenet(dir.path(), &["report", "runs/a", "runs/b", "--out", "both"]));
     assert_eq!(printed, "wrote both/report.html\n");
     let page = dir.path().join("both/report.html");

@@ -57,7 +57,10 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
             if arguments.data.is_some() {
                 bail!("--data is for one run: several are compared by what they recorded");
             }
-            (arguments.out.as_deref().unwrap_or(Path::new(".")), compare(runs)?)
+            let folder = arguments.out.as_deref().unwrap_or(Path::new("."));
+            let html = compare(runs)?;
+            fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+            (folder, html)
         }
     };
     let file = report::write(file, &html)?;
