@@ -86,7 +86,7 @@ fn streamed_images_give_the_same_weights() {
 fn what_cannot_be_streamed_is_refused() {
     let (digits, dir) = (digits(), tempfile::tempdir().unwrap());
     let open = || IdxStream::open(dir.path(), Part::Train);
-    assert!(matches!(open(), Err(DatasetError::Io { .. })));
+    assert!(matches!(open(), Err(DatasetError::Missing { .. })));
     write_train_files(dir.path(), &digits);
     let images = dir.path().join("train-images-idx3-ubyte");
     let sound = fs::read(&images).unwrap();

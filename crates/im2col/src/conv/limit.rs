@@ -2,6 +2,7 @@
 
 use super::backward_input;
 use super::backward_weight;
+use super::broadcast::STRIP_LEN;
 use super::lens::Lens;
 use super::plan::ConvPlan;
 use super::shape::Shape;
@@ -58,7 +59,9 @@ impl BackwardScratch {
             if let Some(mirror) = backward_input::mirror(shape)
                 && mirror.out_group > MR
                 && let Some(least) = backward_input::scratch_len(&mirror, 0)
-                && let Some(most) = limit.checked_sub(least)
+                && let Some(spare) = limit.checked_sub(least)
+                // Larger blocks may have more sums that wait to be stored.
+                && let most = spare.saturating_sub(STRIP_LEN)
                 && let Some(len) = backward_input::scratch_len(&mirror, most)
                 && len <= limit
             {

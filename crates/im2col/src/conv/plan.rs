@@ -1,6 +1,6 @@
 //! A convolution of one input size, and the choice of the algorithm.
 
-use super::broadcast::PANELS_AT_ONCE;
+use super::broadcast::{PANELS_AT_ONCE, STRIP_LEN};
 use super::lens::Lens;
 use super::limit::BackwardScratch;
 use super::shape::Shape;
@@ -193,7 +193,7 @@ impl<const D: usize> ConvPlan<D> {
         if self.shape.out_group > MR
             && let Ok(least) = self.with_blocks(Algorithm::Broadcast, 0)
             && let Some(spare) = limit.checked_sub(least.lens.forward.plain)
-            && let Ok(plan) = self.with_blocks(Algorithm::Broadcast, spare)
+            && let Ok(plan) = self.with_blocks(Algorithm::Broadcast, spare.saturating_sub(STRIP_LEN))
             && plan.lens.forward.plain <= limit
         {
             return Ok(plan);
