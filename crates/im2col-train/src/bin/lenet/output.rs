@@ -41,7 +41,7 @@ impl Output {
         if self.json { print(serde_json::to_string(value)?) } else { Ok(()) }
     }
 
-    /// Whether a progress bar would be welcome.
+    /// Whether people are told more than results, so that a progress bar would be welcome.
     pub(crate) fn shows_progress(self) -> bool {
         !self.json && !self.quiet
     }
