@@ -252,7 +252,7 @@ fn the_command_takes_several_pictures_and_stdin() {
     let cross = GrayImage::from_fn(28, 28, |x, y| Luma([if (x * 3 + y * 7) % 11 < 5 { 255 } else { 0 }]));
     cross.save(dir.path().join("odd.png")).unwrap();
     let text = run(&["odd.png"], None);
-    assert!(text.starts_with("odd.png: unsure\n  perhaps "), "{text}");
+    assert!(text.starts_with("odd.png: unsure, perhaps "), "{text}");
     assert_eq!(run(&["odd.png", "-q"], None), "odd.png: unsure\n");
     let json: serde_json::Value = serde_json::from_str(&run(&["odd.png", "--json"], None)).unwrap();
     assert!(json["sure"] == false && json["confidence"].as_f64().unwrap() < 0.9, "{json}");

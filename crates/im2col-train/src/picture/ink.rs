@@ -164,7 +164,11 @@ fn clean(ink: &mut GrayImage) -> bool {
     }
     let mut pieces = pieces(ink, grain + contrast / 4);
     // The edge of a shadow is faint all along.
-    pieces.retain(|piece| piece.peak >= grain + contrast / 2 && !is_frame_or_rule(piece, ink));
+    pieces.retain(|piece| piece.peak >= grain + contrast / 2 && !is_frame_or_rule(piece, ink, false));
+    // A line from top to bottom may be a one, but not beside other ink.
+    if pieces.iter().any(|piece| !is_frame_or_rule(piece, ink, true)) {
+        pieces.retain(|piece| !is_frame_or_rule(piece, ink, true));
+    }
     let largest = pieces.iter().map(|piece| piece.mass).max().unwrap_or_default();
     pieces.retain(|piece| piece.mass as f64 >= LEAST_PIECE * largest as f64);
     if !(1..=MOST_PIECES).contains(&pieces.len()) {
@@ -241,8 +245,9 @@ fn pieces(ink: &GrayImage, level: u8) -> Vec<Piece> {
     pieces
 }
 
-/// Lines along the sides that span the picture and leave its middle free, or a straight line from border to border.
-fn is_frame_or_rule(piece: &Piece, ink: &GrayImage) -> bool {
+/// Lines along the sides that span the picture and leave its middle free, or a straight line from the left border to
+/// the right one, or, if `is_upright_too`, from the upper one to the lower one.
+fn is_frame_or_rule(piece: &Piece, ink: &GrayImage, is_upright_too: bool) -> bool {
     let (width, height) = (ink.width() as usize, ink.height() as usize);
     let margin = |side: usize| (side as f64 * MARGIN_SHARE) as usize;
     let (across, down) = (margin(width), margin(height));
@@ -256,5 +261,5 @@ fn is_frame_or_rule(piece: &Piece, ink: &GrayImage) -> bool {
     }
     let (wide, high) = (right - left + 1, bottom - top + 1);
     let is_frame = is_outside && wide >= width - 2 * across && high >= height - 2 * down;
-    is_frame || (wide == width && high <= down) || (high == height && wide <= across)
+    is_frame || (wide == width && high <= down) || (is_upright_too && high == height && wide <= across)
 }

@@ -137,17 +137,21 @@ fn a_frame_ruled_lines_and_specks_are_no_ink() {
     assert_eq!(trim(&plain, 60).dimensions(), (3, 20), "10 x 80");
     let at_least = |x: u32, y: u32| x.min(239 - x).min(y.min(199 - y));
     type Drawing<'a> = &'a dyn Fn(u32, u32) -> bool;
-    let frames: [(&str, Drawing<'_>); 6] = [
+    let frames: [(&str, Drawing<'_>); 7] = [
         ("a frame at the border", &|x, y| at_least(x, y) < 3),
         ("a thick frame at the border", &|x, y| at_least(x, y) < 20),
         ("a frame within", &|x, y| (8..11).contains(&at_least(x, y))),
         ("a dark side", &|x, _| x < 15),
         ("ruled lines", &|_, y| y == 30 || y == 170),
+        ("an upright line", &|x, _| x == 30),
         ("a speck", &|x, y| (200..203).contains(&x) && (30..33).contains(&y)),
     ];
     for (name, is_dark) in frames {
         assert_eq!(picture(is_dark), plain, "{name}");
     }
+    // Alone, a line from top to bottom is a one.
+    let one = GrayImage::from_fn(90, 120, |x, _| Luma([if (40..50).contains(&x) { 0 } else { 255 }]));
+    assert_eq!(trim(&prepare(&one, Preparation::Digit).unwrap(), 60).dimensions(), (2, 20));
     // Without ink, a frame is nothing to see.
     let frame = GrayImage::from_fn(240, 200, |x, y| Luma([if at_least(x, y) == 9 { 30 } else { 220 }]));
     assert!(matches!(prepare(&frame, Preparation::Digit), Err(PictureError::Blank)));

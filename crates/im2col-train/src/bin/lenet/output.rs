@@ -68,7 +68,7 @@ impl Output {
         if self.json { self.print(of_kind("error", value)?) } else { Ok(()) }
     }
 
-    /// Whether a progress bar would be welcome.
+    /// Whether people are told more than results, so that a progress bar would be welcome.
     pub(crate) fn shows_progress(self) -> bool {
         !self.json && !self.quiet
     }

@@ -127,7 +127,13 @@ fn say(
     output: Output,
 ) -> Result<()> {
     let name = classes.get(answer.class).map_or("", String::as_str);
-    let said = if answer.is_sure() { name } else { "unsure" };
+    let said = match answer.is_sure() {
+        true => name.to_owned(),
+        false if output.shows_progress() => {
+            format!("unsure, perhaps {name} (confidence {:.2} %)", 100.0 * answer.confidence)
+        }
+        false => "unsure".to_owned(),
+    };
     let mut value = json!({
         "file": file,
         "class": answer.class,
@@ -141,9 +147,6 @@ fn say(
         value["pixels"] = json!(rows);
     }
     output.result(format_args!("{file}: {said}"), &value)?;
-    if !answer.is_sure() {
-        output.note(format_args!("  perhaps {name}: confidence {:.2} %", 100.0 * answer.confidence))?;
-    }
     output.note(table(classes, &answer.probabilities))?;
     shown.map_or(Ok(()), |picture| output.note(drawn(picture)))
 }
