@@ -223,7 +223,7 @@ impl<const D: usize> ConvPlan<D> {
     /// let plan = ConvParams::new(64, 64, [3, 3]).with_padding([1, 1]).plan(1, [56, 56])?;
     /// assert_eq!(plan.scratch_len(), 100_416);
     /// let plan = plan.with_scratch_limit(50_000);
-    /// assert_eq!((plan.algorithm(), plan.scratch_len()), (Algorithm::Broadcast, 46_784));
+    /// assert_eq!((plan.algorithm(), plan.scratch_len()), (Algorithm::Broadcast, 44_096));
     /// let plan = plan.with_scratch_limit(0);
     /// assert_eq!((plan.algorithm(), plan.scratch_len()), (Algorithm::InPlace, 0));
     /// # Ok::<(), im2col::ShapeError>(())

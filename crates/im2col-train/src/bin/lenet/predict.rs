@@ -30,7 +30,7 @@ Digits are cut out, scaled to 20x20 and centred by mass, as MNIST was made: unev
 specks are removed before. With --set fashion-mnist, pictures are trimmed, scaled to 28x28 and centred. Dark on light is \
 inverted. Pictures of 28x28 keep their place.
 
-The answer is \"unsure\" where the network's confidence is below 90 %: the mean probability of the answer for the \
+The answer is \"unsure\" where the network's confidence is below 93 %: the mean probability of the answer for the \
 picture and ten copies, a little moved, turned or scaled.
 
 Examples:
