@@ -146,7 +146,7 @@ pub fn write(file: &Path, bytes: &[u8]) -> Result<String, ExportError> {
     Ok(digest::of_bytes(bytes))
 }
 
-/// Whether what [`write`] writes under this name appears on the standard output: `-`, `/dev/stdout` and the like.
+/// Whether what [`write()`] writes under this name appears on the standard output: `-`, `/dev/stdout` and the like.
 #[must_use]
 pub fn is_standard_output(file: &Path) -> bool {
     atomic::is_standard_output(file)

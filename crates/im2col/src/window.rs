@@ -152,8 +152,11 @@ impl Window {
         let (output, kernel) = (self.output[axis], self.kernel[axis]);
         let (stride, dilation) = (self.stride[axis], self.dilation[axis]);
         let divisor = greatest_common_divisor(stride, dilation);
-        let again = output.saturating_sub(dilation / divisor);
-        let again = again.saturating_mul(kernel.saturating_sub(stride / divisor));
+        let (Some(positions), Some(taps)) = (dilation.checked_div(divisor), stride.checked_div(divisor))
+        else {
+            return self.input[axis];
+        };
+        let again = output.saturating_sub(positions).saturating_mul(kernel.saturating_sub(taps));
         let read = output.saturating_mul(kernel).saturating_sub(again);
         if read < self.input[axis] { read } else { self.input[axis] }
     }
@@ -207,8 +210,8 @@ const fn named_axis(axis: usize, rank: usize) -> usize {
 
 /// The greatest common divisor of two sizes, of which at most one is 0.
 const fn greatest_common_divisor(mut a: usize, mut b: usize) -> usize {
-    while b > 0 {
-        (a, b) = (b, a.wrapping_rem(b));
+    while let Some(rest) = a.checked_rem(b) {
+        (a, b) = (b, rest);
     }
     a
 }

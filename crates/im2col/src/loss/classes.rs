@@ -226,6 +226,7 @@ impl<const W: usize> Sum<W> {
 
 /// Sixteen rows become one: the first with the ninth and so on, then eight rows, four, two.
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "loops over indices are unrolled into registers")]
 fn by_pairs<const W: usize>(mut rows: Group<W>, combine: impl Fn(f32, f32) -> f32) -> [f32; W] {
     let mut half = NR / 2;
     while half > 0 {
