@@ -129,6 +129,12 @@ fn several_runs_become_one_page() {
 fn data_that_have_moved_are_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     train(dir.path(), "runs/a");
+    // From another folder the data are found where they were.
+    fs::create_dir(dir.path().join("elsewhere")).unwrap();
+    assert_eq!(
+        stdout(&lenet(&dir.path().join("elsewhere"), &["report", "../runs/a"])),
+        "wrote ../runs/a/report.html\n"
+    );
     fs::rename(dir.path().join("digits"), dir.path().join("moved")).unwrap();
     let refused = lenet(dir.path(), &["report", "runs/a"]);
     assert_eq!(refused.status.code(), Some(1));

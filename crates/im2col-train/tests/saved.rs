@@ -305,7 +305,13 @@ fn values_that_are_not_finite_are_refused_by_every_command() {
     save_as(dir.path(), described("lenet-relu", KnownSet::Mnist));
     let mut bytes = fs::read(dir.path().join("w")).unwrap();
     let len = bytes.len();
-    // The last tensor of the file is 9.weight [84, 120].
+    // The last tensor of the file is 9.weight [84, 120]. Finite weights may have sums that are not.
+    for value in bytes[len - 4 * 84 * 120..].chunks_exact_mut(4) {
+        value.copy_from_slice(&f32::MAX.to_le_bytes());
+    }
+    fs::write(dir.path().join("w"), &bytes).unwrap();
+    assert!(refused(&lenet(dir.path(), &EVAL)).contains("error: the test loss is "));
+    assert!(refused(&lenet(dir.path(), &PREDICT)).contains("what the network says is no number"));
     bytes[len - 4..].copy_from_slice(&f32::INFINITY.to_le_bytes());
     fs::write(dir.path().join("w"), bytes).unwrap();
     let export = ["export", "--weights", "w", "--format", "raw", "--out", "x"];

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Args, value_parser};
 use im2col_train::dataset::Part;
 use im2col_train::runner::Runner;
@@ -47,6 +47,7 @@ fn eval(arguments: &Arguments, output: Output) -> Result<()> {
     let params = saved.params(runner.network())?;
     let totals = runner.test(&params, &test)?;
     let (accuracy, loss) = (totals.accuracy(), totals.loss());
+    ensure!(loss.is_finite(), "the test loss is {loss}: finite weights, but the sums of them are not");
     output.result(
         format_args!("test accuracy: {:.2} %\ntest loss: {loss:.4}", 100.0 * accuracy),
         &json!({ "test_accuracy": accuracy, "test_loss": loss }),

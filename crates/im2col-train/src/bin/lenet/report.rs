@@ -83,7 +83,10 @@ fn page(folder: &Path, data: Option<&Path>) -> Result<String> {
     let given = data;
     let recorded = asked.get("data").and_then(paths::from_json);
     let data = given.or(recorded.as_deref());
-    let test = dataset(data, Part::Test);
+    // A path in the records begins where the program was called.
+    let called_in = asked.get("called_in").and_then(paths::from_json).unwrap_or_default();
+    let place = given.map(Path::to_owned).or(recorded.as_ref().map(|data| called_in.join(data)));
+    let test = dataset(place.as_deref(), Part::Test);
     let test = match given {
         // The run may have been made elsewhere, or its data moved.
         None => test.context("the run's data set: if it has another place now, name it with --data DIR")?,
