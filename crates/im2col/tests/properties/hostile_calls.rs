@@ -309,7 +309,8 @@ fn losses(caller: &mut Caller) {
     let mut size = |most: usize| if caller.below(16) == 0 { usize::MAX } else { caller.below(most) };
     let (batch, classes, positions) = (size(4), size(40), size(20));
     let len = batch.saturating_mul(classes).saturating_mul(positions);
-    if len > LONGEST {
+    let rows = batch.saturating_mul(positions);
+    if len > LONGEST || rows > LONGEST {
         let mut output = garbage(1, caller.length(60));
         let (softmax, loss) = (Softmax::new(classes), CrossEntropy::new(classes));
         let (softmax, loss) = (softmax.with_positions(positions), loss.with_positions(positions));
@@ -340,8 +341,9 @@ fn losses(caller: &mut Caller) {
     let loss = CrossEntropy::new(classes).with_positions(positions).with_isa(caller.isa());
     let loss = if caller.below(2) == 0 { loss.with_ignore_index(-1) } else { loss };
     let loss = if caller.below(2) == 0 { loss.with_mean() } else { loss };
-    let rows = batch * positions;
-    let labels: Vec<i8> = (0..caller.length(rows)).map(|_| caller.below(classes + 1) as i8 - 1).collect();
+    let mut label = || (caller.below(classes.saturating_add(1)) as i8).wrapping_sub(1);
+    let mut labels: Vec<i8> = (0..rows).map(|_| label()).collect();
+    labels.resize(caller.length(rows), 0);
     caller.call(&[len], len, 0, |given, output, _| {
         if given[0].len() == len && labels.len() == rows {
             return loss.backward(&given[0], &labels, 0.5, output).map(|_| ()).map_err(|_| ());
