@@ -3,7 +3,7 @@
 use crate::activation::{Activation, BackwardInPlace, relu_backward, sigmoid_backward, tanh_backward};
 use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
 use crate::pool::PoolKind;
-use crate::pool::sum::{CHAINS, Pairs, for_each_block, sum_of_chains};
+use crate::pool::sum::{CHAINS, Pairs, block_end, plus, sum_of_chains};
 use crate::pool::windows::{Divisor, Pooling};
 use core::ops::Range;
 
@@ -20,7 +20,7 @@ impl Job for Pool<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
-        _: impl MulAdd,
+        mul_add: impl MulAdd,
         _: impl Vectors,
     ) {
         let Self { pooling, input, output } = self;
@@ -53,7 +53,7 @@ impl Job for Pool<'_> {
                 for_each_window(&pooling.flattened(), output.len(), |offset, at, window| {
                     let plane = &input[offset..];
                     output[at] = if pooling.is_long() {
-                        window.long_sum(plane, &mut pairs)
+                        window.long_sum(plane, &mut pairs, plus(mul_add))
                     } else {
                         let mut sum = [0.0; NR];
                         window.for_each_tap(|_, offset| fold(&mut sum, &plane[offset], |sum, x| sum + x));
@@ -259,19 +259,27 @@ impl Seen {
 
     /// The sum of many taps, in blocks (`pool/sum.rs`).
     #[inline(always)]
-    fn long_sum(&self, plane: &[Lanes], pairs: &mut Pairs<NR>) -> Lanes {
+    fn long_sum(
+        &self,
+        plane: &[Lanes],
+        pairs: &mut Pairs<NR>,
+        plus: impl Fn(Lanes, Lanes) -> Lanes + Copy,
+    ) -> Lanes {
         for row in 0..self.rows {
             let first = self.first + row * self.row_step;
-            for_each_block(&self.taps, |block| {
+            let mut tap = self.taps.start;
+            while tap < self.taps.end {
                 let mut chains = [[0.0; NR]; CHAINS];
-                for tap in block {
+                let end = block_end(tap, &self.taps);
+                for tap in tap..end {
                     let offset = first + (tap - self.taps.start) * self.column_step;
-                    fold(&mut chains[tap % CHAINS], &plane[offset], |sum, x| sum + x);
+                    chains[tap % CHAINS] = plus(plane[offset], chains[tap % CHAINS]);
                 }
-                pairs.add(sum_of_chains(chains, CHAINS));
-            });
+                pairs.add(sum_of_chains(&mut chains, CHAINS, plus), plus);
+                tap = end;
+            }
         }
-        pairs.take()
+        pairs.take(plus)
     }
 
     /// A sum divided by what its mean divides by.

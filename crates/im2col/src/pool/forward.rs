@@ -49,7 +49,7 @@ impl Job for Forward<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
-        _: impl MulAdd,
+        mul_add: impl MulAdd,
         _: impl Vectors,
     ) {
         let Self { pooling, input, output } = self;
@@ -58,7 +58,7 @@ impl Job for Forward<'_> {
             (PoolKind::Average, true) => tiles_2x2(&pooling, input, output, sum, |sum| sum / 4.0),
             (PoolKind::Max, false) => max_rows(&pooling, input, output),
             (PoolKind::Average, false) => {
-                sum_rows(&pooling.flattened(), input, output);
+                sum_rows(&pooling.flattened(), input, output, mul_add);
                 divide_rows(&pooling, output);
             }
         }
@@ -91,25 +91,31 @@ fn tiles_2x2(
 fn max_rows(pooling: &Pooling, input: &[f32], output: &mut [f32]) {
     let chunks = pooling.staged_chunks();
     let mut stage = Stage::new();
-    for_each_row(pooling, input, output, |plane, at, output| match chunks {
-        0 => output.iter_mut().enumerate().for_each(|(x, output)| {
+    for (plane, at, output) in rows(pooling, input, output) {
+        if chunks > 0 {
+            stage.max_row(pooling, plane, at, output, chunks);
+            continue;
+        }
+        for (x, output) in output.iter_mut().enumerate() {
             *output = values(pooling, plane, at, x).fold(f32::NEG_INFINITY, maximum);
-        }),
-        _ => stage.max_row(pooling, plane, at, output, chunks),
-    });
+        }
+    }
 }
 
 /// The sums of all other windows of few values, a row of outputs at a time.
 #[inline(always)]
-fn sum_rows(pooling: &Pooling, input: &[f32], output: &mut [f32]) {
+fn sum_rows(pooling: &Pooling, input: &[f32], output: &mut [f32], mul_add: impl MulAdd) {
     let chunks = pooling.staged_chunks();
     let mut stage = Stage::new();
-    for_each_row(pooling, input, output, |plane, at, output| match chunks {
-        0 => output.iter_mut().enumerate().for_each(|(x, output)| {
+    for (plane, at, output) in rows(pooling, input, output) {
+        if chunks > 0 {
+            stage.sum_row(pooling, plane, at, output, chunks, mul_add);
+            continue;
+        }
+        for (x, output) in output.iter_mut().enumerate() {
             *output = values(pooling, plane, at, x).fold(0.0, sum);
-        }),
-        _ => stage.sum_row(pooling, plane, at, output, chunks),
-    });
+        }
+    }
 }
 
 /// Means of windows of many values: a job of its own, for it needs 5 KiB more of the stack.
@@ -123,43 +129,44 @@ impl Job for LongMeans<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
-        _: impl MulAdd,
+        mul_add: impl MulAdd,
         _: impl Vectors,
     ) {
         let Self { pooling, input, output } = self;
         let flattened = pooling.flattened();
-        if flattened.staged_chunks() == 0 {
-            let mut pairs = Pairs::new();
-            for_each_row(&flattened, input, output, |plane, at, output| {
-                output.iter_mut().enumerate().for_each(|(x, output)| {
-                    *output = long_sum(&mut pairs, &flattened, plane, at, x);
-                });
-            });
-        } else {
+        let rows = rows(&flattened, input, output);
+        if flattened.staged_chunks() > 0 {
             let (mut stage, mut pairs) = (Stage::new(), Pairs::new());
-            for_each_row(&flattened, input, output, |plane, at, output| {
-                stage.long_sum_row(&mut pairs, &flattened, plane, at, output);
-            });
+            for (plane, at, output) in rows {
+                stage.long_sum_row(&mut pairs, &flattened, plane, at, output, mul_add);
+            }
+        } else {
+            let mut pairs = Pairs::new();
+            for (plane, at, output) in rows {
+                for (x, output) in output.iter_mut().enumerate() {
+                    *output = long_sum(&mut pairs, &flattened, plane, [at[0], at[1], x], mul_add);
+                }
+            }
         }
         divide_rows(&pooling, output);
     }
 }
 
-/// Calls `for_row(plane, [z, y], row)` for every row of output.
+/// The plane, `[z, y]` and outputs of every row of output: an iterator, for the body of a loop is compiled for the
+/// instruction set of the function that it is in; a closure need not be.
 #[inline(always)]
-fn for_each_row(
+fn rows<'a>(
     pooling: &Pooling,
-    input: &[f32],
-    output: &mut [f32],
-    mut for_row: impl FnMut(&[f32], [usize; 2], &mut [f32]),
-) {
+    input: &'a [f32],
+    output: &'a mut [f32],
+) -> impl Iterator<Item = (&'a [f32], [usize; 2], &'a mut [f32])> {
     let [_, height, width] = pooling.window.output;
     let planes = input.chunks_exact(pooling.window.plane_len());
-    for (plane, output) in planes.zip(output.chunks_exact_mut(pooling.window.positions())) {
-        for (row, output) in output.chunks_exact_mut(width).enumerate() {
-            for_row(plane, [row / height, row % height], output);
-        }
-    }
+    let outputs = output.chunks_exact_mut(pooling.window.positions());
+    planes.zip(outputs).flat_map(move |(plane, output)| {
+        let rows = output.chunks_exact_mut(width).enumerate();
+        rows.map(move |(row, output)| (plane, [row / height, row % height], output))
+    })
 }
 
 /// What the window of output `x` sees in ascending order, one value after the other: for windows that do not fit the
@@ -174,15 +181,21 @@ fn values(pooling: &Pooling, plane: &[f32], [z, y]: [usize; 2], x: usize) -> imp
 
 /// The sum of what the window of output `x` sees, a vector at a time.
 #[inline(always)]
-fn long_sum(pairs: &mut Pairs<1>, pooling: &Pooling, plane: &[f32], [z, y]: [usize; 2], x: usize) -> f32 {
+fn long_sum(
+    pairs: &mut Pairs<1>,
+    pooling: &Pooling,
+    plane: &[f32],
+    [z, y, x]: [usize; 3],
+    mul_add: impl MulAdd,
+) -> f32 {
     let taps = pooling.taps(2, x);
     if !taps.is_empty() {
         let first = pooling.column(pooling.start(2, x), taps.start);
         for row in pooling.input_rows(z, y) {
-            pairs.add_row(&plane[row + first..], pooling.window.dilation[2], &taps);
+            pairs.add_row(&plane[row + first..], pooling.window.dilation[2], &taps, mul_add);
         }
     }
-    pairs.take()[0]
+    pairs.take(|[a], [b]| [a + b])[0]
 }
 
 /// Divides the sums of all windows by what their means divide by.

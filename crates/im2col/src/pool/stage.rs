@@ -1,8 +1,8 @@
 //! Rows of input laid out so that rows of output are vectors.
 
-use super::sum::{CHAINS, Pairs, sum_of_chains};
+use super::sum::{CHAINS, Pairs, plus, sum_of_chains};
 use super::windows::Pooling;
-use crate::kernel::NR;
+use crate::kernel::{Lanes, MulAdd, NR};
 
 /// Columns of input that are staged at a time: `CHUNKS` chunks at stride 2, and a window of 64.
 const COLUMNS: usize = 320;
@@ -24,6 +24,21 @@ pub(super) fn maximum(max: f32, v: f32) -> f32 {
 #[inline(always)]
 pub(super) fn sum(sum: f32, v: f32) -> f32 {
     sum + v
+}
+
+/// Every `stride`th of the columns.
+#[inline(always)]
+fn strided(columns: &[f32], stride: usize) -> Lanes {
+    match columns.first_chunk() {
+        Some(vector) if stride == 1 => *vector,
+        _ => {
+            let mut vector = [0.0; NR];
+            for (j, v) in vector.iter_mut().enumerate() {
+                *v = columns[j * stride];
+            }
+            vector
+        }
+    }
 }
 
 impl Pooling {
@@ -74,7 +89,9 @@ impl Stage {
             let from = i * chunks * NR * pooling.window.stride[2];
             let chunks = output.len().div_ceil(NR);
             self.columns[..pooling.staged_columns(chunks)].fill(f32::NEG_INFINITY);
-            pooling.input_rows(z, y).for_each(|row| self.fold_row(pooling, &plane[row..], from, maximum));
+            for row in pooling.input_rows(z, y) {
+                self.fold_row(pooling, &plane[row..], from, maximum);
+            }
             self.results[..chunks].fill([f32::NEG_INFINITY; NR]);
             self.fold_taps(pooling, chunks, maximum);
             output.copy_from_slice(&self.results.as_flattened()[..output.len()]);
@@ -90,16 +107,22 @@ impl Stage {
         [z, y]: [usize; 2],
         output: &mut [f32],
         chunks: usize,
+        mul_add: impl MulAdd,
     ) {
         for (i, output) in output.chunks_mut(chunks * NR).enumerate() {
             let from = i * chunks * NR * pooling.window.stride[2];
             let chunks = output.len().div_ceil(NR);
             self.results[..chunks].fill([0.0; NR]);
             self.columns[..pooling.staged_columns(chunks)].fill(0.0);
-            pooling.input_rows(z, y).for_each(|row| {
+            // A loop: a closure need not be compiled for the instruction set.
+            for row in pooling.input_rows(z, y) {
                 self.fold_row(pooling, &plane[row..], from, |_, v| v);
-                self.fold_taps(pooling, chunks, sum);
-            });
+                if pooling.window.stride[2] == 1 {
+                    self.sum_taps(pooling, chunks, plus(mul_add));
+                } else {
+                    self.fold_taps(pooling, chunks, sum);
+                }
+            }
             output.copy_from_slice(&self.results.as_flattened()[..output.len()]);
         }
     }
@@ -114,35 +137,59 @@ impl Stage {
         plane: &[f32],
         [z, y]: [usize; 2],
         output: &mut [f32],
+        mul_add: impl MulAdd,
     ) {
+        let (width, before) = (pooling.window.input[2], pooling.window.padding[2][0]);
+        let staged = pooling.staged_columns(1);
         for (i, output) in output.chunks_mut(NR).enumerate() {
+            // No more than these outputs see: each row is staged anew for the next ones.
             let from = i * NR * pooling.window.stride[2];
-            self.columns[..pooling.staged_columns(1)].fill(0.0);
+            let first = before.saturating_sub(from).min(staged);
+            let start = from.saturating_sub(before).min(width);
+            let len = (staged - first).min(width - start);
+            self.columns[..staged].fill(0.0);
             for row in pooling.input_rows(z, y) {
-                self.fold_row(pooling, &plane[row..], from, |_, v| v);
+                self.columns[first..][..len].copy_from_slice(&plane[row + start..][..len]);
                 // A stride that is known when this is compiled makes vector code.
-                pairs.add(match pooling.window.stride[2] {
-                    1 => self.add_taps(pooling, 1),
-                    2 => self.add_taps(pooling, 2),
-                    stride => self.add_taps(pooling, stride),
-                });
+                let block = match pooling.window.stride[2] {
+                    1 => self.add_taps(pooling, 1, plus(mul_add)),
+                    2 => self.add_taps(pooling, 2, plus(mul_add)),
+                    stride => self.add_taps(pooling, stride, plus(mul_add)),
+                };
+                pairs.add(block, plus(mul_add));
             }
-            output.copy_from_slice(&pairs.take()[..output.len()]);
+            output.copy_from_slice(&pairs.take(plus(mul_add))[..output.len()]);
+        }
+    }
+
+    /// Adds the columns, tap by tap, to the first `chunks` results, of windows at stride 1.
+    #[inline(always)]
+    fn sum_taps(&mut self, pooling: &Pooling, chunks: usize, plus: impl Fn(Lanes, Lanes) -> Lanes) {
+        for (i, result) in self.results.iter_mut().take(chunks).enumerate() {
+            let mut sums = *result;
+            for tap in 0..pooling.window.kernel[2] {
+                let columns = &self.columns[i * NR + tap * pooling.window.dilation[2]..][..NR];
+                sums = plus(strided(columns, 1), sums);
+            }
+            *result = sums;
         }
     }
 
     /// The sums of the columns that the windows of the first sixteen outputs see.
     #[inline(always)]
-    fn add_taps(&self, pooling: &Pooling, stride: usize) -> [f32; NR] {
+    fn add_taps(&self, pooling: &Pooling, stride: usize, plus: impl Fn(Lanes, Lanes) -> Lanes) -> Lanes {
         let (taps, dilation) = (pooling.window.kernel[2], pooling.window.dilation[2]);
         let mut chains = [[0.0; NR]; CHAINS];
-        for tap in 0..taps {
-            let columns = &self.columns[tap * dilation..][..NR * stride];
-            for (j, sum) in chains[tap % CHAINS].iter_mut().enumerate() {
-                *sum += columns[j * stride];
+        // One chain after the other, each in registers.
+        for (first, chain) in chains.iter_mut().enumerate().take(taps) {
+            let mut sums = [0.0; NR];
+            for tap in (first..taps).step_by(CHAINS) {
+                let columns = &self.columns[tap * dilation..][..NR * stride];
+                sums = plus(strided(columns, stride), sums);
             }
+            *chain = sums;
         }
-        sum_of_chains(chains, taps)
+        sum_of_chains(&mut chains, taps, plus)
     }
 
     /// Folds a row of input into the columns, which begin at column `from` of the padded row.

@@ -1,6 +1,6 @@
 //! Sums of many values: short chains in blocks, and the blocks by pairs, so that rounding errors hardly grow.
 
-use crate::kernel::NR;
+use crate::kernel::{Lanes, MulAdd, NR};
 use core::ops::Range;
 
 /// Chains of a block: tap `k` belongs to chain `k % CHAINS`.
@@ -22,13 +22,13 @@ impl<const N: usize> Pairs<N> {
         Self { levels: [[0.0; N]; LEVELS], blocks: 0 }
     }
 
-    /// Adds a block to its windows.
+    /// Adds a block to its windows; `plus` adds two vectors.
     #[inline(always)]
-    pub(crate) fn add(&mut self, block: [f32; N]) {
+    pub(crate) fn add(&mut self, block: [f32; N], plus: impl Fn([f32; N], [f32; N]) -> [f32; N]) {
         let mut sum = block;
         let level = self.blocks.trailing_ones() as usize;
         for earlier in &self.levels[..level] {
-            add_to(&mut sum, earlier);
+            sum = plus(*earlier, sum);
         }
         self.levels[level] = sum;
         self.blocks += 1;
@@ -36,79 +36,99 @@ impl<const N: usize> Pairs<N> {
 
     /// The sums, which begin anew.
     #[inline(always)]
-    pub(crate) fn take(&mut self) -> [f32; N] {
+    pub(crate) fn take(&mut self, plus: impl Fn([f32; N], [f32; N]) -> [f32; N]) -> [f32; N] {
         let mut sum = [0.0; N];
         while self.blocks != 0 {
-            add_to(&mut sum, &self.levels[self.blocks.trailing_zeros() as usize]);
+            sum = plus(self.levels[self.blocks.trailing_zeros() as usize], sum);
             self.blocks &= self.blocks - 1;
         }
         sum
     }
 }
 
-/// The sum of the chains of a block, of which at most the first `len` are not zero.
+/// Adds two vectors: a product by one is exact. A loop over the lanes would be one of single values.
 #[inline(always)]
-pub(crate) fn sum_of_chains<const N: usize>(mut chains: [[f32; N]; CHAINS], len: usize) -> [f32; N] {
+pub(crate) fn plus(mul_add: impl MulAdd) -> impl Fn(Lanes, Lanes) -> Lanes + Copy {
+    move |a, b| mul_add(1.0, a, b)
+}
+
+/// The sums of the chains of a block of sixteen windows, of which at most the first `len` are not zero.
+#[inline(always)]
+pub(crate) fn sum_of_chains(
+    chains: &mut [Lanes; CHAINS],
+    len: usize,
+    plus: impl Fn(Lanes, Lanes) -> Lanes,
+) -> Lanes {
     for half in [8, 4, 2, 1] {
-        let (lower, upper) = chains.split_at_mut(half);
         // To add the zeros of the others would change nothing.
-        for (sum, chain) in lower.iter_mut().zip(&*upper).take(len.saturating_sub(half)) {
-            add_to(sum, chain);
+        for i in 0..half.min(len.saturating_sub(half)) {
+            chains[i] = plus(chains[i + half], chains[i]);
         }
     }
     chains[0]
 }
 
+/// Where the block ends that begins with tap `first` of those that see the input.
 #[inline(always)]
-fn add_to<const N: usize>(sum: &mut [f32; N], other: &[f32; N]) {
-    for i in 0..N {
-        sum[i] += other[i];
-    }
-}
-
-/// Calls `block(taps)` for each block of the taps of a row that see the input.
-#[inline(always)]
-pub(crate) fn for_each_block(taps: &Range<usize>, mut block: impl FnMut(Range<usize>)) {
-    let mut first = taps.start;
-    while first < taps.end {
-        let end = taps.end.min((first / BLOCK + 1) * BLOCK);
-        block(first..end);
-        first = end;
-    }
+pub(crate) fn block_end(first: usize, taps: &Range<usize>) -> usize {
+    taps.end.min((first / BLOCK + 1) * BLOCK)
 }
 
 impl Pairs<1> {
     /// Adds a row of a window: `taps` see `values[0]`, `values[step]`, ...
     #[inline(always)]
-    pub(crate) fn add_row(&mut self, values: &[f32], step: usize, taps: &Range<usize>) {
-        for_each_block(taps, |block| {
-            let mut chains = [0.0; CHAINS];
-            let first = (block.start - taps.start) * step;
-            // Vectors begin at the first chain.
-            let aligned = block.start.next_multiple_of(CHAINS).min(block.end);
-            if step == 1 {
-                let (head, values) = values[first..][..block.len()].split_at(aligned - block.start);
-                for (chain, v) in chains.iter_mut().skip(block.start % CHAINS).zip(head) {
-                    *chain += v;
-                }
-                let (vectors, tail) = values.as_chunks::<CHAINS>();
-                for vector in vectors {
-                    add_to(&mut chains, vector);
-                }
-                chains.iter_mut().zip(tail).for_each(|(chain, v)| *chain += v);
+    pub(crate) fn add_row(&mut self, values: &[f32], step: usize, taps: &Range<usize>, mul_add: impl MulAdd) {
+        let mut first = taps.start;
+        while first < taps.end {
+            let end = block_end(first, taps);
+            let values = &values[(first - taps.start) * step..];
+            let sum = if step == 1 {
+                dense_block(values, first, end, plus(mul_add))
             } else {
-                for (tap, v) in block.zip(values[first..].iter().step_by(step)) {
-                    chains[tap % CHAINS] += v;
-                }
-            }
-            for half in [8, 4, 2, 1] {
-                for i in 0..half {
-                    chains[i] += chains[i + half];
-                }
-            }
-            self.add([chains[0]]);
-        });
+                block(values, step, first..end)
+            };
+            self.add([sum], |[a], [b]| [a + b]);
+            first = end;
+        }
     }
+}
+
+/// The sum of a block whose values lie together.
+#[inline(always)]
+fn dense_block(values: &[f32], first: usize, end: usize, plus: impl Fn(Lanes, Lanes) -> Lanes) -> f32 {
+    let mut chains = [0.0; CHAINS];
+    // Vectors begin at the first chain.
+    let aligned = first.next_multiple_of(CHAINS).min(end);
+    let (head, values) = values[..end - first].split_at(aligned - first);
+    for (chain, v) in chains.iter_mut().skip(first % CHAINS).zip(head) {
+        *chain += v;
+    }
+    let (vectors, tail) = values.as_chunks::<CHAINS>();
+    for vector in vectors {
+        chains = plus(*vector, chains);
+    }
+    chains.iter_mut().zip(tail).for_each(|(chain, v)| *chain += v);
+    sum_by_halves(chains)
+}
+
+/// The sum of a block whose values lie `step` apart.
+#[inline(always)]
+fn block(values: &[f32], step: usize, taps: Range<usize>) -> f32 {
+    let mut chains = [0.0; CHAINS];
+    for (tap, v) in taps.zip(values.iter().step_by(step)) {
+        chains[tap % CHAINS] += v;
+    }
+    sum_by_halves(chains)
+}
+
+#[inline(always)]
+fn sum_by_halves(mut chains: [f32; CHAINS]) -> f32 {
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            chains[i] += chains[i + half];
+        }
+    }
+    chains[0]
 }
 
 #[cfg(test)]
@@ -116,6 +136,12 @@ mod tests {
     extern crate std;
 
     use super::*;
+
+    const PLUS: fn([f32; 1], [f32; 1]) -> [f32; 1] = |[a], [b]| [a + b];
+
+    fn multiply_add(a: f32, b: Lanes, c: Lanes) -> Lanes {
+        core::array::from_fn(|i| a * b[i] + c[i])
+    }
     use std::vec::Vec;
 
     /// The order that is documented, by recursion.
@@ -151,31 +177,32 @@ mod tests {
                 let seen = seen.min(len);
                 let mut padded = values.clone();
                 padded[..seen].fill(0.0);
-                pairs.add_row(&values[seen..], 1, &(seen..len));
+                pairs.add_row(&values[seen..], 1, &(seen..len), multiply_add);
                 let spread: Vec<f32> = values[seen..].iter().flat_map(|v| [*v, 1e9, f32::NAN]).collect();
-                let sum = pairs.take()[0];
-                pairs.add_row(&spread, 3, &(seen..len));
-                assert_eq!(pairs.take()[0], sum);
+                let sum = pairs.take(PLUS)[0];
+                pairs.add_row(&spread, 3, &(seen..len), multiply_add);
+                assert_eq!(pairs.take(PLUS)[0], sum);
                 let blocks: Vec<f32> = padded.chunks(512).skip(seen / 512).map(block).collect();
                 assert_eq!(sum, by_pairs(&blocks), "{len} {seen}");
             }
             // Rows one after the other, all windows of a vector alike.
-            let (mut rows, mut vectors) = (Pairs::new(), Pairs::<3>::new());
+            let (mut rows, mut vectors) = (Pairs::new(), Pairs::<NR>::new());
             for block in &blocks {
-                rows.add([*block]);
-                vectors.add([*block; 3]);
+                rows.add([*block], PLUS);
+                vectors.add([*block; NR], plus(multiply_add));
             }
-            let sum = rows.take()[0];
-            assert_eq!((sum, vectors.take()), (by_pairs(&blocks), [sum; 3]));
+            let sum = rows.take(PLUS)[0];
+            assert_eq!((sum, vectors.take(plus(multiply_add))), (by_pairs(&blocks), [sum; NR]));
         }
     }
 
     #[test]
     fn chains_without_values_may_be_left_out() {
         for len in 0..=16 {
-            let chains: [[f32; 2]; CHAINS] =
-                core::array::from_fn(|i| if i < len { [1.0 / (i + 1) as f32, i as f32] } else { [0.0; 2] });
-            assert_eq!(sum_of_chains(chains, len), sum_of_chains(chains, CHAINS), "{len}");
+            let chains: [Lanes; CHAINS] =
+                core::array::from_fn(|i| if i < len { [1.0 / (i + 1) as f32; NR] } else { [0.0; NR] });
+            let sum = |most| sum_of_chains(&mut { chains }, most, plus(multiply_add));
+            assert_eq!(sum(len), sum(CHAINS), "{len}");
         }
     }
 }
