@@ -145,6 +145,19 @@ impl Activation {
         Ok(())
     }
 
+    /// Whether kernels apply it to sums before they store them. Others would be compiled into each kernel; they
+    /// follow in a pass of their own, [`ForwardInPlace`].
+    pub(crate) const fn is_fused(self) -> bool {
+        matches!(self, Self::Identity | Self::Relu)
+    }
+
+    /// Applies it to all values, unless kernels have done so.
+    pub(crate) fn complete(self, isa: Isa, values: &mut [f32]) {
+        if !self.is_fused() {
+            dispatch(isa, ForwardInPlace { activation: self, values });
+        }
+    }
+
     /// Adds the bias and applies the activation to finished sums.
     #[inline(always)]
     pub(crate) fn finish(self, sums: &mut [f32], bias: f32, mul_add: impl MulAdd) {
@@ -199,7 +212,7 @@ fn sigmoids(values: &mut [f32], bias: f32, mul_add: impl MulAdd) {
 
 /// The comparison is false for NaN, which therefore stays.
 #[inline(always)]
-fn relu(x: f32) -> f32 {
+pub(crate) fn relu(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
 }
 
@@ -289,6 +302,8 @@ struct Backward<'a> {
 }
 
 impl Job for Backward<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -312,6 +327,8 @@ pub(crate) struct BackwardInPlace<'a> {
 }
 
 impl Job for BackwardInPlace<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

@@ -13,7 +13,7 @@ pub(crate) mod external;
 pub(crate) mod pack;
 pub(crate) mod product;
 
-use crate::activation::Activation;
+use crate::epilogue::Epilogue;
 use crate::kernel::{Lanes, MulAdd, NR};
 use core::ops::Range;
 
@@ -80,60 +80,6 @@ impl<'a, const W: usize> Panels<'a, W> {
     #[inline(always)]
     pub(crate) fn panel(&self, index: usize) -> &'a [[f32; W]] {
         &self.rows[index * self.depth + self.k.0..index * self.depth + self.k.1]
-    }
-}
-
-/// What a finished sum goes through before it is stored.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Epilogue<'a> {
-    pub(crate) bias: Bias<'a>,
-    pub(crate) activation: Activation,
-}
-
-/// The summand that follows the products.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Bias<'a> {
-    None,
-    /// One per row of `C`: the output channels of a convolution.
-    PerRow(&'a [f32]),
-    /// One per column of `C`: the outputs of a linear layer.
-    PerColumn(&'a [f32]),
-}
-
-impl Epilogue<'_> {
-    pub(crate) const NONE: Self = Self { bias: Bias::None, activation: Activation::Identity };
-
-    /// Whether it leaves sums as they are.
-    #[inline(always)]
-    pub(crate) fn is_none(&self) -> bool {
-        matches!(self.bias, Bias::None | Bias::PerRow([])) && self.activation == Activation::Identity
-    }
-
-    /// Finishes the sums of a tile whose first is at (`row`, `column`).
-    #[inline(always)]
-    pub(crate) fn apply<const ROWS: usize>(
-        &self,
-        sums: &mut [Lanes; ROWS],
-        row: usize,
-        column: usize,
-        mul_add: impl MulAdd,
-    ) {
-        match self.bias {
-            Bias::None => {}
-            Bias::PerRow(bias) => {
-                for (sums, bias) in sums.iter_mut().zip(bias.get(row..).unwrap_or_default()) {
-                    sums.iter_mut().for_each(|sum| *sum += bias);
-                }
-            }
-            Bias::PerColumn(bias) => {
-                for sums in sums.iter_mut() {
-                    for (sum, bias) in sums.iter_mut().zip(bias.get(column..).unwrap_or_default()) {
-                        *sum += bias;
-                    }
-                }
-            }
-        }
-        self.activation.apply_to(sums.as_flattened_mut(), mul_add);
     }
 }
 
@@ -258,7 +204,7 @@ pub(crate) fn multiply<const W: usize, const ROWS: usize, const PANELS: usize>(
             let a = a.panel(panel);
             for part in (0..W.min(rows - row)).step_by(ROWS) {
                 let rows = row + part..rows;
-                if part + ROWS <= W {
+                if W.is_multiple_of(ROWS) || part + ROWS <= W {
                     multiply_rows::<W, ROWS, PANELS>(
                         a, part, b, rows, places, accumulate, epilogue, c, mul_add,
                     );
@@ -291,7 +237,7 @@ fn multiply_rows<const W: usize, const ROWS: usize, const PANELS: usize>(
     tile(a, part, b, &mut sums, mul_add);
     for (sums, place) in sums.iter_mut().zip(places) {
         if let Some(epilogue) = epilogue {
-            epilogue.apply(sums, row, place.column, mul_add);
+            epilogue.apply(sums, row, place.column);
         }
         c.store(row, height, place, sums);
     }

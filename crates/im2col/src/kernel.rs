@@ -57,6 +57,9 @@ where
 /// `run` and what it calls in its loops must be `#[inline(always)]`: only code inlined into the
 /// dispatching function is compiled for the instruction set.
 pub(crate) trait Job {
+    /// Whether wider registers pay: jobs that copy or compare values are not compiled for AVX-512 but run under AVX2.
+    const USES_AVX512: bool = true;
+
     /// How many sums fit into the registers: `ROWS` (a divisor of `MR`) times `PANELS` of [`Lanes`]
     /// where the lanes are positions, `2 * PAIRS` times `PANELS` where they are channels.
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
@@ -122,6 +125,17 @@ impl Isa {
         [Some(Self::SCALAR), Some(Self::WIDE), Self::avx2_fma(), Self::avx512f()].into_iter().flatten()
     }
 
+    /// How many [`Lanes`] of sums its registers hold, and leave room for operands.
+    pub(crate) const fn most_sums(self) -> usize {
+        match self.0 {
+            Kind::Scalar | Kind::Wide => wide::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2Fma => 6,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512F => 24,
+        }
+    }
+
     /// `"scalar"`, `"wide"`, `"avx2+fma"` or `"avx512f"`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -145,23 +159,28 @@ impl Isa {
 #[allow(unsafe_code, reason = "the call into a function of an instruction set that was detected")]
 pub(crate) fn dispatch<J: Job>(isa: Isa, job: J) {
     match isa.0 {
-        Kind::Scalar => job.run::<2, 1, 1>(scalar::mul_add, (scalar::transpose, scalar::product_add)),
-        Kind::Wide => job.run::<{ wide::ROWS }, 1, { wide::ROWS / 2 }>(
+        Kind::Wide if wide::IS_FUSED => job.run::<{ wide::ROWS }, 1, { wide::ROWS / 2 }>(
             wide::mul_add,
             (wide::transpose, wide::product_add),
         ),
-        #[cfg(target_arch = "x86_64")]
-        Kind::Avx2Fma => {
-            // SAFETY: a function with `#[target_feature]` may be called where the CPU has the
-            // features (Reference, "The target_feature attribute"). `Kind::Avx2Fma` is made only
-            // by `Isa::avx2_fma`, after CPUID and XGETBV have reported AVX2 and FMA.
-            unsafe { x86_64::run_avx2_fma(job) }
+        Kind::Scalar | Kind::Wide => {
+            job.run::<{ wide::ROWS }, 1, { wide::ROWS / 2 }>(
+                scalar::mul_add,
+                (wide::transpose, scalar::product_add),
+            );
         }
         #[cfg(target_arch = "x86_64")]
-        Kind::Avx512F => {
-            // SAFETY: as above; `Kind::Avx512F` is made only by `Isa::avx512f`, after CPUID and
-            // XGETBV have reported AVX-512F, AVX2 and FMA.
+        Kind::Avx512F if J::USES_AVX512 => {
+            // SAFETY: a function with `#[target_feature]` may be called where the CPU has the
+            // features (Reference, "The target_feature attribute"). `Kind::Avx512F` is made only
+            // by `Isa::avx512f`, after CPUID and XGETBV have reported AVX-512F, AVX2 and FMA.
             unsafe { x86_64::run_avx512f(job) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx2Fma | Kind::Avx512F => {
+            // SAFETY: as above; `Kind::Avx2Fma` is made only by `Isa::avx2_fma`, after CPUID and
+            // XGETBV have reported AVX2 and FMA, and `Kind::Avx512F` after they have as well.
+            unsafe { x86_64::run_avx2_fma(job) }
         }
     }
 }

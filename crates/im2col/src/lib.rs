@@ -71,6 +71,7 @@
 
 mod activation;
 mod conv;
+mod epilogue;
 mod error;
 mod gemm;
 mod gradients;

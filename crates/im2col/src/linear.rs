@@ -4,10 +4,10 @@ mod limit;
 
 use crate::activation::Activation;
 use crate::conv::{Layout, PackedWeights, Weights};
+use crate::epilogue::{Bias, Epilogue};
 use crate::error::{RunError, ShapeError, check_len, check_scratch};
 use crate::gemm::pack::{Matrix, PackRows, panels_len};
 use crate::gemm::product::{InPlace, Product, Right};
-use crate::gemm::{Bias, Epilogue};
 use crate::kernel::{Isa, NR, dispatch};
 use crate::sum::{Add, Cascade, SumColumns};
 use crate::window::{checked_product, checked_sum};
@@ -337,10 +337,19 @@ impl LinearPlan {
         };
         let bias = if bias.is_empty() { Bias::None } else { Bias::PerColumn(bias) };
         let a = Matrix::row_major(input, inputs);
-        let epilogue = Epilogue { bias, activation };
-        let product =
-            Product { rows: self.batch, depth: inputs, columns: outputs, a, b, epilogue, c: output, scratch };
+        let epilogue = Epilogue::new(bias, activation);
+        let product = Product {
+            rows: self.batch,
+            depth: inputs,
+            columns: outputs,
+            a,
+            b,
+            epilogue,
+            c: &mut *output,
+            scratch,
+        };
         self.run(self.is_in_place[0], usize::MAX, product);
+        activation.complete(self.isa(), output);
         Ok(())
     }
 

@@ -136,6 +136,8 @@ pub(crate) struct SumPlanes<'a> {
 }
 
 impl Job for SumPlanes<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -165,6 +167,8 @@ pub(crate) struct SumColumns<'a> {
 }
 
 impl Job for SumColumns<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -218,6 +222,8 @@ pub(crate) struct Add<'a> {
 }
 
 impl Job for Add<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

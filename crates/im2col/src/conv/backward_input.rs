@@ -86,6 +86,8 @@ struct Reverse<'a> {
 }
 
 impl Job for Reverse<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

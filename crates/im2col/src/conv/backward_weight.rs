@@ -9,8 +9,9 @@
 use super::broadcast::{Block, Field, Operands, STRIP_LEN, Strides, convolve, is_staged};
 use super::depthwise_backward as depthwise;
 use super::shape::Shape;
+use crate::epilogue::Epilogue;
+use crate::gemm::Panels;
 use crate::gemm::pack::{PackRows, panels_len};
-use crate::gemm::{Epilogue, Panels};
 use crate::kernel::{Isa, NR, dispatch};
 use crate::scratch::{ALIGN, aligned};
 use crate::sum::{Add, Cascade};

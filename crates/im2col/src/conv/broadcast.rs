@@ -22,8 +22,9 @@ pub(super) use tile::Tiles;
 
 use super::forward::{Forward, Weights};
 use super::shape::Shape;
+use crate::epilogue::Epilogue;
 use crate::gemm::pack::{PackRows, panels_len};
-use crate::gemm::{Epilogue, Panels, blocks};
+use crate::gemm::{Panels, blocks};
 use crate::kernel::{Isa, NR, dispatch};
 use block::{Fill, Position};
 use core::ops::Range;

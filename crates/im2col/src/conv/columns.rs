@@ -168,6 +168,8 @@ struct CopyBlock<'a> {
 }
 
 impl Job for CopyBlock<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -185,6 +187,8 @@ struct Im2col<'a> {
 }
 
 impl Job for Im2col<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -206,6 +210,8 @@ struct Col2im<'a> {
 }
 
 impl Job for Col2im<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

@@ -11,6 +11,7 @@ mod tests;
 use super::forward::Forward;
 use super::mask::{self, Mask};
 use crate::activation::Activation;
+use crate::epilogue::finish;
 use crate::kernel::{Isa, Job, Lanes, MulAdd, NR, Vectors, dispatch};
 use crate::padding::PaddingMode;
 use crate::taps::{self, span};
@@ -108,7 +109,7 @@ impl<
                     }
                 }
                 if let Some(bias) = bias {
-                    activation.finish(output, bias, mul_add);
+                    finish(output, bias, activation);
                 }
             }
         }

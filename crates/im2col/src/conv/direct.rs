@@ -10,7 +10,8 @@
 //! (2018) is the source of the idea.
 
 use super::shape::Shape;
-use crate::gemm::{Epilogue, Panels};
+use crate::epilogue::Epilogue;
+use crate::gemm::Panels;
 use crate::kernel::{Lanes, MR, MulAdd, NR};
 use crate::lower::fetch;
 use crate::padding::PaddingMode;
@@ -270,7 +271,7 @@ impl Stage {
             // From here on in memory: the loops below would take the sums out of their registers.
             let tile = tile.as_chunks_mut::<ROWS>().0;
             for (sums, spot) in tile.iter_mut().zip(&spots).filter(|(_, spot)| spot.len > 0) {
-                epilogue.apply(sums, channel, 0, mul_add);
+                epilogue.apply(sums, channel, 0);
                 for (sums, plane) in sums.iter().zip(output.chunks_exact_mut(positions)) {
                     let plane = &mut plane[spot.output..];
                     // What a vector holds too much lies where the next one is stored.

@@ -10,9 +10,12 @@ use super::pointwise;
 use super::shape::Shape;
 use super::winograd;
 use crate::activation::Activation;
+#[cfg(feature = "matrixmultiply")]
+use crate::epilogue::finish;
+use crate::epilogue::{Bias, Epilogue};
 use crate::error::{RunError, check_len, check_scratch};
 use crate::gemm::pack::{PackRows, panels_len};
-use crate::gemm::{Bias, Blocking, Destination, Epilogue, Panels, blocks, multiply};
+use crate::gemm::{Blocking, Destination, Panels, blocks, multiply};
 use crate::kernel::{Isa, Job, MulAdd, NR, Vectors, dispatch};
 use crate::scratch::{ALIGN, aligned};
 
@@ -283,7 +286,15 @@ impl<'a> Forward<'a> {
         }
     }
 
-    pub(super) fn run(self, algorithm: Algorithm, isa: Isa) {
+    pub(super) fn run(mut self, algorithm: Algorithm, isa: Isa) {
+        let output = core::mem::take(&mut self.output);
+        let (activation, pass) = (self.activation, Forward { output: &mut *output, ..self });
+        pass.run_kernels(algorithm, isa);
+        activation.complete(isa, output);
+    }
+
+    /// Computes all but an activation that is not fused.
+    fn run_kernels(self, algorithm: Algorithm, isa: Isa) {
         match algorithm {
             Algorithm::Im2col => dispatch(isa, Blocks(self)),
             Algorithm::Pointwise => pointwise::forward(isa, self),
@@ -300,7 +311,7 @@ impl<'a> Forward<'a> {
     #[inline(always)]
     pub(super) fn epilogue(&self, group: usize) -> Epilogue<'a> {
         let bias = self.bias.get(group * self.shape.out_group..).map_or(Bias::None, Bias::PerRow);
-        Epilogue { bias, activation: self.activation }
+        Epilogue::new(bias, self.activation)
     }
 
     /// The block or stage, and where plain weights are packed.
@@ -408,7 +419,7 @@ impl Forward<'_> {
             crate::gemm::external::sgemm([out_group, depth, positions], weight, columns, output);
             for (o, plane) in output.chunks_exact_mut(positions).enumerate() {
                 let bias = self.bias.get(group * out_group + o).copied();
-                plane.iter_mut().for_each(|y| *y = self.activation.apply(*y + bias.unwrap_or(0.0)));
+                finish(plane, bias.unwrap_or(0.0), self.activation);
             }
         }
     }

@@ -12,7 +12,7 @@ pub(super) use backward_weight::weight;
 use super::forward::Weights;
 use super::mask::keep;
 use super::shape::Shape;
-use crate::gemm::Epilogue;
+use crate::epilogue::Epilogue;
 use crate::kernel::{Lanes, MulAdd, NR};
 use crate::lower::fetch;
 use crate::padding::PaddingMode;
@@ -56,6 +56,15 @@ pub(super) struct Planes<'a> {
     pub(super) len: usize,
 }
 
+/// Where the weights of some outputs lie: of output `i`, channel `c` and tap `t` at
+/// `outputs[i] + c * channel + t * tap`. Distances wrap, so they may be negative.
+struct WeightPlaces<'a, const ROWS: usize> {
+    values: &'a [f32],
+    outputs: [usize; ROWS],
+    channel: usize,
+    tap: usize,
+}
+
 /// Convolves one image and group: `output` is `[out_group, positions]`.
 #[inline(always)]
 pub(super) fn convolve<const ROWS: usize>(
@@ -66,25 +75,30 @@ pub(super) fn convolve<const ROWS: usize>(
     output: &mut [f32],
     mul_add: impl MulAdd,
 ) {
-    let (depth, positions, last) = (shape.depth(), shape.window.positions(), shape.out_group - 1);
+    let (depth, positions, taps) = (shape.depth(), shape.window.positions(), shape.window.taps());
     for (panel, output) in output.chunks_mut(NR * positions).enumerate() {
         for part in (0..output.len() / positions).step_by(ROWS) {
             // The last of sixteen channels are computed with some before them once more.
             let part = part.min(NR - ROWS);
             let (first, output) = (panel * NR + part, &mut output[part * positions..]);
-            match weights {
-                GroupWeights::Plain(weight) => {
-                    // Rows past the last repeat it; they are not stored.
-                    let rows: [&[f32]; ROWS] =
-                        core::array::from_fn(|i| &weight[(first + i).min(last) * depth..][..depth]);
-                    let weight = |i: usize, k: usize| rows[i][k];
-                    for_stride::<ROWS>(shape, planes, weight, epilogue, first, output, mul_add);
-                }
-                GroupWeights::Packed(panels) => {
-                    let panel = &panels.as_chunks::<NR>().0[panel * depth..][..depth];
-                    let weight = |i: usize, k: usize| panel[k][part + i];
-                    for_stride::<ROWS>(shape, planes, weight, epilogue, first, output, mul_add);
-                }
+            let weights = match weights {
+                GroupWeights::Plain(values) => WeightPlaces {
+                    values,
+                    outputs: rows_from(first, shape.out_group, depth),
+                    channel: taps,
+                    tap: 1,
+                },
+                GroupWeights::Packed(values) => WeightPlaces {
+                    values: &values[panel * depth * NR..][..depth * NR],
+                    outputs: rows_from(part, NR, 1),
+                    channel: taps * NR,
+                    tap: NR,
+                },
+            };
+            match shape.window.stride[2] {
+                1 => channels::<ROWS, 1>(shape, planes, &weights, epilogue, first, output, mul_add),
+                2 => channels::<ROWS, 2>(shape, planes, &weights, epilogue, first, output, mul_add),
+                _ => channels::<ROWS, 0>(shape, planes, &weights, epilogue, first, output, mul_add),
             }
         }
     }
@@ -104,30 +118,22 @@ pub(super) fn convolve_reversed<const ROWS: usize>(
     let (taps, positions) = (window.taps(), window.positions());
     for (chunk, output) in output.chunks_mut(ROWS * positions).enumerate() {
         let first = chunk * ROWS;
-        let weight = |i: usize, k: usize| {
-            let (input, tap) = (k / taps, k % taps);
-            // Channels past the last repeat it; they are not stored.
-            weight[(input * out_group + (first + i).min(out_group - 1)) * taps + taps - 1 - tap]
-        };
-        channels::<ROWS, 1>(shape, planes, weight, Epilogue::NONE, first, output, mul_add);
+        let outputs = rows_from(first, out_group, taps).map(|row| row + taps - 1);
+        let (channel, tap) = (out_group * taps, 1_usize.wrapping_neg());
+        let weights = WeightPlaces { values: weight, outputs, channel, tap };
+        channels::<ROWS, 1>(shape, planes, &weights, Epilogue::NONE, first, output, mul_add);
     }
 }
 
+/// Where rows begin that are `step` apart, from row `first` on. Rows past the last of `rows` repeat it; they are not
+/// stored.
 #[inline(always)]
-fn for_stride<const ROWS: usize>(
-    shape: &Shape,
-    planes: Planes<'_>,
-    weight: impl Fn(usize, usize) -> f32,
-    epilogue: Epilogue<'_>,
-    channel: usize,
-    output: &mut [f32],
-    mul_add: impl MulAdd,
-) {
-    match shape.window.stride[2] {
-        1 => channels::<ROWS, 1>(shape, planes, weight, epilogue, channel, output, mul_add),
-        2 => channels::<ROWS, 2>(shape, planes, weight, epilogue, channel, output, mul_add),
-        _ => channels::<ROWS, 0>(shape, planes, weight, epilogue, channel, output, mul_add),
+fn rows_from<const ROWS: usize>(first: usize, rows: usize, step: usize) -> [usize; ROWS] {
+    let mut starts = [0; ROWS];
+    for (i, start) in starts.iter_mut().enumerate() {
+        *start = (first + i).min(rows - 1) * step;
     }
+    starts
 }
 
 /// Computes up to `ROWS` channels, `output` `[channels, positions]`, a vector of positions at a time.
@@ -135,7 +141,7 @@ fn for_stride<const ROWS: usize>(
 fn channels<const ROWS: usize, const STRIDE: usize>(
     shape: &Shape,
     planes: Planes<'_>,
-    weight: impl Fn(usize, usize) -> f32,
+    weights: &WeightPlaces<'_, ROWS>,
     epilogue: Epilogue<'_>,
     channel: usize,
     output: &mut [f32],
@@ -147,8 +153,8 @@ fn channels<const ROWS: usize, const STRIDE: usize>(
         for y in 0..height {
             for x in (0..width).step_by(NR) {
                 let len = NR.min(width - x);
-                let mut sums = sums::<ROWS, STRIDE>(shape, planes, [z, y, x], len, &weight, mul_add);
-                epilogue.apply(&mut sums, channel, 0, mul_add);
+                let mut sums = sums::<ROWS, STRIDE>(shape, planes, [z, y, x], len, weights, mul_add);
+                epilogue.apply(&mut sums, channel, 0);
                 let start = (z * height + y) * width + x;
                 for (sums, plane) in sums.iter().zip(output.chunks_exact_mut(positions)) {
                     plane[start..][..len].copy_from_slice(&sums[..len]);
@@ -165,7 +171,7 @@ fn sums<const ROWS: usize, const STRIDE: usize>(
     planes: Planes<'_>,
     [z, y, x]: [usize; 3],
     len: usize,
-    weight: &impl Fn(usize, usize) -> f32,
+    weights: &WeightPlaces<'_, ROWS>,
     mul_add: impl MulAdd,
 ) -> [Lanes; ROWS] {
     let window = &shape.window;
@@ -174,21 +180,21 @@ fn sums<const ROWS: usize, const STRIDE: usize>(
     let origin = [origin(0, z), origin(1, y), origin(2, x)];
     let at = |axis: usize, tap: usize| origin[axis].wrapping_add(tap * dilation[axis]);
     let mut sums = [[0.0; NR]; ROWS];
-    let mut k = 0;
     for channel in 0..shape.in_group {
+        let mut weight = channel.wrapping_mul(weights.channel);
         for kz in 0..kernel[0] {
             for ky in 0..kernel[1] {
                 let Some(line) = window.source([at(0, kz), at(1, ky), 0]) else {
-                    k += kernel[2];
+                    weight = weight.wrapping_add(kernel[2].wrapping_mul(weights.tap));
                     continue;
                 };
                 let line = planes.start + channel * window.plane_len() + line;
                 for kx in 0..kernel[2] {
                     let lanes = read::<STRIDE>(window, planes.input, line, at(2, kx), len);
-                    for (i, sums) in sums.iter_mut().enumerate() {
-                        *sums = mul_add(weight(i, k), lanes, *sums);
+                    for (sums, output) in sums.iter_mut().zip(&weights.outputs) {
+                        *sums = mul_add(weights.values[weight.wrapping_add(*output)], lanes, *sums);
                     }
-                    k += 1;
+                    weight = weight.wrapping_add(weights.tap);
                 }
             }
         }

@@ -10,7 +10,7 @@
 use super::broadcast::is_staged;
 use super::forward::{Forward, Weights};
 use super::shape::Shape;
-use crate::activation::Finish;
+use crate::activation::{Activation, Finish};
 use crate::gemm::pack::{Matrix, PackRows, panels_len};
 use crate::gemm::{Blocking, Panels, blocks};
 use crate::kernel::{Isa, Job, Lanes, MR, MulAdd, NR, Vectors, dispatch};
@@ -55,7 +55,10 @@ pub(super) fn forward(isa: Isa, mut forward: Forward<'_>) {
                 &panels[..len]
             }
         };
-        let (weights, activation) = (Panels::new(weights, depth), forward.activation);
+        let (weights, activation) = (
+            Panels::new(weights, depth),
+            if forward.activation.is_fused() { forward.activation } else { Activation::Identity },
+        );
         let bias = forward.bias.get(group * out_group..).unwrap_or_default();
         for image in 0..batch {
             let (planes, output) = forward.image(image, group);
@@ -99,6 +102,8 @@ struct Pack<'a> {
 }
 
 impl Job for Pack<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

@@ -1,7 +1,8 @@
 //! The product of two plain matrices, as linear layers need it.
 
 use super::pack::{Matrix, PackRows, panels_len};
-use super::{Blocking, Destination, Epilogue, Panels, blocks, multiply};
+use super::{Blocking, Destination, Panels, blocks, multiply};
+use crate::epilogue::Epilogue;
 use crate::kernel::{Job, MR, MulAdd, NR, Vectors};
 use crate::scratch::{ALIGN, aligned};
 use crate::sum::Cascade;
@@ -121,7 +122,7 @@ impl Job for InPlace<'_> {
                     all.add(sums.as_flattened());
                 }
                 all.finish();
-                epilogue.apply(&mut total, block.start, range.start, mul_add);
+                epilogue.apply(&mut total, block.start, range.start);
                 for (row, sums) in c.chunks_exact_mut(columns).zip(&total) {
                     row[range.clone()].copy_from_slice(&sums[..range.len()]);
                 }

@@ -1,25 +1,17 @@
-//! Plain arithmetic: the definition that the others are tested against.
+//! A multiplication, then an addition, each rounded: the same bits on every target.
 
-use super::{Lanes, NR};
+use super::Lanes;
+use bytemuck::must_cast;
+use wide::f32x4;
 
-/// A multiplication, then an addition, never fused: the same bits on every target.
+/// Never fused: the crate `wide` multiplies and adds by separate operators, which the compiler must not contract.
 #[inline(always)]
 pub(super) fn mul_add(a: f32, b: Lanes, c: Lanes) -> Lanes {
-    core::array::from_fn(|i| a * b[i] + c[i])
+    product_add(must_cast([f32x4::splat(a); 4]), b, c)
 }
 
 #[inline(always)]
 pub(super) fn product_add(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
-    core::array::from_fn(|i| a[i] * b[i] + c[i])
-}
-
-#[inline(always)]
-pub(super) fn transpose(rows: &[Lanes; NR]) -> [Lanes; NR] {
-    let mut columns = [[0.0; NR]; NR];
-    for (i, row) in rows.iter().enumerate() {
-        for (column, value) in columns.iter_mut().zip(row) {
-            column[i] = *value;
-        }
-    }
-    columns
+    let [a, b, c]: [[f32x4; 4]; 3] = [must_cast(a), must_cast(b), must_cast(c)];
+    must_cast([a[0] * b[0] + c[0], a[1] * b[1] + c[1], a[2] * b[2] + c[2], a[3] * b[3] + c[3]])
 }

@@ -7,7 +7,13 @@ use wide::f32x4;
 /// Eight 128-bit registers of sums where there are sixteen in all, 24 where there are 32.
 pub(super) const ROWS: usize = if cfg!(target_arch = "aarch64") { 6 } else { 2 };
 
-/// Fused only where the compilation target has a fused instruction.
+/// Whether the compilation target has a fused instruction that `wide` uses. Where it has none, `WIDE` is `SCALAR`.
+pub(super) const IS_FUSED: bool = cfg!(any(
+    target_feature = "fma",
+    all(target_arch = "aarch64", target_feature = "neon"),
+    target_feature = "relaxed-simd"
+));
+
 #[inline(always)]
 pub(super) fn mul_add(a: f32, b: Lanes, c: Lanes) -> Lanes {
     product_add(must_cast([f32x4::splat(a); 4]), b, c)

@@ -1,9 +1,8 @@
 //! The forward pass of a convolution.
 
-use super::starts;
-use super::tile::{Nest, Operands, Tile, sums, with_tile};
-use crate::activation::Activation;
-use crate::kernel::{Job, Lanes, MulAdd, Vectors};
+use super::tile::{Grid, Nest, Operands, Tile};
+use crate::activation::{Activation, Finish};
+use crate::kernel::{Isa, Job, Lanes, MulAdd, NR, Vectors, dispatch};
 use crate::window::Window;
 
 /// A convolution of one group of channels after the other, on planes of two axes.
@@ -80,6 +79,8 @@ pub(crate) struct Stage<'a> {
 }
 
 impl Job for Stage<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -112,7 +113,7 @@ impl Job for Stage<'_> {
 fn pad(window: &Window, plane: &[Lanes], y: usize, line: &mut [Lanes], before: usize) {
     for (x, value) in line.iter_mut().enumerate() {
         let source = window.source([0, y, x.wrapping_sub(before)]);
-        *value = source.map_or([0.0; crate::kernel::NR], |source| plane[source]);
+        *value = source.map_or([0.0; NR], |source| plane[source]);
     }
 }
 
@@ -130,27 +131,14 @@ pub(crate) struct Convolve<'a> {
     pub(crate) output: &'a mut [Lanes],
 }
 
-impl Job for Convolve<'_> {
-    #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        mut self,
-        mul_add: impl MulAdd,
-        _: impl Vectors,
-    ) {
-        let width = self.planes.output[1];
-        let tile =
-            Tile::best::<PANELS, ROWS>(self.planes.out_group, width, |columns| width.div_ceil(columns));
-        with_tile!(tile, self.convolve(mul_add));
-    }
-}
-
 impl Convolve<'_> {
-    #[inline(always)]
-    fn convolve<const ROWS: usize, const COLUMNS: usize>(&mut self, mul_add: impl MulAdd) {
-        let planes = self.planes;
+    /// Computes the output line by line; each is finished while it is in L1.
+    pub(crate) fn compute(self, isa: Isa) {
+        let Self { planes, weight, bias, activation, input, output } = self;
         let ([height, width], [_, padded_width]) = (planes.output, planes.padded());
         let (positions, depth) = (planes.positions(), planes.in_group * planes.taps());
         let input_len = planes.padded_len() / planes.groups;
+        let tile = Tile::best(isa, planes.out_group, width, |columns| width.div_ceil(columns));
         let nest = Nest {
             counts: [planes.in_group, planes.kernel[0], planes.kernel[1]],
             in_weights: [planes.taps(), planes.kernel[1], 1],
@@ -158,39 +146,33 @@ impl Convolve<'_> {
         };
         for group in 0..planes.groups {
             let first = group * planes.out_group;
-            let operands = Operands {
-                weights: &self.weight[first * depth..][..planes.out_group * depth],
-                first_weight: 0,
-                row_step: depth,
-                values: &self.input[group * input_len..][..input_len],
-                first_value: 0,
-                column_step: planes.stride[1],
-                line_step: 0,
-            };
-            let output = &mut self.output[first * positions..][..planes.out_group * positions];
+            let bias = bias.get(first..).unwrap_or_default();
+            let bias = &bias[..bias.len().min(planes.out_group)];
+            let output = &mut output[first * positions..][..planes.out_group * positions];
             for y in 0..height {
-                let line = y * planes.stride[0] * padded_width;
-                for x in starts(width, COLUMNS) {
-                    for row in starts(planes.out_group, ROWS) {
-                        let (first_weight, first_value) = (row * depth, line + x * planes.stride[1]);
-                        let sums = sums::<ROWS, COLUMNS, COLUMNS>(
-                            &nest,
-                            Operands { first_weight, first_value, ..operands },
-                            mul_add,
-                        );
-                        for (i, sums) in sums.iter().enumerate() {
-                            output[(row + i) * positions + y * width + x..][..COLUMNS].copy_from_slice(sums);
-                        }
-                    }
-                }
-                // A line is finished while it is in L1.
-                for (row, plane) in output.chunks_exact_mut(positions).enumerate() {
-                    let bias = self.bias.get(first + row).copied();
-                    let line = plane[y * width..][..width].as_flattened_mut();
-                    if bias.is_some() || self.activation != Activation::Identity {
-                        self.activation.finish(line, bias.unwrap_or(0.0), mul_add);
-                    }
-                }
+                let operands = Operands {
+                    weights: &weight[first * depth..][..planes.out_group * depth],
+                    first_weight: 0,
+                    row_step: depth,
+                    values: &input[group * input_len..][..input_len],
+                    first_value: y * planes.stride[0] * padded_width,
+                    column_step: planes.stride[1],
+                    line_step: 0,
+                };
+                let grid = Grid {
+                    tile,
+                    nest: &nest,
+                    operands,
+                    rows: planes.out_group,
+                    columns: width,
+                    is_by_rows: false,
+                    output: &mut output[y * width..],
+                    output_steps: [positions, 1, 0],
+                };
+                grid.compute(isa);
+                let columns = y * width * NR..(y + 1) * width * NR;
+                let (plane_len, output) = (positions * NR, output.as_flattened_mut());
+                dispatch(isa, Finish { plane_len, columns, bias, activation, output });
             }
         }
     }

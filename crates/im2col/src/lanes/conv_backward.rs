@@ -6,8 +6,8 @@
 
 use super::conv::Planes;
 use super::starts;
-use super::tile::{Nest, Operands, Tile, sums, with_tile};
-use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
+use super::tile::{Grid, Nest, Operands, Tile};
+use crate::kernel::{Isa, Job, Lanes, MulAdd, NR, Vectors};
 use crate::window::Window;
 use core::ops::Range;
 
@@ -110,20 +110,17 @@ impl GradInput<'_> {
     }
 }
 
-impl Job for GradInput<'_> {
-    #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        mut self,
-        mul_add: impl MulAdd,
-        _: impl Vectors,
-    ) {
+impl GradInput<'_> {
+    pub(crate) fn compute(mut self, isa: Isa) {
         self.widen();
+        let rows = self.planes.in_group;
         let [lines, columns] = [0, 1].map(|axis| self.dims()[axis].div_ceil(self.planes.stride[axis]));
-        let tile = Tile::best::<PANELS, ROWS>(self.planes.in_group, columns, |columns_of_tile| {
+        let tile = Tile::best(isa, rows, columns, |columns_of_tile| {
             let [height, width] = layout(columns_of_tile);
             self.meetings(0, lines, height.min(lines)) * self.meetings(1, columns, width)
         });
-        with_tile!(tile, self.gather(mul_add));
+        let single = Tile::best(isa, rows, 1, |_| 1);
+        self.gather(isa, tile, single);
     }
 }
 
@@ -148,7 +145,6 @@ impl GradInput<'_> {
         if self.is_whole { [0; 2] } else { [self.planes.padding[0][0], self.planes.padding[1][0]] }
     }
 
-    #[inline(always)]
     fn widen(&mut self) {
         let ([height, width], margin, len) =
             (self.planes.output, self.planes.margin(), self.planes.line_len());
@@ -164,21 +160,8 @@ impl GradInput<'_> {
         }
     }
 
-    #[inline(always)]
-    fn gather<const ROWS: usize, const COLUMNS: usize>(&mut self, mul_add: impl MulAdd) {
-        // As `layout` says.
-        if COLUMNS == 4 {
-            self.gather_tiles::<ROWS, COLUMNS, 2>(mul_add);
-        } else {
-            self.gather_tiles::<ROWS, COLUMNS, COLUMNS>(mul_add);
-        }
-    }
-
-    #[inline(always)]
-    fn gather_tiles<const ROWS: usize, const COLUMNS: usize, const WIDTH: usize>(
-        &mut self,
-        mul_add: impl MulAdd,
-    ) {
+    /// Computes tiles of inputs, or single ones where the inputs of a phase are fewer than a tile.
+    fn gather(&mut self, isa: Isa, tile: Tile, single: Tile) {
         let planes = self.planes;
         let [height, width] = self.dims();
         let before = self.before();
@@ -190,40 +173,34 @@ impl GradInput<'_> {
                 let taps_x = residues_x.taps((phase + before[1]) % stride_x);
                 let columns = (width - phase).div_ceil(stride_x);
                 let lines = (height - phase_y).div_ceil(stride_y);
-                let is_tiled = columns >= WIDTH && lines >= COLUMNS / WIDTH;
-                let [tile_height, tile_width] = if is_tiled { [COLUMNS / WIDTH, WIDTH] } else { [1, 1] };
+                let [tile_height, tile_width] = layout(tile.columns);
+                let (tile, size) = if columns >= tile_width && lines >= tile_height {
+                    (tile, [tile_height, tile_width])
+                } else {
+                    (single, [1, 1])
+                };
                 // Downwards: most of what a tile reads, the one above it has read.
-                for column in starts(columns, tile_width) {
-                    for line in starts(lines, tile_height) {
+                for column in starts(columns, size[1]) {
+                    for line in starts(lines, size[0]) {
                         let y = phase_y + line * stride_y;
                         let position_y = place(y + before[0], taps_y.first, planes.dilation[0], stride_y);
-                        let meeting_y = taps_y.meeting(position_y, tile_height, planes.output[0]);
-                        let mut line = Line { y, position_y, taps_y, meeting_y, taps_x, phase };
-                        if is_tiled {
-                            self.tiles::<ROWS, COLUMNS, WIDTH>(&mut line, column, before[1], mul_add);
-                        } else {
-                            self.tiles::<ROWS, 1, 1>(&mut line, column, before[1], mul_add);
-                        }
+                        let meeting_y = taps_y.meeting(position_y, size[0], planes.output[0]);
+                        let line = Line { y, position_y, taps_y, meeting_y, taps_x, phase };
+                        self.gather_tile(isa, tile, size, &line, column);
                     }
                 }
             }
         }
     }
 
-    /// All channels of `COLUMNS` inputs in lines of `WIDTH`, of which the first is number `column` of its phase.
-    #[inline(always)]
-    fn tiles<const ROWS: usize, const COLUMNS: usize, const WIDTH: usize>(
-        &mut self,
-        line: &mut Line,
-        column: usize,
-        before: usize,
-        mul_add: impl MulAdd,
-    ) {
+    /// All channels of a tile of inputs, `size` lines and columns of them, of which the first is number `column` of
+    /// its phase.
+    fn gather_tile(&mut self, isa: Isa, tile: Tile, size: [usize; 2], line: &Line, column: usize) {
         let planes = self.planes;
         let (taps_x, taps_y, [stride_y, stride]) = (line.taps_x, line.taps_y, planes.stride);
-        let x = line.phase + column * stride;
+        let (x, before) = (line.phase + column * stride, self.before()[1]);
         let position_x = place(x + before, taps_x.first, planes.dilation[1], stride);
-        let meeting_x = taps_x.meeting(position_x, WIDTH, planes.output[1]);
+        let meeting_x = taps_x.meeting(position_x, size[1], planes.output[1]);
         let meeting_y = line.meeting_y.clone();
 
         let (taps, line_len) = (planes.taps(), planes.line_len());
@@ -254,20 +231,19 @@ impl GradInput<'_> {
                 values: &self.scratch[group * group_grads..][..group_grads],
                 first_value,
                 column_step: 1,
-                line_step: line_len,
+                line_step: if size[0] > 1 { line_len } else { 0 },
             };
-            for row in starts(planes.in_group, ROWS) {
-                let first_weight = operands.first_weight + row * taps;
-                let sums =
-                    sums::<ROWS, COLUMNS, WIDTH>(&nest, Operands { first_weight, ..operands }, mul_add);
-                for (i, sums) in sums.iter().enumerate() {
-                    let channel = group * planes.in_group + row + i;
-                    let at = (channel * height + line.y) * width + x;
-                    for (j, sum) in sums.iter().enumerate() {
-                        self.grad_input[at + j / WIDTH * stride_y * width + j % WIDTH * stride] = *sum;
-                    }
-                }
-            }
+            let grid = Grid {
+                tile,
+                nest: &nest,
+                operands,
+                rows: planes.in_group,
+                columns: size[0] * size[1],
+                is_by_rows: true,
+                output: &mut self.grad_input[(group * planes.in_group * height + line.y) * width + x..],
+                output_steps: [height * width, stride, stride_y * width],
+            };
+            grid.compute(isa);
         }
     }
 }
@@ -304,6 +280,8 @@ pub(crate) struct Fold<'a> {
 }
 
 impl Job for Fold<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

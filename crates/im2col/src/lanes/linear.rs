@@ -1,9 +1,9 @@
 //! Fully connected layers: all bundles of a block at once, for there are more weights than L1 holds.
 
-use super::tile::{Nest, Operands, Tile, sums, with_tile};
-use super::{Block, starts, transposed};
-use crate::activation::Activation;
-use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
+use super::tile::{Grid, Nest, Operands, Tile};
+use super::{Block, transposed};
+use crate::activation::{Activation, Finish};
+use crate::kernel::{Isa, Job, Lanes, MulAdd, NR, Vectors, dispatch};
 
 /// `output[o] = sum over i of weight[o, i] input[i]`, bias and activation.
 pub(crate) struct Multiply<'a> {
@@ -19,25 +19,15 @@ pub(crate) struct Multiply<'a> {
     pub(crate) output: &'a mut [Lanes],
 }
 
-impl Job for Multiply<'_> {
-    #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        self,
-        mul_add: impl MulAdd,
-        vectors: impl Vectors,
-    ) {
+impl Multiply<'_> {
+    pub(crate) fn compute(self, isa: Isa) {
         let Self { weight, bias, activation, bundles, input, output } = self;
         let (inputs, outputs) = (input.len() / bundles, output.len() / bundles);
         let product = Product { weight, steps: [inputs, 1], bundles, factor: input, product: &mut *output };
-        product.run::<ROWS, PANELS, PAIRS>(mul_add, vectors);
-        for bundle in output.chunks_exact_mut(outputs) {
-            for (i, output) in bundle.iter_mut().enumerate() {
-                let bias = bias.get(i).copied();
-                if bias.is_some() || activation != Activation::Identity {
-                    activation.finish(output, bias.unwrap_or(0.0), mul_add);
-                }
-            }
-        }
+        product.compute(isa);
+        let (plane_len, columns, output) = (NR, 0..NR, output.as_flattened_mut());
+        let bias = &bias[..bias.len().min(outputs)];
+        dispatch(isa, Finish { plane_len, columns, bias, activation, output });
     }
 }
 
@@ -52,17 +42,11 @@ pub(crate) struct GradInputs<'a> {
     pub(crate) grad_input: &'a mut [Lanes],
 }
 
-impl Job for GradInputs<'_> {
-    #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        self,
-        mul_add: impl MulAdd,
-        vectors: impl Vectors,
-    ) {
+impl GradInputs<'_> {
+    pub(crate) fn compute(self, isa: Isa) {
         let Self { weight, bundles, grad_output, grad_input } = self;
         let steps = [1, grad_input.len() / bundles];
-        let product = Product { weight, steps, bundles, factor: grad_output, product: grad_input };
-        product.run::<ROWS, PANELS, PAIRS>(mul_add, vectors);
+        Product { weight, steps, bundles, factor: grad_output, product: grad_input }.compute(isa);
     }
 }
 
@@ -76,44 +60,29 @@ struct Product<'a> {
     product: &'a mut [Lanes],
 }
 
-impl Job for Product<'_> {
-    #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        mut self,
-        mul_add: impl MulAdd,
-        _: impl Vectors,
-    ) {
-        let (len, bundles) = (self.product.len() / self.bundles, self.bundles);
-        let tile = Tile::best::<PANELS, ROWS>(len, bundles, |columns| bundles.div_ceil(columns));
-        with_tile!(tile, self.multiply(mul_add));
-    }
-}
-
 impl Product<'_> {
-    #[inline(always)]
-    fn multiply<const ROWS: usize, const COLUMNS: usize>(&mut self, mul_add: impl MulAdd) {
-        let (len, depth) = (self.product.len() / self.bundles, self.factor.len() / self.bundles);
-        let [row_step, step] = self.steps;
-        let nest = Nest { counts: [1, 1, depth], in_weights: [0, 0, step], in_values: [0, 0, 1] };
-        for row in starts(len, ROWS) {
-            for bundle in starts(self.bundles, COLUMNS) {
-                let operands = Operands {
-                    weights: self.weight,
-                    first_weight: row * row_step,
-                    row_step,
-                    values: self.factor,
-                    first_value: bundle * depth,
-                    column_step: depth,
-                    line_step: 0,
-                };
-                let sums = sums::<ROWS, COLUMNS, COLUMNS>(&nest, operands, mul_add);
-                for (i, sums) in sums.iter().enumerate() {
-                    for (j, sum) in sums.iter().enumerate() {
-                        self.product[(bundle + j) * len + row + i] = *sum;
-                    }
-                }
-            }
-        }
+    fn compute(self, isa: Isa) {
+        let Self { weight, steps: [row_step, step], bundles, factor, product } = self;
+        let (len, depth) = (product.len() / bundles, factor.len() / bundles);
+        let grid = Grid {
+            tile: Tile::best(isa, len, bundles, |columns| bundles.div_ceil(columns)),
+            nest: &Nest { counts: [1, 1, depth], in_weights: [0, 0, step], in_values: [0, 0, 1] },
+            operands: Operands {
+                weights: weight,
+                first_weight: 0,
+                row_step,
+                values: factor,
+                first_value: 0,
+                column_step: depth,
+                line_step: 0,
+            },
+            rows: len,
+            columns: bundles,
+            is_by_rows: true,
+            output: product,
+            output_steps: [1, len, 0],
+        };
+        grid.compute(isa);
     }
 }
 

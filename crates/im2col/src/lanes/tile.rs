@@ -1,6 +1,7 @@
-//! The microkernel: a tile of sums that stay in registers.
+//! The microkernel: a tile of sums that stay in registers, and the grid of tiles that a layer is cut into.
 
-use crate::kernel::{Lanes, MulAdd, NR};
+use super::starts;
+use crate::kernel::{Isa, Job, Lanes, MulAdd, NR, Vectors, dispatch};
 
 /// Three nested loops: how often each runs, the outermost first, and how far a turn of it moves in the weights and
 /// in the values. Distances wrap, so they may be negative.
@@ -23,6 +24,148 @@ pub(super) struct Operands<'a> {
     pub(super) first_value: usize,
     pub(super) column_step: usize,
     pub(super) line_step: usize,
+}
+
+/// Calls `$self.$method::<ROWS, COLUMNS>(arguments)` for a tile of the instruction set whose registers hold `$rows`
+/// by `$panels` sums: 32 registers of a vector each; 16 of half a vector or 32 of a quarter; 16 of a quarter.
+macro_rules! with_tile {
+    ($rows:expr, $panels:expr, $tile:expr, $self:ident.$method:ident($($argument:expr),*)) => {
+        if $panels > 1 {
+            with_tile!(@ $tile, $self.$method($($argument),*),
+                [6, 4] [4, 5] [8, 3] [12, 2] [12, 1] [3, 5] [6, 2] [6, 1] [1, 8] [1, 1])
+        } else if $rows >= 6 {
+            with_tile!(@ $tile, $self.$method($($argument),*), [6, 1] [4, 1] [2, 3] [1, 6] [2, 1] [1, 1])
+        } else {
+            with_tile!(@ $tile, $self.$method($($argument),*), [2, 1] [1, 2] [1, 1])
+        }
+    };
+    (@ $tile:expr, $self:ident.$method:ident $arguments:tt, $([$rows:literal, $columns:literal])*) => {
+        match [$tile.rows, $tile.columns] {
+            $([$rows, $columns] => with_tile!(@ $self.$method::<$rows, $columns> $arguments),)*
+            _ => debug_assert!(false, "a tile of another instruction set"),
+        }
+    };
+    (@ $self:ident.$method:ident::<$rows:literal, $columns:literal>($($argument:expr),*)) => {
+        $self.$method::<$rows, $columns>($($argument),*)
+    };
+}
+pub(super) use with_tile;
+
+/// What loads and counting cost a step of a tile, in multiply-adds.
+const OVERHEAD: usize = 8;
+
+/// The size of a tile: rows and columns of sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tile {
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+}
+
+impl Tile {
+    /// The tile whose columns may be two lines of two.
+    pub(super) const SQUARE: Self = Self { rows: 6, columns: 4 };
+
+    /// The tile that covers a grid of sums in the least time, of those that fit the registers. `iterations(columns)`
+    /// is how many iterations of the loops the tiles of a row take together, if they have so many columns.
+    pub(super) fn best(isa: Isa, rows: usize, columns: usize, iterations: impl Fn(usize) -> usize) -> Self {
+        let tiles: &[[usize; 2]] = match isa.most_sums() {
+            24.. => &[[6, 4], [4, 5], [8, 3], [12, 2], [12, 1], [3, 5], [6, 2], [6, 1], [1, 8], [1, 1]],
+            6.. => &[[6, 1], [4, 1], [2, 3], [1, 6], [2, 1], [1, 1]],
+            _ => &[[2, 1], [1, 2], [1, 1]],
+        };
+        let cost = |tile: &Self| {
+            rows.div_ceil(tile.rows) * iterations(tile.columns) * (tile.rows * tile.columns + OVERHEAD)
+        };
+        let fits = |tile: &Self| tile.rows <= rows && tile.columns <= columns;
+        let tiles = tiles.iter().map(|&[rows, columns]| Self { rows, columns });
+        tiles.filter(fits).min_by_key(cost).unwrap_or(Self { rows: 1, columns: 1 })
+    }
+}
+
+/// A grid of sums, `rows` by `columns`, computed tile by tile; tiles at its ends overlap those before.
+///
+/// `output[i * row + j * column] = sum over the nest of weight(i) * value(j)`.
+pub(super) struct Grid<'a> {
+    pub(super) tile: Tile,
+    pub(super) nest: &'a Nest,
+    pub(super) operands: Operands<'a>,
+    pub(super) rows: usize,
+    /// As many as two lines of two, if the operands' `line_step` is not 0.
+    pub(super) columns: usize,
+    /// Whether the columns of a row come before the next row.
+    pub(super) is_by_rows: bool,
+    pub(super) output: &'a mut [Lanes],
+    /// From a row to the next in the output, from a column, from a line of columns.
+    pub(super) output_steps: [usize; 3],
+}
+
+impl Grid<'_> {
+    pub(super) fn compute(self, isa: Isa) {
+        dispatch(isa, self);
+    }
+}
+
+impl Job for Grid<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        mut self,
+        mul_add: impl MulAdd,
+        _: impl Vectors,
+    ) {
+        if PANELS > 1 && self.tile == Tile::SQUARE && self.operands.line_step > 0 {
+            self.cover_by_lines::<{ Tile::SQUARE.rows }, { Tile::SQUARE.columns }, 2>(mul_add);
+        } else {
+            with_tile!(ROWS, PANELS, self.tile, self.cover(mul_add));
+        }
+    }
+}
+
+impl Grid<'_> {
+    #[inline(always)]
+    fn cover<const ROWS: usize, const COLUMNS: usize>(&mut self, mul_add: impl MulAdd) {
+        self.cover_by_lines::<ROWS, COLUMNS, COLUMNS>(mul_add);
+    }
+
+    #[inline(always)]
+    fn cover_by_lines<const ROWS: usize, const COLUMNS: usize, const WIDTH: usize>(
+        &mut self,
+        mul_add: impl MulAdd,
+    ) {
+        if self.is_by_rows {
+            for row in starts(self.rows, ROWS) {
+                for column in starts(self.columns, COLUMNS) {
+                    self.tile::<ROWS, COLUMNS, WIDTH>(row, column, mul_add);
+                }
+            }
+        } else {
+            for column in starts(self.columns, COLUMNS) {
+                for row in starts(self.rows, ROWS) {
+                    self.tile::<ROWS, COLUMNS, WIDTH>(row, column, mul_add);
+                }
+            }
+        }
+    }
+
+    /// Computes and stores the tile whose first sum is at (`row`, `column`).
+    #[inline(always)]
+    fn tile<const ROWS: usize, const COLUMNS: usize, const WIDTH: usize>(
+        &mut self,
+        row: usize,
+        column: usize,
+        mul_add: impl MulAdd,
+    ) {
+        let first_weight = self.operands.first_weight + row * self.operands.row_step;
+        let first_value = self.operands.first_value + column * self.operands.column_step;
+        let operands = Operands { first_weight, first_value, ..self.operands };
+        let sums = sums::<ROWS, COLUMNS, WIDTH>(self.nest, operands, mul_add);
+        let [row_step, column_step, line_step] = self.output_steps;
+        for (i, sums) in sums.iter().enumerate() {
+            let output = &mut self.output[(row + i) * row_step + column * column_step..];
+            for (j, sum) in sums.iter().enumerate() {
+                output[j / WIDTH * line_step + j % WIDTH * column_step] = *sum;
+            }
+        }
+    }
 }
 
 /// `sums[i][j] = sum over the nest of weight(i) * value(j)`, in the order of the nest; columns in lines of `WIDTH`.
@@ -107,101 +250,3 @@ fn sums_at_steps<const ROWS: usize, const COLUMNS: usize, const WIDTH: usize>(
     debug_assert_eq!(left_outer, 0, "a sum without its last products");
     sums
 }
-
-/// What loads and counting cost a step of a tile, in multiply-adds.
-const OVERHEAD: usize = 8;
-
-/// How a matrix of sums is tiled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tile {
-    T12x2,
-    T12x1,
-    T8x3,
-    T6x4,
-    T6x2,
-    T6x1,
-    T4x5,
-    T4x1,
-    T3x5,
-    T2x3,
-    T2x1,
-    T1x8,
-    T1x6,
-    T1x2,
-    T1x1,
-}
-
-impl Tile {
-    pub(super) const fn rows(self) -> usize {
-        self.dims()[0]
-    }
-
-    const fn dims(self) -> [usize; 2] {
-        match self {
-            Self::T12x2 => [12, 2],
-            Self::T12x1 => [12, 1],
-            Self::T8x3 => [8, 3],
-            Self::T6x4 => [6, 4],
-            Self::T6x2 => [6, 2],
-            Self::T6x1 => [6, 1],
-            Self::T4x5 => [4, 5],
-            Self::T4x1 => [4, 1],
-            Self::T3x5 => [3, 5],
-            Self::T2x3 => [2, 3],
-            Self::T2x1 => [2, 1],
-            Self::T1x8 => [1, 8],
-            Self::T1x6 => [1, 6],
-            Self::T1x2 => [1, 2],
-            Self::T1x1 => [1, 1],
-        }
-    }
-
-    /// The one that covers a matrix of sums in the least time, of those that fit the registers. `turns(width)` is
-    /// how often the loops of all tiles of a row turn, if they have so many columns.
-    #[inline(always)]
-    pub(super) fn best<const PANELS: usize, const REGISTER_ROWS: usize>(
-        rows: usize,
-        columns: usize,
-        turns: impl Fn(usize) -> usize,
-    ) -> Self {
-        use Tile::{
-            T1x1, T1x2, T1x6, T1x8, T2x1, T2x3, T3x5, T4x1, T4x5, T6x1, T6x2, T6x4, T8x3, T12x1, T12x2,
-        };
-        // 32 registers of a vector each; 16 of half a vector or 32 of a quarter; 16 of a quarter.
-        let tiles: &[Self] = match (PANELS, REGISTER_ROWS) {
-            (2.., _) => &[T6x4, T4x5, T8x3, T12x2, T12x1, T3x5, T6x2, T6x1, T1x8, T1x1],
-            (_, 6..) => &[T6x1, T4x1, T2x3, T1x6, T2x1, T1x1],
-            _ => &[T2x1, T1x2, T1x1],
-        };
-        let cost = |tile: &Self| {
-            let [tile_rows, tile_columns] = tile.dims();
-            rows.div_ceil(tile_rows) * turns(tile_columns) * (tile_rows * tile_columns + OVERHEAD)
-        };
-        let fits = |tile: &&Self| tile.dims()[0] <= rows && tile.dims()[1] <= columns;
-        tiles.iter().filter(fits).min_by_key(|tile| cost(tile)).copied().unwrap_or(T1x1)
-    }
-}
-
-/// Calls `$self.$method::<ROWS, COLUMNS>(arguments)` for a tile.
-macro_rules! with_tile {
-    ($tile:expr, $self:ident.$method:ident($($argument:expr),*)) => {
-        match $tile {
-            Tile::T12x2 => $self.$method::<12, 2>($($argument),*),
-            Tile::T12x1 => $self.$method::<12, 1>($($argument),*),
-            Tile::T8x3 => $self.$method::<8, 3>($($argument),*),
-            Tile::T6x4 => $self.$method::<6, 4>($($argument),*),
-            Tile::T6x2 => $self.$method::<6, 2>($($argument),*),
-            Tile::T6x1 => $self.$method::<6, 1>($($argument),*),
-            Tile::T4x5 => $self.$method::<4, 5>($($argument),*),
-            Tile::T4x1 => $self.$method::<4, 1>($($argument),*),
-            Tile::T3x5 => $self.$method::<3, 5>($($argument),*),
-            Tile::T2x3 => $self.$method::<2, 3>($($argument),*),
-            Tile::T2x1 => $self.$method::<2, 1>($($argument),*),
-            Tile::T1x8 => $self.$method::<1, 8>($($argument),*),
-            Tile::T1x6 => $self.$method::<1, 6>($($argument),*),
-            Tile::T1x2 => $self.$method::<1, 2>($($argument),*),
-            Tile::T1x1 => $self.$method::<1, 1>($($argument),*),
-        }
-    };
-}
-pub(super) use with_tile;

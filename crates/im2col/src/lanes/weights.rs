@@ -8,12 +8,14 @@ use super::pool::PoolBackward;
 use super::tile::{Tile, with_tile};
 use super::{Block, starts, transposed};
 use crate::activation::Activation;
-use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
+use crate::kernel::{Isa, Job, Lanes, MulAdd, NR, Vectors};
 use crate::pool::windows::Pooling;
 use core::ops::Range;
 
 /// The gradients that a bundle contributes.
 pub(crate) struct GradKernels<'a> {
+    /// The one that runs it.
+    pub(crate) isa: Isa,
     pub(crate) planes: Planes,
     /// Of a single bundle.
     pub(crate) block: Block,
@@ -79,8 +81,8 @@ impl Job for GradKernels<'_> {
     ) {
         let planes = self.planes;
         let (taps, [height, width], [_, padded_width]) = (planes.taps(), planes.output, planes.padded());
-        let tile = Tile::best::<PANELS, ROWS>(planes.out_group, taps, |columns| taps.div_ceil(columns));
-        let rows = tile.rows();
+        let tile = Tile::best(self.isa, planes.out_group, taps, |columns| taps.div_ceil(columns));
+        let rows = tile.rows;
         let band = (BAND / (rows * width + planes.stride[0] * padded_width)).max(1);
         // Pooled lines come in pairs, once for all input channels; of others, one channel at a time needs least room.
         let (band, channels_at_once) = match self.grads {
@@ -131,7 +133,7 @@ impl Job for GradKernels<'_> {
                                 let plane = self.plane(group * planes.in_group + channel + i, y);
                                 let band =
                                     Band { planes: &planes, plane, grads, grad_step, lines: lines.len() };
-                                with_tile!(tile, band.add(sums, vectors));
+                                with_tile!(ROWS, PANELS, tile, band.add(sums, vectors));
                             }
                         }
                         let is_first = self.block.is_first() && start == 0;

@@ -30,6 +30,8 @@ pub(super) struct Losses<'a, const W: usize> {
 }
 
 impl<const W: usize> Job for Losses<'_, W> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

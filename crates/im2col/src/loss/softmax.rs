@@ -165,6 +165,8 @@ struct Forward<'a, const W: usize> {
 }
 
 impl<const W: usize> Job for Forward<'_, W> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -197,6 +199,8 @@ struct Backward<'a, const W: usize> {
 }
 
 impl<const W: usize> Job for Backward<'_, W> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

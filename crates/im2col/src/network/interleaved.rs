@@ -497,11 +497,11 @@ impl LayerPlan {
             Op::Conv(plan) => {
                 let input = staged(isa, plan, input, scratch).0;
                 let planes = plan.planes();
-                dispatch(isa, Convolve { planes, weight, bias, activation, input, output });
+                Convolve { planes, weight, bias, activation, input, output }.compute(isa);
             }
             Op::Linear(_) => {
                 let bundles = output.len() / self.image_len();
-                dispatch(isa, Multiply { weight, bias, activation, bundles, input, output });
+                Multiply { weight, bias, activation, bundles, input, output }.compute(isa);
             }
             Op::Pool(plan) => dispatch(isa, Pool { pooling: &plan.pooling, input, output }),
             Op::Activation(activation) => {
@@ -529,7 +529,9 @@ impl LayerPlan {
             (Op::Conv(plan), _) => {
                 let (input, scratch) = staged(isa, plan, input, scratch);
                 let planes = plan.planes();
-                dispatch(isa, GradKernels { planes, block, input, grads, scratch, grad_weight, grad_bias });
+                let kernels =
+                    GradKernels { isa, planes, block, input, grads, scratch, grad_weight, grad_bias };
+                dispatch(isa, kernels);
             }
             (Op::Linear(plan), Grads::Output(grad_output)) => {
                 let scratch = &mut scratch[..GradWeights::scratch_len(plan.params().inputs(), block.bundles)];
@@ -557,15 +559,15 @@ impl LayerPlan {
                 if is_whole {
                     let grad_whole =
                         GradInput { planes, is_whole, weight, grad_output, scratch, grad_input: &mut *whole };
-                    dispatch(isa, grad_whole);
+                    grad_whole.compute(isa);
                     dispatch(isa, Fold { window, staged: whole, grad_input });
                 } else {
-                    dispatch(isa, GradInput { planes, is_whole, weight, grad_output, scratch, grad_input });
+                    GradInput { planes, is_whole, weight, grad_output, scratch, grad_input }.compute(isa);
                 }
             }
             Op::Linear(_) => {
                 let bundles = grad_output.len() / self.image_len();
-                dispatch(isa, GradInputs { weight, bundles, grad_output, grad_input });
+                GradInputs { weight, bundles, grad_output, grad_input }.compute(isa);
             }
             Op::Pool(_) | Op::Activation(_) | Op::Flatten => {}
         }

@@ -176,6 +176,8 @@ struct Marking<'a, M, F> {
 }
 
 impl<M, F: Fn(Option<usize>, &mut [M])> Job for Marking<'_, M, F> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

@@ -15,6 +15,8 @@ pub(super) struct MaxBackward<'a> {
 }
 
 impl Job for MaxBackward<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -56,6 +58,8 @@ pub(super) struct MeanBackward<'a> {
 }
 
 impl Job for MeanBackward<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

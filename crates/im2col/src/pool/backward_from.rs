@@ -38,6 +38,8 @@ pub(super) struct BackwardFrom<'a> {
 }
 
 impl Job for BackwardFrom<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

@@ -209,6 +209,8 @@ pub(super) struct Fill<'a> {
 }
 
 impl Job for Fill<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

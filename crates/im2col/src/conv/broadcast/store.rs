@@ -1,7 +1,7 @@
 //! From sums with channels in lanes to lines of the output.
 
 use super::PANELS_AT_ONCE;
-use crate::gemm::Epilogue;
+use crate::epilogue::Epilogue;
 use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
 use core::ops::Range;
 
@@ -29,7 +29,7 @@ impl Job for Store<'_, '_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
-        mul_add: impl MulAdd,
+        _: impl MulAdd,
         vectors: impl Vectors,
     ) {
         let Self { strip, panels, channels, epilogue, first, len, target } = self;
@@ -46,7 +46,6 @@ impl Job for Store<'_, '_> {
                     first + done,
                     NR.min(len - done),
                     epilogue,
-                    mul_add,
                 );
             }
         }
@@ -64,11 +63,10 @@ impl Target<'_> {
         place: usize,
         len: usize,
         epilogue: Epilogue<'_>,
-        mul_add: impl MulAdd,
     ) {
         let (image, position) = (place / self.positions, place % self.positions);
         if len < NR || position + NR > self.positions {
-            self.store_part(lines, channels, place, len, epilogue, mul_add);
+            self.store_part(lines, channels, place, len, epilogue);
             return;
         }
         let start = image * self.image_stride + channels.start * self.channel_stride + position;
@@ -83,7 +81,7 @@ impl Target<'_> {
             for (i, channel) in channels.enumerate().take(NR) {
                 if let Some(values) = self.values[start + i * self.channel_stride..].first_chunk_mut() {
                     let mut line = [*values];
-                    epilogue.apply(&mut line, channel, 0, mul_add);
+                    epilogue.apply(&mut line, channel, 0);
                     *values = line[0];
                 }
             }
@@ -99,10 +97,9 @@ impl Target<'_> {
         place: usize,
         len: usize,
         epilogue: Epilogue<'_>,
-        mul_add: impl MulAdd,
     ) {
         let mut lines = *lines;
-        epilogue.apply(&mut lines, channels.start, 0, mul_add);
+        epilogue.apply(&mut lines, channels.start, 0);
         let mut lane = 0;
         while lane < len {
             let (image, position) = ((place + lane) / self.positions, (place + lane) % self.positions);

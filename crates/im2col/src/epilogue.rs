@@ -1,0 +1,73 @@
+//! What finished sums go through before they are stored: bias and ReLU.
+
+use crate::activation::{Activation, relu};
+use crate::kernel::{Lanes, NR};
+
+/// The bias that is added to a sum, and whether ReLU follows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Epilogue<'a> {
+    pub(crate) bias: Bias<'a>,
+    is_relu: bool,
+}
+
+/// The summand that follows the products.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bias<'a> {
+    None,
+    /// One per row of sums: the output channels of a convolution.
+    PerRow(&'a [f32]),
+    /// One per column of sums: the outputs of a linear layer.
+    PerColumn(&'a [f32]),
+}
+
+impl<'a> Epilogue<'a> {
+    pub(crate) const NONE: Self = Self { bias: Bias::None, is_relu: false };
+
+    /// Activations that are not fused are [completed](Activation::complete) by the caller.
+    pub(crate) const fn new(bias: Bias<'a>, activation: Activation) -> Self {
+        Self { bias, is_relu: matches!(activation, Activation::Relu) }
+    }
+
+    /// Whether it leaves sums as they are.
+    #[inline(always)]
+    pub(crate) fn is_none(&self) -> bool {
+        matches!(self.bias, Bias::None | Bias::PerRow([])) && !self.is_relu
+    }
+
+    /// Finishes the sums of a tile whose first is at (`row`, `column`).
+    #[inline(always)]
+    pub(crate) fn apply<const ROWS: usize>(&self, sums: &mut [Lanes; ROWS], row: usize, column: usize) {
+        match self.bias {
+            Bias::None => {}
+            Bias::PerRow(bias) => {
+                for (sums, bias) in sums.iter_mut().zip(bias.get(row..).unwrap_or_default()) {
+                    sums.iter_mut().for_each(|sum| *sum += bias);
+                }
+            }
+            Bias::PerColumn(bias) => {
+                let mut lanes = [0.0; NR];
+                for (lane, bias) in lanes.iter_mut().zip(bias.get(column..).unwrap_or_default()) {
+                    *lane = *bias;
+                }
+                for sums in sums.iter_mut() {
+                    for i in 0..NR {
+                        sums[i] += lanes[i];
+                    }
+                }
+            }
+        }
+        if self.is_relu {
+            sums.as_flattened_mut().iter_mut().for_each(|sum| *sum = relu(*sum));
+        }
+    }
+}
+
+/// Adds the bias of a plane, and applies ReLU if that is its activation.
+#[inline(always)]
+pub(crate) fn finish(plane: &mut [f32], bias: f32, activation: Activation) {
+    if matches!(activation, Activation::Relu) {
+        plane.iter_mut().for_each(|y| *y = relu(*y + bias));
+    } else {
+        plane.iter_mut().for_each(|y| *y += bias);
+    }
+}
