@@ -1,5 +1,5 @@
-//! Runs a convolution of the catalogue so many times and nothing else: `calls shape isa count`. What a
-//! profiler counts of two runs differs by the calls alone.
+//! Runs a convolution of the catalogue `count` times and nothing else: `calls shape isa count`. What a
+//! profiler counts of two runs differs by the calls alone. `calls list` prints all shapes and their multiply-adds.
 
 use anyhow::{Context, Result, bail};
 use im2col::{ConvOperands, Weights};
@@ -10,8 +10,14 @@ use std::hint::black_box;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
+    if arguments == ["list"] {
+        for (name, shape) in &CONVOLUTIONS {
+            println!("{name} {}", shape.params().plan(shape.batch, shape.input)?.multiply_adds());
+        }
+        return Ok(());
+    }
     let [name, isa, count] = arguments.as_slice() else {
-        bail!("usage: calls shape isa count");
+        bail!("usage: calls shape isa count, or calls list");
     };
     let (_, shape) = CONVOLUTIONS.iter().find(|(known, _)| known == name).context("no such shape")?;
     let plan = shape.params().plan(shape.batch, shape.input)?.with_isa(isa_by_name(isa)?);

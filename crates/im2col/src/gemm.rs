@@ -1,9 +1,9 @@
 //! The loops around the microkernel: `C = A B` over packed panels.
 //!
-//! `A` is packed into panels of `MR` rows and `B` into panels of `NR` columns, both with `k`
+//! `A` is packed into panels of `NR` rows and `B` into panels of `NR` columns, both with `k`
 //! running slowest, so that the microkernel reads them front to back (K. Goto, R. van de Geijn:
-//! Anatomy of High-Performance Matrix Multiplication, 2008). Callers block `k` and `n` so that a
-//! block of `B` stays in the L2 cache, and call [`multiply`] once per block.
+//! Anatomy of High-Performance Matrix Multiplication, 2008). [`Blocks`] blocks `k` and `n` so
+//! that what a tile reads comes from the L1 cache, but for a line of `A` in 512 multiply-adds.
 //!
 //! Each element of `C` is one chain of sums in ascending `k`. Blocking over `k` stores the chain
 //! and takes it up again, so no choice of blocks can change a bit of the result.
@@ -14,34 +14,44 @@ pub(crate) mod pack;
 pub(crate) mod product;
 
 use crate::epilogue::Epilogue;
-use crate::kernel::{Lanes, MulAdd, NR};
+use crate::kernel::{Isa, Job, Lanes, MulAdd, NR, Vectors, dispatch};
 use core::ops::Range;
+use pack::panels_len;
 
-/// The longest `k` of a block: a `B` panel (20 KiB) and an `A` panel (7.5 KiB) in an L1 of 32 KiB;
-/// with AVX-512, which takes two `B` panels at once, in the 48 KiB of the CPUs that have it.
-const KC: usize = 320;
-/// The most values in a block of `B`: 128 KiB, a quarter of the smallest L2 in use (512 KiB).
-const B_BLOCK: usize = 32 * 1024;
+/// The longest `k` of a block.
+const KC: usize = 128;
+/// The most values in a strip of `B`, unless two panels have more: 16 KiB, which stay in an L1 of 32 KiB with 8 ways while
+/// the panels of `A` pass, 8 KiB each. Each line of `A` is then read from L2 once for 512 multiply-adds.
+const STRIP: usize = 2 * NR * KC;
+/// The same where one panel of `A` passes, so that nothing is read twice: 64 KiB.
+const SINGLE_STRIP: usize = 4 * STRIP;
+/// The most values in a block of `C`, unless a strip has more: 256 KiB, half of the smallest L2 in use.
+const C_BLOCK: usize = 64 * 1024;
 
-/// How `k` and `n` are split into blocks.
+/// How `k` and `n` are split into blocks, and a block of `n` into strips, of which one at a time is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Blocking {
     pub(crate) kc: usize,
     pub(crate) nc: usize,
+    pub(crate) strip: usize,
 }
 
 impl Blocking {
-    /// Blocks for sums of `k` products, as equal in size as they can be, and of `n` columns.
-    pub(crate) const fn new(k: usize, n: usize) -> Self {
-        Self::within(k, n, KC, B_BLOCK)
+    /// Blocks for `rows` by `columns` sums of `k` products, as equal in size as they can be.
+    pub(crate) const fn new(rows: usize, k: usize, columns: usize) -> Self {
+        let kc = k.div_ceil(k.div_ceil(KC));
+        // An even number of panels: microkernels take them in pairs.
+        let most = if rows > NR { STRIP } else { SINGLE_STRIP };
+        let most = most / kc / (2 * NR) * (2 * NR);
+        let strip = if columns < most { columns } else { most };
+        let strips = if rows == 0 || strip == 0 { 1 } else { C_BLOCK / rows / strip };
+        let nc = strip * if strips > 1 { strips } else { 1 };
+        Self { kc, nc: if columns < nc { columns } else { nc }, strip }
     }
 
-    /// The same with a `k` of at most `kc`, in blocks of at most `len` values.
-    pub(crate) const fn within(k: usize, n: usize, kc: usize, len: usize) -> Self {
-        let kc = k.div_ceil(k.div_ceil(kc));
-        // An even number of panels: microkernels take them in pairs.
-        let most = len / kc / (2 * NR) * (2 * NR);
-        Self { kc, nc: if n < most { n } else { most } }
+    /// The length of a packed strip.
+    pub(crate) const fn strip_len(&self) -> usize {
+        panels_len::<NR>(self.kc, self.strip)
     }
 }
 
@@ -126,13 +136,26 @@ impl Destination<'_> {
                 sums.copy_from_slice(&self.values[start..][..NR]);
             }
         } else {
-            for (i, sums) in sums.iter_mut().enumerate().take(height) {
-                for (lane, sum) in sums.iter_mut().enumerate().take(columns.len) {
-                    *sum = self.values[self.spot(columns.column + lane).offset + (row + i) * self.row_stride];
-                }
-            }
+            self.load_part(row, columns, &mut sums[..height.min(ROWS)]);
         }
         sums
+    }
+
+    /// [`Destination::load`] for fewer rows than a tile has, fewer columns than a panel has, or columns of several
+    /// images.
+    #[cold]
+    #[inline(never)]
+    fn load_part(&self, row: usize, columns: Columns, sums: &mut [Lanes]) {
+        let mut lane = 0;
+        while lane < columns.len {
+            let Spot { offset, run } = self.spot(columns.column + lane);
+            let end = columns.len.min(lane.saturating_add(run));
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let start = offset + (row + i) * self.row_stride;
+                sums[lane..end].copy_from_slice(&self.values[start..][..end - lane]);
+            }
+            lane = end;
+        }
     }
 
     #[inline(always)]
@@ -148,18 +171,23 @@ impl Destination<'_> {
                 let start = columns.spot.offset + (row + i) * self.row_stride;
                 self.values[start..][..NR].copy_from_slice(sums);
             }
-            return;
+        } else {
+            self.store_part(row, columns, &sums[..height.min(ROWS)]);
         }
-        // Fewer columns than a panel has, or columns of several images.
+    }
+
+    /// [`Destination::store`] for fewer rows than a tile has, fewer columns than a panel has, or columns of several
+    /// images.
+    #[cold]
+    #[inline(never)]
+    fn store_part(&mut self, row: usize, columns: Columns, sums: &[Lanes]) {
         let mut lane = 0;
         while lane < columns.len {
             let Spot { offset, run } = self.spot(columns.column + lane);
             let end = columns.len.min(lane.saturating_add(run));
-            for (i, sums) in sums.iter().enumerate().take(height) {
-                let values = &mut self.values[offset + (row + i) * self.row_stride..][..end - lane];
-                for (value, sum) in values.iter_mut().zip(&sums[lane..end]) {
-                    *value = *sum;
-                }
+            for (i, sums) in sums.iter().enumerate() {
+                let start = offset + (row + i) * self.row_stride;
+                self.values[start..][..end - lane].copy_from_slice(&sums[lane..end]);
             }
             lane = end;
         }
@@ -174,78 +202,203 @@ impl Columns {
     }
 }
 
-/// Multiplies `rows` rows of `A`, in panels of `W`, by the `columns` of `B` (panel 0 holds `columns.start`).
-///
-/// Starts from 0, or with `accumulate` from what `c` holds. `epilogue` is applied where the sums
-/// are complete.
-#[inline(always)]
-#[allow(clippy::too_many_arguments, reason = "the operands of one matrix product")]
-pub(crate) fn multiply<const W: usize, const ROWS: usize, const PANELS: usize>(
-    rows: usize,
-    columns: Range<usize>,
-    a: Panels<'_, W>,
-    b: Panels<'_, NR>,
-    accumulate: bool,
-    epilogue: Option<Epilogue<'_>>,
-    c: &mut Destination<'_>,
-    mul_add: impl MulAdd,
-) {
-    // B outside, A inside: the B panels stay in L1 while the A panels stream past from L2.
-    for (group, first) in columns.clone().step_by(PANELS * NR).enumerate() {
-        let places: [Columns; PANELS] = core::array::from_fn(|panel| {
-            let column = (first + panel * NR).min(columns.end);
-            Columns { column, len: NR.min(columns.end - column), spot: c.spot(column) }
-        });
-        // A panel too many is computed from the group's first, and not stored.
-        let b: [&[Lanes]; PANELS] = core::array::from_fn(|panel| {
-            b.panel(group * PANELS + if places[panel].len > 0 { panel } else { 0 })
-        });
-        for (panel, row) in (0..rows).step_by(W).enumerate() {
-            let a = a.panel(panel);
-            for part in (0..W.min(rows - row)).step_by(ROWS) {
-                let rows = row + part..rows;
-                if W.is_multiple_of(ROWS) || part + ROWS <= W {
-                    multiply_rows::<W, ROWS, PANELS>(
-                        a, part, b, rows, places, accumulate, epilogue, c, mul_add,
-                    );
-                } else {
-                    // Sixteen rows are two tiles of six and one of four.
-                    multiply_rows::<W, 4, PANELS>(a, part, b, rows, places, accumulate, epilogue, c, mul_add);
-                }
-            }
+/// The left-hand matrix.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rows<'a> {
+    /// Panels of `NR` rows.
+    Packed(Panels<'a, NR>),
+    /// A single row, as it is.
+    Single(&'a [f32]),
+}
+
+impl Rows<'_> {
+    /// The columns `k` of the matrix.
+    fn columns(self, k: Range<usize>) -> Self {
+        match self {
+            Self::Packed(panels) => Self::Packed(panels.rows(k)),
+            Self::Single(row) => Self::Single(&row[k]),
         }
     }
 }
 
-/// Computes and stores one tile: at most `ROWS` of the `rows`, from lane `part` of the panel `a` on.
-#[inline(always)]
-#[allow(clippy::too_many_arguments, reason = "the operands of one tile")]
-fn multiply_rows<const W: usize, const ROWS: usize, const PANELS: usize>(
-    a: &[[f32; W]],
-    part: usize,
-    b: [&[Lanes]; PANELS],
-    rows: Range<usize>,
-    places: [Columns; PANELS],
-    accumulate: bool,
-    epilogue: Option<Epilogue<'_>>,
-    c: &mut Destination<'_>,
-    mul_add: impl MulAdd,
-) {
-    let (row, height) = (rows.start, rows.len());
-    let mut sums =
-        if accumulate { places.map(|place| c.load(row, height, place)) } else { [[[0.0; NR]; ROWS]; PANELS] };
-    tile(a, part, b, &mut sums, mul_add);
-    for (sums, place) in sums.iter_mut().zip(places) {
-        if let Some(epilogue) = epilogue {
-            epilogue.apply(sums, row, place.column);
+/// A product of matrices, `C[rows, columns] = A[rows, depth] B[depth, columns]`, in blocks.
+pub(crate) struct Blocks<'a, 'c> {
+    pub(crate) rows: usize,
+    pub(crate) depth: usize,
+    pub(crate) columns: usize,
+    pub(crate) blocking: Blocking,
+    pub(crate) a: Rows<'a>,
+    pub(crate) epilogue: Epilogue<'a>,
+    pub(crate) c: Destination<'c>,
+}
+
+impl Blocks<'_, '_> {
+    /// Computes it: `pack(k, columns, strip)` packs a strip of `B` into panels, behind each of which `spare` vectors are
+    /// left.
+    ///
+    /// ```text
+    /// for columns in blocks of nc:        C, [rows, nc], stays in L2
+    ///     for k in blocks of kc:          A, [rows, kc], is read from L2
+    ///         for strip in columns:       B, [kc, strip], is packed, and stays in L1
+    ///             for a panel of A:       [kc, 16], from L2
+    ///                 for a tile:         sums in registers: C += A B
+    /// ```
+    pub(crate) fn compute(
+        mut self,
+        isa: Isa,
+        strip: &mut [f32],
+        spare: usize,
+        mut pack: impl FnMut(Range<usize>, Range<usize>, &mut [f32]),
+    ) {
+        let Blocking { kc, nc, strip: width } = self.blocking;
+        for block in blocks(self.columns, nc) {
+            for k in blocks(self.depth, kc) {
+                for columns in blocks(block.len(), width) {
+                    let columns = block.start + columns.start..block.start + columns.end;
+                    pack(k.clone(), columns.clone(), strip);
+                    let b = Panels::new(strip, k.len() + spare).rows(0..k.len());
+                    self.multiply(isa, k.clone(), columns, b);
+                }
+            }
         }
-        c.store(row, height, place, sums);
+    }
+
+    /// Computes it from panels that hold all of `B`.
+    pub(crate) fn compute_packed(mut self, isa: Isa, b: Panels<'_, NR>) {
+        for columns in blocks(self.columns, self.blocking.nc) {
+            for k in blocks(self.depth, self.blocking.kc) {
+                let b = b.skip(columns.start / NR).rows(k.clone());
+                self.multiply(isa, k, columns.clone(), b);
+            }
+        }
+    }
+
+    fn multiply(&mut self, isa: Isa, k: Range<usize>, columns: Range<usize>, b: Panels<'_, NR>) {
+        let (rows, epilogue, accumulate) =
+            (self.rows, (k.end == self.depth).then_some(self.epilogue), k.start > 0);
+        let (a, c) = (self.a.columns(k), &mut self.c);
+        dispatch(isa, Multiply { rows, columns, a, b, accumulate, epilogue, c });
+    }
+}
+
+/// Multiplies `rows` rows of `a` by the `columns` of `b`, whose panel 0 holds `columns.start`.
+///
+/// Starts from 0, or with `accumulate` from what `c` holds. `epilogue` is applied where the sums are complete.
+struct Multiply<'a, 'c> {
+    rows: usize,
+    columns: Range<usize>,
+    a: Rows<'a>,
+    b: Panels<'a, NR>,
+    accumulate: bool,
+    epilogue: Option<Epilogue<'a>>,
+    c: &'a mut Destination<'c>,
+}
+
+impl Job for Multiply<'_, '_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        mut self,
+        mul_add: impl MulAdd,
+        _: impl Vectors,
+    ) {
+        match (self.a, PANELS) {
+            (Rows::Packed(a), 1) => self.multiply::<NR, ROWS, 1>(a, mul_add),
+            (Rows::Packed(a), _) => self.multiply::<NR, 8, 2>(a, mul_add),
+            // The registers are filled with columns instead.
+            (Rows::Single(row), 1) => self.multiply::<1, 1, 4>(Panels::new(row, row.len()), mul_add),
+            (Rows::Single(row), _) => self.multiply::<1, 1, 8>(Panels::new(row, row.len()), mul_add),
+        }
+    }
+}
+
+/// Panels of `B` that stay in L1 while those of `A` pass.
+const PANELS_IN_L1: usize = 2;
+
+impl Multiply<'_, '_> {
+    #[inline(always)]
+    fn multiply<const W: usize, const ROWS: usize, const PANELS: usize>(
+        &mut self,
+        a: Panels<'_, W>,
+        mul_add: impl MulAdd,
+    ) {
+        let (rows, columns, group) = (self.rows, self.columns.clone(), PANELS_IN_L1.max(PANELS));
+        for start in columns.clone().step_by(group * NR) {
+            let end = columns.end.min(start + group * NR);
+            for (panel, row) in (0..rows).step_by(W).enumerate() {
+                let a = a.panel(panel);
+                for first in (start..end).step_by(PANELS * NR) {
+                    self.multiply_panel::<W, ROWS, PANELS>(a, row, first, mul_add);
+                }
+            }
+        }
+    }
+
+    /// Multiplies a panel of rows, the first of which is `row`, by `PANELS` panels of columns from `first` on.
+    #[inline(always)]
+    fn multiply_panel<const W: usize, const ROWS: usize, const PANELS: usize>(
+        &mut self,
+        a: &[[f32; W]],
+        row: usize,
+        first: usize,
+        mul_add: impl MulAdd,
+    ) {
+        let Range { start, end } = self.columns;
+        let mut places = [Columns { column: end, len: 0, spot: Spot { offset: 0, run: 0 } }; PANELS];
+        let mut b: [&[Lanes]; PANELS] = [&[]; PANELS];
+        for panel in 0..PANELS {
+            let column = (first + panel * NR).min(end);
+            places[panel] = Columns { column, len: NR.min(end - column), spot: self.c.spot(column) };
+            // A panel too many repeats the first one and is not stored.
+            let from = if column < end { column } else { first };
+            b[panel] = self.b.panel((from - start) / NR);
+        }
+        let rows = W.min(self.rows - row);
+        let mut part = 0;
+        while part < rows {
+            let height = rows - part;
+            if W.is_multiple_of(ROWS) || part + ROWS <= W {
+                self.tile::<W, ROWS, PANELS>(a, part, b, row + part, height, places, mul_add);
+            } else {
+                // Sixteen rows are two tiles of six and one of four.
+                self.tile::<W, 4, PANELS>(a, part, b, row + part, height, places, mul_add);
+            }
+            part += ROWS;
+        }
+    }
+
+    /// Computes and stores one tile: `ROWS` rows from `row` on, of which `height` exist, which lie from lane `part` of
+    /// the panel `a` on.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments, reason = "the operands of one tile")]
+    fn tile<const W: usize, const ROWS: usize, const PANELS: usize>(
+        &mut self,
+        a: &[[f32; W]],
+        part: usize,
+        b: [&[Lanes]; PANELS],
+        row: usize,
+        height: usize,
+        places: [Columns; PANELS],
+        mul_add: impl MulAdd,
+    ) {
+        let mut sums = [[[0.0; NR]; ROWS]; PANELS];
+        if self.accumulate {
+            for panel in 0..PANELS {
+                sums[panel] = self.c.load(row, height, places[panel]);
+            }
+        }
+        add_products(a, part, b, &mut sums, mul_add);
+        for (sums, place) in sums.iter_mut().zip(places) {
+            if let Some(epilogue) = self.epilogue {
+                epilogue.apply(sums, row, place.column);
+            }
+            self.c.store(row, height, place, sums);
+        }
     }
 }
 
 /// The microkernel: `sums[p][i] += sum over k of a[k][part + i] * b[p][k]`, `k` ascending.
 #[inline(always)]
-fn tile<const W: usize, const ROWS: usize, const PANELS: usize>(
+fn add_products<const W: usize, const ROWS: usize, const PANELS: usize>(
     a: &[[f32; W]],
     part: usize,
     b: [&[Lanes]; PANELS],

@@ -183,7 +183,7 @@ impl LinearPlan {
         if is_in_place {
             dispatch(self.isa(), InPlace { product, chain });
         } else {
-            dispatch(self.isa(), product);
+            product.compute(self.isa());
         }
     }
 

@@ -16,7 +16,7 @@ mod panel;
 pub(crate) use panel::fetch;
 
 use crate::gemm::{blocks, pack::panels_len};
-use crate::kernel::{Lanes, NR};
+use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
 use crate::padding::PaddingMode;
 use crate::window::Window;
 use core::ops::Range;
@@ -147,6 +147,50 @@ impl Row {
                 (*z, self.channel) = (0, self.channel + 1);
             }
         }
+    }
+}
+
+/// Packs a block of the matrix: see [`Patches::pack`].
+pub(crate) struct PackPatches<'a> {
+    pub(crate) patches: Patches,
+    pub(crate) input: &'a [f32],
+    pub(crate) rows: Range<usize>,
+    pub(crate) columns: Range<usize>,
+    pub(crate) block: &'a mut [f32],
+}
+
+impl Job for PackPatches<'_> {
+    const USES_AVX512: bool = false;
+
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Vectors,
+    ) {
+        self.patches.pack(self.input, self.rows, self.columns, self.block);
+    }
+}
+
+/// Adds a block of columns to an image: see [`Patches::col2im_add`].
+pub(crate) struct Col2imBlock<'a> {
+    pub(crate) patches: Patches,
+    pub(crate) matrix: &'a [f32],
+    pub(crate) row_stride: usize,
+    pub(crate) range: Range<usize>,
+    pub(crate) image: &'a mut [f32],
+}
+
+impl Job for Col2imBlock<'_> {
+    const USES_AVX512: bool = false;
+
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Vectors,
+    ) {
+        self.patches.col2im_add(self.matrix, self.row_stride, self.range, self.image);
     }
 }
 

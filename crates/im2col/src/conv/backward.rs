@@ -18,10 +18,12 @@ use super::in_place;
 use super::plan::ConvPlan;
 use super::shape::Shape;
 use super::transpose;
+use crate::epilogue::Epilogue;
 use crate::error::{RunError, check_len, check_scratch};
 use crate::gemm::pack::{Matrix, panels_len};
-use crate::gemm::{Blocking, Destination, Panels, blocks, multiply};
-use crate::kernel::{Job, MR, MulAdd, NR, Vectors, dispatch};
+use crate::gemm::{Blocks, Destination, Panels, Rows, blocks};
+use crate::kernel::{Isa, Job, MulAdd, NR, Vectors, dispatch};
+use crate::lower::Col2imBlock;
 use crate::scratch::aligned;
 use crate::sum::{Cascade, SumPlanes};
 
@@ -62,7 +64,7 @@ impl<const D: usize> ConvPlan<D> {
             }
             (Some(mirror), None) => in_place::mirrored(isa, &mirror, weight, grad_output, grad_input),
             (None, Some(_)) => {
-                dispatch(isa, BackwardInput { shape, weight: plain, grad_output, grad_input, scratch });
+                BackwardInput { shape, weight: plain, grad_output, grad_input, scratch }.compute(isa);
             }
             (None, None) => in_place::spread(isa, &shape, plain, grad_output, grad_input),
         }
@@ -130,90 +132,95 @@ pub(super) struct BackwardInput<'a> {
     pub(super) scratch: &'a mut [f32],
 }
 
-impl Job for BackwardInput<'_> {
-    #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        self,
-        mul_add: impl MulAdd,
-        _: impl Vectors,
-    ) {
+impl BackwardInput<'_> {
+    pub(super) fn compute(self, isa: Isa) {
         if self.shape.depthwise_stage_len().is_some() {
-            return self.depthwise(mul_add);
+            dispatch(isa, DepthwiseInput(self));
+        } else {
+            self.multiply(isa);
         }
+    }
+
+    /// `col2im` of a product, image by image.
+    fn multiply(self, isa: Isa) {
         let Shape { groups, in_group, out_group, window, .. } = self.shape;
         let (depth, positions) = (self.shape.depth(), window.positions());
         let patches = self.shape.patches();
-        let Blocking { kc, nc } = self.shape.backward_input_blocking();
-        let (block, rest) = aligned(self.scratch).split_at_mut(panels_len::<NR>(kc, nc));
+        let blocking = self.shape.backward_input_blocking();
+        let nc = blocking.nc;
+        let (strip, rest) = aligned(self.scratch).split_at_mut(blocking.strip_len());
         let (columns, weight_panels) = rest.split_at_mut(depth * nc);
-        let panels_len = panels_len::<MR>(out_group, depth);
+        let panels_len = panels_len::<NR>(out_group, depth);
         self.grad_input.fill(0.0);
         for group in 0..groups {
             let panels = match self.weight {
                 Weights::Packed(packed) => &packed.panels[group * panels_len..][..panels_len],
                 Weights::Plain(weight) => {
-                    transpose::pack_group(&self.shape, &weight[group * out_group * depth..], weight_panels);
+                    let weight = &weight[group * out_group * depth..];
+                    transpose::pack_group(isa, &self.shape, weight, weight_panels);
                     &weight_panels[..panels_len]
                 }
             };
-            let a = Panels::new(panels, out_group);
+            let weights = Rows::Packed(Panels::new(panels, out_group));
             let inputs = self.grad_input.chunks_exact_mut(in_group * window.plane_len());
             let grads = self.grad_output.chunks_exact(out_group * positions);
             // One chunk per image and group; those of this group are `groups` apart.
             for (grad_input, grad_output) in inputs.zip(grads).skip(group).step_by(groups) {
                 let grad_output = Matrix::row_major(grad_output, positions);
                 for range in blocks(positions, nc) {
-                    let mut sums = Destination {
-                        values: columns,
+                    let (rows, depth, len) = (depth, out_group, range.len());
+                    let c = Destination {
+                        values: &mut *columns,
                         row_stride: nc,
-                        image_columns: range.len(),
+                        image_columns: len,
                         image_stride: 0,
                     };
-                    for k in blocks(out_group, kc) {
-                        grad_output.pack_b(k.clone(), range.clone(), block);
-                        let b = Panels::new(block, k.len());
-                        let first = k.start == 0;
-                        multiply::<MR, ROWS, PANELS>(
-                            depth,
-                            0..range.len(),
-                            a.rows(k),
-                            b,
-                            !first,
-                            None,
-                            &mut sums,
-                            mul_add,
-                        );
-                    }
-                    patches.col2im_add(columns, nc, range, grad_input);
+                    let epilogue = Epilogue::NONE;
+                    let product = Blocks { rows, depth, columns: len, blocking, a: weights, epilogue, c };
+                    product.compute(isa, strip, 0, |k, columns, strip| {
+                        let columns = range.start + columns.start..range.start + columns.end;
+                        grad_output.pack(isa, k, columns, strip);
+                    });
+                    dispatch(
+                        isa,
+                        Col2imBlock { patches, matrix: columns, row_stride: nc, range, image: grad_input },
+                    );
                 }
             }
         }
     }
 }
 
-impl BackwardInput<'_> {
+struct DepthwiseInput<'a>(BackwardInput<'a>);
+
+impl Job for DepthwiseInput<'_> {
     #[inline(always)]
-    fn depthwise(self, mul_add: impl MulAdd) {
-        let Shape { groups, out_group, window, .. } = self.shape;
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        mul_add: impl MulAdd,
+        _: impl Vectors,
+    ) {
+        let BackwardInput { shape, weight, grad_output, grad_input, scratch } = self.0;
+        let Shape { groups, out_group, window, .. } = shape;
         let taps = window.taps();
-        let layout = Stage::new(&self.shape);
-        let stage = aligned(self.scratch);
-        let panels_len = panels_len::<MR>(out_group, taps);
-        self.grad_input.fill(0.0);
-        let planes = self.grad_input.chunks_exact_mut(window.plane_len());
-        let grads = self.grad_output.chunks_exact(out_group * window.positions());
+        let layout = Stage::new(&shape);
+        let stage = aligned(scratch);
+        let panels_len = panels_len::<NR>(out_group, taps);
+        grad_input.fill(0.0);
+        let planes = grad_input.chunks_exact_mut(window.plane_len());
+        let grads = grad_output.chunks_exact(out_group * window.positions());
         for (i, (plane, grad_output)) in planes.zip(grads).enumerate() {
             let group = i % groups;
             layout.clear(stage);
-            match self.weight {
+            match weight {
                 Weights::Plain(weight) => {
                     let weight = &weight[group * out_group * taps..][..out_group * taps];
                     let weight = |output: usize, tap: usize| weight[output * taps + tap];
                     depthwise::gather_grad_input(&layout, stage, grad_output, weight, mul_add);
                 }
                 Weights::Packed(packed) => {
-                    let panels = packed.panels[group * panels_len..][..panels_len].as_chunks::<MR>().0;
-                    let weight = |output: usize, tap: usize| panels[tap / MR * out_group + output][tap % MR];
+                    let panels = packed.panels[group * panels_len..][..panels_len].as_chunks::<NR>().0;
+                    let weight = |output: usize, tap: usize| panels[tap / NR * out_group + output][tap % NR];
                     depthwise::gather_grad_input(&layout, stage, grad_output, weight, mul_add);
                 }
             }

@@ -18,7 +18,7 @@ mod tile;
 
 pub(super) use block::{Block, Field, STRIP_LEN, is_staged};
 pub(super) use store::{Store, Target};
-pub(super) use tile::Tiles;
+pub(super) use tile::{PAIRS_AT_ONCE, Pair, Pairs, Tiles};
 
 use super::forward::{Forward, Weights};
 use super::shape::Shape;
@@ -28,7 +28,7 @@ use crate::gemm::{Panels, blocks};
 use crate::kernel::{Isa, NR, dispatch};
 use block::{Fill, Position};
 use core::ops::Range;
-use tile::Multiply;
+use tile::{MOST_PRODUCTS, Multiply};
 
 /// The operands of some output channels of a group.
 pub(super) struct Operands<'a> {
@@ -153,22 +153,20 @@ impl Tiles<'_> {
         target: &mut Target<'_>,
         strip: &mut [f32],
     ) {
-        let strip = strip.as_chunks_mut::<NR>().0;
-        let panels = channels.len().div_ceil(NR);
+        let sums = strip.as_chunks_mut::<NR>().0;
+        let (panels, spare) = (channels.len().div_ceil(NR), sums.len() / PANELS_AT_ONCE - 1);
         let total = self.block.images * self.block.positions.iter().product::<usize>();
-        let mut walk = self.walk();
+        let (mut all, mut pairs) = (Pairs::new(self), [Pair::default(); _]);
         let mut first = 0;
         while first < total {
-            let mut end = first;
-            let (walk, end_of) = (&mut walk, &mut end);
-            dispatch(isa, Multiply { tiles: self, weights, panels, walk, first, end: end_of, strip });
+            let (count, end) = all.take(first, spare, &mut pairs);
+            dispatch(isa, Multiply { tiles: self, weights, panels, pairs: &pairs, count, sums });
             // Whole vectors, except at the end; the rest is the beginning of the next strip.
             let len = if end == total { end - first } else { (end - first) / NR * NR };
-            let target = &mut *target;
-            let channels = channels.clone();
+            let (strip, target, channels) = (&*sums, &mut *target, channels.clone());
             dispatch(isa, Store { strip, panels, channels, epilogue, first, len, target });
             let rest = (end - first - len) * PANELS_AT_ONCE;
-            strip.copy_within((len + 1) * PANELS_AT_ONCE..(len + 1) * PANELS_AT_ONCE + rest, PANELS_AT_ONCE);
+            sums.copy_within(len * PANELS_AT_ONCE..len * PANELS_AT_ONCE + rest, 0);
             first += len;
         }
     }

@@ -100,8 +100,8 @@ const fn pointwise_time(shape: &Shape, counts: &Counts) -> u64 {
         7 | 8 => outputs / NR * NR + 8,
         _ => panels.saturating_mul(NR),
     };
-    let blocks = depth.div_ceil(pointwise::KC);
-    let packed = if pointwise::is_packed(shape) { product([passes, vectors, depth]) } else { 0 };
+    let blocks = depth.div_ceil(pointwise::blocking(shape).kc);
+    let packed = product([passes, vectors, depth]);
     total([
         (1, 39_000),
         (product([passes]), 35_500),

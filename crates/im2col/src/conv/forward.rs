@@ -15,8 +15,9 @@ use crate::epilogue::finish;
 use crate::epilogue::{Bias, Epilogue};
 use crate::error::{RunError, check_len, check_scratch};
 use crate::gemm::pack::{PackRows, panels_len};
-use crate::gemm::{Blocking, Destination, Panels, blocks, multiply};
+use crate::gemm::{Blocks, Destination, Panels, Rows};
 use crate::kernel::{Isa, Job, MulAdd, NR, Vectors, dispatch};
+use crate::lower::PackPatches;
 use crate::scratch::{ALIGN, aligned};
 
 /// What a convolution reads.
@@ -176,7 +177,6 @@ fn pack_channels<'a>(shape: &Shape, weight: &'a [f32], panels: &'a mut [f32]) ->
 
 pub(super) struct Forward<'a> {
     pub(super) shape: Shape,
-    pub(super) blocking: Blocking,
     pub(super) block: Block,
     pub(super) block_len: usize,
     /// Channels of a panel: what a part has whole ones of.
@@ -193,49 +193,35 @@ pub(super) struct Forward<'a> {
 // Each algorithm is a job of its own: one function with all of them inlined would be so large that
 // the compiler keeps in memory what belongs into registers.
 
-struct Blocks<'a>(Forward<'a>);
-struct Direct<'a>(Forward<'a>);
 struct InPlace<'a>(Forward<'a>);
+
+/// A group of all images.
+struct Direct<'f, 'a> {
+    forward: &'f mut Forward<'a>,
+    group: usize,
+    weights: Panels<'f, NR>,
+    stage: &'f mut [f32],
+}
 
 // Loops, not closures: a closure called by a helper is not compiled for the instruction set.
 
-impl Job for Blocks<'_> {
+impl Job for Direct<'_, '_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         mul_add: impl MulAdd,
-        vectors: impl Vectors,
+        _: impl Vectors,
     ) {
-        let mut forward = self.0;
-        let (block, panels) = forward.take_scratch();
-        for group in 0..forward.shape.groups {
-            let weights = forward.panels(group, panels, vectors);
-            forward.multiply_blocks::<ROWS, PANELS>(group, weights, block, mul_add);
-        }
-    }
-}
-
-impl Job for Direct<'_> {
-    #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        self,
-        mul_add: impl MulAdd,
-        vectors: impl Vectors,
-    ) {
-        let mut forward = self.0;
-        let layout = Stage::new(&forward.shape);
-        let (stage, panels) = forward.take_scratch();
-        for group in 0..forward.shape.groups {
-            let (weights, epilogue) = (forward.panels(group, panels, vectors), forward.epilogue(group));
-            for image in 0..forward.shape.batch {
-                let (planes, output) = forward.image(image, group);
-                let planes = &planes.input[planes.start..][..planes.len];
-                // Four vectors of positions where two panels fit beside them: 24 of 32 registers.
-                if PANELS > 1 {
-                    layout.convolve::<ROWS, 4>(planes, weights, epilogue, output, stage, mul_add);
-                } else {
-                    layout.convolve::<ROWS, 1>(planes, weights, epilogue, output, stage, mul_add);
-                }
+        let Self { forward, group, weights, stage } = self;
+        let (layout, epilogue) = (Stage::new(&forward.shape), forward.epilogue(group));
+        for image in 0..forward.shape.batch {
+            let (planes, output) = forward.image(image, group);
+            let planes = &planes.input[planes.start..][..planes.len];
+            // Four vectors of positions where two panels fit beside them: 24 of 32 registers.
+            if PANELS > 1 {
+                layout.convolve::<ROWS, 4>(planes, weights, epilogue, output, stage, mul_add);
+            } else {
+                layout.convolve::<ROWS, 1>(planes, weights, epilogue, output, stage, mul_add);
             }
         }
     }
@@ -273,7 +259,6 @@ impl<'a> Forward<'a> {
                 Algorithm::Depthwise | Algorithm::Winograd => *shape,
                 _ => shape.simplified(),
             },
-            blocking: lens.blocking,
             block: lens.block,
             block_len: lens.packed.saturating_sub(ALIGN),
             panel: algorithm.panels_at_once(),
@@ -294,13 +279,13 @@ impl<'a> Forward<'a> {
     }
 
     /// Computes all but an activation that is not fused.
-    fn run_kernels(self, algorithm: Algorithm, isa: Isa) {
+    fn run_kernels(mut self, algorithm: Algorithm, isa: Isa) {
         match algorithm {
-            Algorithm::Im2col => dispatch(isa, Blocks(self)),
+            Algorithm::Im2col => self.im2col(isa),
             Algorithm::Pointwise => pointwise::forward(isa, self),
             Algorithm::Broadcast => broadcast::forward(isa, self),
             Algorithm::Winograd => winograd::forward(isa, self),
-            Algorithm::Direct => dispatch(isa, Direct(self)),
+            Algorithm::Direct => self.direct(isa),
             Algorithm::Depthwise => depthwise::forward(isa, self),
             Algorithm::InPlace => dispatch(isa, InPlace(self)),
             #[cfg(feature = "matrixmultiply")]
@@ -326,8 +311,7 @@ impl<'a> Forward<'a> {
     }
 
     /// The weights of a group as panels; plain ones are packed into `panels`.
-    #[inline(always)]
-    fn panels<'b>(&self, group: usize, panels: &'b mut [f32], vectors: impl Vectors) -> Panels<'b, NR>
+    pub(super) fn panels<'b>(&self, isa: Isa, group: usize, panels: &'b mut [f32]) -> Panels<'b, NR>
     where
         'a: 'b,
     {
@@ -336,7 +320,7 @@ impl<'a> Forward<'a> {
             Weights::Packed(packed) => &packed.panels[group * len..][..len],
             Weights::Plain(weight) => {
                 let weight = &weight[group * out_group * depth..];
-                pack_channels(&self.shape, weight, &mut panels[..len]).pack(vectors);
+                dispatch(isa, pack_channels(&self.shape, weight, &mut panels[..len]));
                 &panels[..len]
             }
         };
@@ -359,44 +343,34 @@ impl<'a> Forward<'a> {
         (planes, &mut self.output[place * out_len..][..out_len])
     }
 
-    /// Multiplies the weights of a group by its im2col matrix, of all images together, block by block.
-    #[inline(always)]
-    fn multiply_blocks<const ROWS: usize, const PANELS: usize>(
-        &mut self,
-        group: usize,
-        weights: Panels<'_, NR>,
-        block: &mut [f32],
-        mul_add: impl MulAdd,
-    ) {
+    fn direct(&mut self, isa: Isa) {
+        let (stage, panels) = self.take_scratch();
+        for group in 0..self.shape.groups {
+            let weights = self.panels(isa, group, panels);
+            dispatch(isa, Direct { forward: self, group, weights, stage });
+        }
+    }
+
+    /// Multiplies the weights of each group by its im2col matrix, of all images together.
+    fn im2col(&mut self, isa: Isa) {
         let Shape { batch, groups, in_group, out_group, window, .. } = self.shape;
         let (depth, positions) = (self.shape.depth(), window.positions());
-        let Blocking { kc, nc } = self.blocking;
-        let (patches, epilogue) = (self.shape.patches(), self.epilogue(group));
-        let input = self.input.get(group * in_group * window.plane_len()..).unwrap_or_default();
-        let mut output = Destination {
-            values: self.output.get_mut(group * out_group * positions..).unwrap_or_default(),
-            row_stride: positions,
-            image_columns: positions,
-            image_stride: groups * out_group * positions,
-        };
-        for columns in blocks(batch * positions, nc) {
-            for k in blocks(depth, kc) {
-                patches.pack(input, k.clone(), columns.clone(), block);
-                let b = Panels::new(block, k.len() + 1).rows(0..k.len());
-                let last = (k.end == depth).then_some(epilogue);
-                let first = k.start == 0;
-                let a = weights.rows(k);
-                multiply::<NR, ROWS, PANELS>(
-                    out_group,
-                    columns.clone(),
-                    a,
-                    b,
-                    !first,
-                    last,
-                    &mut output,
-                    mul_add,
-                );
-            }
+        let (patches, blocking) = (self.shape.patches(), self.shape.forward_blocking());
+        let (strip, panels) = self.take_scratch();
+        for group in 0..groups {
+            let (weights, epilogue) = (self.panels(isa, group, panels), self.epilogue(group));
+            let input = self.input.get(group * in_group * window.plane_len()..).unwrap_or_default();
+            let c = Destination {
+                values: self.output.get_mut(group * out_group * positions..).unwrap_or_default(),
+                row_stride: positions,
+                image_columns: positions,
+                image_stride: groups * out_group * positions,
+            };
+            let (rows, columns, a) = (out_group, batch * positions, Rows::Packed(weights));
+            let product = Blocks { rows, depth, columns, blocking, a, epilogue, c };
+            product.compute(isa, strip, 1, |rows, columns, block| {
+                dispatch(isa, PackPatches { patches, input, rows, columns, block });
+            });
         }
     }
 }

@@ -7,8 +7,8 @@ use super::pointwise;
 use super::shape::Shape;
 use super::winograd;
 use super::{backward_input, backward_weight};
-use crate::gemm::{Blocking, pack::panels_len};
-use crate::kernel::{MR, NR};
+use crate::gemm::Blocking;
+use crate::kernel::NR;
 use crate::lower::Patches;
 use crate::scratch::ALIGN;
 use crate::window::{checked_product, checked_sum};
@@ -57,14 +57,14 @@ impl Lens {
         checked!(checked_product([4, checked!(checked_sum([input, output, weight]))]));
 
         let forward = checked!(ForwardLens::new(shape, algorithm, most));
-        let Blocking { kc, nc } = shape.backward_input_blocking();
+        let blocking = shape.backward_input_blocking();
         let panels_transposed =
-            checked!(checked_product([checked!(depth.checked_next_multiple_of(MR)), out_group]));
+            checked!(checked_product([checked!(depth.checked_next_multiple_of(NR)), out_group]));
         let (transposed_packed, panels_backward) = match shape.depthwise_stage_len() {
             Some(stage) => (checked!(checked_sum([ALIGN, stage])), 0),
             None => {
-                let columns = checked!(checked_product([depth, nc]));
-                let blocks = checked!(checked_sum([ALIGN + panels_len::<NR>(kc, nc), columns]));
+                let columns = checked!(checked_product([depth, blocking.nc]));
+                let blocks = checked!(checked_sum([ALIGN + blocking.strip_len(), columns]));
                 (blocks, panels_transposed)
             }
         };
@@ -93,7 +93,6 @@ impl Lens {
 /// The lengths that the forward pass of an algorithm needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ForwardLens {
-    pub(super) blocking: Blocking,
     /// Blocks of [`Algorithm::Broadcast`].
     pub(super) block: Block,
     /// Packed weights.
@@ -121,10 +120,6 @@ impl ForwardLens {
             _ => depth,
         };
         let packed_weight = checked!(checked_product([groups, packed_rows, packed_depth]));
-        let blocking = match algorithm {
-            Algorithm::Pointwise => pointwise::blocking(shape),
-            _ => shape.forward_blocking(),
-        };
         let block = Block::new(shape, most);
         // What the forward pass multiplies the weights by, and the plain weights of a group packed.
         let (forward_packed, panels) = match algorithm {
@@ -142,14 +137,10 @@ impl ForwardLens {
                 let stage = checked!(Stage::new(shape).len());
                 (checked!(checked_sum([ALIGN, TILE_LEN, stage])), packed_weight / groups)
             }
-            Algorithm::Pointwise => {
-                let Blocking { kc, nc } = blocking;
-                let block = if pointwise::is_packed(shape) { panels_len::<NR>(kc, nc) } else { 0 };
-                (ALIGN + block, packed_weight / groups)
-            }
+            Algorithm::Pointwise => (ALIGN + pointwise::blocking(shape).strip_len(), packed_weight / groups),
             Algorithm::Im2col => {
-                let Blocking { kc, nc } = blocking;
-                (ALIGN + Patches::block_len(kc, nc), packed_weight / groups)
+                let Blocking { kc, strip, .. } = shape.forward_blocking();
+                (ALIGN + Patches::block_len(kc, strip), packed_weight / groups)
             }
             Algorithm::Depthwise | Algorithm::InPlace => (0, 0),
             #[cfg(feature = "matrixmultiply")]
@@ -158,6 +149,6 @@ impl ForwardLens {
             }
         };
         let plain = checked!(checked_sum([forward_packed, panels]));
-        Some(Self { blocking, block, weight: packed_weight, plain, packed: forward_packed })
+        Some(Self { block, weight: packed_weight, plain, packed: forward_packed })
     }
 }

@@ -128,16 +128,21 @@ impl Shape {
 
     /// Blocks of the forward product: columns of all images together.
     pub(super) const fn forward_blocking(&self) -> Blocking {
-        Blocking::new(self.depth(), self.batch * self.window.positions())
+        Blocking::new(self.out_group, self.depth(), self.batch * self.window.positions())
     }
 
     /// Blocks of `weight^T grad_output`, image by image: as many columns as keep the block of
     /// gradient columns, all of whose rows are needed, in L2.
     pub(super) const fn backward_input_blocking(&self) -> Blocking {
-        let Blocking { kc, nc } = Blocking::new(self.out_group, self.window.positions());
+        let blocking = Blocking::new(self.depth(), self.out_group, self.window.positions());
         let most = GRAD_COLUMNS / self.depth() / NR * NR;
         let most = if most < NR { NR } else { most };
-        Blocking { kc, nc: if nc < most { nc } else { most } }
+        let (nc, strip) = (blocking.nc, blocking.strip);
+        Blocking {
+            nc: if nc < most { nc } else { most },
+            strip: if strip < most { strip } else { most },
+            ..blocking
+        }
     }
 }
 

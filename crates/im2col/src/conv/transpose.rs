@@ -15,8 +15,8 @@ use super::shape::Shape;
 use super::{ConvParams, backward::BackwardInput};
 use crate::activation::{Activation, Finish};
 use crate::error::{RunError, ShapeError, check_len, check_scratch};
-use crate::gemm::pack::{Matrix, panels_len};
-use crate::kernel::{Isa, MR, dispatch};
+use crate::gemm::pack::Matrix;
+use crate::kernel::{Isa, dispatch};
 use crate::padding::{Padding, PaddingMode};
 use crate::sum::SumPlanes;
 use crate::window::{checked_sum, lift, volume};
@@ -272,7 +272,7 @@ impl<const D: usize> ConvTransposePlan<D> {
         let Shape { groups, .. } = self.mirror.shape;
         let panels = packed.chunks_exact_mut(packed.len() / groups);
         for (weight, panels) in weight.chunks_exact(weight.len() / groups).zip(panels) {
-            pack_group(&self.mirror.shape, weight, panels);
+            pack_group(self.mirror.isa(), &self.mirror.shape, weight, panels);
         }
         Ok(PackedWeights { panels: packed, layout: layout(&self.mirror.shape) })
     }
@@ -314,7 +314,7 @@ impl<const D: usize> ConvTransposePlan<D> {
         if self.mirror.backward.is_transposed_in_place {
             in_place::spread(isa, &shape, weight, input, output);
         } else {
-            dispatch(isa, BackwardInput { shape, weight, grad_output: input, grad_input: output, scratch });
+            BackwardInput { shape, weight, grad_output: input, grad_input: output, scratch }.compute(isa);
         }
         let activation = self.params.activation;
         let plane_len = shape.window.plane_len();
@@ -383,13 +383,10 @@ impl<const D: usize> ConvTransposePlan<D> {
     }
 }
 
-/// The transposed weights of a group as `A` panels: rows are outputs and taps, `k` is the input
-/// channel.
-#[inline(always)]
-pub(super) fn pack_group(mirror: &Shape, weight: &[f32], panels: &mut [f32]) {
+/// The transposed weights of a group as panels: rows are outputs and taps, `k` is the input channel.
+pub(super) fn pack_group(isa: Isa, mirror: &Shape, weight: &[f32], panels: &mut [f32]) {
     let depth = mirror.depth();
-    let len = panels_len::<MR>(mirror.out_group, depth);
-    Matrix::row_major(weight, depth).transposed().pack_a(depth, 0..mirror.out_group, &mut panels[..len]);
+    Matrix::row_major(weight, depth).pack(isa, 0..mirror.out_group, 0..depth, panels);
 }
 
 pub(super) const fn layout(mirror: &Shape) -> Layout {

@@ -121,10 +121,9 @@ const fn evenly(len: usize, most: usize) -> usize {
     len.div_ceil(len.div_ceil(most))
 }
 
-/// Vectors of the outputs of so many tiles: with one to spare before them, and those of a last line
-/// and a last vector that end behind them.
+/// Length in vectors of the output buffer of `tiles` tiles, with room for the last line and the last vector to overrun.
 const fn strip_len(tiles: usize) -> usize {
-    (1 + TILE * TILE * tiles + TILE + NR) * PANELS_AT_ONCE
+    (TILE * TILE * tiles + TILE + NR) * PANELS_AT_ONCE
 }
 
 /// Positions from the sums of a point to those of the next, odd for the same reason as [`Tiling::depth`]; tiles

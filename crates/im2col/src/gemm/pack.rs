@@ -1,6 +1,6 @@
 //! Packing of plain matrices into panels.
 
-use crate::kernel::{Job, Lanes, MR, MulAdd, NR, Vectors};
+use crate::kernel::{Isa, Job, Lanes, MulAdd, NR, Vectors, dispatch};
 use core::ops::Range;
 
 /// A strided view: element `(i, j)` is `values[i * row_stride + j * column_stride]`.
@@ -36,17 +36,16 @@ impl<'a> Matrix<'a> {
         lanes
     }
 
-    /// Packs `rows` x `depth` as `A`: panels of `MR` rows, `[panel][k][MR]`, rows past the last 0.
-    #[inline(always)]
-    pub(crate) fn pack_a(&self, rows: usize, depth: Range<usize>, panels: &mut [f32]) {
-        pack::<MR>(self.transposed(), depth, 0..rows, panels);
-    }
-
-    /// Packs `depth` x `columns` as `B`: panels of `NR` columns, `[panel][k][NR]`, columns past
-    /// the last 0.
-    #[inline(always)]
-    pub(crate) fn pack_b(&self, depth: Range<usize>, columns: Range<usize>, panels: &mut [f32]) {
-        pack::<NR>(*self, depth, columns, panels);
+    /// Packs `depth` x `columns` values into panels of `NR` columns, `[panel][k][NR]`, columns past the last 0.
+    pub(crate) fn pack(self, isa: Isa, depth: Range<usize>, columns: Range<usize>, panels: &mut [f32]) {
+        let (rows, panels) = (columns.len(), &mut panels[..panels_len::<NR>(depth.len(), columns.len())]);
+        if self.row_stride == 1 {
+            let values = &self.values[columns.start * self.column_stride + depth.start..];
+            let (row_stride, depth) = (self.column_stride, depth.len());
+            dispatch(isa, PackRows { values, row_stride, rows, depth, panels });
+        } else {
+            dispatch(isa, PackColumns { matrix: self, depth, columns, panels });
+        }
     }
 }
 
@@ -55,25 +54,38 @@ pub(crate) const fn panels_len<const W: usize>(depth: usize, columns: usize) -> 
     columns.div_ceil(W) * W * depth
 }
 
-#[inline(always)]
-fn pack<const W: usize>(m: Matrix<'_>, depth: Range<usize>, columns: Range<usize>, panels: &mut [f32]) {
-    let panel_len = depth.len() * W;
-    debug_assert!(panels.len() >= panels_len::<W>(depth.len(), columns.len()), "no room for the last panels");
-    for (panel, first) in panels.chunks_exact_mut(panel_len.max(1)).zip(columns.clone().step_by(W)) {
-        let width = W.min(columns.end - first);
-        let (lines, _) = panel.as_chunks_mut::<W>();
-        if m.column_stride == 1 && width == W {
-            for (line, k) in lines.iter_mut().zip(depth.clone()) {
-                line.copy_from_slice(&m.values[k * m.row_stride + first..][..W]);
-            }
-        } else {
-            if width < W {
-                lines.fill([0.0; W]);
-            }
-            for lane in 0..width {
-                let column = &m.values[(first + lane) * m.column_stride..];
+/// Packs columns of a matrix whose columns are neighbours, or lie at any stride.
+struct PackColumns<'a> {
+    matrix: Matrix<'a>,
+    depth: Range<usize>,
+    columns: Range<usize>,
+    panels: &'a mut [f32],
+}
+
+impl Job for PackColumns<'_> {
+    const USES_AVX512: bool = false;
+
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Vectors,
+    ) {
+        let Self { matrix: m, depth, columns, panels } = self;
+        let panels = panels.as_chunks_mut::<NR>().0.chunks_exact_mut(depth.len().max(1));
+        for (lines, first) in panels.zip(columns.clone().step_by(NR)) {
+            let width = NR.min(columns.end - first);
+            if m.column_stride == 1 && width == NR {
                 for (line, k) in lines.iter_mut().zip(depth.clone()) {
-                    line[lane] = column[k * m.row_stride];
+                    line.copy_from_slice(&m.values[k * m.row_stride + first..][..NR]);
+                }
+            } else {
+                for (line, k) in lines.iter_mut().zip(depth.clone()) {
+                    *line = [0.0; NR];
+                    let row = &m.values[k * m.row_stride + first * m.column_stride..];
+                    for (lane, value) in line[..width].iter_mut().zip(row.iter().step_by(m.column_stride)) {
+                        *lane = *value;
+                    }
                 }
             }
         }

@@ -1,9 +1,9 @@
 //! The product of two plain matrices, as linear layers need it.
 
-use super::pack::{Matrix, PackRows, panels_len};
-use super::{Blocking, Destination, Panels, blocks, multiply};
+use super::pack::Matrix;
+use super::{Blocking, Blocks, Destination, Panels, Rows, blocks};
 use crate::epilogue::Epilogue;
-use crate::kernel::{Job, MR, MulAdd, NR, Vectors};
+use crate::kernel::{Isa, Job, MulAdd, NR, Vectors};
 use crate::scratch::{ALIGN, aligned};
 use crate::sum::Cascade;
 use crate::window::checked_sum;
@@ -29,56 +29,33 @@ pub(crate) struct Product<'a> {
 }
 
 impl Product<'_> {
-    /// The scratch of a product of these sizes: `A` packed, and a block of `B`.
+    /// The scratch of a product of these sizes: `A` packed, unless it is a single row, and a block of `B`.
     pub(crate) const fn scratch_len(rows: usize, depth: usize, columns: usize) -> Option<usize> {
-        let Some(panel_rows) = rows.checked_next_multiple_of(MR) else { return None };
+        let panel_rows = if rows > 1 { rows.checked_next_multiple_of(NR) } else { Some(rows) };
+        let Some(panel_rows) = panel_rows else { return None };
         let Some(a) = panel_rows.checked_mul(depth) else { return None };
-        let Blocking { kc, nc } = Blocking::new(depth, columns);
-        checked_sum([ALIGN, a, panels_len::<NR>(kc, nc)])
+        checked_sum([ALIGN, a, Blocking::new(rows, depth, columns).strip_len()])
     }
-}
 
-impl Job for Product<'_> {
-    #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        self,
-        mul_add: impl MulAdd,
-        vectors: impl Vectors,
-    ) {
+    pub(crate) fn compute(self, isa: Isa) {
         let Self { rows, depth, columns, a, b, epilogue, c, scratch } = self;
-        let Blocking { kc, nc } = Blocking::new(depth, columns);
-        let (block, a_panels) = aligned(scratch).split_at_mut(panels_len::<NR>(kc, nc));
-        let a_panels = &mut a_panels[..panels_len::<MR>(depth, rows)];
-        a.pack_a(rows, 0..depth, a_panels);
-        let a = Panels::new(a_panels, depth);
-        let mut c = Destination { values: c, row_stride: columns, image_columns: columns, image_stride: 0 };
-        for range in blocks(columns, nc) {
-            for k in blocks(depth, kc) {
-                let b = match b {
-                    Right::Packed(panels) => {
-                        Panels::new(panels, depth).skip(range.start / NR).rows(k.clone())
-                    }
-                    Right::Plain(b) => {
-                        let (rows, depth) = (range.len(), k.len());
-                        if b.row_stride == 1 {
-                            let values = &b.values[range.start * b.column_stride + k.start..];
-                            let (row_stride, panels) = (b.column_stride, &mut *block);
-                            PackRows { values, row_stride, rows, depth, panels }.pack(vectors);
-                        } else {
-                            b.pack_b(k.clone(), range.clone(), block);
-                        }
-                        Panels::new(block, k.len())
-                    }
-                };
-                let last = (k.end == depth).then_some(epilogue);
-                let first = k.start == 0;
-                let (a, columns, accumulate) = (a.rows(k), range.clone(), !first);
-                match (rows, PANELS) {
-                    // A single row: the registers are filled with columns instead.
-                    (1, 1) => multiply::<MR, 1, 4>(1, columns, a, b, accumulate, last, &mut c, mul_add),
-                    (1, _) => multiply::<MR, 1, 8>(1, columns, a, b, accumulate, last, &mut c, mul_add),
-                    _ => multiply::<MR, ROWS, PANELS>(rows, columns, a, b, accumulate, last, &mut c, mul_add),
-                }
+        let blocking = Blocking::new(rows, depth, columns);
+        let (strip, a_packed) = aligned(scratch).split_at_mut(blocking.strip_len());
+        let a = if rows > 1 {
+            a.transposed().pack(isa, 0..depth, 0..rows, a_packed);
+            Rows::Packed(Panels::new(a_packed, depth))
+        } else {
+            for (value, k) in a_packed.iter_mut().zip(0..rows * depth) {
+                *value = a.values[k * a.column_stride];
+            }
+            Rows::Single(&a_packed[..rows * depth])
+        };
+        let c = Destination { values: c, row_stride: columns, image_columns: columns, image_stride: 0 };
+        let product = Blocks { rows, depth, columns, blocking, a, epilogue, c };
+        match b {
+            Right::Packed(panels) => product.compute_packed(isa, Panels::new(panels, depth)),
+            Right::Plain(b) => {
+                product.compute(isa, strip, 0, |k, columns, strip| b.pack(isa, k, columns, strip));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::super::direct::zero;
 use super::super::shape::Shape;
-use super::PANELS_AT_ONCE;
+use super::{MOST_PRODUCTS, PAIRS_AT_ONCE, PANELS_AT_ONCE};
 use crate::kernel::{Job, MulAdd, NR, Vectors};
 use crate::lower::fetch;
 use crate::padding::PaddingMode;
@@ -12,24 +12,30 @@ use crate::window::{Window, checked_product};
 const STAGE: usize = 64 * 1024;
 /// Whole tiles, whether they have 14 positions (AVX-512), 6, or 2.
 const TILES: usize = 42;
-/// The most lines of cache that a position may read, for one that holds as many of any stride: half of
-/// the smallest L2 in use.
-const CACHE_LINES: usize = 4096;
+/// Values in the pages that a TLB of 64 entries knows.
+const REACH: usize = 64 * 1024;
+/// The smallest L1 in use: 32 KiB.
+const L1_SETS: usize = 64;
+const L1_WAYS: usize = 8;
 
-/// The most positions whose sums wait to be transposed: 16 KiB of them, a third of L1.
-const STRIP: usize = 128;
+/// The most positions whose sums wait to be transposed, those of the pairs and less than a vector of others: 13 KiB of
+/// sums.
+const STRIP: usize = (2 * PAIRS_AT_ONCE + NR).next_multiple_of(NR);
 
 /// The most values of sums that wait to be transposed: what [`Block::strip_len`] never exceeds.
 pub(in super::super) const STRIP_LEN: usize = (STRIP + 1) * PANELS_AT_ONCE * NR;
 
-/// Whether the input is copied before it is read: because of padding, or because its planes are so far
-/// apart that their values would push each other out of the cache.
+/// Whether the input is copied before it is read: because of padding, or because the planes that a block of products
+/// reads are so far apart that they need too many pages, or too few sets of L1 hold their lines.
 pub(in super::super) const fn is_staged(shape: &Shape) -> bool {
-    let lines = shape.window.plane_len() / NR;
+    let plane_len = shape.window.plane_len();
+    let most = MOST_PRODUCTS.div_ceil(shape.window.taps());
+    let planes = if shape.in_group < most { shape.in_group } else { most };
     // Planes that are a multiple of 2^n lines apart meet in one of 2^n sets.
-    let lines_of_a_set =
-        if shape.window.plane_len().is_multiple_of(NR) { 1 << lines.trailing_zeros() } else { 1 };
-    shape.window.is_padded() || shape.in_group.saturating_mul(lines_of_a_set) > CACHE_LINES
+    let shared = if plane_len.is_multiple_of(NR) { 1 << (plane_len / NR).trailing_zeros() } else { 1 };
+    shape.window.is_padded()
+        || planes.saturating_mul(plane_len) > REACH
+        || planes.saturating_mul(shared) > L1_SETS * L1_WAYS / 2
 }
 
 /// The positions that are computed together: the same ones of some images.
@@ -115,7 +121,7 @@ impl Block {
     }
 
     /// The length of the sums that wait to be transposed: those of all positions of the block, or of the next
-    /// [`STRIP`]. There is room for a position before the first and for an overrun of less than `NR` positions.
+    /// [`STRIP`]. There is room for an overrun of less than `NR` positions, and for one position to spare at the end.
     pub(in super::super) const fn strip_len(&self) -> usize {
         let [planes, lines, width] = self.positions;
         let positions = self.images.saturating_mul(planes * lines * width).saturating_add(NR);

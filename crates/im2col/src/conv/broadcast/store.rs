@@ -38,7 +38,7 @@ impl Job for Store<'_, '_> {
             for done in (0..len).step_by(NR) {
                 let mut lines = [[0.0; NR]; NR];
                 for i in 0..NR {
-                    lines[i] = strip[(done + i + 1) * PANELS_AT_ONCE + panel];
+                    lines[i] = strip[(done + i) * PANELS_AT_ONCE + panel];
                 }
                 target.store(
                     &vectors.transpose(&lines),

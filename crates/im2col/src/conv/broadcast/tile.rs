@@ -1,8 +1,8 @@
-//! The microkernel, and the walk over the positions of a block.
+//! The microkernel whose lanes are output channels, and the pairs of positions that it computes.
 
 use super::PANELS_AT_ONCE;
 use super::block::{Block, Field};
-use crate::gemm::Panels;
+use crate::gemm::{Panels, blocks};
 use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
 
 /// A block, ready to be multiplied by panels of weights.
@@ -14,11 +14,27 @@ pub(in super::super) struct Tiles<'a> {
     pub(in super::super) channels: usize,
 }
 
-/// Walks the positions of a block in pairs. In a line of odd length the last pair overlaps the one
-/// before it; a line of one position is a pair of the same one twice.
-#[derive(Clone, Copy)]
-pub(in super::super) struct Walk {
-    /// Pairs to come.
+/// Two neighbouring positions of a block: the input value that tap 0 of the first one reads, and where the sums of both
+/// stand in the accumulator buffer. In a line of odd length the last pair begins with the position before it once more;
+/// a line of one position is a pair of it twice. What is computed twice is put where nobody reads it, at the end of the
+/// buffer.
+#[derive(Clone, Copy, Default)]
+pub(in super::super) struct Pair {
+    start: usize,
+    places: [usize; 2],
+}
+
+/// The most pairs whose sums are computed before they are stored: whole tiles of seven, three, or one.
+pub(in super::super) const PAIRS_AT_ONCE: usize = 63;
+
+/// Pairs of a block, and behind them what tiles that need more compute in vain.
+pub(in super::super) type PairBuffer = [Pair; PAIRS_AT_ONCE + MOST_PAIRS - 1];
+/// Pairs of the largest tile.
+const MOST_PAIRS: usize = 7;
+
+/// Goes through the positions of a block in pairs.
+pub(in super::super) struct Pairs<'a> {
+    tiles: &'a Tiles<'a>,
     left: usize,
     image: usize,
     at: [usize; 3],
@@ -27,48 +43,75 @@ pub(in super::super) struct Walk {
     place: usize,
 }
 
-impl Tiles<'_> {
+impl<'a> Pairs<'a> {
     #[inline(always)]
-    pub(in super::super) fn walk(&self) -> Walk {
-        let Block { images, positions: [planes, lines, width] } = *self.block;
+    pub(in super::super) fn new(tiles: &'a Tiles<'a>) -> Self {
+        let Block { images, positions: [planes, lines, width] } = *tiles.block;
         let left = images * planes * lines * width.div_ceil(2);
-        Walk { left, image: 0, at: [0; 3], start: 0, place: 0 }
+        Self { tiles, left, image: 0, at: [0; 3], start: 0, place: 0 }
     }
 
+    /// Takes the next pairs, whose sums stand in the buffer from position `first` on, or at `spare`: how many, and the
+    /// position after them.
     #[inline(always)]
-    fn step(&self, walk: &mut Walk) {
-        let [planes, lines, width] = self.block.positions;
-        walk.left -= 1;
-        walk.at[2] += 2;
-        if walk.at[2] < width {
-            return;
-        }
-        walk.at[2] = 0;
-        walk.place += width;
-        walk.at[1] += 1;
-        if walk.at[1] == lines {
-            walk.at[1] = 0;
-            walk.at[0] += 1;
-            if walk.at[0] == planes {
-                walk.at[0] = 0;
-                walk.image += 1;
+    pub(in super::super) fn take(
+        &mut self,
+        first: usize,
+        spare: usize,
+        pairs: &mut PairBuffer,
+    ) -> (usize, usize) {
+        let [planes, lines, width] = self.tiles.block.positions;
+        let is_single = width == 1;
+        let (mut count, mut end) = (0, first);
+        for pair in pairs.iter_mut().take(self.left.min(PAIRS_AT_ONCE)) {
+            let is_first_new = is_single || self.at[2] + 1 < width;
+            let x = if is_first_new { self.at[2] } else { width - 2 };
+            let place = (self.place + x).wrapping_sub(first);
+            // Wrapping: see `Field::input`.
+            pair.start = self.start.wrapping_add(x.wrapping_mul(self.tiles.field.position[2]));
+            pair.places = [
+                if is_first_new { place } else { spare },
+                if is_single { spare } else { place.wrapping_add(1) },
+            ];
+            end = self.place + x + if is_single { 1 } else { 2 };
+            count += 1;
+            self.at[2] += 2;
+            if self.at[2] >= width {
+                self.at[2] = 0;
+                self.place += width;
+                self.at[1] += 1;
+                if self.at[1] == lines {
+                    self.at[1] = 0;
+                    self.at[0] += 1;
+                    if self.at[0] == planes {
+                        self.at[0] = 0;
+                        self.image += 1;
+                    }
+                }
+                self.start = self.tiles.field.at(self.image, self.at);
             }
         }
-        walk.start = self.field.at(walk.image, walk.at);
+        self.left -= count;
+        let start = pairs[count.saturating_sub(1)].start;
+        for pair in pairs.iter_mut().skip(count).take(MOST_PAIRS - 1) {
+            *pair = Pair { start, places: [spare; 2] };
+        }
+        (count, end)
     }
 }
 
-/// Computes the sums of a strip: `[position][panel][lane]`.
+/// The most products of a block: their weights, of one panel, or half as many of two, take 12 KiB, and stay in an L1 of
+/// 32 KiB beside the sums while the tiles pass.
+pub(super) const MOST_PRODUCTS: usize = 192;
+
+/// Computes the sums of pairs of positions: `[position][panel][lane]`.
 pub(super) struct Multiply<'a> {
     pub(super) tiles: &'a Tiles<'a>,
     pub(super) weights: Panels<'a, NR>,
     pub(super) panels: usize,
-    pub(super) walk: &'a mut Walk,
-    /// The place of the strip's first position, after one to spare.
-    pub(super) first: usize,
-    /// The place after the strip's last position.
-    pub(super) end: &'a mut usize,
-    pub(super) strip: &'a mut [Lanes],
+    pub(super) pairs: &'a PairBuffer,
+    pub(super) count: usize,
+    pub(super) sums: &'a mut [Lanes],
 }
 
 impl Job for Multiply<'_> {
@@ -78,126 +121,167 @@ impl Job for Multiply<'_> {
         mul_add: impl MulAdd,
         _: impl Vectors,
     ) {
-        let Self { tiles, weights, panels, walk, first, end, strip } = self;
-        let start = *walk;
-        let mut panel = 0;
-        while panel < panels {
-            *walk = start;
-            if panel + PANELS <= panels {
-                *end = tiles.fill::<PAIRS, PANELS>(weights, panel, walk, first, strip, mul_add);
-                panel += PANELS;
-            } else {
-                *end = tiles.fill::<PAIRS, 1>(weights, panel, walk, first, strip, mul_add);
-                panel += 1;
-            }
-        }
+        let Self { tiles, weights, panels, pairs, count, sums } = self;
+        tiles.multiply::<PAIRS, PANELS>(weights, panels, (pairs, count), sums, mul_add);
     }
 }
 
 impl Tiles<'_> {
-    /// Computes sums of `PANELS` panels from `panel` on as long as the strip, whose first position after one
-    /// to spare is at place `first`, has room; the place after the last of them.
-    ///
-    /// The last pairs are fewer than a tile has: smaller tiles compute less in vain.
+    /// Computes the sums of up to two panels at `count` pairs, a block of products after the other.
     #[inline(always)]
-    pub(in super::super) fn fill<const PAIRS: usize, const PANELS: usize>(
+    pub(in super::super) fn multiply<const PAIRS: usize, const PANELS: usize>(
         &self,
         weights: Panels<'_, NR>,
-        panel: usize,
-        walk: &mut Walk,
-        first: usize,
-        strip: &mut [Lanes],
+        panels: usize,
+        (pairs, count): (&PairBuffer, usize),
+        sums: &mut [Lanes],
         mul_add: impl MulAdd,
-    ) -> usize {
-        let mut panels: [&[Lanes]; PANELS] = [&[]; PANELS];
-        for (i, weights_of) in panels.iter_mut().enumerate() {
-            *weights_of = weights.panel(panel + i);
+    ) {
+        let depth = self.channels * self.kernel.iter().product::<usize>();
+        let mut offsets = [0; MOST_PRODUCTS];
+        for k in blocks(depth, depth.div_ceil(depth.div_ceil(MOST_PRODUCTS / PANELS))) {
+            let offsets = &mut offsets[..k.len()];
+            self.offsets(k.start, offsets);
+            let block = Products { weights: weights.rows(k.clone()), offsets, is_first: k.start == 0 };
+            let mut panel = 0;
+            while panel < panels {
+                if panel + PANELS <= panels {
+                    self.add_tiles::<PAIRS, PANELS>(&block, panel, (pairs, count), sums, mul_add);
+                    panel += PANELS;
+                } else {
+                    self.add_tiles::<PAIRS, 1>(&block, panel, (pairs, count), sums, mul_add);
+                    panel += 1;
+                }
+            }
         }
-        let end = first + strip.len() / PANELS_AT_ONCE - 1;
-        let mut place = walk.place + walk.at[2];
-        while walk.left > 0 && place + 2 * PAIRS.min(walk.left) <= end {
-            let to = (&mut *strip, panel, first);
-            place = match walk.left {
-                1 | 2 if PAIRS > 2 => self.tile::<2, PANELS>(&panels, walk, to, mul_add),
-                3 | 4 | 8 if PAIRS > 4 => self.tile::<4, PANELS>(&panels, walk, to, mul_add),
-                _ => self.tile::<PAIRS, PANELS>(&panels, walk, to, mul_add),
+    }
+
+    /// How far behind the value of tap 0 the values of the products from `first` on lie.
+    #[inline(always)]
+    fn offsets(&self, first: usize, offsets: &mut [usize]) {
+        let ([planes, lines, width], Field { channel, tap, .. }) = (self.kernel, self.field);
+        let mut at = [first / width / lines % planes, first / width % lines, first % width];
+        let mut of_channel = first / width / lines / planes * channel;
+        for offset in offsets {
+            // Wrapping: see `Field::input`.
+            *offset = of_channel
+                .wrapping_add(at[0].wrapping_mul(tap[0]))
+                .wrapping_add(at[1].wrapping_mul(tap[1]))
+                .wrapping_add(at[2].wrapping_mul(tap[2]));
+            at[2] += 1;
+            if at[2] == width {
+                at = [at[0], at[1] + 1, 0];
+                if at[1] == lines {
+                    at = [at[0] + 1, 0, 0];
+                    if at[0] == planes {
+                        at[0] = 0;
+                        of_channel = of_channel.wrapping_add(channel);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds a block of products to the sums of `PANELS` panels from `panel` on. The remainder is smaller than a tile;
+    /// smaller tiles waste less on it.
+    #[inline(always)]
+    fn add_tiles<const PAIRS: usize, const PANELS: usize>(
+        &self,
+        block: &Products<'_>,
+        panel: usize,
+        (pairs, count): (&PairBuffer, usize),
+        sums: &mut [Lanes],
+        mul_add: impl MulAdd,
+    ) {
+        let mut panels: [&[Lanes]; PANELS] = [&[]; PANELS];
+        for (i, weights) in panels.iter_mut().enumerate() {
+            *weights = block.weights.panel(panel + i);
+        }
+        let mut done = 0;
+        while done < count {
+            done += match count - done {
+                1 | 2 if PAIRS > 2 => {
+                    self.add_tile::<2, PANELS>(block, &panels, panel, &pairs[done..], sums, mul_add)
+                }
+                3 | 4 | 8 if PAIRS > 4 => {
+                    self.add_tile::<4, PANELS>(block, &panels, panel, &pairs[done..], sums, mul_add)
+                }
+                _ => self.add_tile::<PAIRS, PANELS>(block, &panels, panel, &pairs[done..], sums, mul_add),
             };
         }
-        place
     }
 
-    /// Computes the next `PAIRS` pairs; beyond the end the last one again. The place after them.
+    /// Adds to the sums of the first `PAIRS` pairs; how many these are.
     #[inline(always)]
-    fn tile<const PAIRS: usize, const PANELS: usize>(
+    fn add_tile<const PAIRS: usize, const PANELS: usize>(
         &self,
+        block: &Products<'_>,
         panels: &[&[Lanes]; PANELS],
-        walk: &mut Walk,
-        (strip, panel, first): (&mut [Lanes], usize, usize),
+        panel: usize,
+        pairs: &[Pair],
+        buffer: &mut [Lanes],
         mul_add: impl MulAdd,
     ) -> usize {
-        let [_, _, width] = self.block.positions;
-        // From a position of a pair to the other.
-        let second = usize::from(width > 1);
-        let step = self.field.position[2];
-        let (mut start, mut place) = (0, 0);
-        let (mut starts, mut places) = ([0; PAIRS], [0; PAIRS]);
+        let mut starts = [0; PAIRS];
+        let Some(pairs) = pairs.first_chunk::<PAIRS>() else {
+            debug_assert!(false, "a tile beyond the last pairs");
+            return PAIRS;
+        };
         for i in 0..PAIRS {
-            if walk.left > 0 {
-                let x = walk.at[2].min(width - 1 - second);
-                // Wrapping: see `Field::input`.
-                start = walk.start.wrapping_add(x.wrapping_mul(step));
-                place = walk.place + x;
-                self.step(walk);
-            }
-            (starts[i], places[i]) = (start, place);
+            starts[i] = pairs[i].start;
         }
-        let sums = self.sums::<PAIRS, PANELS>(panels, &starts, second * step, mul_add);
-        for i in 0..PAIRS {
-            for (sums, place) in sums[i].iter().zip([places[i], places[i] + second]) {
-                let to = &mut strip[(place + 1 - first) * PANELS_AT_ONCE + panel..][..PANELS];
-                to.copy_from_slice(sums);
+        let mut sums = [[[[0.0; NR]; PANELS]; 2]; PAIRS];
+        if !block.is_first {
+            for i in 0..PAIRS {
+                for j in 0..2 {
+                    if let Some(from) = buffer[pairs[i].places[j] * PANELS_AT_ONCE + panel..].first_chunk() {
+                        sums[i][j] = *from;
+                    }
+                }
             }
         }
-        place + second + 1
+        let sums = self.add_products::<PAIRS, PANELS>(block.offsets, panels, &starts, sums, mul_add);
+        for i in 0..PAIRS {
+            for j in 0..2 {
+                if let Some(to) = buffer[pairs[i].places[j] * PANELS_AT_ONCE + panel..].first_chunk_mut() {
+                    *to = sums[i][j];
+                }
+            }
+        }
+        PAIRS
     }
 
-    /// The microkernel: the sums of `PANELS` vectors of channels at `PAIRS` pairs of positions.
-    ///
-    /// One loop over all products, with the place of the next tap computed by counting: around an inner
-    /// loop the compiler would keep the sums in memory.
+    /// The microkernel: adds a block of products to the sums of `PANELS` vectors of channels at `PAIRS` pairs of
+    /// positions.
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "loops over indices are unrolled into registers")]
-    fn sums<const PAIRS: usize, const PANELS: usize>(
+    fn add_products<const PAIRS: usize, const PANELS: usize>(
         &self,
+        offsets: &[usize],
         weights: &[&[Lanes]; PANELS],
         starts: &[usize; PAIRS],
-        step: usize,
+        mut sums: [[[Lanes; PANELS]; 2]; PAIRS],
         mul_add: impl MulAdd,
     ) -> [[[Lanes; PANELS]; 2]; PAIRS] {
-        let Field { channel, tap, .. } = self.field;
+        let Field { channel, tap, position, .. } = self.field;
         let [planes, lines, width] = self.kernel;
-        let next_line = tap[1].wrapping_sub(width.wrapping_mul(tap[2]));
-        let next_plane = tap[0].wrapping_sub(lines.wrapping_mul(tap[1]));
-        let next_channel = channel.wrapping_sub(planes.wrapping_mul(tap[0]));
-        // What a pair sees lies in as many values for each of them, so one check a tap is enough.
+        let step = if self.block.positions[2] > 1 { position[2] } else { 0 };
+        // What a pair sees lies in as many values for each of them, so one check a product is enough.
         let last_tap = (planes - 1) * tap[0] + (lines - 1) * tap[1] + (width - 1) * tap[2];
         let extent = (self.channels - 1) * channel + last_tap + step + 1;
         let mut values: [&[f32]; PAIRS] = [&[]; PAIRS];
         for (values, start) in values.iter_mut().zip(starts) {
             *values = &self.values[*start..][..extent];
         }
-        let depth = weights[0].len();
         let mut panels: [&[Lanes]; PANELS] = [&[]; PANELS];
         for (panel, weights) in panels.iter_mut().zip(weights) {
-            *panel = &weights[..depth];
+            *panel = &weights[..offsets.len()];
         }
-        let mut sums = [[[[0.0; NR]; PANELS]; 2]; PAIRS];
-        let (mut place, mut at) = (0_usize, [0_usize; 3]);
-        let mut products = 0;
-        for k in 0..depth {
-            let other = place.wrapping_add(step);
-            // Never so, but what the compiler does not know it would check for each value.
+        for k in 0..offsets.len() {
+            let (place, other) = (offsets[k], offsets[k].wrapping_add(step));
+            // Unreachable. It moves the bounds checks out of the loop.
             if place >= extent || other >= extent {
+                debug_assert!(false, "a sum without its last products");
                 break;
             }
             let mut weights = [[0.0; NR]; PANELS];
@@ -213,25 +297,17 @@ impl Tiles<'_> {
                     sums[i][1][j] = mul_add(second, weights[j], sums[i][1][j]);
                 }
             }
-            products += 1;
-            place = place.wrapping_add(tap[2]);
-            at[2] += 1;
-            if at[2] == width {
-                at[2] = 0;
-                place = place.wrapping_add(next_line);
-                at[1] += 1;
-                if at[1] == lines {
-                    at[1] = 0;
-                    place = place.wrapping_add(next_plane);
-                    at[0] += 1;
-                    if at[0] == planes {
-                        at[0] = 0;
-                        place = place.wrapping_add(next_channel);
-                    }
-                }
-            }
         }
-        debug_assert_eq!(products, self.channels * planes * lines * width, "a sum without its last products");
         sums
     }
+}
+
+/// A block of the products of all sums.
+struct Products<'a> {
+    /// Those of the block, of all panels.
+    weights: Panels<'a, NR>,
+    /// Where the block's products read.
+    offsets: &'a [usize],
+    /// Whether sums begin with it.
+    is_first: bool,
 }

@@ -12,7 +12,7 @@ use super::super::forward::Weights;
 use super::super::shape::Shape;
 use super::{Planes, convolve_reversed};
 use crate::gemm::{blocks, pack::padded, pack::panels_len};
-use crate::kernel::{Isa, Job, Lanes, MR, MulAdd, NR, Vectors, dispatch};
+use crate::kernel::{Isa, Job, Lanes, MulAdd, NR, Vectors, dispatch};
 use crate::padding::PaddingMode;
 use crate::window::Window;
 
@@ -75,7 +75,7 @@ enum GroupWeights<'a> {
     /// `[out_group, depth]`
     Plain(&'a [f32]),
     /// Panels of rows.
-    Packed(&'a [[f32; MR]]),
+    Packed(&'a [[f32; NR]]),
 }
 
 impl<'a> GroupWeights<'a> {
@@ -85,7 +85,7 @@ impl<'a> GroupWeights<'a> {
         match weight {
             Weights::Plain(weight) => Self::Plain(&weight[group * out_group * depth..][..out_group * depth]),
             Weights::Packed(packed) => {
-                let len = panels_len::<MR>(out_group, depth);
+                let len = panels_len::<NR>(out_group, depth);
                 Self::Packed(packed.panels[group * len..][..len].as_chunks().0)
             }
         }
@@ -95,7 +95,7 @@ impl<'a> GroupWeights<'a> {
     fn at(&self, output: usize, row: usize, shape: &Shape) -> f32 {
         match self {
             Self::Plain(weight) => weight[output * shape.depth() + row],
-            Self::Packed(panels) => panels[row / MR * shape.out_group + output][row % MR],
+            Self::Packed(panels) => panels[row / NR * shape.out_group + output][row % NR],
         }
     }
 }

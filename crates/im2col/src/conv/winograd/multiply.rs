@@ -1,7 +1,7 @@
 //! Products at all points: at each a pointwise convolution whose positions are tiles.
 
 use super::{POINTS, sums_stride};
-use crate::conv::broadcast::{Block, Field, PANELS_AT_ONCE, Tiles};
+use crate::conv::broadcast::{Block, Field, PANELS_AT_ONCE, Pair, Pairs, Tiles};
 use crate::gemm::Panels;
 use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
 
@@ -30,6 +30,7 @@ impl Job for Multiply<'_> {
         let Self { values, stride, tiles, depth, weights, panels, sums } = self;
         let block = Block { images: 1, positions: [1, 1, tiles] };
         let mut sums = sums.chunks_exact_mut(sums_stride(tiles) * PANELS_AT_ONCE);
+        let mut pairs = [Pair::default(); _];
         for point in 0..POINTS {
             let Some(sums) = sums.next() else {
                 debug_assert!(false, "no room for the sums of the last points");
@@ -39,17 +40,13 @@ impl Job for Multiply<'_> {
             let tile = Field { image: 0, channel: 1, tap: [0; 3], position: [0, 0, stride * NR] };
             let points = Tiles { field: tile, values, block: &block, kernel: [1; 3], channels: depth };
             let weights = weights.rows(point * depth..(point + 1) * depth);
-            let mut panel = 0;
-            while panel < panels {
-                // Without one to spare: tile 0 is the first place.
-                let walk = &mut points.walk();
-                if panel + PANELS <= panels {
-                    points.fill::<PAIRS, PANELS>(weights, panel, walk, 1, sums, mul_add);
-                    panel += PANELS;
-                } else {
-                    points.fill::<PAIRS, 1>(weights, panel, walk, 1, sums, mul_add);
-                    panel += 1;
-                }
+            let mut all = Pairs::new(&points);
+            let mut done = 0;
+            while done < tiles {
+                let sums = &mut sums[done * PANELS_AT_ONCE..];
+                let (count, end) = all.take(done, sums.len() / PANELS_AT_ONCE - 1, &mut pairs);
+                points.multiply::<PAIRS, PANELS>(weights, panels, (&pairs, count), sums, mul_add);
+                done = end;
             }
         }
     }

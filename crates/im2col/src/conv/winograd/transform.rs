@@ -294,7 +294,7 @@ fn split_mut(lanes: &mut [Lanes], len: usize) -> Option<[&mut [Lanes]; SEEN]> {
     Some([parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?])
 }
 
-/// Transforms the sums of a row of tiles to the strip: `[output][panel][lane]`, after one to spare.
+/// Transforms the sums of a row of tiles to the strip: `[output][panel][lane]`.
 pub(super) struct Outputs<'a> {
     pub(super) sums: &'a [Lanes],
     /// Tiles from a point to the next.
@@ -342,7 +342,7 @@ impl Job for Outputs<'_> {
                         columns[5][y],
                     ];
                     let outputs = to_outputs(&row, mul_add);
-                    let place = place + y * line + TILE * column + 1;
+                    let place = place + y * line + TILE * column;
                     for x in 0..TILE {
                         strip[(place + x) * PANELS_AT_ONCE + panel] = outputs[x];
                     }
