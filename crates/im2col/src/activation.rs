@@ -253,8 +253,9 @@ impl Job for Finish<'_> {
         if bias.is_empty() && activation == Activation::Identity {
             return;
         }
-        for (i, plane) in output.chunks_exact_mut(plane_len).enumerate() {
-            let bias = if bias.is_empty() { 0.0 } else { bias[i % bias.len()] };
+        let mut biases = bias.iter().cycle();
+        for plane in output.chunks_exact_mut(plane_len) {
+            let bias = biases.next().copied().unwrap_or_default();
             activation.finish(&mut plane[columns.clone()], bias, mul_add);
         }
     }

@@ -75,10 +75,10 @@ impl<'a, const W: usize> Panels<'a, W> {
         Self { rows: values.as_chunks().0, depth, k: (0, depth) }
     }
 
-    /// The same panels, cut down to the rows `k`.
+    /// The panels cut down to some of their rows: `k` counts from the first one that they have.
     #[inline(always)]
     pub(crate) fn rows(self, k: Range<usize>) -> Self {
-        Self { k: (k.start, k.end), ..self }
+        Self { k: (self.k.0 + k.start, self.k.0 + k.end), ..self }
     }
 
     /// The same panels from panel `first` on.

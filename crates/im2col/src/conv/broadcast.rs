@@ -164,9 +164,10 @@ impl Tiles<'_> {
             // Whole vectors, except at the end; the rest is the beginning of the next strip.
             let len = if end == total { end - first } else { (end - first) / NR * NR };
             let (strip, target, channels) = (&*sums, &mut *target, channels.clone());
-            dispatch(isa, Store { strip, panels, channels, epilogue, first, len, target });
-            let rest = (end - first - len) * PANELS_AT_ONCE;
-            sums.copy_within(len * PANELS_AT_ONCE..len * PANELS_AT_ONCE + rest, 0);
+            dispatch(isa, Store { strip, start: 0, panels, channels, epilogue, first, len, target });
+            for sums in sums.chunks_exact_mut(spare + 1) {
+                sums.copy_within(len..end - first, 0);
+            }
             first += len;
         }
     }

@@ -308,12 +308,12 @@ impl Block {
             (line, TILE.min(height - TILE * row))
         };
         for part in 0..parts {
-            let strip = &strip[part * len * PANELS_AT_ONCE..];
+            let start = part * len;
             let (panels, epilogue) = (channels.len().div_ceil(NR), operands.epilogue);
             let (channels, target) = (channels.clone(), &mut target);
             dispatch(
                 isa,
-                Store { strip, panels, channels, epilogue, first: first + part * width, len, target },
+                Store { strip, start, panels, channels, epilogue, first: first + part * width, len, target },
             );
         }
     }

@@ -39,16 +39,19 @@ impl Product<'_> {
 
     pub(crate) fn compute(self, isa: Isa) {
         let Self { rows, depth, columns, a, b, epilogue, c, scratch } = self;
+        if rows == 0 {
+            return;
+        }
         let blocking = Blocking::new(rows, depth, columns);
         let (strip, a_packed) = aligned(scratch).split_at_mut(blocking.strip_len());
         let a = if rows > 1 {
             a.transposed().pack(isa, 0..depth, 0..rows, a_packed);
             Rows::Packed(Panels::new(a_packed, depth))
         } else {
-            for (value, k) in a_packed.iter_mut().zip(0..rows * depth) {
+            for (value, k) in a_packed.iter_mut().zip(0..depth) {
                 *value = a.values[k * a.column_stride];
             }
-            Rows::Single(&a_packed[..rows * depth])
+            Rows::Single(&a_packed[..depth])
         };
         let c = Destination { values: c, row_stride: columns, image_columns: columns, image_stride: 0 };
         let product = Blocks { rows, depth, columns, blocking, a, epilogue, c };

@@ -139,11 +139,11 @@ impl Convolve<'_> {
         let (positions, depth) = (planes.positions(), planes.in_group * planes.taps());
         let input_len = planes.padded_len() / planes.groups;
         let tile = Tile::best(isa, planes.out_group, width, |columns| width.div_ceil(columns));
-        let nest = Nest {
-            counts: [planes.in_group, planes.kernel[0], planes.kernel[1]],
-            in_weights: [planes.taps(), planes.kernel[1], 1],
-            in_values: [input_len / planes.in_group, planes.dilation[0] * padded_width, planes.dilation[1]],
-        };
+        let nest = Nest::new(
+            [planes.in_group, planes.kernel[0], planes.kernel[1]],
+            [planes.taps(), planes.kernel[1], 1],
+            [input_len / planes.in_group, planes.dilation[0] * padded_width, planes.dilation[1]],
+        );
         for group in 0..planes.groups {
             let first = group * planes.out_group;
             let bias = bias.get(first..).unwrap_or_default();

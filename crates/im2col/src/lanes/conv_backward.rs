@@ -205,15 +205,11 @@ impl GradInput<'_> {
 
         let (taps, line_len) = (planes.taps(), planes.line_len());
         let grad_plane = (planes.output[0] + 2) * line_len;
-        let nest = Nest {
-            counts: [planes.out_group, meeting_y.len(), meeting_x.len()],
-            in_weights: [planes.in_group * taps, taps_y.step * planes.kernel[1], taps_x.step],
-            in_values: [
-                grad_plane,
-                taps_y.shift.wrapping_mul(line_len).wrapping_neg(),
-                taps_x.shift.wrapping_neg(),
-            ],
-        };
+        let nest = Nest::new(
+            [planes.out_group, meeting_y.len(), meeting_x.len()],
+            [planes.in_group * taps, taps_y.step * planes.kernel[1], taps_x.step],
+            [grad_plane, taps_y.shift.wrapping_mul(line_len).wrapping_neg(), taps_x.shift.wrapping_neg()],
+        );
         let tap_y = taps_y.first + meeting_y.start * taps_y.step;
         let tap_x = taps_x.first + meeting_x.start * taps_x.step;
         let grad_y = line.position_y - (meeting_y.start * taps_y.shift) as isize + 1;

@@ -66,7 +66,7 @@ impl Product<'_> {
         let (len, depth) = (product.len() / bundles, factor.len() / bundles);
         let grid = Grid {
             tile: Tile::best(isa, len, bundles, |columns| bundles.div_ceil(columns)),
-            nest: &Nest { counts: [1, 1, depth], in_weights: [0, 0, step], in_values: [0, 0, 1] },
+            nest: &Nest::new([1, 1, depth], [0, 0, step], [0, 0, 1]),
             operands: Operands {
                 weights: weight,
                 first_weight: 0,

@@ -3,13 +3,29 @@
 use super::starts;
 use crate::kernel::{Isa, Job, Lanes, MulAdd, NR, Vectors, dispatch};
 
-/// Three nested loops: how often each runs, the outermost first, and how far a turn of it moves in the weights and
-/// in the values. Distances wrap, so they may be negative.
+/// Three nested loops, and how far an iteration of each moves in the weights and in the values. Distances wrap, so they
+/// may be negative.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Nest {
-    pub(super) counts: [usize; 3],
-    pub(super) in_weights: [usize; 3],
-    pub(super) in_values: [usize; 3],
+    /// Iterations of each loop, the outermost first.
+    counts: [usize; 3],
+    weight_steps: [usize; 3],
+    value_steps: [usize; 3],
+}
+
+impl Nest {
+    pub(super) const fn new(counts: [usize; 3], in_weights: [usize; 3], in_values: [usize; 3]) -> Self {
+        Self { counts, weight_steps: steps(counts, in_weights), value_steps: steps(counts, in_values) }
+    }
+}
+
+/// What the end of an iteration adds, where the iteration before has ended with one of the loop within.
+const fn steps([_, middle, inner]: [usize; 3], distances: [usize; 3]) -> [usize; 3] {
+    [
+        distances[0].wrapping_sub(distances[1].wrapping_mul(middle)),
+        distances[1].wrapping_sub(distances[2].wrapping_mul(inner)),
+        distances[2],
+    ]
 }
 
 /// What a tile reads.
@@ -32,11 +48,11 @@ macro_rules! with_tile {
     ($rows:expr, $panels:expr, $tile:expr, $self:ident.$method:ident($($argument:expr),*)) => {
         if $panels > 1 {
             with_tile!(@ $tile, $self.$method($($argument),*),
-                [6, 4] [4, 5] [8, 3] [12, 2] [12, 1] [3, 5] [6, 2] [6, 1] [1, 8] [1, 1])
+                [6, 4] [4, 5] [12, 2] [12, 1] [6, 1] [1, 8] [1, 1])
         } else if $rows >= 6 {
-            with_tile!(@ $tile, $self.$method($($argument),*), [6, 1] [4, 1] [2, 3] [1, 6] [2, 1] [1, 1])
+            with_tile!(@ $tile, $self.$method($($argument),*), [6, 1] [2, 3] [1, 6] [1, 1])
         } else {
-            with_tile!(@ $tile, $self.$method($($argument),*), [2, 1] [1, 2] [1, 1])
+            with_tile!(@ $tile, $self.$method($($argument),*), [2, 1] [1, 1])
         }
     };
     (@ $tile:expr, $self:ident.$method:ident $arguments:tt, $([$rows:literal, $columns:literal])*) => {
@@ -69,9 +85,9 @@ impl Tile {
     /// is how many iterations of the loops the tiles of a row take together, if they have so many columns.
     pub(super) fn best(isa: Isa, rows: usize, columns: usize, iterations: impl Fn(usize) -> usize) -> Self {
         let tiles: &[[usize; 2]] = match isa.most_sums() {
-            24.. => &[[6, 4], [4, 5], [8, 3], [12, 2], [12, 1], [3, 5], [6, 2], [6, 1], [1, 8], [1, 1]],
-            6.. => &[[6, 1], [4, 1], [2, 3], [1, 6], [2, 1], [1, 1]],
-            _ => &[[2, 1], [1, 2], [1, 1]],
+            24.. => &[[6, 4], [4, 5], [12, 2], [12, 1], [6, 1], [1, 8], [1, 1]],
+            6.. => &[[6, 1], [2, 3], [1, 6], [1, 1]],
+            _ => &[[2, 1], [1, 1]],
         };
         let cost = |tile: &Self| {
             rows.div_ceil(tile.rows) * iterations(tile.columns) * (tile.rows * tile.columns + OVERHEAD)
@@ -203,18 +219,11 @@ fn sums_at_steps<const ROWS: usize, const COLUMNS: usize, const WIDTH: usize>(
     for (j, column) in columns.iter_mut().enumerate() {
         *column = &values[offset(j)..][..value_extent];
     }
-    let Nest { counts: [outer, middle, inner], in_weights, in_values } = *nest;
+    let Nest { counts: [outer, middle, inner], weight_steps, value_steps } = *nest;
     let mut sums = [[[0.0; NR]; COLUMNS]; ROWS];
-    if outer * middle * inner == 0 {
+    if outer == 0 || middle == 0 || inner == 0 {
         return sums;
     }
-    // A turn of the middle loop ends with one of the inner, and so on.
-    let turn = |steps: [usize; 3]| {
-        let rewound =
-            |step: usize, inner_step: usize, count| step.wrapping_sub(inner_step.wrapping_mul(count));
-        [rewound(steps[0], steps[1], middle), rewound(steps[1], steps[2], inner), steps[2]]
-    };
-    let (weight_steps, value_steps) = (turn(in_weights), turn(in_values));
     let (mut weight, mut value) = (first_weight, first_value);
     let (mut left_outer, mut left_middle, mut left_inner) = (outer, middle, inner);
     // Never out of bounds, but what the compiler does not know it would check for each row and column.

@@ -259,7 +259,7 @@ impl Band<'_> {
         let first = offset(tap);
         let extent = plane.len() - offset(tap + COLUMNS - 1);
         let mut columns: [&[Lanes]; COLUMNS] = [&[]; COLUMNS];
-        if offset(tap + COLUMNS - 1) == first + COLUMNS - 1 {
+        if COLUMNS == 1 || offset(tap + COLUMNS - 1) == first + COLUMNS - 1 {
             // Taps side by side need no addresses of their own.
             let plane = &plane[first..];
             for (j, column) in columns.iter_mut().enumerate() {

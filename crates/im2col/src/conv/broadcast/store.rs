@@ -17,6 +17,8 @@ pub(in super::super) struct Target<'a> {
 /// Transposes positions of a strip into lines of the output.
 pub(in super::super) struct Store<'a, 'b> {
     pub(in super::super) strip: &'a [Lanes],
+    /// The first position in it.
+    pub(in super::super) start: usize,
     pub(in super::super) panels: usize,
     pub(in super::super) channels: Range<usize>,
     pub(in super::super) epilogue: Epilogue<'a>,
@@ -32,16 +34,16 @@ impl Job for Store<'_, '_> {
         _: impl MulAdd,
         vectors: impl Vectors,
     ) {
-        let Self { strip, panels, channels, epilogue, first, len, target } = self;
-        for panel in 0..panels {
+        let Self { strip, start, panels, channels, epilogue, first, len, target } = self;
+        for (panel, strip) in strip.chunks_exact(strip.len() / PANELS_AT_ONCE).enumerate().take(panels) {
             let channels = channels.start + panel * NR..channels.end;
             for done in (0..len).step_by(NR) {
-                let mut lines = [[0.0; NR]; NR];
-                for i in 0..NR {
-                    lines[i] = strip[(done + i) * PANELS_AT_ONCE + panel];
-                }
+                let Some(sums) = strip[start + done..].first_chunk() else {
+                    debug_assert!(false, "no room for the last vector");
+                    break;
+                };
                 target.store(
-                    &vectors.transpose(&lines),
+                    &vectors.transpose(sums),
                     channels.clone(),
                     first + done,
                     NR.min(len - done),

@@ -104,7 +104,10 @@ impl<'a> Pairs<'a> {
 /// 32 KiB beside the sums while the tiles pass.
 pub(super) const MOST_PRODUCTS: usize = 192;
 
-/// Computes the sums of pairs of positions: `[position][panel][lane]`.
+/// The most products of a block that read as many lines of input: 6 KiB of them.
+const MOST_LINES: usize = 96;
+
+/// Computes the sums of pairs of positions: `[panel][position][lane]`.
 pub(super) struct Multiply<'a> {
     pub(super) tiles: &'a Tiles<'a>,
     pub(super) weights: Panels<'a, NR>,
@@ -139,7 +142,9 @@ impl Tiles<'_> {
     ) {
         let depth = self.channels * self.kernel.iter().product::<usize>();
         let mut offsets = [0; MOST_PRODUCTS];
-        for k in blocks(depth, depth.div_ceil(depth.div_ceil(MOST_PRODUCTS / PANELS))) {
+        // Where the taps are not side by side, a tile reads a line for each of them.
+        let most = if self.kernel[2] > 1 { MOST_PRODUCTS } else { MOST_LINES };
+        for k in blocks(depth, depth.div_ceil(depth.div_ceil(most.min(MOST_PRODUCTS / PANELS)))) {
             let offsets = &mut offsets[..k.len()];
             self.offsets(k.start, offsets);
             let block = Products { weights: weights.rows(k.clone()), offsets, is_first: k.start == 0 };
@@ -230,12 +235,15 @@ impl Tiles<'_> {
         for i in 0..PAIRS {
             starts[i] = pairs[i].start;
         }
+        let mut buffers = buffer.chunks_exact_mut(buffer.len() / PANELS_AT_ONCE).skip(panel);
+        let mut buffers: [&mut [Lanes]; PANELS] =
+            core::array::from_fn(|_| buffers.next().unwrap_or_default());
         let mut sums = [[[[0.0; NR]; PANELS]; 2]; PAIRS];
         if !block.is_first {
             for i in 0..PAIRS {
                 for j in 0..2 {
-                    if let Some(from) = buffer[pairs[i].places[j] * PANELS_AT_ONCE + panel..].first_chunk() {
-                        sums[i][j] = *from;
+                    for p in 0..PANELS {
+                        sums[i][j][p] = buffers[p][pairs[i].places[j]];
                     }
                 }
             }
@@ -243,8 +251,8 @@ impl Tiles<'_> {
         let sums = self.add_products::<PAIRS, PANELS>(block.offsets, panels, &starts, sums, mul_add);
         for i in 0..PAIRS {
             for j in 0..2 {
-                if let Some(to) = buffer[pairs[i].places[j] * PANELS_AT_ONCE + panel..].first_chunk_mut() {
-                    *to = sums[i][j];
+                for p in 0..PANELS {
+                    buffers[p][pairs[i].places[j]] = sums[i][j][p];
                 }
             }
         }

@@ -5,7 +5,7 @@ use crate::conv::broadcast::{Block, Field, PANELS_AT_ONCE, Pair, Pairs, Tiles};
 use crate::gemm::Panels;
 use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
 
-/// Computes the sums of up to two panels of output channels: `[point][tile][panel][lane]`.
+/// Computes the sums of up to two panels of output channels: `[point][panel][tile][lane]`.
 pub(super) struct Multiply<'a> {
     /// The transformed inputs, `[point][tile][channel]`.
     pub(super) values: &'a [Lanes],
@@ -43,8 +43,7 @@ impl Job for Multiply<'_> {
             let mut all = Pairs::new(&points);
             let mut done = 0;
             while done < tiles {
-                let sums = &mut sums[done * PANELS_AT_ONCE..];
-                let (count, end) = all.take(done, sums.len() / PANELS_AT_ONCE - 1, &mut pairs);
+                let (count, end) = all.take(0, sums_stride(tiles) - 1, &mut pairs);
                 points.multiply::<PAIRS, PANELS>(weights, panels, (&pairs, count), sums, mul_add);
                 done = end;
             }

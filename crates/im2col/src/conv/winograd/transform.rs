@@ -294,7 +294,7 @@ fn split_mut(lanes: &mut [Lanes], len: usize) -> Option<[&mut [Lanes]; SEEN]> {
     Some([parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?])
 }
 
-/// Transforms the sums of a row of tiles to the strip: `[output][panel][lane]`.
+/// Transforms the sums of a row of tiles to the strip: `[panel][output][lane]`.
 pub(super) struct Outputs<'a> {
     pub(super) sums: &'a [Lanes],
     /// Tiles from a point to the next.
@@ -317,11 +317,12 @@ impl Job for Outputs<'_> {
         _: impl Vectors,
     ) {
         let Self { sums, stride, tile, columns, panels, place, line, strip } = self;
+        let len = strip.len() / PANELS_AT_ONCE;
         // The last tile first, and lines in order: what a tile has too much, beyond the end of a line or
         // of a plane, is where others are stored later.
         for column in (0..columns).rev() {
             for panel in 0..panels {
-                let sums = &sums[(tile + column) * PANELS_AT_ONCE + panel..];
+                let sums = &sums[panel * stride + tile + column..];
                 let mut m = [[[0.0; NR]; SEEN]; SEEN];
                 for y in 0..SEEN {
                     for x in 0..SEEN {
@@ -344,7 +345,7 @@ impl Job for Outputs<'_> {
                     let outputs = to_outputs(&row, mul_add);
                     let place = place + y * line + TILE * column;
                     for x in 0..TILE {
-                        strip[(place + x) * PANELS_AT_ONCE + panel] = outputs[x];
+                        strip[panel * len + place + x] = outputs[x];
                     }
                 }
             }
