@@ -1,8 +1,8 @@
 //! Activations: functions of one value, forward and backward.
 
 use crate::error::{RunError, check_len};
-use crate::kernel::{Isa, Job, MulAdd, NR, Vectors, dispatch};
 use crate::math;
+use crate::simd::{Isa, Kernel, MulAdd, NR, Vectors, dispatch};
 use core::ops::Range;
 
 /// A function applied to each value, as a pass of its own or fused into a convolution.
@@ -242,7 +242,7 @@ pub(crate) struct Finish<'a> {
     pub(crate) output: &'a mut [f32],
 }
 
-impl Job for Finish<'_> {
+impl Kernel for Finish<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -267,7 +267,7 @@ pub(crate) struct Forward<'a> {
     pub(crate) output: &'a mut [f32],
 }
 
-impl Job for Forward<'_> {
+impl Kernel for Forward<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -284,7 +284,7 @@ pub(crate) struct ForwardInPlace<'a> {
     pub(crate) values: &'a mut [f32],
 }
 
-impl Job for ForwardInPlace<'_> {
+impl Kernel for ForwardInPlace<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -302,7 +302,7 @@ struct Backward<'a> {
     grad_input: &'a mut [f32],
 }
 
-impl Job for Backward<'_> {
+impl Kernel for Backward<'_> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]
@@ -327,7 +327,7 @@ pub(crate) struct BackwardInPlace<'a> {
     pub(crate) grad: &'a mut [f32],
 }
 
-impl Job for BackwardInPlace<'_> {
+impl Kernel for BackwardInPlace<'_> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]

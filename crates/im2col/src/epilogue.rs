@@ -1,7 +1,7 @@
 //! What finished sums go through before they are stored: bias and ReLU.
 
 use crate::activation::{Activation, relu};
-use crate::kernel::{Lanes, NR};
+use crate::simd::{Lanes, NR};
 
 /// The bias that is added to a sum, and whether ReLU follows.
 #[derive(Clone, Copy, Debug)]

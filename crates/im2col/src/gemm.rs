@@ -8,13 +8,11 @@
 //! Each element of `C` is one chain of sums in ascending `k`. Blocking over `k` stores the chain
 //! and takes it up again, so no choice of blocks can change a bit of the result.
 
-#[cfg(feature = "matrixmultiply")]
-pub(crate) mod external;
 pub(crate) mod pack;
 pub(crate) mod product;
 
 use crate::epilogue::Epilogue;
-use crate::kernel::{Isa, Job, Lanes, MulAdd, NR, Vectors, dispatch};
+use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors, dispatch};
 use core::ops::Range;
 use pack::panels_len;
 
@@ -251,6 +249,8 @@ impl Blocks<'_, '_> {
         mut pack: impl FnMut(Range<usize>, Range<usize>, &mut [f32]),
     ) {
         let Blocking { kc, nc, strip: width } = self.blocking;
+        // A part of a pass may have fewer rows than planned, and with them longer strips.
+        let width = width.min(strip.len() / ((kc + spare) * NR) * NR);
         for block in blocks(self.columns, nc) {
             for k in blocks(self.depth, kc) {
                 for columns in blocks(block.len(), width) {
@@ -294,7 +294,7 @@ struct Multiply<'a, 'c> {
     c: &'a mut Destination<'c>,
 }
 
-impl Job for Multiply<'_, '_> {
+impl Kernel for Multiply<'_, '_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         mut self,

@@ -75,33 +75,31 @@ mod epilogue;
 mod error;
 mod gemm;
 mod gradients;
+mod im2col;
 mod include;
-mod kernel;
-mod lanes;
+mod interleaved;
 pub mod lenet;
 mod linear;
 mod loss;
-mod lower;
 mod math;
 pub mod naive;
 mod network;
 mod padding;
 mod pool;
 mod scratch;
+mod simd;
 mod sum;
-mod taps;
+mod weights;
 mod window;
 
 pub use activation::Activation;
 pub use conv::{
     Algorithm, Columns, ConvOperands, ConvParams, ConvPlan, ConvTransposePlan, Im2colParams, Im2colPlan,
-    PackedWeights, Weights,
 };
 pub use error::{RunError, ShapeError};
 pub use gradients::Gradients;
 #[doc(hidden)]
 pub use include::f32_from_le_bytes;
-pub use kernel::Isa;
 pub use linear::{LinearOperands, LinearParams, LinearPlan};
 pub use loss::{
     CrossEntropy, Softmax, argmax, cross_entropy, cross_entropy_backward, softmax, softmax_backward,
@@ -109,6 +107,8 @@ pub use loss::{
 pub use network::{Layer, LayerSummary, Network, NetworkWeights, PackedNetwork, Parameter};
 pub use padding::{Padding, PaddingMode};
 pub use pool::{PoolKind, PoolParams, PoolPlan};
+pub use simd::Isa;
+pub use weights::{PackedWeights, Weights};
 
 /// Unwraps a plan at compile time: a shape that does not fit does not compile.
 ///

@@ -3,13 +3,13 @@
 mod limit;
 
 use crate::activation::Activation;
-use crate::conv::{Layout, PackedWeights, Weights};
 use crate::epilogue::{Bias, Epilogue};
 use crate::error::{RunError, ShapeError, check_len, check_scratch};
 use crate::gemm::pack::{Matrix, PackRows, panels_len};
 use crate::gemm::product::{InPlace, Product, Right};
-use crate::kernel::{Isa, NR, dispatch};
+use crate::simd::{Isa, NR, dispatch};
 use crate::sum::{Add, Cascade, SumColumns};
+use crate::weights::{Layout, PackedWeights, Weights};
 use crate::window::{checked_product, checked_sum};
 
 /// A fully connected layer, without the size of its batch.

@@ -7,7 +7,7 @@ mod softmax;
 pub use softmax::{Softmax, softmax, softmax_backward};
 
 use crate::error::{RunError, check_len};
-use crate::kernel::{Isa, NR, dispatch};
+use crate::simd::{Isa, NR, dispatch};
 use classes::Axis;
 use rows::{Gradient, Losses, Targets};
 

@@ -194,7 +194,7 @@ mod tests {
 
     use super::{exp, ln, ln_1p, tanh};
     use crate::activation::{Activation, ForwardInPlace};
-    use crate::kernel::{Isa, dispatch};
+    use crate::simd::{Isa, dispatch};
     use std::vec::Vec;
 
     /// |got - exact| in units of the last place of an `f32` near `exact`.

@@ -8,8 +8,8 @@ mod backward;
 mod forward;
 mod interleaved;
 mod limit;
+mod ping_pong;
 mod plan;
-mod relay;
 mod summary;
 
 pub use forward::{NetworkWeights, PackedNetwork};
@@ -17,9 +17,9 @@ pub use summary::{LayerSummary, Parameter};
 
 use crate::activation::Activation;
 use crate::conv::ConvParams;
-use crate::kernel::Isa;
 use crate::linear::LinearParams;
 use crate::pool::PoolParams;
+use crate::simd::Isa;
 use interleaved::Interleaving;
 use plan::LayerPlan;
 

@@ -6,7 +6,7 @@
 //! `16 + log2(n)` additions. The order depends on the lengths alone. N. J. Higham: The Accuracy of Floating Point
 //! Summation (1993), section 3.
 
-use crate::kernel::{Job, Lanes, MulAdd, NR, Vectors};
+use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
 
 /// The vectors whose lanes are chains of additions.
 const CHAINS: usize = 4;
@@ -135,7 +135,7 @@ pub(crate) struct SumPlanes<'a> {
     pub(crate) sums: &'a mut [f32],
 }
 
-impl Job for SumPlanes<'_> {
+impl Kernel for SumPlanes<'_> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]
@@ -166,7 +166,7 @@ pub(crate) struct SumColumns<'a> {
     pub(crate) sums: &'a mut [f32],
 }
 
-impl Job for SumColumns<'_> {
+impl Kernel for SumColumns<'_> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]
@@ -221,7 +221,7 @@ pub(crate) struct Add<'a> {
     pub(crate) sums: &'a mut [f32],
 }
 
-impl Job for Add<'_> {
+impl Kernel for Add<'_> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]

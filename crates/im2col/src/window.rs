@@ -274,3 +274,14 @@ pub(crate) const fn unlift<T: Copy, const D: usize>(values: [T; 3]) -> [T; D] {
     }
     unlifted
 }
+
+/// The value, or else an early `None`: `?` is not const.
+macro_rules! checked {
+    ($sizes:expr) => {
+        match $sizes {
+            Some(size) => size,
+            None => return None,
+        }
+    };
+}
+pub(crate) use checked;

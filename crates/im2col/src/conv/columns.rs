@@ -1,10 +1,10 @@
 //! The im2col matrix for others to use: explicit, or a view that yields blocks of it.
 
-use super::plan::ConvPlan;
-use super::shape::Shape;
+use crate::conv::plan::ConvPlan;
+use crate::conv::shape::ConvShape;
 use crate::error::{RunError, check_len, check_range};
-use crate::kernel::{Isa, Job, MulAdd, Vectors, dispatch};
-use crate::lower::Patches;
+use crate::im2col::Patches;
+use crate::simd::{Isa, Kernel, MulAdd, Vectors, dispatch};
 use core::ops::Range;
 
 /// The im2col matrix of a whole batch, without the matrix.
@@ -114,7 +114,7 @@ impl<const D: usize> ConvPlan<D> {
     }
 
     fn matrices(&self) -> Matrices {
-        let Shape { batch, groups, in_group, .. } = self.shape;
+        let ConvShape { batch, groups, in_group, .. } = self.shape;
         // The matrix of all channels: it does not depend on the groups.
         let patches = Patches { channels: groups * in_group, ..self.shape.patches() };
         Matrices { patches, batch, isa: self.isa() }
@@ -167,7 +167,7 @@ struct CopyBlock<'a> {
     block: &'a mut [f32],
 }
 
-impl Job for CopyBlock<'_> {
+impl Kernel for CopyBlock<'_> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]
@@ -186,7 +186,7 @@ struct Im2col<'a> {
     columns: &'a mut [f32],
 }
 
-impl Job for Im2col<'_> {
+impl Kernel for Im2col<'_> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]
@@ -209,7 +209,7 @@ struct Col2im<'a> {
     sums: &'a mut [f32],
 }
 
-impl Job for Col2im<'_> {
+impl Kernel for Col2im<'_> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]

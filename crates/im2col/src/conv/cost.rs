@@ -6,12 +6,12 @@
 //! the choices. A plan cannot know the CPU, so one estimate serves all instruction sets; `Im2col`, which wins large
 //! layers by a little under AVX2 and loses them by more under AVX-512, is put a tenth higher than it was fitted.
 
-use super::broadcast::{Block, is_staged};
-use super::plan::Algorithm;
-use super::pointwise;
-use super::shape::Shape;
-use crate::kernel::{MR, NR};
+use crate::conv::algorithm::Algorithm;
+use crate::conv::algorithm::{im2col, pointwise};
+use crate::conv::channel_lanes::{Block, is_staged};
+use crate::conv::shape::ConvShape;
 use crate::padding::PaddingMode;
+use crate::simd::{MR, NR};
 use crate::window::Window;
 
 /// The product of counts, at most `u64::MAX`.
@@ -55,8 +55,8 @@ struct Counts {
 }
 
 impl Counts {
-    const fn new(shape: &Shape) -> Self {
-        let Shape { batch, groups, in_group, out_group, window } = *shape;
+    const fn new(shape: &ConvShape) -> Self {
+        let ConvShape { batch, groups, in_group, out_group, window } = *shape;
         let rest = out_group % NR;
         let tiles = out_group / NR * NR.div_ceil(MR) + rest.div_ceil(MR);
         let lines = window.output[0] * window.output[1];
@@ -78,7 +78,7 @@ impl Counts {
 }
 
 /// The estimate for an algorithm that can compute the shape, in picoseconds.
-pub(super) const fn estimate(shape: &Shape, algorithm: Algorithm) -> u64 {
+pub(super) const fn estimate(shape: &ConvShape, algorithm: Algorithm) -> u64 {
     let (shape, counts) = (&shape.simplified(), &Counts::new(&shape.simplified()));
     match algorithm {
         Algorithm::Pointwise => pointwise_time(shape, counts),
@@ -91,7 +91,7 @@ pub(super) const fn estimate(shape: &Shape, algorithm: Algorithm) -> u64 {
     }
 }
 
-const fn pointwise_time(shape: &Shape, counts: &Counts) -> u64 {
+const fn pointwise_time(shape: &ConvShape, counts: &Counts) -> u64 {
     let Counts { passes, groups, outputs, depth, panels, .. } = *counts;
     let vectors = shape.window.positions().div_ceil(NR);
     let rows = match outputs % NR {
@@ -114,7 +114,7 @@ const fn pointwise_time(shape: &Shape, counts: &Counts) -> u64 {
     ])
 }
 
-const fn broadcast_time(shape: &Shape, counts: &Counts) -> u64 {
+const fn broadcast_time(shape: &ConvShape, counts: &Counts) -> u64 {
     let Counts { passes, groups, channels, outputs, depth, panels, lines, .. } = *counts;
     let Window { output, .. } = &shape.window;
     let positions = lines * output[2];
@@ -144,7 +144,7 @@ const fn broadcast_time(shape: &Shape, counts: &Counts) -> u64 {
     ])
 }
 
-const fn direct_time(shape: &Shape, counts: &Counts) -> u64 {
+const fn direct_time(shape: &ConvShape, counts: &Counts) -> u64 {
     let Counts { passes, groups, channels, outputs, depth, panels, tiles, tile_rows, vectors, .. } = *counts;
     let Window { input, padding, stride, .. } = &shape.window;
     let staged_lines = product([
@@ -173,7 +173,7 @@ const fn direct_time(shape: &Shape, counts: &Counts) -> u64 {
     ])
 }
 
-const fn in_place_time(shape: &Shape, counts: &Counts) -> u64 {
+const fn in_place_time(shape: &ConvShape, counts: &Counts) -> u64 {
     let Counts { passes, channels, outputs, tiles, tile_rows, line_vectors, vectors, .. } = *counts;
     let Window { kernel, stride, .. } = &shape.window;
     // Lines of input that lines of output see, less those in a padding of zeros.
@@ -199,7 +199,7 @@ const fn in_place_time(shape: &Shape, counts: &Counts) -> u64 {
     ])
 }
 
-const fn im2col_time(shape: &Shape, counts: &Counts) -> u64 {
+const fn im2col_time(shape: &ConvShape, counts: &Counts) -> u64 {
     let Counts { passes, groups, outputs, depth, panels, tiles, line_vectors, lines, .. } = *counts;
     let Window { input, stride, output, .. } = &shape.window;
     let columns = shape.batch.saturating_mul(lines).saturating_mul(output[2]);
@@ -212,7 +212,7 @@ const fn im2col_time(shape: &Shape, counts: &Counts) -> u64 {
         vectors.saturating_add(shape.batch.saturating_mul(lines).saturating_mul(line_vectors))
     };
     let picoseconds = if stride[2] <= 2 { 1900 } else { 4790 };
-    let blocks = depth.div_ceil(shape.forward_blocking().kc);
+    let blocks = depth.div_ceil(im2col::blocking(shape).kc);
     let mended = shape.batch.saturating_mul(positions_that_see_padding(&shape.window));
     let taps = shape.window.taps();
     total([

@@ -1,12 +1,11 @@
 //! Gradients under a limit of scratch.
 
-use super::backward_input;
-use super::backward_weight;
-use super::broadcast::STRIP_LEN;
-use super::lens::Lens;
-use super::plan::ConvPlan;
-use super::shape::Shape;
-use crate::kernel::MR;
+use super::gradient::{depthwise, input, weight};
+use super::sizes::ConvSizes;
+use crate::conv::channel_lanes::STRIP_LEN;
+use crate::conv::plan::ConvPlan;
+use crate::conv::shape::ConvShape;
+use crate::simd::MR;
 
 /// The scratch of a gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,27 +41,32 @@ pub(super) struct BackwardScratch {
 
 impl BackwardScratch {
     /// Without a limit.
-    pub(super) const fn new(lens: &Lens) -> Self {
+    pub(super) const fn new(sizes: &ConvSizes) -> Self {
         Self {
-            input: Scratch::whole(lens.backward_input),
-            weight: Scratch::whole(lens.backward_weight),
+            input: Scratch::whole(sizes.backward_input),
+            weight: Scratch::whole(sizes.backward_weight),
             is_transposed_in_place: false,
         }
     }
 
     /// With at most `limit` values for the gradient of the input.
-    pub(super) const fn with_input_limit(mut self, shape: &Shape, lens: &Lens, limit: usize) -> Self {
-        self.input = Scratch::whole(lens.backward_input);
+    pub(super) const fn with_input_limit(
+        mut self,
+        shape: &ConvShape,
+        sizes: &ConvSizes,
+        limit: usize,
+    ) -> Self {
+        self.input = Scratch::whole(sizes.backward_input);
         if self.input.len > limit {
             self.input = Scratch::IN_PLACE;
             // A single panel of weights never repays packing.
-            if let Some(mirror) = backward_input::mirror(shape)
+            if let Some(mirror) = input::mirror(shape)
                 && mirror.out_group > MR
-                && let Some(least) = backward_input::scratch_len(&mirror, 0)
+                && let Some(least) = input::scratch_len(&mirror, 0)
                 && let Some(spare) = limit.checked_sub(least)
                 // Larger blocks may have more sums that wait to be stored.
                 && let most = spare.saturating_sub(STRIP_LEN)
-                && let Some(len) = backward_input::scratch_len(&mirror, most)
+                && let Some(len) = input::scratch_len(&mirror, most)
                 && len <= limit
             {
                 self.input = Scratch { len, most };
@@ -72,14 +76,19 @@ impl BackwardScratch {
     }
 
     /// With at most `limit` values for the gradient of the weight.
-    pub(super) const fn with_weight_limit(mut self, shape: &Shape, lens: &Lens, limit: usize) -> Self {
-        self.weight = Scratch::whole(lens.backward_weight);
+    pub(super) const fn with_weight_limit(
+        mut self,
+        shape: &ConvShape,
+        sizes: &ConvSizes,
+        limit: usize,
+    ) -> Self {
+        self.weight = Scratch::whole(sizes.backward_weight);
         if self.weight.len > limit {
             self.weight = Scratch::IN_PLACE;
-            if shape.depthwise_stage_len().is_none()
-                && let Some(least) = backward_weight::scratch_len(shape, 0)
+            if depthwise::stage_len(shape).is_none()
+                && let Some(least) = weight::scratch_len(shape, 0)
                 && let Some(most) = limit.checked_sub(least)
-                && let Some(len) = backward_weight::scratch_len(shape, most)
+                && let Some(len) = weight::scratch_len(shape, most)
                 && len <= limit
             {
                 self.weight = Scratch { len, most };
@@ -111,8 +120,8 @@ impl<const D: usize> ConvPlan<D> {
     /// ```
     #[must_use]
     pub const fn with_backward_scratch_limit(mut self, len: usize) -> Self {
-        let Self { shape, lens, backward, .. } = &self;
-        self.backward = backward.with_input_limit(shape, lens, len).with_weight_limit(shape, lens, len);
+        let Self { shape, sizes, backward, .. } = &self;
+        self.backward = backward.with_input_limit(shape, sizes, len).with_weight_limit(shape, sizes, len);
         self
     }
 }

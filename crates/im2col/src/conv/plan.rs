@@ -1,58 +1,16 @@
 //! A convolution of one input size, and the choice of the algorithm.
 
-use super::broadcast::{PANELS_AT_ONCE, STRIP_LEN};
-use super::lens::Lens;
+use super::algorithm::{ALL, Algorithm, best};
 use super::limit::BackwardScratch;
-use super::shape::Shape;
-use super::{ConvParams, winograd};
+use super::params::ConvParams;
+use super::sizes::ConvSizes;
 use crate::activation::Activation;
+use crate::conv::channel_lanes::STRIP_LEN;
+use crate::conv::shape::ConvShape;
 use crate::error::ShapeError;
-use crate::kernel::{Isa, MR, NR};
-use crate::lanes::Planes;
+use crate::interleaved::Planes;
+use crate::simd::{Isa, MR};
 use crate::window::{Window, lift, unlift};
-
-/// How a convolution is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Algorithm {
-    /// Blocks of the im2col matrix are packed into panels on the fly.
-    Im2col,
-    /// For a kernel of one tap, stride 1, no padding: the input already is the matrix, and is read where
-    /// it lies.
-    Pointwise,
-    /// No matrix: the lanes are output channels, and the input, or a padded copy of it, is read value by
-    /// value.
-    Broadcast,
-    /// No matrix: shifted reads of a padded copy of a group's planes.
-    Direct,
-    /// For one channel in and one out per group, a kernel of 3x3 or 5x5, stride 1 or 2 on both of its
-    /// axes, no dilation, padding of zeros: the input is read where it lies. No scratch.
-    Depthwise,
-    /// For a kernel of 3x3 on the last two axes, stride 1 and no dilation: outputs four by four, from
-    /// transformed inputs and weights, take a quarter of the multiplications. Only by request, because
-    /// the sums are rounded differently: the largest error relative to `sum |x| |w|`, for uniform
-    /// values in -1..1 on ResNet-50's 3x3 layers, is 4.9e-7 where that of `Broadcast` is 2.4e-7.
-    /// Before the bias the bound is `620 gamma(C + 31) C max |x| max |w|` for `C` channels of a group,
-    /// over the six by six inputs that four by four outputs see; if one of those is not finite, all 16
-    /// outputs may be not a number. Images do not change each other's bits.
-    Winograd,
-    /// Any shape: input and weights are read where they lie. No scratch.
-    InPlace,
-    /// The whole im2col matrix of an image in scratch, multiplied by the `matrixmultiply` crate,
-    /// which allocates. The sums are rounded in that crate's order.
-    #[cfg(feature = "matrixmultiply")]
-    Matrixmultiply,
-}
-
-impl Algorithm {
-    /// Output channels that are computed at once: threads divide channels at multiples of it.
-    pub(super) const fn panels_at_once(self) -> usize {
-        match self {
-            Self::Broadcast => PANELS_AT_ONCE * NR,
-            _ => NR,
-        }
-    }
-}
 
 /// A convolution of one input size: lengths, algorithm and blocking.
 ///
@@ -85,8 +43,8 @@ pub struct ConvPlan<const D: usize> {
     threads: usize,
     /// What follows from the requests: see [`ConvPlan::resolved`].
     algorithm: Algorithm,
-    pub(super) shape: Shape,
-    pub(super) lens: Lens,
+    pub(super) shape: ConvShape,
+    pub(super) sizes: ConvSizes,
     pub(super) backward: BackwardScratch,
 }
 
@@ -103,6 +61,31 @@ const fn least(sizes: [usize; 4]) -> usize {
         i += 1;
     }
     least
+}
+
+impl<const D: usize> ConvParams<D> {
+    /// Plans the convolution of `batch` images of `input` values per channel.
+    ///
+    /// All arithmetic on sizes happens here. In a `const` it happens at compile time; see
+    /// [`planned!`](crate::planned).
+    ///
+    /// # Errors
+    ///
+    /// A rank other than 1, 2 or 3; a size of 0 (a batch of 0 is allowed); a dilated kernel larger
+    /// than the padded input; more padding than the padding mode is defined for; channels that are no
+    /// multiple of the groups; a size, of an operand or
+    /// of a scratch, that does not fit in `usize`; [`ShapeError::Inapplicable`] for output padding.
+    pub const fn plan(self, batch: usize, input: [usize; D]) -> Result<ConvPlan<D>, ShapeError> {
+        let mut axis = 0;
+        while axis < D {
+            if self.output_padding[axis] != 0 {
+                let (option, operation) = ("output padding", "convolution");
+                return Err(ShapeError::Inapplicable { option, operation });
+            }
+            axis += 1;
+        }
+        ConvPlan::new(self, batch, input)
+    }
 }
 
 impl<const D: usize> ConvPlan<D> {
@@ -130,11 +113,16 @@ impl<const D: usize> ConvPlan<D> {
         if let Err(error) = params.check_channels() {
             return Err(error);
         }
-        let shape =
-            Shape { batch, groups, in_group: in_channels / groups, out_group: out_channels / groups, window };
+        let shape = ConvShape {
+            batch,
+            groups,
+            in_group: in_channels / groups,
+            out_group: out_channels / groups,
+            window,
+        };
         // Without scratch: the choice of another algorithm relies on the checks of the operands.
         let algorithm = Algorithm::InPlace;
-        let Some(lens) = Lens::new(&shape, algorithm, usize::MAX) else {
+        let Some(sizes) = ConvSizes::new(&shape, algorithm, usize::MAX) else {
             return Err(ShapeError::Overflow { what: "an operand or scratch" });
         };
         let plan = Self {
@@ -145,8 +133,8 @@ impl<const D: usize> ConvPlan<D> {
             threads: 1,
             algorithm,
             shape,
-            lens,
-            backward: BackwardScratch::new(&lens),
+            sizes,
+            backward: BackwardScratch::new(&sizes),
         };
         plan.resolved()
     }
@@ -159,17 +147,30 @@ impl<const D: usize> ConvPlan<D> {
     /// [`ShapeError::Algorithm`] for [`Algorithm::Pointwise`], [`Algorithm::Depthwise`] or
     /// [`Algorithm::Winograd`] if the shape is not theirs; [`ShapeError::Overflow`] if its scratch does not fit in `usize`.
     pub const fn with_algorithm(mut self, algorithm: Algorithm) -> Result<Self, ShapeError> {
-        let is_for = match algorithm {
-            Algorithm::Pointwise => self.shape.is_pointwise(),
-            Algorithm::Depthwise => self.shape.is_depthwise(),
-            Algorithm::Winograd => winograd::is_supported(&self.shape.window),
-            _ => true,
-        };
-        if !is_for {
+        if !algorithm.fits(&self.shape) {
             return Err(ShapeError::Algorithm);
         }
         self.requested = Some(algorithm);
         self.resolved()
+    }
+
+    /// The algorithms that [`ConvPlan::with_algorithm`] takes for this shape, one of which is
+    /// [`ConvPlan::algorithm`].
+    ///
+    /// ```
+    /// use im2col::{Algorithm, ConvParams};
+    ///
+    /// let plan = ConvParams::new(16, 32, [3, 3]).with_stride([2, 2]).plan(1, [9, 9])?;
+    /// let algorithms = [Algorithm::Broadcast, Algorithm::Direct, Algorithm::Im2col, Algorithm::InPlace];
+    /// assert!(plan.algorithms().take(4).eq(algorithms));
+    /// for algorithm in plan.algorithms() {
+    ///     assert_eq!(plan.with_algorithm(algorithm)?.algorithm(), algorithm);
+    /// }
+    /// # Ok::<(), im2col::ShapeError>(())
+    /// ```
+    pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> + use<D> {
+        let plan = *self;
+        ALL.iter().copied().filter(move |&algorithm| plan.with_algorithm(algorithm).is_ok())
     }
 
     /// The plan that all requests describe together, whatever their order: the requested or the best algorithm
@@ -179,22 +180,22 @@ impl<const D: usize> ConvPlan<D> {
     const fn resolved(self) -> Result<Self, ShapeError> {
         let algorithm = match self.requested {
             Some(algorithm) => algorithm,
-            None => self.shape.best_algorithm(),
+            None => best(&self.shape),
         };
         let plan = match self.with_blocks(algorithm, usize::MAX) {
             Ok(plan) => plan,
             Err(error) => return Err(error),
         };
         let limit = self.scratch_limit;
-        if plan.lens.forward.plain <= limit {
+        if plan.sizes.forward.plain <= limit {
             return Ok(plan);
         }
         // A single panel of weights never repays packing.
         if self.shape.out_group > MR
             && let Ok(least) = self.with_blocks(Algorithm::Broadcast, 0)
-            && let Some(spare) = limit.checked_sub(least.lens.forward.plain)
+            && let Some(spare) = limit.checked_sub(least.sizes.forward.plain)
             && let Ok(plan) = self.with_blocks(Algorithm::Broadcast, spare.saturating_sub(STRIP_LEN))
-            && plan.lens.forward.plain <= limit
+            && plan.sizes.forward.plain <= limit
         {
             return Ok(plan);
         }
@@ -202,8 +203,8 @@ impl<const D: usize> ConvPlan<D> {
     }
 
     const fn with_blocks(self, algorithm: Algorithm, most: usize) -> Result<Self, ShapeError> {
-        match Lens::new(&self.shape, algorithm, most) {
-            Some(lens) => Ok(Self { algorithm, lens, ..self }),
+        match ConvSizes::new(&self.shape, algorithm, most) {
+            Some(sizes) => Ok(Self { algorithm, sizes, ..self }),
             None => Err(ShapeError::Overflow { what: "an operand or scratch" }),
         }
     }
@@ -263,18 +264,18 @@ impl<const D: usize> ConvPlan<D> {
 
     /// The same convolution of its first `batch` images, at most as many as planned.
     pub(crate) const fn with_fewer_images(mut self, batch: usize) -> Self {
-        let Shape { groups, in_group, out_group, window, .. } = self.shape;
+        let ConvShape { groups, in_group, out_group, window, .. } = self.shape;
         self.shape.batch = batch;
-        self.lens.input = batch * groups * in_group * window.plane_len();
-        self.lens.output = batch * groups * out_group * window.positions();
-        self.lens.columns = self.lens.output / out_group * self.shape.depth();
-        self.lens.multiply_adds = self.lens.output.saturating_mul(self.shape.depth());
+        self.sizes.input = batch * groups * in_group * window.plane_len();
+        self.sizes.output = batch * groups * out_group * window.positions();
+        self.sizes.columns = self.sizes.output / out_group * self.shape.depth();
+        self.sizes.multiply_adds = self.sizes.output.saturating_mul(self.shape.depth());
         self
     }
 
     /// The planes of one image, if there are no more than two axes.
     pub(crate) const fn planes(&self) -> Planes {
-        let Shape { groups, in_group, out_group, window, .. } = self.shape;
+        let ConvShape { groups, in_group, out_group, window, .. } = self.shape;
         Planes::new([groups, in_group, out_group], &window)
     }
 
@@ -325,13 +326,13 @@ impl<const D: usize> ConvPlan<D> {
     /// Length of the input, `[batch, in_channels, dims..]`.
     #[must_use]
     pub const fn input_len(&self) -> usize {
-        self.lens.input
+        self.sizes.input
     }
 
     /// Length of the weight, `[out_channels, in_channels / groups, kernel..]`.
     #[must_use]
     pub const fn weight_len(&self) -> usize {
-        self.lens.weight
+        self.sizes.weight
     }
 
     /// Length of the bias: `out_channels`, or 0 without one.
@@ -343,43 +344,43 @@ impl<const D: usize> ConvPlan<D> {
     /// Length of the output, `[batch, out_channels, output_dims..]`.
     #[must_use]
     pub const fn output_len(&self) -> usize {
-        self.lens.output
+        self.sizes.output
     }
 
     /// Length of [packed weights](ConvPlan::pack_weights).
     #[must_use]
     pub const fn packed_weight_len(&self) -> usize {
-        self.lens.forward.weight
+        self.sizes.forward.weight
     }
 
     /// Length of the explicit im2col matrices, `[batch, in_channels * taps, positions]`.
     #[must_use]
     pub const fn columns_len(&self) -> usize {
-        self.lens.columns
+        self.sizes.columns
     }
 
     /// Multiply-adds of the forward pass: `output_len * in_channels / groups * taps`, at most
     /// `usize::MAX`.
     #[must_use]
     pub const fn multiply_adds(&self) -> usize {
-        self.lens.multiply_adds
+        self.sizes.multiply_adds
     }
 
     /// Least scratch of [`ConvPlan::forward`].
     #[must_use]
     pub const fn scratch_len(&self) -> usize {
-        self.parts() * self.lens.forward.plain
+        self.parts() * self.sizes.forward.plain
     }
 
     /// Least scratch of [`ConvPlan::forward`] with packed weights.
     #[must_use]
     pub const fn packed_scratch_len(&self) -> usize {
-        self.parts() * self.lens.forward.packed
+        self.parts() * self.sizes.forward.packed
     }
 
     /// How many parts the forward pass is divided into, each with a scratch of its own.
     pub(super) const fn parts(&self) -> usize {
-        let Shape { batch, groups, out_group, .. } = self.shape;
+        let ConvShape { batch, groups, out_group, .. } = self.shape;
         let weight = match self.algorithm {
             Algorithm::Depthwise => DEPTHWISE,
             #[cfg(feature = "matrixmultiply")]
@@ -389,12 +390,12 @@ impl<const D: usize> ConvPlan<D> {
         let divisible = match (batch, groups) {
             // Its weights do not lie channel by channel.
             (0 | 1, 1) if matches!(self.algorithm, Algorithm::Winograd) => 1,
-            (0 | 1, 1) => out_group.div_ceil(self.algorithm.panels_at_once()),
+            (0 | 1, 1) => out_group.div_ceil(self.algorithm.channels_at_once()),
             (0 | 1, groups) => groups,
             (batch, _) => batch,
         };
-        let worthwhile = self.lens.multiply_adds.saturating_mul(weight) / PART;
-        let affordable = match self.scratch_limit.checked_div(self.lens.forward.plain) {
+        let worthwhile = self.sizes.multiply_adds.saturating_mul(weight) / PART;
+        let affordable = match self.scratch_limit.checked_div(self.sizes.forward.plain) {
             Some(parts) => parts,
             None => usize::MAX,
         };

@@ -1,6 +1,6 @@
 //! Packing of plain matrices into panels.
 
-use crate::kernel::{Isa, Job, Lanes, MulAdd, NR, Vectors, dispatch};
+use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors, dispatch};
 use core::ops::Range;
 
 /// A strided view: element `(i, j)` is `values[i * row_stride + j * column_stride]`.
@@ -62,7 +62,7 @@ struct PackColumns<'a> {
     panels: &'a mut [f32],
 }
 
-impl Job for PackColumns<'_> {
+impl Kernel for PackColumns<'_> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]
@@ -102,7 +102,7 @@ pub(crate) struct PackRows<'a> {
     pub(crate) panels: &'a mut [f32],
 }
 
-impl Job for PackRows<'_> {
+impl Kernel for PackRows<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

@@ -3,8 +3,8 @@
 use super::pack::Matrix;
 use super::{Blocking, Blocks, Destination, Panels, Rows, blocks};
 use crate::epilogue::Epilogue;
-use crate::kernel::{Isa, Job, MulAdd, NR, Vectors};
 use crate::scratch::{ALIGN, aligned};
+use crate::simd::{Isa, Kernel, MulAdd, NR, Vectors};
 use crate::sum::Cascade;
 use crate::window::checked_sum;
 
@@ -72,7 +72,7 @@ pub(crate) struct InPlace<'a> {
     pub(crate) chain: usize,
 }
 
-impl Job for InPlace<'_> {
+impl Kernel for InPlace<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

@@ -1,7 +1,7 @@
 //! Maxima and sums over the class axis of `[batch, classes, positions]`.
 
-use crate::kernel::NR;
 use crate::math;
+use crate::simd::NR;
 use crate::sum::Pairwise;
 
 /// Sixteen classes at `W` neighbouring positions. `W` is 1 where each image has one position: the lanes of a vector

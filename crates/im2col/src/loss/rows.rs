@@ -1,8 +1,8 @@
 //! The cross-entropy of each row, and its gradient.
 
 use super::classes::{Axis, Sum, Tile};
-use crate::kernel::{Job, MulAdd, NR, Vectors};
 use crate::math;
+use crate::simd::{Kernel, MulAdd, NR, Vectors};
 use crate::sum::Pairwise;
 
 /// What each row should be.
@@ -29,7 +29,7 @@ pub(super) struct Losses<'a, const W: usize> {
     pub(super) loss: &'a mut f32,
 }
 
-impl<const W: usize> Job for Losses<'_, W> {
+impl<const W: usize> Kernel for Losses<'_, W> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use super::classes::{Axis, Sum};
 use crate::error::{RunError, check_len};
-use crate::kernel::{Isa, Job, MulAdd, NR, Vectors, dispatch};
+use crate::simd::{Isa, Kernel, MulAdd, NR, Vectors, dispatch};
 
 /// Softmax over the class axis of `[batch, classes, positions]`:
 /// `probabilities[n, c, p] = e^logits[n, c, p] / sum over k of e^logits[n, k, p]`.
@@ -164,7 +164,7 @@ struct Forward<'a, const W: usize> {
     probabilities: &'a mut [f32],
 }
 
-impl<const W: usize> Job for Forward<'_, W> {
+impl<const W: usize> Kernel for Forward<'_, W> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]
@@ -198,7 +198,7 @@ struct Backward<'a, const W: usize> {
     grad_logits: &'a mut [f32],
 }
 
-impl<const W: usize> Job for Backward<'_, W> {
+impl<const W: usize> Kernel for Backward<'_, W> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]

@@ -2,8 +2,8 @@
 
 use super::Network;
 use super::interleaved::Gradients;
+use super::ping_pong::PingPong;
 use super::plan::{LayerPlan, Op};
-use super::relay::Relay;
 use crate::activation::Activation;
 use crate::error::{RunError, check_len, check_scratch};
 
@@ -61,7 +61,7 @@ impl<const L: usize> Network<L> {
         }
         let (first, rest) = scratch.split_at_mut(self.gradient_len);
         let (second, scratch) = rest.split_at_mut(self.gradient_len);
-        let mut grad = Relay::new(grad_output, [first, second]);
+        let mut grad = PingPong::new(grad_output, [first, second]);
         let (isa, first_trained) = (self.isa(), self.first_trained());
         for (index, layer) in self.layers.iter().enumerate().skip(first_trained).rev() {
             let layer_input = self.input_of(index, input, workspace);

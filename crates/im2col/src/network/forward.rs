@@ -1,12 +1,13 @@
 //! The forward passes: inference, which keeps two activations, and training, which keeps them all.
 
 use super::Network;
+use super::ping_pong::PingPong;
 use super::plan::{LayerPlan, Op};
-use super::relay::Relay;
-use crate::conv::{ConvOperands, PackedWeights, Weights};
+use crate::conv::ConvOperands;
 use crate::error::{RunError, check_len, check_scratch};
-use crate::kernel::Isa;
 use crate::linear::LinearOperands;
+use crate::simd::Isa;
+use crate::weights::{PackedWeights, Weights};
 
 /// The packed weights of a network, from [`Network::pack`].
 #[derive(Clone, Copy, Debug)]
@@ -135,7 +136,7 @@ impl<const L: usize> Network<L> {
         let (isa, images) = (self.isa(), output.len() / self.image_lens()[1]);
         let (first, rest) = scratch.split_at_mut(self.buffer_lens[0]);
         let (second, scratch) = rest.split_at_mut(self.buffer_lens[1]);
-        let mut value = Relay::new(input, [first, second]);
+        let mut value = PingPong::new(input, [first, second]);
         let last = self.last_step();
         for (index, layer) in self.layers[..last].iter().enumerate().filter(|(_, layer)| layer.is_step()) {
             let op = self.inference_op(index, images);

@@ -9,17 +9,17 @@
 //! overwrites that layer's output, which no gradient needs.
 
 use super::Network;
+use super::ping_pong::PingPong;
 use super::plan::{LayerPlan, Op};
-use super::relay::Relay;
 use crate::activation::{Activation, BackwardInPlace, Forward};
-use crate::kernel::{Isa, Lanes, NR, dispatch};
-use crate::lanes::{
+use crate::interleaved::{
     Block, Convolve, Fold, GradInput, GradInputs, GradKernels, GradWeights, Grads, Interleave, Multiply,
     Pool, PoolBackward, STRETCH, Separate, Stage,
 };
 use crate::padding::PaddingMode;
 use crate::pool::windows::Pooling;
 use crate::scratch::{ALIGN, aligned};
+use crate::simd::{Isa, Lanes, NR, dispatch};
 use crate::sum::{Add, Cascade};
 use crate::window::checked_sum;
 use core::ops::Range;
@@ -206,7 +206,7 @@ impl<const L: usize> Network<L> {
         for (images, output) in bundles {
             let (first, rest) = vectors(scratch).split_at_mut(lens.buffers[0]);
             let (second, scratch) = rest.split_at_mut(lens.buffers[1]);
-            let mut value = Relay::new(&[], [first, second]);
+            let mut value = PingPong::new(&[], [first, second]);
             value.step(self.image_len, |_, bundle| dispatch(isa, Interleave { images, bundle }));
             for (index, layer) in self.layers.iter().enumerate().filter(|(_, layer)| layer.is_step()) {
                 value.step(layer.image_len(), |input, output| {
@@ -308,7 +308,7 @@ impl<const L: usize> Network<L> {
             let bundles = block.bundles;
             let kept = &all_kept[block.first / NR * lens.kept..][..bundles * lens.kept];
             let (tail, rest) = split_two(vectors(scratch), lens.tail_grads.map(|len| bundles * len));
-            let mut grad = Relay::new(&[], tail);
+            let mut grad = PingPong::new(&[], tail);
             grad.step(bundles * output_len, |_, bundles| {
                 let images = images_of(block, grad_output, output_len).chunks(NR * output_len);
                 for (images, bundle) in images.zip(bundles.chunks_exact_mut(output_len)) {
@@ -317,7 +317,7 @@ impl<const L: usize> Network<L> {
             });
             let mut layers = |layers: Range<usize>,
                               place: Place,
-                              grad: &mut Relay<'_, Lanes>,
+                              grad: &mut PingPong<'_, Lanes>,
                               scratch: &mut [Lanes]| {
                 for index in layers.rev() {
                     let layer = &self.layers[index];
@@ -365,7 +365,7 @@ impl<const L: usize> Network<L> {
                 let ([first, second], rest) = split_two(rest, lens.head_grads);
                 let len = grad.value().len() / bundles;
                 for (bundle, given) in grad.value().chunks_exact(len).enumerate() {
-                    let mut grad = Relay::new(&[], [&mut *first, &mut *second]);
+                    let mut grad = PingPong::new(&[], [&mut *first, &mut *second]);
                     grad.step(len, |_, grad| grad.copy_from_slice(given));
                     layers(first_trained..lens.tail, Place { block, bundle: Some(bundle) }, &mut grad, rest);
                 }

@@ -4,9 +4,9 @@
 
 use super::Network;
 use super::plan::Op;
-use crate::conv::Layout;
 use crate::error::ShapeError;
-use crate::kernel::MR;
+use crate::simd::MR;
+use crate::weights::Layout;
 use crate::window::checked_sum;
 
 impl<const L: usize> Network<L> {

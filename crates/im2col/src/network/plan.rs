@@ -4,11 +4,12 @@
 
 use super::{Layer, Network};
 use crate::activation::Activation;
-use crate::conv::{ConvPlan, Layout};
+use crate::conv::ConvPlan;
 use crate::error::ShapeError;
-use crate::kernel::Isa;
 use crate::linear::LinearPlan;
 use crate::pool::PoolPlan;
+use crate::simd::Isa;
+use crate::weights::Layout;
 use crate::window::{checked_product, checked_sum};
 
 /// A layer that fits where it stands.

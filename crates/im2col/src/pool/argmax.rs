@@ -8,7 +8,7 @@ use super::stage::{Label, Stage};
 use super::windows::Pooling;
 use super::{PoolKind, PoolPlan};
 use crate::error::{RunError, check_len};
-use crate::kernel::{Job, MulAdd, Vectors, dispatch};
+use crate::simd::{Kernel, MulAdd, Vectors, dispatch};
 
 impl<const D: usize> PoolPlan<D> {
     /// Pools as [`forward`](Self::forward), and says where each maximum is: PyTorch's
@@ -175,7 +175,7 @@ struct Marking<'a, M, F> {
     mark: F,
 }
 
-impl<M, F: Fn(Option<usize>, &mut [M])> Job for Marking<'_, M, F> {
+impl<M, F: Fn(Option<usize>, &mut [M])> Kernel for Marking<'_, M, F> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 use super::argmax::first_maximum;
 use super::stage::{Label, Stage};
 use super::windows::Pooling;
-use crate::kernel::{Job, MulAdd, Vectors};
+use crate::simd::{Kernel, MulAdd, Vectors};
 use crate::window::Window;
 use core::ops::Range;
 
@@ -14,7 +14,7 @@ pub(super) struct MaxBackward<'a> {
     pub(super) grad_input: &'a mut [f32],
 }
 
-impl Job for MaxBackward<'_> {
+impl Kernel for MaxBackward<'_> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]
@@ -57,7 +57,7 @@ pub(super) struct MeanBackward<'a> {
     pub(super) grad_input: &'a mut [f32],
 }
 
-impl Job for MeanBackward<'_> {
+impl Kernel for MeanBackward<'_> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]

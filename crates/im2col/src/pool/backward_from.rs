@@ -3,7 +3,7 @@
 use super::backward::{for_each_row, max_tiles_2x2};
 use super::windows::Pooling;
 use crate::error::RunError;
-use crate::kernel::{Job, MulAdd, Vectors};
+use crate::simd::{Kernel, MulAdd, Vectors};
 use crate::window::Window;
 use core::ops::Range;
 
@@ -37,7 +37,7 @@ pub(super) struct BackwardFrom<'a> {
     pub(super) grad_input: &'a mut [f32],
 }
 
-impl Job for BackwardFrom<'_> {
+impl Kernel for BackwardFrom<'_> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]

@@ -5,7 +5,7 @@ use super::max3x3::Max3x3;
 use super::stage::{Stage, maximum, sum};
 use super::sum::Pairs;
 use super::windows::{Divisor, Pooling};
-use crate::kernel::{Isa, Job, MulAdd, Vectors, dispatch};
+use crate::simd::{Isa, Kernel, MulAdd, Vectors, dispatch};
 
 pub(super) struct Forward<'a> {
     pub(super) pooling: Pooling,
@@ -45,7 +45,7 @@ impl Forward<'_> {
     }
 }
 
-impl Job for Forward<'_> {
+impl Kernel for Forward<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -125,7 +125,7 @@ struct LongMeans<'a> {
     output: &'a mut [f32],
 }
 
-impl Job for LongMeans<'_> {
+impl Kernel for LongMeans<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

@@ -6,7 +6,7 @@
 use super::PoolKind;
 use super::stage::maximum;
 use super::windows::Pooling;
-use crate::kernel::{Job, MulAdd, Vectors};
+use crate::simd::{Kernel, MulAdd, Vectors};
 use crate::window::Window;
 
 /// Outputs of a line that are computed at a time.
@@ -32,7 +32,7 @@ pub(super) struct Max3x3<'a> {
     pub(super) output: &'a mut [f32],
 }
 
-impl Job for Max3x3<'_> {
+impl Kernel for Max3x3<'_> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]

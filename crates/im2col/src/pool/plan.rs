@@ -5,8 +5,8 @@ use super::forward::Forward;
 use super::windows::{Divisor, Pooling};
 use super::{PoolKind, PoolParams};
 use crate::error::{RunError, ShapeError, check_len};
-use crate::kernel::{Isa, dispatch};
 use crate::padding::Padding;
+use crate::simd::{Isa, dispatch};
 use crate::window::{Window, checked_product, lift, unlift, volume};
 
 impl<const D: usize> PoolParams<D> {

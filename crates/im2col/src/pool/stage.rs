@@ -2,7 +2,7 @@
 
 use super::sum::{CHAINS, Pairs, plus, sum_of_chains};
 use super::windows::Pooling;
-use crate::kernel::{Lanes, MulAdd, NR};
+use crate::simd::{Lanes, MulAdd, NR};
 
 /// Columns of input that are staged at a time: `CHUNKS` chunks at stride 2, and a window of 64.
 const COLUMNS: usize = 320;

@@ -1,6 +1,6 @@
 //! Sums of many values: short chains in blocks, and the blocks by pairs, so that rounding errors hardly grow.
 
-use crate::kernel::{Lanes, MulAdd, NR};
+use crate::simd::{Lanes, MulAdd, NR};
 use core::ops::Range;
 
 /// Chains of a block: tap `k` belongs to chain `k % CHAINS`.

@@ -4,8 +4,8 @@ extern crate std;
 
 use super::*;
 use crate::error::{RunError, ShapeError};
-use crate::kernel::Isa;
 use crate::padding::Padding;
+use crate::simd::Isa;
 use crate::window::Window;
 use std::{vec, vec::Vec};
 

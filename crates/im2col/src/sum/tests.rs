@@ -1,5 +1,5 @@
 use super::*;
-use crate::kernel::{Isa, dispatch};
+use crate::simd::{Isa, dispatch};
 
 /// Numbers of any size and sign, the same ones every time.
 fn numbers(len: usize) -> Vec<f32> {

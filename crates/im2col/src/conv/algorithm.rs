@@ -1,0 +1,252 @@
+//! The algorithms, which of them a shape takes, and the match over them.
+
+mod broadcast;
+mod depthwise;
+mod direct;
+#[cfg(feature = "matrixmultiply")]
+mod external;
+pub(super) mod im2col;
+mod in_place;
+pub(super) mod pointwise;
+mod winograd;
+
+use crate::activation::Activation;
+use crate::conv::channel_lanes::PANELS_AT_ONCE;
+use crate::conv::cost;
+use crate::conv::padded::PaddedPlanes;
+use crate::conv::pass::{Pass, pack_channels};
+use crate::conv::shape::ConvShape;
+use crate::simd::{Isa, NR};
+use crate::weights::Weights;
+use crate::window::{checked, checked_product, checked_sum};
+
+pub(super) use in_place::convolve_reversed;
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// Blocks of the im2col matrix are packed into panels on the fly.
+    Im2col,
+    /// For a kernel of one tap, stride 1, no padding: the input already is the matrix, and is read where
+    /// it lies.
+    Pointwise,
+    /// No matrix: the lanes are output channels, and the input, or a padded copy of it, is read value by
+    /// value.
+    Broadcast,
+    /// No matrix: shifted reads of a padded copy of a group's planes.
+    Direct,
+    /// For one channel in and one out per group, a kernel of 3x3 or 5x5, stride 1 or 2 on both of its
+    /// axes, no dilation, padding of zeros: the input is read where it lies. No scratch.
+    Depthwise,
+    /// For a kernel of 3x3 on the last two axes, stride 1 and no dilation: outputs four by four, from
+    /// transformed inputs and weights, take a quarter of the multiplications. Only by request, because
+    /// the sums are rounded differently: the largest error relative to `sum |x| |w|`, for uniform
+    /// values in -1..1 on ResNet-50's 3x3 layers, is 4.9e-7 where that of `Broadcast` is 2.4e-7.
+    /// Before the bias the bound is `620 gamma(C + 31) C max |x| max |w|` for `C` channels of a group,
+    /// over the six by six inputs that four by four outputs see; if one of those is not finite, all 16
+    /// outputs may be not a number. Images do not change each other's bits.
+    Winograd,
+    /// Any shape: input and weights are read where they lie. No scratch.
+    InPlace,
+    /// The whole im2col matrix of an image in scratch, multiplied by the `matrixmultiply` crate,
+    /// which allocates. The sums are rounded in that crate's order.
+    #[cfg(feature = "matrixmultiply")]
+    Matrixmultiply,
+}
+
+impl Algorithm {
+    /// Output channels that are computed at once: threads divide channels at multiples of it.
+    pub(super) const fn panels_at_once(self) -> usize {
+        match self {
+            Self::Broadcast => PANELS_AT_ONCE * NR,
+            _ => NR,
+        }
+    }
+}
+
+/// All of them, those that are only used by request last.
+pub(super) const ALL: &[Algorithm] = &[
+    Algorithm::Depthwise,
+    Algorithm::Pointwise,
+    Algorithm::Broadcast,
+    Algorithm::Direct,
+    Algorithm::Im2col,
+    Algorithm::InPlace,
+    Algorithm::Winograd,
+    #[cfg(feature = "matrixmultiply")]
+    Algorithm::Matrixmultiply,
+];
+
+/// The largest padded copy of the input, in values for each that is read, and what it may exceed that by: a block of
+/// the other algorithms.
+const MOST_COPY: usize = 2;
+const SMALL_COPY: usize = 64 * 1024;
+
+/// The algorithm that is estimated to take the least time, of those whose copy of the input is no longer than
+/// [`MOST_COPY`] times what is read.
+pub(super) const fn best(shape: &ConvShape) -> Algorithm {
+    if depthwise::fits(shape) {
+        return Algorithm::Depthwise;
+    }
+    let candidates = [Algorithm::InPlace, Algorithm::Im2col, Algorithm::Broadcast, Algorithm::Direct];
+    let (mut best, mut least) = (Algorithm::InPlace, u64::MAX);
+    if shape.is_pointwise() {
+        (best, least) = (Algorithm::Pointwise, cost::estimate(shape, Algorithm::Pointwise));
+    }
+    let mut i = 0;
+    while i < candidates.len() {
+        let estimate = cost::estimate(shape, candidates[i]);
+        let is_for = !matches!(candidates[i], Algorithm::Direct) || is_direct(shape);
+        if is_for && estimate < least {
+            (best, least) = (candidates[i], estimate);
+        }
+        i += 1;
+    }
+    best
+}
+
+/// Whether the padded copy of a group's planes is not much longer than what is read of them.
+const fn is_direct(shape: &ConvShape) -> bool {
+    let (mut read, mut axis) = (shape.in_group, 0);
+    while axis < 3 {
+        read = read.saturating_mul(shape.window.values_read(axis));
+        axis += 1;
+    }
+    match PaddedPlanes::new(&shape.simplified()).len() {
+        Some(len) => len.saturating_sub(SMALL_COPY) / MOST_COPY <= read,
+        None => false,
+    }
+}
+
+impl Algorithm {
+    /// Whether this algorithm can compute the shape.
+    pub(super) const fn fits(self, shape: &ConvShape) -> bool {
+        match self {
+            Self::Pointwise => shape.is_pointwise(),
+            Self::Depthwise => depthwise::fits(shape),
+            Self::Winograd => winograd::fits(shape),
+            _ => true,
+        }
+    }
+
+    /// The shape that its kernels compute.
+    const fn shape(self, shape: &ConvShape) -> ConvShape {
+        match self {
+            // Their kernels are for certain strides.
+            Self::Depthwise | Self::Winograd => *shape,
+            _ => shape.simplified(),
+        }
+    }
+
+    /// Values of a group's packed weights.
+    const fn packed_len(self, shape: &ConvShape) -> Option<usize> {
+        let rows = checked!(shape.out_group.checked_next_multiple_of(NR));
+        let depth = match self {
+            Self::Winograd => checked!(checked_product([shape.in_group, winograd::POINTS])),
+            _ => shape.depth(),
+        };
+        rows.checked_mul(depth)
+    }
+
+    /// Packs the weights of a group.
+    pub(super) fn pack(self, isa: Isa, shape: &ConvShape, weight: &[f32], panels: &mut [f32]) {
+        match self {
+            Self::Winograd => winograd::pack(isa, shape, weight, panels),
+            _ => pack_channels(isa, shape, weight, panels),
+        }
+    }
+
+    /// What a pass needs besides packed weights, in blocks of at most `most` values where it has blocks.
+    const fn scratch_len(self, shape: &ConvShape, most: usize) -> Option<usize> {
+        match self {
+            Self::Im2col => im2col::scratch_len(shape),
+            Self::Pointwise => pointwise::scratch_len(shape),
+            Self::Broadcast => broadcast::scratch_len(shape, most),
+            Self::Direct => direct::scratch_len(shape),
+            Self::Winograd => winograd::scratch_len(shape),
+            Self::Depthwise | Self::InPlace => Some(0),
+            #[cfg(feature = "matrixmultiply")]
+            Self::Matrixmultiply => external::scratch_len(shape),
+        }
+    }
+
+    /// Output channels that one step computes: threads divide channels at multiples of this.
+    pub(super) const fn channels_at_once(self) -> usize {
+        match self {
+            Self::Broadcast => PANELS_AT_ONCE * NR,
+            _ => NR,
+        }
+    }
+}
+
+/// The lengths that the forward pass of an algorithm needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ForwardSizes {
+    /// The most values of a block.
+    most: usize,
+    /// Packed weights.
+    pub(super) weight: usize,
+    /// Scratch with plain and with packed weights.
+    pub(super) plain: usize,
+    pub(super) packed: usize,
+}
+
+impl ForwardSizes {
+    /// Those of a shape whose operands have lengths. `most` limits the blocks, in values.
+    pub(super) const fn new(shape: &ConvShape, algorithm: Algorithm, most: usize) -> Option<Self> {
+        let shape = &algorithm.shape(shape);
+        let ConvShape { groups, out_group, window, .. } = *shape;
+        // Rounding up to whole panels must not overflow either: the rows and columns of a group's matrices may
+        // take a 128th of the address space.
+        let sizes = [shape.depth(), window.positions(), out_group];
+        checked!(checked_product([4, 2 * NR, checked!(checked_sum(sizes))]));
+        let group = checked!(algorithm.packed_len(shape));
+        let weight = checked!(groups.checked_mul(group));
+        let packed = checked!(algorithm.scratch_len(shape, most));
+        // Where plain weights are packed.
+        let panels = match algorithm {
+            Algorithm::Depthwise | Algorithm::InPlace => 0,
+            #[cfg(feature = "matrixmultiply")]
+            Algorithm::Matrixmultiply => 0,
+            Algorithm::Broadcast => broadcast::panels_len_of(shape),
+            _ => group,
+        };
+        Some(Self { most, weight, plain: checked!(packed.checked_add(panels)), packed })
+    }
+}
+
+impl Pass<'_> {
+    /// The pass of an algorithm, as yet without operands.
+    pub(super) fn new(shape: &ConvShape, algorithm: Algorithm, sizes: &ForwardSizes) -> Self {
+        Self {
+            shape: algorithm.shape(shape),
+            most: sizes.most,
+            scratch_len: sizes.packed,
+            channels_at_once: algorithm.channels_at_once(),
+            input: &[],
+            weight: Weights::Plain(&[]),
+            bias: &[],
+            activation: Activation::Identity,
+            output: &mut [],
+            scratch: &mut [],
+        }
+    }
+
+    pub(super) fn run(mut self, algorithm: Algorithm, isa: Isa) {
+        let output = core::mem::take(&mut self.output);
+        let (activation, pass) = (self.activation, Pass { output: &mut *output, ..self });
+        match algorithm {
+            Algorithm::Im2col => im2col::forward(isa, pass),
+            Algorithm::Pointwise => pointwise::forward(isa, pass),
+            Algorithm::Broadcast => broadcast::forward(isa, pass),
+            Algorithm::Winograd => winograd::forward(isa, pass),
+            Algorithm::Direct => direct::forward(isa, pass),
+            Algorithm::Depthwise => depthwise::forward(isa, pass),
+            Algorithm::InPlace => in_place::forward(isa, pass),
+            #[cfg(feature = "matrixmultiply")]
+            Algorithm::Matrixmultiply => external::forward(pass),
+        }
+        activation.complete(isa, output);
+    }
+}

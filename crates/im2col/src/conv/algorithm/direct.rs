@@ -1,0 +1,246 @@
+//! The algorithm without a matrix: shifted reads of a padded copy of a group's planes.
+
+use crate::conv::padded::PaddedPlanes;
+use crate::conv::pass::Pass;
+use crate::conv::shape::ConvShape;
+use crate::epilogue::Epilogue;
+use crate::gemm::Panels;
+use crate::scratch::ALIGN;
+use crate::simd::{Isa, Kernel, Lanes, MR, MulAdd, NR, Vectors, dispatch};
+use crate::window::{Window, checked_sum};
+
+/// The length of what precedes the stage in the scratch of the forward pass: the sums of a tile.
+pub(in crate::conv) const TILE_LEN: usize = 4 * MR * NR;
+
+/// The padded copy, and a tile.
+pub(in crate::conv) const fn scratch_len(shape: &ConvShape) -> Option<usize> {
+    match PaddedPlanes::new(shape).len() {
+        Some(len) => checked_sum([ALIGN, TILE_LEN, len]),
+        None => None,
+    }
+}
+
+/// Runs the algorithm, group by group.
+pub(in crate::conv) fn forward(isa: Isa, mut pass: Pass<'_>) {
+    let (stage, panels) = pass.take_scratch();
+    for group in 0..pass.shape.groups {
+        let weights = pass.panels(isa, group, panels);
+        dispatch(isa, Direct { pass: &mut pass, group, weights, stage });
+    }
+}
+
+/// A group of all images.
+struct Direct<'f, 'a> {
+    pass: &'f mut Pass<'a>,
+    group: usize,
+    weights: Panels<'f, NR>,
+    stage: &'f mut [f32],
+}
+
+impl Kernel for Direct<'_, '_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        mul_add: impl MulAdd,
+        _: impl Vectors,
+    ) {
+        let Self { pass, group, weights, stage } = self;
+        let (layout, epilogue) = (PaddedPlanes::new(&pass.shape), pass.epilogue(group));
+        for image in 0..pass.shape.batch {
+            let (planes, output) = pass.image(image, group);
+            let planes = &planes.input[planes.start..][..planes.len];
+            // Four vectors of positions where two panels fit beside them: 24 of 32 registers.
+            if PANELS > 1 {
+                layout.convolve::<ROWS, 4>(planes, weights, epilogue, output, stage, mul_add);
+            } else {
+                layout.convolve::<ROWS, 1>(planes, weights, epilogue, output, stage, mul_add);
+            }
+        }
+    }
+}
+
+impl PaddedPlanes {
+    /// Convolves one image and group: `output` is `[out_group, positions]`.
+    #[inline(always)]
+    pub(in crate::conv) fn convolve<const ROWS: usize, const SPOTS: usize>(
+        &self,
+        planes: &[f32],
+        weights: Panels<'_, NR>,
+        epilogue: Epilogue<'_>,
+        output: &mut [f32],
+        stage: &mut [f32],
+        mul_add: impl MulAdd,
+    ) {
+        let (tile, stage) = stage.split_at_mut(TILE_LEN);
+        let tile = tile.as_chunks_mut().0;
+        self.copy(planes, stage);
+        let positions = self.window.positions();
+        for (panel, output) in output.chunks_mut(NR * positions).enumerate() {
+            let (weights, channel) = (weights.panel(panel), panel * NR);
+            if output.len() == positions {
+                // A single channel: the registers are filled with positions instead.
+                self.tiles::<1, ROWS>(weights, 0, epilogue, channel, output, stage, tile, mul_add);
+                continue;
+            }
+            for part in (0..output.len() / positions).step_by(ROWS) {
+                // The last of sixteen channels are computed with some before them once more.
+                let part = part.min(NR - ROWS);
+                let output = &mut output[part * positions..];
+                self.tiles::<ROWS, SPOTS>(
+                    weights,
+                    part,
+                    epilogue,
+                    channel + part,
+                    output,
+                    stage,
+                    tile,
+                    mul_add,
+                );
+            }
+        }
+    }
+
+    /// Computes up to `ROWS` channels, `output` `[channels, positions]`, from lane `part` of the
+    /// weights on, `SPOTS` vectors at a time.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments, reason = "the operands of one matrix product")]
+    fn tiles<const ROWS: usize, const SPOTS: usize>(
+        &self,
+        weights: &[Lanes],
+        part: usize,
+        epilogue: Epilogue<'_>,
+        channel: usize,
+        output: &mut [f32],
+        stage: &[f32],
+        tile: &mut [Lanes],
+        mul_add: impl MulAdd,
+    ) {
+        let positions = self.window.positions();
+        let [planes, lines, width] = self.window.output;
+        let mut next = Spot::default();
+        let mut at = [0, 0, 0];
+        while at[0] < planes {
+            let mut spots = [Spot { len: 0, ..next }; SPOTS];
+            for spot in &mut spots {
+                if at[0] == planes {
+                    break;
+                }
+                next = self.spot(at);
+                *spot = next;
+                at[2] += NR;
+                if at[2] >= width {
+                    at = if at[1] + 1 == lines { [at[0] + 1, 0, 0] } else { [at[0], at[1] + 1, 0] };
+                }
+            }
+            let sums = self.sums::<ROWS, SPOTS>(weights, part, &spots, stage, mul_add);
+            for i in 0..SPOTS {
+                for j in 0..ROWS {
+                    tile[i * ROWS + j] = sums[i][j];
+                }
+            }
+            // From here on in memory: the loops below would take the sums out of their registers.
+            let tile = tile.as_chunks_mut::<ROWS>().0;
+            for (sums, spot) in tile.iter_mut().zip(&spots).filter(|(_, spot)| spot.len > 0) {
+                epilogue.apply(sums, channel, 0);
+                for (sums, plane) in sums.iter().zip(output.chunks_exact_mut(positions)) {
+                    let plane = &mut plane[spot.output..];
+                    // What a vector holds too much lies where the next one is stored.
+                    match plane.first_chunk_mut() {
+                        Some(plane) => *plane = *sums,
+                        None => plane[..spot.len].copy_from_slice(&sums[..spot.len]),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The vector of outputs that begins at `[z, y, x]`.
+    #[inline(always)]
+    pub(in crate::conv) fn spot(&self, [z, y, x]: [usize; 3]) -> Spot {
+        let Window { output, stride, .. } = &self.window;
+        Spot {
+            stage: (z * stride[0] * self.lines[1] + y * stride[1]) * self.line_len() + x,
+            output: (z * output[1] + y) * output[2] + x,
+            len: NR.min(output[2] - x),
+        }
+    }
+
+    /// The microkernel: the sums of `ROWS` channels at each of the spots.
+    #[inline(always)]
+    fn sums<const ROWS: usize, const SPOTS: usize>(
+        &self,
+        weights: &[Lanes],
+        part: usize,
+        spots: &[Spot; SPOTS],
+        stage: &[f32],
+        mul_add: impl MulAdd,
+    ) -> [[Lanes; ROWS]; SPOTS] {
+        let Window { kernel, stride, dilation, .. } = &self.window;
+        let (residue_step, step) = (dilation[2] % stride[2], dilation[2] / stride[2]);
+        // Wrapping: a dilation counts only where there is a second tap.
+        let line_step = dilation[1].wrapping_mul(self.line_len());
+        let plane_step = dilation[0].wrapping_mul(self.lines[1] * self.line_len());
+        let channel_step = self.lines[0] * self.lines[1] * self.line_len();
+        // What a vector of positions sees lies in as many values for each of them, so one check a tap is
+        // enough.
+        let reach = (kernel[2] - 1) * dilation[2];
+        let last_tap = (kernel[0] - 1) * plane_step + (kernel[1] - 1) * line_step + reach / stride[2];
+        let last_residue = (stride[2] - 1).min(reach) * self.residue_len;
+        let extent = (self.channels - 1) * channel_step + last_tap + last_residue + NR;
+        let mut values: [&[f32]; SPOTS] = [&[]; SPOTS];
+        for (values, spot) in values.iter_mut().zip(spots) {
+            *values = &stage[spot.stage..][..extent];
+        }
+        let mut tile = [[[0.0; NR]; ROWS]; SPOTS];
+        let (mut residue, mut column, mut tap) = (0, 0, [0; 3]);
+        let (mut line, mut plane, mut channel) = (0_usize, 0_usize, 0);
+        for weights in weights {
+            let offset = line + residue * self.residue_len + column;
+            if offset >= extent || extent - offset < NR {
+                break;
+            }
+            let mut lanes = [[0.0; NR]; SPOTS];
+            for i in 0..SPOTS {
+                lanes[i].copy_from_slice(&values[i][offset..][..NR]);
+            }
+            for j in 0..ROWS {
+                for i in 0..SPOTS {
+                    tile[i][j] = mul_add(weights[part + j], lanes[i], tile[i][j]);
+                }
+            }
+            (residue, column) = (residue + residue_step, column + step);
+            if residue >= stride[2] {
+                (residue, column) = (residue - stride[2], column + 1);
+            }
+            tap[2] += 1;
+            if tap[2] == kernel[2] {
+                (residue, column, tap[2]) = (0, 0, 0);
+                line = line.wrapping_add(line_step);
+                tap[1] += 1;
+                if tap[1] == kernel[1] {
+                    tap[1] = 0;
+                    plane = plane.wrapping_add(plane_step);
+                    tap[0] += 1;
+                    if tap[0] == kernel[0] {
+                        tap[0] = 0;
+                        channel += channel_step;
+                        plane = channel;
+                    }
+                    line = plane;
+                }
+            }
+        }
+        debug_assert_eq!(channel, self.channels * channel_step, "a sum without its last products");
+        tile
+    }
+}
+
+/// `NR` consecutive outputs of a line, of which `len` exist.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::conv) struct Spot {
+    /// Where tap 0 of the first one reads.
+    pub(in crate::conv) stage: usize,
+    /// Where the first one is stored in its plane.
+    pub(in crate::conv) output: usize,
+    pub(in crate::conv) len: usize,
+}

@@ -1,0 +1,327 @@
+//! Winograd's minimal filtering for 3x3 kernels: F(4x4, 3x3).
+//!
+//! Four by four outputs, a *tile*, see six by six inputs. Inputs `d` and weights `g` of a channel are
+//! transformed to values at 36 *points*, where a convolution is a product: the outputs are
+//! `A^T [sum over channels of (G g G^T) * (B^T d B)] A`, which takes 36 multiplications instead of 144
+//! (A. Lavin, S. Gray: Fast Algorithms for Convolutional Neural Networks, 2015). The points of each axis are
+//! 0, two of either sign, and infinity.
+//!
+//! Lanes are channels everywhere: of the input where it is transformed, of the output where products are
+//! summed and transformed back. A block of tiles is transformed once; then two panels of output channels
+//! at a time are multiplied at all points, transformed back and stored.
+
+mod multiply;
+mod transform;
+
+use crate::conv::channel_lanes::{GroupOperands, PANELS_AT_ONCE, Store, Target};
+use crate::conv::pass::Pass;
+use crate::conv::shape::ConvShape;
+use crate::gemm::Panels;
+use crate::gemm::pack::panels_len;
+use crate::simd::{Isa, Lanes, NR, dispatch};
+use crate::weights::Weights;
+use crate::window::{Window, checked_product, checked_sum};
+use core::ops::Range;
+use multiply::Multiply;
+use transform::{Fill, Inputs, Outputs, PackPoints};
+
+/// Outputs of a tile along an axis, and the inputs that they see.
+const TILE: usize = 4;
+const SEEN: usize = TILE + 2;
+/// Products for each pair of an input and an output channel of a tile.
+pub(in crate::conv) const POINTS: usize = SEEN * SEEN;
+
+/// The most transformed inputs and sums of a block, unless those are of a few tiles only.
+const VALUES: usize = 128 * 1024;
+/// As many tiles as make it worth to read all weights once more.
+const FEW_TILES: usize = 16;
+
+/// Whether the kernel is 3x3 on the last two axes, with stride 1 and no dilation.
+pub(in crate::conv) const fn fits(shape: &ConvShape) -> bool {
+    // The distance between taps has no meaning where there is one.
+    let Window { kernel, stride, dilation, .. } = &shape.window;
+    matches!((kernel, stride, dilation), ([1, 3, 3], [1, 1, 1], [_, 1, 1]))
+}
+
+/// How the outputs are divided into blocks of tiles.
+///
+/// A row of tiles is four lines of the output, or fewer at the end of a plane; rows follow each other through
+/// planes and images.
+#[derive(Clone, Copy)]
+struct Tiling {
+    /// Rows of tiles of a plane, and tiles of a row.
+    rows: usize,
+    columns: usize,
+    /// The largest block: some rows, or part of one.
+    block_rows: usize,
+    block_columns: usize,
+    /// Vectors from the transformed inputs of a tile to those of the next: an odd number, or else they would
+    /// fall into few sets of L1.
+    depth: usize,
+}
+
+/// Some tiles: rows counted from the first image on, columns in each.
+#[derive(Clone)]
+struct Block {
+    rows: Range<usize>,
+    columns: Range<usize>,
+}
+
+impl Tiling {
+    const fn new(shape: &ConvShape) -> Self {
+        let [planes, height, width] = shape.window.output;
+        let (rows, columns) = (height.div_ceil(TILE), width.div_ceil(TILE));
+        let depth = shape.in_group.div_ceil(NR) | 1;
+        let most = VALUES / POINTS / NR / depth.saturating_add(PANELS_AT_ONCE);
+        let most = if most > FEW_TILES { most } else { FEW_TILES };
+        // An empty batch has blocks, too, and uses none of them.
+        let batch = if shape.batch == 0 { 1 } else { shape.batch };
+        let (block_rows, block_columns) = if columns > most {
+            // Lines of whole vectors.
+            (1, evenly(columns, most).next_multiple_of(NR / TILE))
+        } else {
+            (evenly(batch * planes * rows, most / columns), columns)
+        };
+        Self { rows, columns, block_rows, block_columns, depth }
+    }
+
+    /// Tiles of the largest block.
+    const fn tiles(&self) -> usize {
+        self.block_rows * self.block_columns
+    }
+
+    /// The longest stage: vectors are written less than `NR` of them past its end.
+    const fn stage_len(&self) -> usize {
+        let rows = if self.block_rows < self.rows { self.block_rows } else { self.rows };
+        (TILE * rows + 2) * (TILE * self.block_columns + 2) + NR
+    }
+
+    /// A row of tiles, transformed along one axis.
+    const fn lines_len(&self) -> usize {
+        SEEN * (TILE * self.block_columns + 2)
+    }
+
+    const fn strip_len(&self) -> usize {
+        strip_len(self.tiles())
+    }
+
+    /// The plane of a row, and the row's index in it.
+    const fn plane(&self, row: usize) -> (usize, usize) {
+        (row / self.rows, row % self.rows)
+    }
+
+    /// The place of a row's first output among those of all planes.
+    const fn place(&self, row: usize, shape: &ConvShape) -> usize {
+        let [_, height, width] = shape.window.output;
+        let (plane, row) = self.plane(row);
+        (plane * height + TILE * row) * width
+    }
+}
+
+/// The longest part, if `len` is cut into as few as possible of at most `most`.
+const fn evenly(len: usize, most: usize) -> usize {
+    len.div_ceil(len.div_ceil(most))
+}
+
+/// Length in vectors of the output buffer of `tiles` tiles, with room for the last line and the last vector to overrun.
+const fn strip_len(tiles: usize) -> usize {
+    (TILE * TILE * tiles + TILE + NR) * PANELS_AT_ONCE
+}
+
+/// Positions from the sums of a point to those of the next, odd for the same reason as [`Tiling::depth`]; tiles
+/// come in pairs.
+const fn sums_stride(tiles: usize) -> usize {
+    (tiles + 1) | 1
+}
+
+/// The length of the scratch.
+pub(in crate::conv) const fn scratch_len(shape: &ConvShape) -> Option<usize> {
+    let tiling = Tiling::new(shape);
+    let tiles = tiling.tiles();
+    let Some(values) = checked_product([POINTS, tiles, tiling.depth, NR]) else { return None };
+    let sums = POINTS * sums_stride(tiles) * PANELS_AT_ONCE * NR;
+    let stages = tiling.stage_len() + tiling.lines_len() + tiling.strip_len();
+    checked_sum([values, sums, stages * NR])
+}
+
+/// Runs the algorithm.
+pub(in crate::conv) fn forward(isa: Isa, mut pass: Pass<'_>) {
+    let ConvShape { groups, in_group, out_group, .. } = pass.shape;
+    let depth = POINTS * in_group;
+    let len = panels_len::<NR>(depth, out_group);
+    let (scratch, panels) = pass.take_scratch();
+    for group in 0..groups {
+        let weights = match pass.weight {
+            Weights::Packed(packed) => &packed.panels[group * len..][..len],
+            Weights::Plain(weight) => {
+                let weight_len = out_group * pass.shape.depth();
+                let weight = &weight[group * weight_len..][..weight_len];
+                pack(isa, &pass.shape, weight, &mut panels[..len]);
+                &panels[..len]
+            }
+        };
+        let (channels, epilogue) = (0..out_group, pass.epilogue(group));
+        let (input, weights, output) = (pass.input, Panels::new(weights, depth), &mut *pass.output);
+        let operands = GroupOperands { group, channels, input, weights, epilogue, output };
+        convolve(isa, &pass.shape, operands, scratch);
+    }
+}
+
+/// Packs the weights of a group: panels of `NR` output channels at each point.
+pub(super) fn pack(isa: Isa, shape: &ConvShape, weight: &[f32], panels: &mut [f32]) {
+    dispatch(isa, PackPoints { weight, rows: shape.out_group, depth: shape.in_group, panels });
+}
+
+/// Computes the channels, for all images, block by block.
+///
+/// Each step is a job of its own: in one function, the constants of one would push the sums of another out
+/// of the registers.
+pub(in crate::conv) fn convolve(
+    isa: Isa,
+    shape: &ConvShape,
+    mut operands: GroupOperands<'_>,
+    scratch: &mut [f32],
+) {
+    let tiling = Tiling::new(shape);
+    let ConvShape { batch, in_group, window, .. } = *shape;
+    operands.input = operands.input.get(operands.group * in_group * window.plane_len()..).unwrap_or_default();
+    let total = batch * window.output[0] * tiling.rows;
+    for row in (0..total).step_by(tiling.block_rows) {
+        for column in (0..tiling.columns).step_by(tiling.block_columns) {
+            let rows = row..total.min(row + tiling.block_rows);
+            let columns = column..tiling.columns.min(column + tiling.block_columns);
+            Block { rows, columns }.convolve(isa, shape, &tiling, &mut operands, scratch);
+        }
+    }
+}
+
+impl Block {
+    fn convolve(
+        &self,
+        isa: Isa,
+        shape: &ConvShape,
+        tiling: &Tiling,
+        operands: &mut GroupOperands<'_>,
+        scratch: &mut [f32],
+    ) {
+        let scratch = scratch.as_chunks_mut::<NR>().0;
+        let (stage, scratch) = scratch.split_at_mut(tiling.stage_len() + tiling.lines_len());
+        let (strip, scratch) = scratch.split_at_mut(tiling.strip_len());
+        let tiles = self.rows.len() * self.columns.len();
+        let stride = tiling.depth;
+        let (values, sums) = scratch.split_at_mut(POINTS * tiles * stride);
+        self.transform_inputs(isa, shape, tiling, operands.input, stage, values);
+        let depth = shape.in_group;
+        for (pair, start) in operands.channels.clone().step_by(PANELS_AT_ONCE * NR).enumerate() {
+            let channels = start..operands.channels.end.min(start + PANELS_AT_ONCE * NR);
+            let panels = channels.len().div_ceil(NR);
+            let weights = operands.weights.skip(pair * PANELS_AT_ONCE);
+            dispatch(isa, Multiply { values, stride, tiles, depth, weights, panels, sums });
+            self.transform_sums(isa, shape, tiling, sums, panels, strip);
+            self.store(isa, shape, tiling, strip, channels, operands);
+        }
+    }
+
+    /// Transforms sixteen channels at a time: first their lanes are filled, then the points computed.
+    fn transform_inputs(
+        &self,
+        isa: Isa,
+        shape: &ConvShape,
+        tiling: &Tiling,
+        input: &[f32],
+        stage: &mut [Lanes],
+        values: &mut [Lanes],
+    ) {
+        let ConvShape { groups, in_group, window, .. } = shape;
+        let tiles = self.rows.len() * self.columns.len();
+        let columns = self.columns.len();
+        let width = TILE * columns + 2;
+        let mut row = self.rows.start;
+        while row < self.rows.end {
+            // The rows of one plane, whose tiles share lines.
+            let (plane, first_row) = tiling.plane(row);
+            let rows = (tiling.rows - first_row).min(self.rows.end - row);
+            let (image, plane) = (plane / window.output[0], plane % window.output[0]);
+            let first = [plane, TILE * first_row, TILE * self.columns.start];
+            let mut at = [0; 3];
+            for axis in 0..3 {
+                at[axis] = first[axis].wrapping_sub(window.padding[axis][0]);
+            }
+            let input = input.get(image * groups * in_group * window.plane_len()..).unwrap_or_default();
+            let tile = (row - self.rows.start) * columns;
+            let (stage, lines) = stage.split_at_mut(tiling.stage_len());
+            for (chunk, channel) in (0..*in_group).step_by(NR).enumerate() {
+                let size = [TILE * rows + 2, width];
+                dispatch(isa, Fill { window, input, channel, channels: *in_group, at, size, stage });
+                let place = tile * tiling.depth + chunk;
+                let steps = [tiles * tiling.depth, tiling.depth];
+                dispatch(isa, Inputs { stage, size: [rows, columns], place, steps, lines, values });
+            }
+            row += rows;
+        }
+    }
+
+    /// Transforms sums back to the strip of outputs, line by line as in a plane.
+    fn transform_sums(
+        &self,
+        isa: Isa,
+        shape: &ConvShape,
+        tiling: &Tiling,
+        sums: &[Lanes],
+        panels: usize,
+        strip: &mut [Lanes],
+    ) {
+        let columns = self.columns.len();
+        let line = self.line_len(shape);
+        let stride = sums_stride(self.rows.len() * columns);
+        let first = tiling.place(self.rows.start, shape);
+        for (i, row) in self.rows.clone().enumerate() {
+            let place = tiling.place(row, shape) - first;
+            let tile = i * columns;
+            dispatch(isa, Outputs { sums, stride, tile, columns, panels, place, line, strip });
+        }
+    }
+
+    /// Outputs of a line of the strip.
+    fn line_len(&self, shape: &ConvShape) -> usize {
+        (TILE * self.columns.len()).min(shape.window.output[2] - TILE * self.columns.start)
+    }
+
+    fn store(
+        &self,
+        isa: Isa,
+        shape: &ConvShape,
+        tiling: &Tiling,
+        strip: &[Lanes],
+        channels: Range<usize>,
+        operands: &mut GroupOperands<'_>,
+    ) {
+        let ConvShape { groups, out_group, window, .. } = *shape;
+        let [_, height, width] = window.output;
+        let positions = window.positions();
+        let mut target = Target {
+            values: operands.output.get_mut(operands.group * out_group * positions..).unwrap_or_default(),
+            positions,
+            channel_stride: positions,
+            image_stride: groups * out_group * positions,
+        };
+        let line = self.line_len(shape);
+        let first = tiling.place(self.rows.start, shape) + TILE * self.columns.start;
+        // Whole lines follow each other; of parts, each is stored for itself.
+        let (len, parts) = if line == width {
+            (tiling.place(self.rows.end, shape) - first, 1)
+        } else {
+            let (_, row) = tiling.plane(self.rows.start);
+            (line, TILE.min(height - TILE * row))
+        };
+        for part in 0..parts {
+            let start = part * len;
+            let (panels, epilogue) = (channels.len().div_ceil(NR), operands.epilogue);
+            let (channels, target) = (channels.clone(), &mut target);
+            dispatch(
+                isa,
+                Store { strip, start, panels, channels, epilogue, first: first + part * width, len, target },
+            );
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Products at all points: at each a pointwise convolution whose positions are tiles.
+
+use super::{POINTS, sums_stride};
+use crate::conv::channel_lanes::{Block, Field, PANELS_AT_ONCE, Pair, Pairs, Tiles};
+use crate::gemm::Panels;
+use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
+
+/// Computes the sums of up to two panels of output channels: `[point][panel][tile][lane]`.
+pub(in crate::conv) struct Multiply<'a> {
+    /// The transformed inputs, `[point][tile][channel]`.
+    pub(in crate::conv) values: &'a [Lanes],
+    /// Vectors from a tile to the next.
+    pub(in crate::conv) stride: usize,
+    pub(in crate::conv) tiles: usize,
+    /// Input channels.
+    pub(in crate::conv) depth: usize,
+    /// The transformed weights, panels of `[point][channel][lane]`.
+    pub(in crate::conv) weights: Panels<'a, NR>,
+    pub(in crate::conv) panels: usize,
+    pub(in crate::conv) sums: &'a mut [Lanes],
+}
+
+impl Kernel for Multiply<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        mul_add: impl MulAdd,
+        _: impl Vectors,
+    ) {
+        let Self { values, stride, tiles, depth, weights, panels, sums } = self;
+        let block = Block { images: 1, positions: [1, 1, tiles] };
+        let mut sums = sums.chunks_exact_mut(sums_stride(tiles) * PANELS_AT_ONCE);
+        let mut pairs = [Pair::default(); _];
+        for point in 0..POINTS {
+            let Some(sums) = sums.next() else {
+                debug_assert!(false, "no room for the sums of the last points");
+                return;
+            };
+            let values = values[point * tiles * stride..][..tiles * stride].as_flattened();
+            let tile = Field { image: 0, channel: 1, tap: [0; 3], position: [0, 0, stride * NR] };
+            let points = Tiles { field: tile, values, block: &block, kernel: [1; 3], channels: depth };
+            let weights = weights.rows(point * depth..(point + 1) * depth);
+            let mut all = Pairs::new(&points);
+            let mut done = 0;
+            while done < tiles {
+                let (count, end) = all.take(0, sums_stride(tiles) - 1, &mut pairs);
+                points.multiply::<PAIRS, PANELS>(weights, panels, (&pairs, count), sums, mul_add);
+                done = end;
+            }
+        }
+    }
+}

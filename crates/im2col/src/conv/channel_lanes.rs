@@ -1,0 +1,142 @@
+//! The engine whose lanes are output channels: of [`Broadcast`](super::Algorithm::Broadcast), of Winograd's products, and
+//! of the gradient of the weight.
+//!
+//! A vector holds the weights of sixteen output channels for one tap; the input value that the tap sees
+//! at a position is broadcast and multiplied by it. Single values can be read from anywhere, so there is
+//! no matrix to pack, no lane is lost at the end of a line, and a stride costs nothing: what would be a
+//! column of the im2col matrix is read where it lies, in the input or, where there is padding, in a
+//! padded copy of it, the *stage*. The tile is [`PAIRS`](crate::simd::Kernel::run) pairs of
+//! neighbouring positions by `PANELS` vectors of channels. Its sums stay in registers for all products;
+//! then sixteen positions at a time are transposed into lines of the output.
+//!
+//! The layout of weights and the choice of lanes are those of E. Georganas et al.: Anatomy of
+//! High-Performance Deep Learning Convolutions on SIMD Architectures (2018); that tiles read the input
+//! through computed places instead of a matrix is M. Dukhan's: The Indirect Convolution Algorithm (2019).
+
+mod block;
+mod store;
+mod tile;
+
+pub(super) use block::{Block, Field, STRIP_LEN, is_staged};
+pub(super) use store::{Store, Target};
+pub(super) use tile::{PAIRS_AT_ONCE, Pair, Pairs, Tiles};
+
+use crate::conv::shape::ConvShape;
+use crate::epilogue::Epilogue;
+use crate::gemm::Panels;
+use crate::simd::{Isa, NR, dispatch};
+use block::{Fill, Position};
+use core::ops::Range;
+use tile::{MOST_PRODUCTS, Multiply};
+
+/// The operands of some output channels of a group.
+pub(super) struct GroupOperands<'a> {
+    pub(super) group: usize,
+    /// Of the group's channels.
+    pub(super) channels: Range<usize>,
+    /// The whole input.
+    pub(super) input: &'a [f32],
+    /// Those of the channels, as panels.
+    pub(super) weights: Panels<'a, NR>,
+    pub(super) epilogue: Epilogue<'a>,
+    /// The whole output.
+    pub(super) output: &'a mut [f32],
+}
+
+/// How far apart values of the whole input, and images and channels of the whole output are.
+pub(super) struct Strides {
+    pub(super) input: Field,
+    pub(super) image: usize,
+    pub(super) channel: usize,
+}
+
+impl Strides {
+    pub(super) fn new(shape: &ConvShape) -> Self {
+        let ConvShape { groups, out_group, window, .. } = *shape;
+        let channel = window.positions();
+        Self { input: Field::input(shape), image: groups * out_group * channel, channel }
+    }
+}
+
+/// How many panels of weights are used before the next positions.
+pub(super) const PANELS_AT_ONCE: usize = 2;
+/// Computes channels of all images, block by block.
+///
+/// Each step is a job of its own: in one function, what the others keep in registers would push the sums
+/// out of them.
+pub(super) fn convolve(
+    isa: Isa,
+    shape: &ConvShape,
+    block: &Block,
+    strides: &Strides,
+    operands: GroupOperands<'_>,
+    scratch: &mut [f32],
+) {
+    let GroupOperands { group, channels, input, weights, epilogue, output } = operands;
+    let ConvShape { in_group, out_group, window, .. } = *shape;
+    let Strides { input: whole, image: image_stride, channel: channel_stride } = *strides;
+    let [_, height, width] = window.output;
+    let input = input.get(group * in_group * window.plane_len()..).unwrap_or_default();
+    let (strip, stage) = scratch.split_at_mut(block.strip_len());
+    let mut first = Position::default();
+    while first.image < shape.batch {
+        let part = block.at(&first, shape);
+        let (field, values) = if is_staged(shape) {
+            dispatch(isa, Fill { block: &part, first: &first, shape, field: &whole, input, stage });
+            (Field::stage(&part, shape), &*stage)
+        } else {
+            (whole, &input[whole.at(first.image, first.at)..])
+        };
+        let [z, y, x] = first.at;
+        let start = first.image * image_stride + group * out_group * channel_stride;
+        let mut positions = part.positions.iter().product();
+        if positions == image_stride {
+            // One image follows the other.
+            positions *= part.images;
+        }
+        let mut target = Target {
+            values: &mut output[start + (z * height + y) * width + x..],
+            positions,
+            channel_stride,
+            image_stride,
+        };
+        let tiles = Tiles { field, values, block: &part, kernel: window.kernel, channels: in_group };
+        for (pair, start) in channels.clone().step_by(PANELS_AT_ONCE * NR).enumerate() {
+            let weights = weights.skip(pair * PANELS_AT_ONCE);
+            let channels = start..channels.end.min(start + PANELS_AT_ONCE * NR);
+            tiles.convolve(isa, weights, channels, epilogue, &mut target, strip);
+        }
+        first.next(block, shape);
+    }
+}
+
+impl Tiles<'_> {
+    /// Computes the channels, as many as two panels have, of the block.
+    fn convolve(
+        &self,
+        isa: Isa,
+        weights: Panels<'_, NR>,
+        channels: Range<usize>,
+        epilogue: Epilogue<'_>,
+        target: &mut Target<'_>,
+        strip: &mut [f32],
+    ) {
+        let sums = strip.as_chunks_mut::<NR>().0;
+        let (panels, spare) = (channels.len().div_ceil(NR), sums.len() / PANELS_AT_ONCE - 1);
+        let total = self.block.images * self.block.positions.iter().product::<usize>();
+        let (mut all, mut pairs) = (Pairs::new(self), [Pair::default(); _]);
+        let mut first = 0;
+        while first < total {
+            let (count, end) = all.take(first, spare, &mut pairs);
+            dispatch(isa, Multiply { tiles: self, weights, panels, pairs: &pairs, count, sums });
+            // Whole vectors, except at the end; the rest is the beginning of the next strip.
+            let len = if end == total { end - first } else { (end - first) / NR * NR };
+            let (strip, target, channels) = (&*sums, &mut *target, channels.clone());
+            dispatch(isa, Store { strip, start: 0, panels, channels, epilogue, first, len, target });
+            for sums in sums.chunks_exact_mut(spare + 1) {
+                sums.copy_within(len..end - first, 0);
+            }
+            first += len;
+        }
+    }
+}

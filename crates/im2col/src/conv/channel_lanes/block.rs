@@ -1,0 +1,323 @@
+//! Blocks of positions, and where the input values lie that they see.
+
+use super::{MOST_PRODUCTS, PAIRS_AT_ONCE, PANELS_AT_ONCE};
+use crate::conv::shape::ConvShape;
+use crate::padding::PaddingMode;
+use crate::simd::load::fetch;
+use crate::simd::load::zero;
+use crate::simd::{Kernel, MulAdd, NR, Vectors};
+use crate::window::{Window, checked_product};
+
+/// The most values of a stage: 256 KiB, half of the smallest L2 in use.
+const STAGE: usize = 64 * 1024;
+/// Whole tiles, whether they have 14 positions (AVX-512), 6, or 2.
+const TILES: usize = 42;
+/// Values in the pages that a TLB of 64 entries knows.
+const REACH: usize = 64 * 1024;
+/// The smallest L1 in use: 32 KiB.
+const L1_SETS: usize = 64;
+const L1_WAYS: usize = 8;
+
+/// The most positions whose sums wait to be transposed, those of the pairs and less than a vector of others: 13 KiB of
+/// sums.
+const STRIP: usize = (2 * PAIRS_AT_ONCE + NR).next_multiple_of(NR);
+
+/// The most values of sums that wait to be transposed: what [`Block::strip_len`] never exceeds.
+pub(in crate::conv) const STRIP_LEN: usize = (STRIP + 1) * PANELS_AT_ONCE * NR;
+
+/// Whether the input is copied before it is read: because of padding, or because the planes that a block of products
+/// reads are so far apart that they need too many pages, or too few sets of L1 hold their lines.
+pub(in crate::conv) const fn is_staged(shape: &ConvShape) -> bool {
+    let plane_len = shape.window.plane_len();
+    let most = MOST_PRODUCTS.div_ceil(shape.window.taps());
+    let planes = if shape.in_group < most { shape.in_group } else { most };
+    // Planes that are a multiple of 2^n lines apart meet in one of 2^n sets.
+    let shared = if plane_len.is_multiple_of(NR) { 1 << (plane_len / NR).trailing_zeros() } else { 1 };
+    shape.window.is_padded()
+        || planes.saturating_mul(plane_len) > REACH
+        || planes.saturating_mul(shared) > L1_SETS * L1_WAYS / 2
+}
+
+/// The positions that are computed together: the same ones of some images.
+///
+/// They follow each other in the output: only what covers an axis extends over several steps of the one
+/// before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::conv) struct Block {
+    pub(in crate::conv) images: usize,
+    pub(in crate::conv) positions: [usize; 3],
+}
+
+/// Where the input values of a block lie: a position's tap is at the sum of the steps.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::conv) struct Field {
+    pub(in crate::conv) image: usize,
+    pub(in crate::conv) channel: usize,
+    pub(in crate::conv) tap: [usize; 3],
+    pub(in crate::conv) position: [usize; 3],
+}
+
+/// Where a block begins.
+#[derive(Clone, Copy, Default)]
+pub(in crate::conv) struct Position {
+    pub(in crate::conv) image: usize,
+    pub(in crate::conv) at: [usize; 3],
+}
+
+impl Position {
+    #[inline(always)]
+    pub(in crate::conv) fn next(&mut self, block: &Block, shape: &ConvShape) {
+        for axis in (0..3).rev() {
+            self.at[axis] += block.positions[axis];
+            if self.at[axis] < shape.window.output[axis] {
+                return;
+            }
+            self.at[axis] = 0;
+        }
+        self.image += block.images;
+    }
+}
+
+impl Block {
+    /// The largest block whose stage has at most `most` values, if not of less than one position.
+    pub(in crate::conv) const fn new(shape: &ConvShape, most: usize) -> Self {
+        let most = if most < STAGE { most } else { STAGE };
+        let mut block = Self { images: 1, positions: [1; 3] };
+        let mut axis = 3;
+        while axis > 0 {
+            axis -= 1;
+            let output = shape.window.output[axis];
+            block.positions[axis] = output;
+            let mut parts = 1;
+            while block.positions[axis] > 1 && block.exceeds(shape, most) {
+                parts *= 2;
+                block.positions[axis] = output.div_ceil(parts);
+            }
+            if axis == 2 && parts > 1 && block.positions[axis] > TILES {
+                block.positions[axis] -= block.positions[axis] % TILES;
+            }
+            if block.positions[axis] < output {
+                return block;
+            }
+        }
+        block.images = if shape.batch == 0 { 1 } else { shape.batch };
+        while block.images > 1 && block.exceeds(shape, most) {
+            block.images = block.images.div_ceil(2);
+        }
+        block
+    }
+
+    const fn exceeds(&self, shape: &ConvShape, most: usize) -> bool {
+        match self.values(shape) {
+            Some(len) => len > most,
+            None => true,
+        }
+    }
+
+    /// How many input values the block sees, with the padding among them.
+    const fn values(&self, shape: &ConvShape) -> Option<usize> {
+        let [z, y, x] = self.stage_dims(&shape.window);
+        checked_product([self.images, shape.in_group, z, y, x])
+    }
+
+    /// The length of the sums that wait to be transposed: those of all positions of the block, or of the next
+    /// [`STRIP`]. There is room for an overrun of less than `NR` positions, and for one position to spare at the end.
+    pub(in crate::conv) const fn strip_len(&self) -> usize {
+        let [planes, lines, width] = self.positions;
+        let positions = self.images.saturating_mul(planes * lines * width).saturating_add(NR);
+        (if positions < STRIP { positions } else { STRIP } + 1) * PANELS_AT_ONCE * NR
+    }
+
+    /// The length of the stage, if there is one: vectors are written less than `NR` values past its lines.
+    pub(in crate::conv) const fn stage_len(&self, shape: &ConvShape) -> Option<usize> {
+        if !is_staged(shape) {
+            return Some(0);
+        }
+        match self.values(shape) {
+            Some(len) => len.checked_add(NR),
+            None => None,
+        }
+    }
+
+    /// The size of a staged plane. An axis holds each value once, or, where taps are so far apart that
+    /// this is less, the positions of each tap.
+    pub(in crate::conv) const fn stage_dims(&self, window: &Window) -> [usize; 3] {
+        let mut dims = [1; 3];
+        let mut axis = 0;
+        while axis < 3 {
+            let apart = window.kernel[axis].saturating_mul(self.positions[axis]);
+            let together = self.extent(window, axis);
+            dims[axis] = if together <= apart { together } else { apart };
+            axis += 1;
+        }
+        dims
+    }
+
+    /// How many values of an axis lie between the first and the last that the block sees.
+    pub(in crate::conv) const fn extent(&self, window: &Window, axis: usize) -> usize {
+        let Window { kernel, stride, dilation, .. } = window;
+        // The taps of one position were checked; positions times stride may be anything.
+        let reach = (kernel[axis] - 1) * dilation[axis];
+        (self.positions[axis] - 1).saturating_mul(stride[axis]).saturating_add(reach).saturating_add(1)
+    }
+}
+
+impl Field {
+    /// The input itself, whose images are whole inputs apart.
+    pub(in crate::conv) fn input(shape: &ConvShape) -> Self {
+        let Window { input, stride, dilation, .. } = shape.window;
+        let steps = [input[1] * input[2], input[2], 1];
+        let image = shape.groups * shape.in_group * shape.window.plane_len();
+        let mut field = Self { image, channel: shape.window.plane_len(), tap: [0; 3], position: [0; 3] };
+        for axis in 0..3 {
+            // Wrapping: a dilation counts only where there is a second tap, a stride where there is a
+            // second position.
+            field.tap[axis] = steps[axis].wrapping_mul(dilation[axis]);
+            field.position[axis] = steps[axis].wrapping_mul(stride[axis]);
+        }
+        field
+    }
+
+    /// The stage of a block.
+    pub(in crate::conv) fn stage(block: &Block, shape: &ConvShape) -> Self {
+        let Window { stride, dilation, .. } = shape.window;
+        let [z, y, x] = block.stage_dims(&shape.window);
+        let steps = [y * x, x, 1];
+        let channel = z * y * x;
+        let mut field = Self { image: shape.in_group * channel, channel, tap: [0; 3], position: [0; 3] };
+        for axis in 0..3 {
+            let together = [z, y, x][axis] == block.extent(&shape.window, axis);
+            let (tap, position) =
+                if together { (dilation[axis], stride[axis]) } else { (block.positions[axis], 1) };
+            field.tap[axis] = steps[axis].wrapping_mul(tap);
+            field.position[axis] = steps[axis].wrapping_mul(position);
+        }
+        field
+    }
+
+    #[inline(always)]
+    pub(in crate::conv) fn at(&self, image: usize, [z, y, x]: [usize; 3]) -> usize {
+        // Wrapping: see `Field::input`.
+        (image * self.image)
+            .wrapping_add(z.wrapping_mul(self.position[0]))
+            .wrapping_add(y.wrapping_mul(self.position[1]))
+            .wrapping_add(x.wrapping_mul(self.position[2]))
+    }
+}
+
+pub(in crate::conv) struct Fill<'a> {
+    pub(in crate::conv) block: &'a Block,
+    pub(in crate::conv) first: &'a Position,
+    pub(in crate::conv) shape: &'a ConvShape,
+    pub(in crate::conv) field: &'a Field,
+    pub(in crate::conv) input: &'a [f32],
+    pub(in crate::conv) stage: &'a mut [f32],
+}
+
+impl Kernel for Fill<'_> {
+    const USES_AVX512: bool = false;
+
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Vectors,
+    ) {
+        self.block.fill(self.first, self.shape, self.field, self.input, self.stage);
+    }
+}
+
+impl Block {
+    /// The block that begins at `first`, cut off where the output ends.
+    #[inline(always)]
+    pub(in crate::conv) fn at(&self, first: &Position, shape: &ConvShape) -> Self {
+        let mut block = *self;
+        block.images = self.images.min(shape.batch - first.image);
+        for axis in 0..3 {
+            block.positions[axis] = self.positions[axis].min(shape.window.output[axis] - first.at[axis]);
+        }
+        block
+    }
+
+    /// Fills the stage. Whole vectors are written; what is written too much is in the line that comes
+    /// next.
+    #[inline(always)]
+    fn fill(
+        &self,
+        first: &Position,
+        shape: &ConvShape,
+        input_field: &Field,
+        input: &[f32],
+        stage: &mut [f32],
+    ) {
+        let window = &shape.window;
+        let [planes, lines, line_len] = self.stage_dims(window);
+        let together = line_len == self.extent(window, 2);
+        let x = (first.at[2] * window.stride[2]).wrapping_sub(window.padding[2][0]);
+        let mut at = 0;
+        for image in first.image..first.image + self.images {
+            for channel in 0..shape.in_group {
+                let plane = image * input_field.image + channel * input_field.channel;
+                for z in 0..planes {
+                    let z = self.coordinate(first, window, 0, planes, z);
+                    for y in 0..lines {
+                        let y = self.coordinate(first, window, 1, lines, y);
+                        let line = window.source([z, y, 0]).map(|line| plane + line);
+                        if together {
+                            fill_line(window, input, line, x, line_len, &mut stage[at..]);
+                        } else {
+                            let line = line.map(|line| &input[line..][..window.input[2]]);
+                            for (i, value) in stage[at..at + line_len].iter_mut().enumerate() {
+                                let x = self.coordinate(first, window, 2, line_len, i);
+                                let x = window.mode.source(x, window.input[2]);
+                                *value = line.zip(x).map_or(0.0, |(line, x)| line[x]);
+                            }
+                        }
+                        at += line_len;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The coordinate of place `i` of an axis of the stage, `len` long; before the input it wraps around.
+    #[inline(always)]
+    fn coordinate(&self, first: &Position, window: &Window, axis: usize, len: usize, i: usize) -> usize {
+        let (stride, positions) = (window.stride[axis], self.positions[axis]);
+        let start = (first.at[axis] * stride).wrapping_sub(window.padding[axis][0]);
+        if len == self.extent(window, axis) {
+            return start.wrapping_add(i);
+        }
+        start.wrapping_add(i % positions * stride).wrapping_add(i / positions * window.dilation[axis])
+    }
+}
+
+/// Fills `len` values of a staged line, which begins at `x` of the line at `line` (none: all zeros).
+#[inline(always)]
+fn fill_line(window: &Window, input: &[f32], line: Option<usize>, x: usize, len: usize, to: &mut [f32]) {
+    let Some(line) = line else {
+        zero(to, len);
+        return;
+    };
+    let width = window.input[2];
+    let signed = x as isize;
+    let before = if signed < 0 { signed.unsigned_abs().min(len) } else { 0 };
+    let inside = width.saturating_add_signed(-signed.max(0)).min(len - before);
+    zero(to, before);
+    let from = line.wrapping_add(x);
+    for done in (before..before + inside).step_by(NR) {
+        fetch::<1>(input, from.wrapping_add(done), 1, &mut to[done..]);
+    }
+    zero(&mut to[before + inside..], len - before - inside);
+    if window.mode != PaddingMode::Zeros {
+        fill_ends(window, &input[line..][..width], x, &mut to[..len], before, before + inside);
+    }
+}
+
+/// Fills what is before `start` and from `end` on with values of the line.
+#[inline(never)]
+fn fill_ends(window: &Window, line: &[f32], x: usize, to: &mut [f32], start: usize, end: usize) {
+    for i in (0..start).chain(end..to.len()) {
+        to[i] = window.mode.source(x.wrapping_add(i), line.len()).map_or(0.0, |x| line[x]);
+    }
+}

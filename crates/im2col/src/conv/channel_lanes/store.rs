@@ -1,0 +1,117 @@
+//! From sums with channels in lanes to lines of the output.
+
+use super::PANELS_AT_ONCE;
+use crate::epilogue::Epilogue;
+use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
+use core::ops::Range;
+
+/// Where the outputs of a block lie: its positions follow each other, then come those of other images.
+pub(in crate::conv) struct Target<'a> {
+    pub(in crate::conv) values: &'a mut [f32],
+    /// Of an image in the block.
+    pub(in crate::conv) positions: usize,
+    pub(in crate::conv) channel_stride: usize,
+    pub(in crate::conv) image_stride: usize,
+}
+
+/// Transposes positions of a strip into lines of the output.
+pub(in crate::conv) struct Store<'a, 'b> {
+    pub(in crate::conv) strip: &'a [Lanes],
+    /// The first position in it.
+    pub(in crate::conv) start: usize,
+    pub(in crate::conv) panels: usize,
+    pub(in crate::conv) channels: Range<usize>,
+    pub(in crate::conv) epilogue: Epilogue<'a>,
+    pub(in crate::conv) first: usize,
+    pub(in crate::conv) len: usize,
+    pub(in crate::conv) target: &'a mut Target<'b>,
+}
+
+impl Kernel for Store<'_, '_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        vectors: impl Vectors,
+    ) {
+        let Self { strip, start, panels, channels, epilogue, first, len, target } = self;
+        for (panel, strip) in strip.chunks_exact(strip.len() / PANELS_AT_ONCE).enumerate().take(panels) {
+            let channels = channels.start + panel * NR..channels.end;
+            for done in (0..len).step_by(NR) {
+                let Some(sums) = strip[start + done..].first_chunk() else {
+                    debug_assert!(false, "no room for the last vector");
+                    break;
+                };
+                target.store(
+                    &vectors.transpose(sums),
+                    channels.clone(),
+                    first + done,
+                    NR.min(len - done),
+                    epilogue,
+                );
+            }
+        }
+    }
+}
+
+impl Target<'_> {
+    /// Finishes and stores `len` positions, from `place` of the block on, of the channels from
+    /// `channels.start` on.
+    #[inline(always)]
+    fn store(
+        &mut self,
+        lines: &[Lanes; NR],
+        channels: Range<usize>,
+        place: usize,
+        len: usize,
+        epilogue: Epilogue<'_>,
+    ) {
+        let (image, position) = (place / self.positions, place % self.positions);
+        if len < NR || position + NR > self.positions {
+            self.store_part(lines, channels, place, len, epilogue);
+            return;
+        }
+        let start = image * self.image_stride + channels.start * self.channel_stride + position;
+        for (i, line) in lines.iter().enumerate().take(channels.len()) {
+            if let Some(values) = self.values[start + i * self.channel_stride..].first_chunk_mut() {
+                *values = *line;
+            }
+        }
+        // Where the sums were stored, not before: between shuffles of whole vectors it would make the
+        // compiler take them apart.
+        if !epilogue.is_none() {
+            for (i, channel) in channels.enumerate().take(NR) {
+                if let Some(values) = self.values[start + i * self.channel_stride..].first_chunk_mut() {
+                    let mut line = [*values];
+                    epilogue.apply(&mut line, channel, 0);
+                    *values = line[0];
+                }
+            }
+        }
+    }
+
+    /// The same for positions that may be fewer than a vector, or of several images.
+    #[inline(never)]
+    fn store_part(
+        &mut self,
+        lines: &[Lanes; NR],
+        channels: Range<usize>,
+        place: usize,
+        len: usize,
+        epilogue: Epilogue<'_>,
+    ) {
+        let mut lines = *lines;
+        epilogue.apply(&mut lines, channels.start, 0);
+        let mut lane = 0;
+        while lane < len {
+            let (image, position) = ((place + lane) / self.positions, (place + lane) % self.positions);
+            let end = len.min(lane + self.positions - position);
+            let start = image * self.image_stride + channels.start * self.channel_stride + position;
+            for (i, line) in lines.iter().enumerate().take(channels.len()) {
+                self.values[start + i * self.channel_stride..][..end - lane]
+                    .copy_from_slice(&line[lane..end]);
+            }
+            lane = end;
+        }
+    }
+}

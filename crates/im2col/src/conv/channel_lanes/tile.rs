@@ -1,0 +1,320 @@
+//! The microkernel whose lanes are output channels, and the pairs of positions that it computes.
+
+use super::PANELS_AT_ONCE;
+use super::block::{Block, Field};
+use crate::gemm::{Panels, blocks};
+use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
+
+/// A block, ready to be multiplied by panels of weights.
+pub(in crate::conv) struct Tiles<'a> {
+    pub(in crate::conv) field: Field,
+    pub(in crate::conv) values: &'a [f32],
+    pub(in crate::conv) block: &'a Block,
+    pub(in crate::conv) kernel: [usize; 3],
+    pub(in crate::conv) channels: usize,
+}
+
+/// Two neighbouring positions of a block: the input value that tap 0 of the first one reads, and where the sums of both
+/// stand in the accumulator buffer. In a line of odd length the last pair begins with the position before it once more;
+/// a line of one position is a pair of it twice. What is computed twice is put where nobody reads it, at the end of the
+/// buffer.
+#[derive(Clone, Copy, Default)]
+pub(in crate::conv) struct Pair {
+    start: usize,
+    places: [usize; 2],
+}
+
+/// The most pairs whose sums are computed before they are stored: whole tiles of seven, three, or one.
+pub(in crate::conv) const PAIRS_AT_ONCE: usize = 63;
+
+/// Pairs of a block, and behind them what tiles that need more compute in vain.
+pub(in crate::conv) type PairBuffer = [Pair; PAIRS_AT_ONCE + MOST_PAIRS - 1];
+/// Pairs of the largest tile.
+const MOST_PAIRS: usize = 7;
+
+/// Goes through the positions of a block in pairs.
+pub(in crate::conv) struct Pairs<'a> {
+    tiles: &'a Tiles<'a>,
+    left: usize,
+    image: usize,
+    at: [usize; 3],
+    /// Of the line's first position: what tap 0 reads, and its place in the output.
+    start: usize,
+    place: usize,
+}
+
+impl<'a> Pairs<'a> {
+    #[inline(always)]
+    pub(in crate::conv) fn new(tiles: &'a Tiles<'a>) -> Self {
+        let Block { images, positions: [planes, lines, width] } = *tiles.block;
+        let left = images * planes * lines * width.div_ceil(2);
+        Self { tiles, left, image: 0, at: [0; 3], start: 0, place: 0 }
+    }
+
+    /// Takes the next pairs, whose sums stand in the buffer from position `first` on, or at `spare`: how many, and the
+    /// position after them.
+    #[inline(always)]
+    pub(in crate::conv) fn take(
+        &mut self,
+        first: usize,
+        spare: usize,
+        pairs: &mut PairBuffer,
+    ) -> (usize, usize) {
+        let [planes, lines, width] = self.tiles.block.positions;
+        let is_single = width == 1;
+        let (mut count, mut end) = (0, first);
+        for pair in pairs.iter_mut().take(self.left.min(PAIRS_AT_ONCE)) {
+            let is_first_new = is_single || self.at[2] + 1 < width;
+            let x = if is_first_new { self.at[2] } else { width - 2 };
+            let place = (self.place + x).wrapping_sub(first);
+            // Wrapping: see `Field::input`.
+            pair.start = self.start.wrapping_add(x.wrapping_mul(self.tiles.field.position[2]));
+            pair.places = [
+                if is_first_new { place } else { spare },
+                if is_single { spare } else { place.wrapping_add(1) },
+            ];
+            end = self.place + x + if is_single { 1 } else { 2 };
+            count += 1;
+            self.at[2] += 2;
+            if self.at[2] >= width {
+                self.at[2] = 0;
+                self.place += width;
+                self.at[1] += 1;
+                if self.at[1] == lines {
+                    self.at[1] = 0;
+                    self.at[0] += 1;
+                    if self.at[0] == planes {
+                        self.at[0] = 0;
+                        self.image += 1;
+                    }
+                }
+                self.start = self.tiles.field.at(self.image, self.at);
+            }
+        }
+        self.left -= count;
+        let start = pairs[count.saturating_sub(1)].start;
+        for pair in pairs.iter_mut().skip(count).take(MOST_PAIRS - 1) {
+            *pair = Pair { start, places: [spare; 2] };
+        }
+        (count, end)
+    }
+}
+
+/// The most products of a block: their weights, of one panel, or half as many of two, take 12 KiB, and stay in an L1 of
+/// 32 KiB beside the sums while the tiles pass.
+pub(in crate::conv) const MOST_PRODUCTS: usize = 192;
+
+/// The most products of a block that read as many lines of input: 6 KiB of them.
+const MOST_LINES: usize = 96;
+
+/// Computes the sums of pairs of positions: `[panel][position][lane]`.
+pub(in crate::conv) struct Multiply<'a> {
+    pub(in crate::conv) tiles: &'a Tiles<'a>,
+    pub(in crate::conv) weights: Panels<'a, NR>,
+    pub(in crate::conv) panels: usize,
+    pub(in crate::conv) pairs: &'a PairBuffer,
+    pub(in crate::conv) count: usize,
+    pub(in crate::conv) sums: &'a mut [Lanes],
+}
+
+impl Kernel for Multiply<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        mul_add: impl MulAdd,
+        _: impl Vectors,
+    ) {
+        let Self { tiles, weights, panels, pairs, count, sums } = self;
+        tiles.multiply::<PAIRS, PANELS>(weights, panels, (pairs, count), sums, mul_add);
+    }
+}
+
+impl Tiles<'_> {
+    /// Computes the sums of up to two panels at `count` pairs, a block of products after the other.
+    #[inline(always)]
+    pub(in crate::conv) fn multiply<const PAIRS: usize, const PANELS: usize>(
+        &self,
+        weights: Panels<'_, NR>,
+        panels: usize,
+        (pairs, count): (&PairBuffer, usize),
+        sums: &mut [Lanes],
+        mul_add: impl MulAdd,
+    ) {
+        let depth = self.channels * self.kernel.iter().product::<usize>();
+        let mut offsets = [0; MOST_PRODUCTS];
+        // Where the taps are not side by side, a tile reads a line for each of them.
+        let most = if self.kernel[2] > 1 { MOST_PRODUCTS } else { MOST_LINES };
+        for k in blocks(depth, depth.div_ceil(depth.div_ceil(most.min(MOST_PRODUCTS / PANELS)))) {
+            let offsets = &mut offsets[..k.len()];
+            self.offsets(k.start, offsets);
+            let block = Products { weights: weights.rows(k.clone()), offsets, is_first: k.start == 0 };
+            let mut panel = 0;
+            while panel < panels {
+                if panel + PANELS <= panels {
+                    self.add_tiles::<PAIRS, PANELS>(&block, panel, (pairs, count), sums, mul_add);
+                    panel += PANELS;
+                } else {
+                    self.add_tiles::<PAIRS, 1>(&block, panel, (pairs, count), sums, mul_add);
+                    panel += 1;
+                }
+            }
+        }
+    }
+
+    /// How far behind the value of tap 0 the values of the products from `first` on lie.
+    #[inline(always)]
+    fn offsets(&self, first: usize, offsets: &mut [usize]) {
+        let ([planes, lines, width], Field { channel, tap, .. }) = (self.kernel, self.field);
+        let mut at = [first / width / lines % planes, first / width % lines, first % width];
+        let mut of_channel = first / width / lines / planes * channel;
+        for offset in offsets {
+            // Wrapping: see `Field::input`.
+            *offset = of_channel
+                .wrapping_add(at[0].wrapping_mul(tap[0]))
+                .wrapping_add(at[1].wrapping_mul(tap[1]))
+                .wrapping_add(at[2].wrapping_mul(tap[2]));
+            at[2] += 1;
+            if at[2] == width {
+                at = [at[0], at[1] + 1, 0];
+                if at[1] == lines {
+                    at = [at[0] + 1, 0, 0];
+                    if at[0] == planes {
+                        at[0] = 0;
+                        of_channel = of_channel.wrapping_add(channel);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds a block of products to the sums of `PANELS` panels from `panel` on. The remainder is smaller than a tile;
+    /// smaller tiles waste less on it.
+    #[inline(always)]
+    fn add_tiles<const PAIRS: usize, const PANELS: usize>(
+        &self,
+        block: &Products<'_>,
+        panel: usize,
+        (pairs, count): (&PairBuffer, usize),
+        sums: &mut [Lanes],
+        mul_add: impl MulAdd,
+    ) {
+        let mut panels: [&[Lanes]; PANELS] = [&[]; PANELS];
+        for (i, weights) in panels.iter_mut().enumerate() {
+            *weights = block.weights.panel(panel + i);
+        }
+        let mut done = 0;
+        while done < count {
+            done += match count - done {
+                1 | 2 if PAIRS > 2 => {
+                    self.add_tile::<2, PANELS>(block, &panels, panel, &pairs[done..], sums, mul_add)
+                }
+                3 | 4 | 8 if PAIRS > 4 => {
+                    self.add_tile::<4, PANELS>(block, &panels, panel, &pairs[done..], sums, mul_add)
+                }
+                _ => self.add_tile::<PAIRS, PANELS>(block, &panels, panel, &pairs[done..], sums, mul_add),
+            };
+        }
+    }
+
+    /// Adds to the sums of the first `PAIRS` pairs; how many these are.
+    #[inline(always)]
+    fn add_tile<const PAIRS: usize, const PANELS: usize>(
+        &self,
+        block: &Products<'_>,
+        panels: &[&[Lanes]; PANELS],
+        panel: usize,
+        pairs: &[Pair],
+        buffer: &mut [Lanes],
+        mul_add: impl MulAdd,
+    ) -> usize {
+        let mut starts = [0; PAIRS];
+        let Some(pairs) = pairs.first_chunk::<PAIRS>() else {
+            debug_assert!(false, "a tile beyond the last pairs");
+            return PAIRS;
+        };
+        for i in 0..PAIRS {
+            starts[i] = pairs[i].start;
+        }
+        let mut buffers = buffer.chunks_exact_mut(buffer.len() / PANELS_AT_ONCE).skip(panel);
+        let buffers: [&mut [Lanes]; PANELS] = core::array::from_fn(|_| buffers.next().unwrap_or_default());
+        let mut sums = [[[[0.0; NR]; PANELS]; 2]; PAIRS];
+        if !block.is_first {
+            for i in 0..PAIRS {
+                for j in 0..2 {
+                    for p in 0..PANELS {
+                        sums[i][j][p] = buffers[p][pairs[i].places[j]];
+                    }
+                }
+            }
+        }
+        let sums = self.add_products::<PAIRS, PANELS>(block.offsets, panels, &starts, sums, mul_add);
+        for i in 0..PAIRS {
+            for j in 0..2 {
+                for p in 0..PANELS {
+                    buffers[p][pairs[i].places[j]] = sums[i][j][p];
+                }
+            }
+        }
+        PAIRS
+    }
+
+    /// The microkernel: adds a block of products to the sums of `PANELS` vectors of channels at `PAIRS` pairs of
+    /// positions.
+    #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "loops over indices are unrolled into registers")]
+    fn add_products<const PAIRS: usize, const PANELS: usize>(
+        &self,
+        offsets: &[usize],
+        weights: &[&[Lanes]; PANELS],
+        starts: &[usize; PAIRS],
+        mut sums: [[[Lanes; PANELS]; 2]; PAIRS],
+        mul_add: impl MulAdd,
+    ) -> [[[Lanes; PANELS]; 2]; PAIRS] {
+        let Field { channel, tap, position, .. } = self.field;
+        let [planes, lines, width] = self.kernel;
+        let step = if self.block.positions[2] > 1 { position[2] } else { 0 };
+        // What a pair sees lies in as many values for each of them, so one check a product is enough.
+        let last_tap = (planes - 1) * tap[0] + (lines - 1) * tap[1] + (width - 1) * tap[2];
+        let extent = (self.channels - 1) * channel + last_tap + step + 1;
+        let mut values: [&[f32]; PAIRS] = [&[]; PAIRS];
+        for (values, start) in values.iter_mut().zip(starts) {
+            *values = &self.values[*start..][..extent];
+        }
+        let mut panels: [&[Lanes]; PANELS] = [&[]; PANELS];
+        for (panel, weights) in panels.iter_mut().zip(weights) {
+            *panel = &weights[..offsets.len()];
+        }
+        for k in 0..offsets.len() {
+            let (place, other) = (offsets[k], offsets[k].wrapping_add(step));
+            // Unreachable. It moves the bounds checks out of the loop.
+            if place >= extent || other >= extent {
+                debug_assert!(false, "a sum without its last products");
+                break;
+            }
+            let mut weights = [[0.0; NR]; PANELS];
+            for i in 0..PANELS {
+                weights[i] = panels[i][k];
+            }
+            for i in 0..PAIRS {
+                let (first, second) = (values[i][place], values[i][other]);
+                for j in 0..PANELS {
+                    sums[i][0][j] = mul_add(first, weights[j], sums[i][0][j]);
+                }
+                for j in 0..PANELS {
+                    sums[i][1][j] = mul_add(second, weights[j], sums[i][1][j]);
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// A block of the products of all sums.
+struct Products<'a> {
+    /// Those of the block, of all panels.
+    weights: Panels<'a, NR>,
+    /// Where the block's products read.
+    offsets: &'a [usize],
+    /// Whether sums begin with it.
+    is_first: bool,
+}

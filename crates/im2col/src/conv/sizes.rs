@@ -1,0 +1,75 @@
+//! How long operands and scratches are, checked: what follows may multiply sizes freely.
+
+use crate::conv::algorithm::{Algorithm, ForwardSizes};
+use crate::conv::gradient::{depthwise, input, weight};
+use crate::conv::shape::ConvShape;
+use crate::scratch::ALIGN;
+use crate::simd::NR;
+use crate::window::{checked, checked_product, checked_sum};
+
+/// The lengths of operands and scratches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ConvSizes {
+    pub(super) input: usize,
+    pub(super) weight: usize,
+    pub(super) output: usize,
+    pub(super) columns: usize,
+    pub(super) multiply_adds: usize,
+    pub(super) forward: ForwardSizes,
+    pub(super) backward_input: usize,
+    /// The same for a transposed convolution with plain and packed weights, and the length of those.
+    pub(super) transposed: usize,
+    pub(super) transposed_packed: usize,
+    pub(super) packed_transposed: usize,
+    pub(super) backward_weight: usize,
+}
+
+impl ConvSizes {
+    /// All of them, if they fit in `usize`. `most` limits the blocks of the forward pass, in values.
+    pub(super) const fn new(shape: &ConvShape, algorithm: Algorithm, most: usize) -> Option<Self> {
+        let ConvShape { batch, groups, in_group, out_group, window } = *shape;
+        let (taps, positions) = (window.taps(), window.positions());
+        let depth = checked!(checked_product([in_group, taps]));
+        // The batch last: it may be 0, and a single image must fit all the same.
+        let input_len = checked!(checked_product([groups, in_group, window.plane_len(), batch]));
+        let output = checked!(checked_product([groups, out_group, positions, batch]));
+        let weight_len = checked!(checked_product([groups, out_group, depth]));
+        let columns = checked!(checked_product([groups, depth, positions, batch]));
+        let multiply_adds = output.saturating_mul(depth);
+        // An operand is at most `isize::MAX` bytes, so all of them together may take a quarter of the address
+        // space.
+        checked!(checked_product([4, checked!(checked_sum([input_len, output, weight_len]))]));
+
+        let forward = checked!(ForwardSizes::new(shape, algorithm, most));
+        let blocking = input::blocking(shape);
+        let panels_transposed =
+            checked!(checked_product([checked!(depth.checked_next_multiple_of(NR)), out_group]));
+        let (transposed_packed, panels_backward) = match depthwise::stage_len(shape) {
+            Some(stage) => (checked!(checked_sum([ALIGN, stage])), 0),
+            None => {
+                let columns = checked!(checked_product([depth, blocking.nc]));
+                let blocks = checked!(checked_sum([ALIGN + blocking.strip_len(), columns]));
+                (blocks, panels_transposed)
+            }
+        };
+        let transposed = checked!(checked_sum([transposed_packed, panels_backward]));
+        let backward_input = match input::mirror(shape) {
+            Some(mirror) => checked!(input::scratch_len(&mirror, usize::MAX)),
+            None => transposed,
+        };
+        let backward_weight = checked!(weight::scratch_len(shape, usize::MAX));
+        Some(Self {
+            input: input_len,
+            weight: weight_len,
+            output,
+            columns,
+            multiply_adds,
+            forward,
+            backward_input,
+            transposed,
+            transposed_packed,
+            packed_transposed: checked!(checked_product([groups, panels_transposed])),
+            backward_weight,
+        })
+    }
+}

@@ -1,0 +1,95 @@
+//! The forward pass in parts, each on a thread of its own.
+//!
+//! A part computes whole images, whole groups or whole panels of channels: outputs that follow each other
+//! in memory, so that safe slices divide them. Each output is computed as in one piece.
+
+use super::pass::Pass;
+use crate::conv::algorithm::Algorithm;
+use crate::conv::shape::ConvShape;
+use crate::simd::Isa;
+use crate::weights::{PackedWeights, Weights};
+
+impl Pass<'_> {
+    /// Runs in `parts`, as many as the scratch has room for.
+    pub(super) fn run_parts(self, algorithm: Algorithm, isa: Isa, parts: usize) {
+        if parts < 2 {
+            return self.run(algorithm, isa);
+        }
+        let left = parts / 2;
+        let (first, second) = self.split(left, parts);
+        rayon::join(
+            || first.run_parts(algorithm, isa, left),
+            || second.run_parts(algorithm, isa, parts - left),
+        );
+    }
+
+    /// Gives the first part `left` of `parts` shares.
+    fn split(self, left: usize, parts: usize) -> (Self, Self) {
+        let ConvShape { batch, groups, in_group, out_group, window } = self.shape;
+        let (mut first, mut second) = (self.shape, self.shape);
+        let (mut weight, mut bias, mut input) = ([self.weight; 2], [self.bias; 2], [self.input; 2]);
+        let output_len;
+        if batch > 1 {
+            let images = batch / parts * left;
+            (first.batch, second.batch) = (images, batch - images);
+            input = halves(self.input, images * groups * in_group * window.plane_len());
+            output_len = images * groups * out_group * window.positions();
+        } else if groups > 1 {
+            let share = groups / parts * left;
+            (first.groups, second.groups) = (share, groups - share);
+            input = halves(self.input, share * in_group * window.plane_len());
+            weight = self.weight.halves(share, groups);
+            bias = halves(self.bias, share * out_group);
+            output_len = share * out_group * window.positions();
+        } else {
+            // Whole panels of packed weights, and as many rows of plain ones.
+            let panels = out_group.div_ceil(self.channels_at_once);
+            let rows = panels / parts * left * self.channels_at_once;
+            (first.out_group, second.out_group) = (rows, out_group - rows);
+            weight = self.weight.halves_at(rows * self.shape.depth());
+            bias = halves(self.bias, rows);
+            output_len = rows * window.positions();
+        }
+        let (output, rest) = self.output.split_at_mut(output_len);
+        let (scratch, other) = self.scratch.split_at_mut(self.scratch.len() / parts * left);
+        let ([input, others], [weight, weights], [bias, biases]) = (input, weight, bias);
+        (
+            Self { shape: first, input, weight, bias, output, scratch, ..self },
+            Self {
+                shape: second,
+                input: others,
+                weight: weights,
+                bias: biases,
+                output: rest,
+                scratch: other,
+                ..self
+            },
+        )
+    }
+}
+
+impl<'a> Weights<'a> {
+    /// Those of the first `share` of `groups` groups, and the others.
+    fn halves(self, share: usize, groups: usize) -> [Self; 2] {
+        let len = match self {
+            Self::Plain(values) => values.len(),
+            Self::Packed(packed) => packed.panels.len(),
+        };
+        self.halves_at(len / groups * share)
+    }
+
+    fn halves_at(self, len: usize) -> [Self; 2] {
+        match self {
+            Self::Plain(values) => halves(values, len).map(Self::Plain),
+            Self::Packed(PackedWeights { panels, layout }) => {
+                halves(panels, len).map(|panels| Self::Packed(PackedWeights { panels, layout }))
+            }
+        }
+    }
+}
+
+/// A slice cut in two; a bias that is empty stays so.
+fn halves(values: &[f32], len: usize) -> [&[f32]; 2] {
+    let (first, second) = values.split_at(len.min(values.len()));
+    [first, second]
+}

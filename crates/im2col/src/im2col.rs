@@ -1,0 +1,377 @@
+//! im2col: the input seen as a matrix whose product with the weights is the convolution.
+//!
+//! Row `r = (channel, tap)` and column `j = (image, position)` of the matrix hold the input value
+//! that tap `r` sees when the window is at `j`, or 0 where it sees a padding of zeros. The matrix is virtual:
+//! blocks of it are packed straight into panels for the microkernel ([`Patches::pack`]). The whole
+//! matrix exists only where a caller asks for it ([`Patches::copy_block`]).
+//!
+//! The columns of one output line are one *run*: on a row of the matrix they are a line of the
+//! input from some `x` on, with a constant stride. Everything below moves whole runs.
+//!
+//! K. Chellapilla, S. Puri, P. Simard: High Performance Convolutional Neural Networks for Document
+//! Processing (2006), is the source of the idea.
+
+mod panel;
+
+use crate::gemm::{blocks, pack::panels_len};
+use crate::padding::PaddingMode;
+use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
+use crate::window::Window;
+use core::ops::Range;
+use panel::Panel;
+
+/// The im2col matrix of one group of channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Patches {
+    pub(crate) window: Window,
+    /// Channels of the group: the matrix has `channels * taps` rows.
+    pub(crate) channels: usize,
+    /// From one image to the next, in values.
+    pub(crate) image_stride: usize,
+}
+
+/// Consecutive columns on one output line.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    image: usize,
+    len: usize,
+    /// Where tap 0 of the first column lies; before the input it wraps around, as padding does.
+    origin: [usize; 3],
+}
+
+impl Run {
+    /// The offset in the plane of the input line that tap `(kz, ky)` sees; none if all zeros.
+    #[inline(always)]
+    fn line(&self, window: &Window, kz: usize, ky: usize) -> Option<usize> {
+        let z = self.origin[0].wrapping_add(kz * window.dilation[0]);
+        let y = self.origin[1].wrapping_add(ky * window.dilation[1]);
+        window.source([z, y, 0])
+    }
+
+    /// The `x` of the first column under tap `kx`; negative in the padding.
+    #[inline(always)]
+    fn x(&self, window: &Window, kx: usize) -> isize {
+        self.origin[2].wrapping_add(kx * window.dilation[2]) as isize
+    }
+
+    /// The columns of the run that see the input, not its padding, when the first is at `x`.
+    #[inline(always)]
+    fn inside(&self, window: &Window, x: isize) -> Range<usize> {
+        let (width, stride) = (window.input[2], window.stride[2]);
+        let before = if x < 0 { x.unsigned_abs().div_ceil(stride) } else { 0 };
+        let end = width.saturating_add_signed(-x).div_ceil(stride);
+        let end = if x >= width as isize { 0 } else { end.min(self.len) };
+        before.min(end)..end
+    }
+
+    /// The columns of the run that see the padding, each with the place in the input line of the
+    /// value that it finds there; none if that is a zero.
+    #[inline(always)]
+    fn outside(
+        &self,
+        window: &Window,
+        x: isize,
+        inside: Range<usize>,
+    ) -> impl Iterator<Item = (usize, Option<usize>)> {
+        let Window { input, stride, mode, .. } = *window;
+        (0..inside.start).chain(inside.end..self.len).map(move |column| {
+            let at = x.wrapping_add_unsigned(column * stride[2]) as usize;
+            (column, mode.source(at, input[2]))
+        })
+    }
+}
+
+/// Walks the columns of the matrix in order, run by run, without a division per run.
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
+    image: usize,
+    output: [usize; 3],
+}
+
+impl Cursor {
+    #[inline(always)]
+    fn at(column: usize, window: &Window) -> Self {
+        let [_, height, width] = window.output;
+        let (image, position) = (column / window.positions(), column % window.positions());
+        let (line, x) = (position / width, position % width);
+        Self { image, output: [line / height, line % height, x] }
+    }
+
+    /// The next run, of `most` columns at most.
+    #[inline(always)]
+    fn next(&mut self, window: &Window, most: usize) -> Run {
+        let [z, y, x] = &mut self.output;
+        let start = [*z, *y, *x];
+        let len = most.min(window.output[2] - *x);
+        let image = self.image;
+        *x += len;
+        if *x == window.output[2] {
+            (*x, *y) = (0, *y + 1);
+            if *y == window.output[1] {
+                (*y, *z) = (0, *z + 1);
+                if *z == window.output[0] {
+                    (*z, self.image) = (0, image + 1);
+                }
+            }
+        }
+        let origin = |axis: usize| (start[axis] * window.stride[axis]).wrapping_sub(window.padding[axis][0]);
+        Run { image, len, origin: [origin(0), origin(1), origin(2)] }
+    }
+}
+
+/// A row of the matrix as channel and tap.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    channel: usize,
+    tap: [usize; 3],
+}
+
+impl Row {
+    #[inline(always)]
+    fn at(row: usize, window: &Window) -> Self {
+        let [_, height, width] = window.kernel;
+        let (channel, tap) = (row / window.taps(), row % window.taps());
+        Self { channel, tap: [tap / (height * width), tap / width % height, tap % width] }
+    }
+
+    /// On to the first tap of the next kernel line.
+    #[inline(always)]
+    fn next_line(&mut self, window: &Window) {
+        let [z, y, x] = &mut self.tap;
+        (*x, *y) = (0, *y + 1);
+        if *y == window.kernel[1] {
+            (*y, *z) = (0, *z + 1);
+            if *z == window.kernel[0] {
+                (*z, self.channel) = (0, self.channel + 1);
+            }
+        }
+    }
+}
+
+/// Packs a block of the matrix: see [`Patches::pack`].
+pub(crate) struct PackPatches<'a> {
+    pub(crate) patches: Patches,
+    pub(crate) input: &'a [f32],
+    pub(crate) rows: Range<usize>,
+    pub(crate) columns: Range<usize>,
+    pub(crate) block: &'a mut [f32],
+}
+
+impl Kernel for PackPatches<'_> {
+    const USES_AVX512: bool = false;
+
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Vectors,
+    ) {
+        self.patches.pack(self.input, self.rows, self.columns, self.block);
+    }
+}
+
+/// Adds a block of columns to an image: see [`Patches::col2im_add`].
+pub(crate) struct Col2imBlock<'a> {
+    pub(crate) patches: Patches,
+    pub(crate) matrix: &'a [f32],
+    pub(crate) row_stride: usize,
+    pub(crate) range: Range<usize>,
+    pub(crate) image: &'a mut [f32],
+}
+
+impl Kernel for Col2imBlock<'_> {
+    const USES_AVX512: bool = false;
+
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Vectors,
+    ) {
+        self.patches.col2im_add(self.matrix, self.row_stride, self.range, self.image);
+    }
+}
+
+/// Panels that are packed together: 256 bytes of each row.
+const PANELS_AT_ONCE: usize = 4;
+
+impl Patches {
+    /// How many rows the matrix has.
+    pub(crate) const fn rows(&self) -> usize {
+        self.channels * self.window.taps()
+    }
+
+    /// The length of a block of panels.
+    pub(crate) const fn block_len(rows: usize, columns: usize) -> usize {
+        panels_len::<NR>(rows + 1, columns)
+    }
+
+    /// Packs a block of the matrix into panels of `NR` columns, `[panel][rows + 1][NR]`: each panel
+    /// has a spare row.
+    ///
+    /// `input` begins at the group's first channel of image 0. Lanes past the last column hold
+    /// whatever lies there: the sums they make are never stored.
+    #[inline(always)]
+    pub(crate) fn pack(&self, input: &[f32], rows: Range<usize>, columns: Range<usize>, block: &mut [f32]) {
+        // Decided once: in the innermost loop the compiler would make a gather of all cases.
+        match self.window.stride[2] {
+            1 => self.pack_panels::<1>(input, rows, columns, block),
+            2 => self.pack_panels::<2>(input, rows, columns, block),
+            _ => self.pack_panels::<0>(input, rows, columns, block),
+        }
+    }
+
+    /// [`Patches::pack`] for columns `STRIDE` apart (0: any).
+    #[inline(always)]
+    fn pack_panels<const STRIDE: usize>(
+        &self,
+        input: &[f32],
+        rows: Range<usize>,
+        columns: Range<usize>,
+        block: &mut [f32],
+    ) {
+        let mut cursor = Cursor::at(columns.start, &self.window);
+        let group = (rows.len() + 1) * NR * PANELS_AT_ONCE;
+        // Placed anew for each group, but not cleared: that would take a fifth of the packing.
+        let mut panels = [Panel::default(); PANELS_AT_ONCE];
+        for (i, columns) in blocks(columns.len(), NR * PANELS_AT_ONCE).enumerate() {
+            let panels = &mut panels[..columns.len().div_ceil(NR)];
+            for (panel, lanes) in panels.iter_mut().zip(blocks(columns.len(), NR)) {
+                panel.place(self, &mut cursor, lanes.len());
+            }
+            panel::pack::<STRIDE>(self, panels, input, rows.start, rows.len(), &mut block[i * group..]);
+        }
+    }
+
+    /// Writes a block of the matrix, row-major `[rows, columns]`.
+    #[inline(always)]
+    pub(crate) fn copy_block(
+        &self,
+        input: &[f32],
+        rows: Range<usize>,
+        columns: Range<usize>,
+        block: &mut [f32],
+    ) {
+        let window = &self.window;
+        for (row, values) in rows.zip(block.chunks_exact_mut(columns.len().max(1))) {
+            let Row { channel, tap: [kz, ky, kx] } = Row::at(row, window);
+            let mut cursor = Cursor::at(columns.start, window);
+            let mut at = 0;
+            while at < columns.len() {
+                let run = cursor.next(window, columns.len() - at);
+                let values = &mut values[at..at + run.len];
+                at += run.len;
+                let x = run.x(window, kx);
+                let Some(line) = run.line(window, kz, ky) else {
+                    values.fill(0.0);
+                    continue;
+                };
+                let line = &input[run.image * self.image_stride + channel * window.plane_len() + line..];
+                let inside = run.inside(window, x);
+                for (column, source) in run.outside(window, x, inside.clone()) {
+                    values[column] = source.map_or(0.0, |source| line[source]);
+                }
+                for (i, value) in inside.clone().zip(&mut values[inside]) {
+                    *value = line[(x + (i * window.stride[2]) as isize) as usize];
+                }
+            }
+        }
+    }
+
+    /// Adds a block of columns of a matrix to the image they were taken from: the adjoint of
+    /// im2col. `matrix` holds all rows of the block, `row_stride` apart.
+    ///
+    /// Each input value gets its summands in the order of column, then row.
+    #[inline(always)]
+    pub(crate) fn col2im_add(
+        &self,
+        matrix: &[f32],
+        row_stride: usize,
+        columns: Range<usize>,
+        image: &mut [f32],
+    ) {
+        let window = &self.window;
+        let stride = window.stride[2];
+        let mut cursor = Cursor::at(columns.start, window);
+        let mut at = 0;
+        while at < columns.len() {
+            let run = cursor.next(window, columns.len() - at);
+            for row in 0..self.rows() {
+                let Row { channel, tap: [kz, ky, kx] } = Row::at(row, window);
+                let Some(line) = run.line(window, kz, ky) else { continue };
+                let x = run.x(window, kx);
+                let inside = run.inside(window, x);
+                let values = &matrix[row * row_stride + at..][..run.len];
+                let sums = &mut image[channel * window.plane_len() + line..];
+                if window.mode != PaddingMode::Zeros {
+                    for (column, source) in run.outside(window, x, inside.clone()) {
+                        source.into_iter().for_each(|source| sums[source] += values[column]);
+                    }
+                }
+                if inside.is_empty() {
+                    continue;
+                }
+                let sums = &mut sums[(x + (inside.start * stride) as isize) as usize..];
+                let values = &values[inside];
+                if stride == 1 {
+                    for (sum, value) in sums.iter_mut().zip(values) {
+                        *sum += value;
+                    }
+                } else {
+                    for (sum, value) in sums.iter_mut().step_by(stride).zip(values) {
+                        *sum += value;
+                    }
+                }
+            }
+            at += run.len;
+        }
+    }
+
+    /// [`Patches::col2im_add`] of a matrix that nobody holds, in the same order: `product(channel, tap, column)` is
+    /// what it would have in the rows of `CHANNELS` channels from `channel` on, in `NR` columns from `column` on.
+    #[inline(always)]
+    pub(crate) fn spread<const CHANNELS: usize>(
+        &self,
+        columns: Range<usize>,
+        image: &mut [f32],
+        product: impl Fn(usize, usize, usize) -> [Lanes; CHANNELS],
+    ) {
+        let window = &self.window;
+        let stride = window.stride[2];
+        let mut cursor = Cursor::at(columns.start, window);
+        let mut at = columns.start;
+        while at < columns.end {
+            let run = cursor.next(window, columns.end - at);
+            for (chunk, planes) in image.chunks_mut(CHANNELS * window.plane_len()).enumerate() {
+                let channel = chunk * CHANNELS;
+                for tap in 0..window.taps() {
+                    let Row { tap: [kz, ky, kx], .. } = Row::at(tap, window);
+                    let Some(line) = run.line(window, kz, ky) else { continue };
+                    let x = run.x(window, kx);
+                    let inside = run.inside(window, x);
+                    if window.mode != PaddingMode::Zeros {
+                        for (column, source) in run.outside(window, x, inside.clone()) {
+                            let Some(source) = source else { continue };
+                            let sums = product(channel, tap, at + column);
+                            for (plane, sums) in planes.chunks_exact_mut(window.plane_len()).zip(sums) {
+                                plane[line + source] += sums[0];
+                            }
+                        }
+                    }
+                    for columns in blocks(inside.len(), NR) {
+                        let column = inside.start + columns.start;
+                        let sums = product(channel, tap, at + column);
+                        let first = line + (x + (column * stride) as isize) as usize;
+                        for (plane, sums) in planes.chunks_exact_mut(window.plane_len()).zip(sums) {
+                            let values = plane[first..].iter_mut().step_by(stride);
+                            for (value, sum) in values.zip(&sums[..columns.len()]) {
+                                *value += sum;
+                            }
+                        }
+                    }
+                }
+            }
+            at += run.len;
+        }
+    }
+}

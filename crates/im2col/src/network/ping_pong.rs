@@ -1,0 +1,37 @@
+//! How a value travels through layers that cannot work in place.
+
+/// A value on its way from layer to layer: at first the caller's, then in one of two buffers in
+/// turn.
+pub(super) struct PingPong<'a, T> {
+    given: Option<&'a [T]>,
+    current: &'a mut [T],
+    spare: &'a mut [T],
+    len: usize,
+}
+
+impl<'a, T> PingPong<'a, T> {
+    /// The first step writes to `buffers[0]`, the second to `buffers[1]`, and so on in turn.
+    pub(super) fn new(given: &'a [T], buffers: [&'a mut [T]; 2]) -> Self {
+        let [spare, current] = buffers;
+        Self { given: Some(given), current, spare, len: given.len() }
+    }
+
+    pub(super) fn value(&self) -> &[T] {
+        self.given.unwrap_or_else(|| &self.current[..self.len])
+    }
+
+    /// The value after the first step, to be changed in place.
+    pub(super) fn value_mut(&mut self) -> &mut [T] {
+        &mut self.current[..self.len]
+    }
+
+    /// Replaces the value by the `len` values that `step` computes from it.
+    pub(super) fn step<R>(&mut self, len: usize, step: impl FnOnce(&[T], &mut [T]) -> R) -> R {
+        let value = self.given.unwrap_or_else(|| &self.current[..self.len]);
+        let result = step(value, &mut self.spare[..len]);
+        core::mem::swap(&mut self.current, &mut self.spare);
+        self.given = None;
+        self.len = len;
+        result
+    }
+}

@@ -1,0 +1,188 @@
+//! Which instruction set runs, and the one call that crosses into it.
+//!
+//! A [`Kernel`] is a whole operation: a convolution, a pooling pass, an activation. [`dispatch`]
+//! runs it once inside a function compiled for the chosen instruction set, so packing, epilogue
+//! and elementwise loops use it too; nothing crosses the boundary per tile.
+
+pub(crate) mod load;
+pub(crate) mod mask;
+mod scalar;
+mod wide;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+/// Rows of a panel of `A`. Six rows and sixteen columns of sums, a row of `B` and a value of `A`
+/// fill 15 of the 16 AVX2 registers: 12 + 2 + 1.
+pub(crate) const MR: usize = 6;
+/// Columns of a panel of `B`: one AVX-512 register, two of AVX2, four of 128 bits.
+pub(crate) const NR: usize = 16;
+
+/// A row of sums, or of a panel of `B`.
+pub(crate) type Lanes = [f32; NR];
+
+/// `a * b + c` on each lane.
+///
+/// Loops written over arrays of `Lanes` keep them in registers where this is inlined: such a loop
+/// reaches 98 % of the FMA peak, as one written in intrinsics does.
+pub(crate) trait MulAdd: Fn(f32, Lanes, Lanes) -> Lanes + Copy {}
+impl<F: Fn(f32, Lanes, Lanes) -> Lanes + Copy> MulAdd for F {}
+
+/// What else an instruction set supplies.
+pub(crate) trait Vectors: Copy {
+    /// Turns sixteen rows into sixteen columns: the only shuffle.
+    ///
+    /// Written as loops it became loads and stores of single values.
+    fn transpose(self, rows: &[Lanes; NR]) -> [Lanes; NR];
+
+    /// `a * b + c`, all three of them vectors, rounded as [`MulAdd`] rounds.
+    fn product_add(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes;
+}
+
+impl<T, P> Vectors for (T, P)
+where
+    T: Fn(&[Lanes; NR]) -> [Lanes; NR] + Copy,
+    P: Fn(Lanes, Lanes, Lanes) -> Lanes + Copy,
+{
+    #[inline(always)]
+    fn transpose(self, rows: &[Lanes; NR]) -> [Lanes; NR] {
+        (self.0)(rows)
+    }
+
+    #[inline(always)]
+    fn product_add(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+        (self.1)(a, b, c)
+    }
+}
+
+/// An operation that [`dispatch`] runs under an instruction set.
+///
+/// `run` and what it calls in its loops must be `#[inline(always)]`: only code inlined into the
+/// dispatching function is compiled for the instruction set.
+pub(crate) trait Kernel {
+    /// Whether wider registers pay: jobs that copy or compare values are not compiled for AVX-512 but run under AVX2.
+    const USES_AVX512: bool = true;
+
+    /// How many sums fit into the registers: `ROWS` (a divisor of `MR`) times `PANELS` of [`Lanes`]
+    /// where the lanes are positions, `2 * PAIRS` times `PANELS` where they are channels.
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        mul_add: impl MulAdd,
+        vectors: impl Vectors,
+    );
+}
+
+/// An instruction set that this CPU has.
+///
+/// A token: the constructors are the only source of one, so safe code cannot name an instruction
+/// set that the CPU lacks. All of them give the same results up to rounding, and share one packed
+/// layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Isa(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Scalar,
+    Wide,
+    #[cfg(target_arch = "x86_64")]
+    Avx2Fma,
+    #[cfg(target_arch = "x86_64")]
+    Avx512F,
+}
+
+impl Isa {
+    /// Plain loops; a multiplication, then an addition. The same bits on every target.
+    pub const SCALAR: Self = Self(Kind::Scalar);
+
+    /// The `wide` crate: whatever the compilation target guarantees (SSE2, NEON, wasm simd128).
+    pub const WIDE: Self = Self(Kind::Wide);
+
+    /// AVX2 and FMA, if this CPU has them.
+    #[must_use]
+    pub fn avx2_fma() -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if x86_64::has_avx2_fma() {
+            return Some(Self(Kind::Avx2Fma));
+        }
+        None
+    }
+
+    /// AVX-512F (with AVX2 and FMA), if this CPU has it.
+    #[must_use]
+    pub fn avx512f() -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if x86_64::has_avx512f() {
+            return Some(Self(Kind::Avx512F));
+        }
+        None
+    }
+
+    /// The fastest one that this CPU has. The detection is cached.
+    #[must_use]
+    pub fn detect() -> Self {
+        Self::avx512f().or_else(Self::avx2_fma).unwrap_or(Self::WIDE)
+    }
+
+    /// Every one that this CPU has, slowest first.
+    pub fn available() -> impl Iterator<Item = Self> {
+        [Some(Self::SCALAR), Some(Self::WIDE), Self::avx2_fma(), Self::avx512f()].into_iter().flatten()
+    }
+
+    /// How many [`Lanes`] of sums its registers hold, and leave room for operands.
+    pub(crate) const fn most_sums(self) -> usize {
+        match self.0 {
+            Kind::Scalar | Kind::Wide => wide::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2Fma => 6,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512F => 24,
+        }
+    }
+
+    /// `"scalar"`, `"wide"`, `"avx2+fma"` or `"avx512f"`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self.0 {
+            Kind::Scalar => "scalar",
+            Kind::Wide => "wide",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2Fma => "avx2+fma",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512F => "avx512f",
+        }
+    }
+}
+
+/// Runs `job` under `isa`.
+///
+/// Not inlined where debug assertions are on: rustc then takes the kernels that this crate has compiled (for the
+/// layers of a network), where it would otherwise compile them anew for each test, example and crate that calls a
+/// plan. In release it may inline, which the direct kernel gains by (ARCHITECTURE.md).
+#[cfg_attr(debug_assertions, inline(never))]
+#[allow(unsafe_code, reason = "the call into a function of an instruction set that was detected")]
+pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) {
+    match isa.0 {
+        Kind::Wide if wide::IS_FUSED => kernel.run::<{ wide::ROWS }, 1, { wide::ROWS / 2 }>(
+            wide::mul_add,
+            (wide::transpose, wide::product_add),
+        ),
+        Kind::Scalar | Kind::Wide => {
+            kernel.run::<{ wide::ROWS }, 1, { wide::ROWS / 2 }>(
+                scalar::mul_add,
+                (wide::transpose, scalar::product_add),
+            );
+        }
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx512F if K::USES_AVX512 => {
+            // SAFETY: a function with `#[target_feature]` may be called where the CPU has the
+            // features (Reference, "The target_feature attribute"). `Kind::Avx512F` is made only
+            // by `Isa::avx512f`, after CPUID and XGETBV have reported AVX-512F, AVX2 and FMA.
+            unsafe { x86_64::run_avx512f(kernel) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx2Fma | Kind::Avx512F => {
+            // SAFETY: as above; `Kind::Avx2Fma` is made only by `Isa::avx2_fma`, after CPUID and
+            // XGETBV have reported AVX2 and FMA, and `Kind::Avx512F` after they have as well.
+            unsafe { x86_64::run_avx2_fma(kernel) }
+        }
+    }
+}
