@@ -17,10 +17,11 @@ use thiserror::Error;
 
 use crate::atomic::replace_keeping;
 use crate::digest;
+use crate::file::{self, FileError};
 use crate::finite::{self, NotFinite};
 use crate::samples::Fingerprint;
 use crate::train::{Options, Position, Trainer};
-use crate::weights::{self, NETWORK_KEY, WeightsError};
+use crate::weights::{self, MAX_FILE_LEN, NETWORK_KEY, WeightsError};
 
 const CONFIGURATION_KEY: &str = "configuration";
 const CONFIGURATION_SHA256_KEY: &str = "configuration_sha256";
@@ -35,7 +36,10 @@ const SHA256_LEN: usize = 64;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// Something is wrong with the file or its tensors.
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Something is wrong with its tensors.
     #[error(transparent)]
     Tensors(#[from] WeightsError),
     /// The file is not what was written.
@@ -188,7 +192,7 @@ impl Checkpoint {
     /// # Errors
     /// The file cannot be read, is damaged, is not a checkpoint, or a value in it is not finite.
     pub fn read(file: &Path) -> Result<Self, CheckpointError> {
-        Self::from_bytes(file, weights::read_file(file)?)
+        Self::from_bytes(file, file::read(file, MAX_FILE_LEN)?)
     }
 
     /// The same for a file that is in memory already; `file` is its name in errors.
@@ -269,9 +273,7 @@ pub fn save<const L: usize>(
     trainer: &Trainer<'_, L>,
 ) -> Result<(), CheckpointError> {
     let bytes = serialize(file, configuration, record, trainer)?;
-    replace_keeping(file, previous, &bytes)
-        .map_err(|error| WeightsError::Io { file: file.to_owned(), error })?;
-    Ok(())
+    Ok(replace_keeping(file, previous, &bytes).map_err(FileError::at(file))?)
 }
 
 fn serialize<const L: usize>(

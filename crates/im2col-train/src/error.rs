@@ -3,8 +3,8 @@
 use im2col::{RunError, ShapeError};
 use thiserror::Error;
 
-use crate::dataset::DatasetError;
 use crate::finite::NotFinite;
+use crate::samples::DatasetError;
 use crate::summary::dims_text;
 
 /// Why training cannot begin or go on.

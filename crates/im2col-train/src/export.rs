@@ -9,13 +9,13 @@
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 use std::fmt::Write;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use im2col::{Network, Parameter};
 use safetensors::SafeTensorError;
 use thiserror::Error;
 
+use crate::file::FileError;
 use crate::weights::{Description, first_not_finite, serialize, tensor_name};
 use crate::{atomic, digest};
 
@@ -50,13 +50,8 @@ pub enum ExportError {
     #[error("safetensors: {0}")]
     Safetensors(#[from] SafeTensorError),
     /// The file cannot be written.
-    #[error("{}: {error}", file.display())]
-    Io {
-        /// The file.
-        file: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// A safetensors file with PyTorch's names. `description`: the network's name, or a whole [`Description`], becomes its
@@ -142,7 +137,7 @@ pub fn rust<const L: usize>(
 /// # Errors
 /// The file cannot be written.
 pub fn write(file: &Path, bytes: &[u8]) -> Result<String, ExportError> {
-    atomic::replace(file, bytes).map_err(|error| ExportError::Io { file: file.to_owned(), error })?;
+    atomic::replace(file, bytes).map_err(FileError::at(file))?;
     Ok(digest::of_bytes(bytes))
 }
 

@@ -39,6 +39,7 @@ mod digest;
 mod error;
 pub mod export;
 pub mod fetch;
+pub mod file;
 pub mod finite;
 pub mod idx;
 pub mod init;

@@ -8,11 +8,14 @@
 //! report.html                what `lenet report` makes of it all
 //! ```
 
+use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+use crate::file::FileError;
 
 /// The file of a run that says what was asked for.
 pub const RUN_FILE: &str = "run.json";
@@ -94,18 +97,20 @@ pub struct Epoch {
 ///
 /// # Errors
 /// The file cannot be read, or a line is no record.
-pub fn read(folder: &Path) -> io::Result<Vec<Record>> {
+pub fn read(folder: &Path) -> Result<Vec<Record>, FileError> {
     let file = folder.join(METRICS_FILE);
-    let bad = |line: usize, error: &dyn std::fmt::Display| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("{}: line {line}: {error}", file.display()))
+    let bad_line = |line: usize, error: &dyn Display| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("line {line}: {error}"))
     };
-    let text = fs::read(&file)
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display())))?;
-    text[..whole_lines_len(&text)]
-        .split_inclusive(|&byte| byte == b'\n')
-        .enumerate()
-        .map(|(index, line)| serde_json::from_slice(line).map_err(|error| bad(index + 1, &error)))
-        .collect()
+    let read = || -> io::Result<Vec<Record>> {
+        let text = fs::read(&file)?;
+        text[..whole_lines_len(&text)]
+            .split_inclusive(|&byte| byte == b'\n')
+            .enumerate()
+            .map(|(index, line)| serde_json::from_slice(line).map_err(|error| bad_line(index + 1, &error)))
+            .collect()
+    };
+    read().map_err(FileError::at(&file))
 }
 
 /// The length of the lines that have an end.

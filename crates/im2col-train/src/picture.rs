@@ -14,6 +14,8 @@ use image::imageops::{self, FilterType};
 use image::{DynamicImage, GrayImage, ImageError, Luma, LumaA};
 use thiserror::Error;
 
+use crate::file;
+
 /// Height and width of what a network sees.
 pub const SIDE: u32 = 28;
 /// Height and width of the box that a digit fits into.
@@ -74,11 +76,7 @@ pub enum Preparation {
 /// # Errors
 /// The file cannot be read, is longer than 64 MiB, is damaged or truncated, or its picture is larger than 8192 x 8192.
 pub fn read(source: impl Read) -> Result<GrayImage, PictureError> {
-    let mut file = Vec::new();
-    source.take(MAX_FILE_LEN + 1).read_to_end(&mut file)?;
-    if file.len() as u64 > MAX_FILE_LEN {
-        return Err(PictureError::FileTooLong);
-    }
+    let file = file::read_at_most(source, MAX_FILE_LEN)?.ok_or(PictureError::FileTooLong)?;
     let picture = whole::decode(&file)?;
     Ok(on_paper(&picture))
 }

@@ -10,7 +10,6 @@ mod evaluation;
 mod page;
 mod pictures;
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use im2col::Layer;
@@ -21,6 +20,7 @@ use thiserror::Error;
 use crate::atomic;
 use crate::dataset::Dataset;
 use crate::error::TrainError;
+use crate::file::FileError;
 use crate::metrics::{REPORT_FILE, Record};
 use crate::profile::Profile;
 use curves::Curves;
@@ -38,13 +38,8 @@ pub enum ReportError {
     #[error(transparent)]
     Image(#[from] ImageError),
     /// The page cannot be written.
-    #[error("{}: {error}", file.display())]
-    Io {
-        /// The page's file.
-        file: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// What a report is made of.
@@ -86,8 +81,6 @@ pub fn html<const L: usize>(run: &Contents<'_, L>) -> Result<String, ReportError
 /// The file cannot be written.
 pub fn write(folder: &Path, html: &str) -> Result<PathBuf, ReportError> {
     let file = folder.join(REPORT_FILE);
-    match atomic::replace(&file, html.as_bytes()) {
-        Ok(()) => Ok(file),
-        Err(error) => Err(ReportError::Io { file, error }),
-    }
+    atomic::replace(&file, html.as_bytes()).map_err(FileError::at(&file))?;
+    Ok(file)
 }

@@ -11,7 +11,6 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 pub use self::error::FolderError;
-use self::error::io_error;
 use self::place::{
     REPLACEMENT_FOLDER, check_free, has_checkpoint, is_run, lock, read_configuration, remove_folder, settle,
     take_over, write_configuration,
@@ -19,6 +18,7 @@ use self::place::{
 pub use self::place::{newest, place};
 use crate::atomic::{remove_temporaries, sync_dir};
 use crate::checkpoint::{self, Checkpoint, Configuration, RunRecord};
+use crate::file::FileError;
 use crate::finite;
 use crate::metrics::{self, METRICS_FILE, RUN_FILE, Record, WEIGHTS_FILE};
 use crate::train::Trainer;
@@ -53,9 +53,9 @@ impl Run {
             check_free(folder)?;
         }
         let made = !folder.exists();
-        fs::create_dir_all(folder).map_err(|error| io_error(folder, error))?;
+        fs::create_dir_all(folder).map_err(FileError::at(folder))?;
         if made {
-            sync_dir(folder).map_err(|error| io_error(folder, error))?;
+            sync_dir(folder).map_err(FileError::at(folder))?;
         }
         let lock = lock(folder)?;
         settle(folder)?;
@@ -66,9 +66,7 @@ impl Run {
             Err(_) => {
                 let place = folder.join(REPLACEMENT_FOLDER);
                 remove_folder(&place)?;
-                fs::create_dir(&place)
-                    .and_then(|()| sync_dir(&place))
-                    .map_err(|error| io_error(&place, error))?;
+                fs::create_dir(&place).and_then(|()| sync_dir(&place)).map_err(FileError::at(&place))?;
                 place
             }
         };
@@ -123,7 +121,7 @@ impl Run {
             let checkpoint = Checkpoint::read(if from_before { &before } else { &file })?;
             if from_before {
                 // Or else a damaged checkpoint would become the only one before the next.
-                fs::rename(&before, &file).map_err(|error| io_error(&before, error))?;
+                fs::rename(&before, &file).map_err(FileError::at(&before))?;
             }
             let state = checkpoint.state();
             let (configuration, len) = (state.configuration.clone(), state.record.metrics_len);
@@ -152,9 +150,9 @@ impl Run {
             Ok(metrics)
         };
         for name in [RUN_FILE, WEIGHTS_FILE, CHECKPOINT_FILE] {
-            remove_temporaries(&place.join(name)).map_err(|error| io_error(&place, error))?;
+            remove_temporaries(&place.join(name)).map_err(FileError::at(&place))?;
         }
-        let metrics = open().map_err(|error| io_error(&file, error))?;
+        let metrics = open().map_err(FileError::at(&file))?;
         Ok(Self { folder: folder.to_owned(), place, configuration, metrics, _lock: lock })
     }
 
@@ -206,15 +204,15 @@ impl Run {
     /// A number is not finite, or the file cannot be written.
     pub fn record(&mut self, record: &Record) -> Result<(), FolderError> {
         let file = self.place.join(METRICS_FILE);
-        let value = serde_json::to_value(record).map_err(|error| io_error(&file, error.into()))?;
+        let value = serde_json::to_value(record).map_err(|error| FileError::at(&file)(error.into()))?;
         // JSON has no other numbers: NaN and infinity would become null, which nobody could read again.
         if let Some((what, _)) = value.as_object().into_iter().flatten().find(|(_, value)| value.is_null()) {
             return Err(FolderError::Record { file, what: what.clone() });
         }
-        serde_json::to_string(record)
-            .map_err(io::Error::from)
+        let line = serde_json::to_string(record).map_err(io::Error::from);
+        Ok(line
             .and_then(|line| self.metrics.write_all((line + "\n").as_bytes()))
-            .map_err(|error| io_error(&file, error))
+            .map_err(FileError::at(&file))?)
     }
 
     /// Saves all that is needed to go on from here.
@@ -231,7 +229,7 @@ impl Run {
             .metrics
             .sync_all()
             .and_then(|()| self.metrics.metadata())
-            .map_err(|error| io_error(&self.place.join(METRICS_FILE), error))?
+            .map_err(FileError::at(&self.place.join(METRICS_FILE)))?
             .len();
         let (file, previous) = (self.place.join(CHECKPOINT_FILE), self.place.join(PREVIOUS_FILE));
         Ok(checkpoint::save(&file, &previous, &self.configuration, record, trainer)?)
@@ -257,8 +255,7 @@ impl Run {
     /// # Errors
     /// The records cannot be read.
     pub fn last_epoch(&self) -> Result<Option<metrics::Epoch>, FolderError> {
-        let records =
-            metrics::read(&self.place).map_err(|error| io_error(&self.place.join(METRICS_FILE), error))?;
+        let records = metrics::read(&self.place)?;
         Ok(records.into_iter().rev().find_map(|record| match record {
             Record::Epoch(epoch) => Some(epoch),
             _ => None,

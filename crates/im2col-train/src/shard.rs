@@ -129,11 +129,6 @@ impl Worker {
     }
 }
 
-/// What a network sees of a pixel.
-pub(crate) fn normalised(pixel: u8) -> f32 {
-    f32::from(pixel) / 255.0
-}
-
 /// logits: `[labels, classes]`
 fn count_correct(logits: &[f32], labels: &[u32]) -> usize {
     let classes = logits.len() / labels.len().max(1);

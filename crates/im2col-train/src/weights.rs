@@ -11,8 +11,6 @@ mod names;
 mod tensors;
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use im2col::Network;
@@ -20,32 +18,22 @@ use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use thiserror::Error;
 
 use crate::atomic::replace;
+use crate::file::{self, FileError};
 pub(crate) use description::NETWORK_KEY;
 pub use description::{Description, NORMALISATION};
 pub use tensors::Loaded;
 pub(crate) use tensors::{first_not_finite, load, serialize, tensor_name};
 
 /// No larger file is read; LeNet's have 248 kB.
-const MAX_FILE_LEN: u64 = 1 << 30;
+pub(crate) const MAX_FILE_LEN: u64 = 1 << 30;
 
 /// Why parameters cannot be saved or loaded.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum WeightsError {
     /// A file cannot be read or written.
-    #[error("{}: {error}", file.display())]
-    Io {
-        /// The file.
-        file: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// A file is larger than any that is read.
-    #[error("{}: larger than {MAX_FILE_LEN} bytes", file.display())]
-    FileTooLong {
-        /// The file.
-        file: PathBuf,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The file is not a safetensors file, or is damaged.
     #[error("{}: not a sound safetensors file: {error}", file.display())]
     Format {
@@ -140,7 +128,7 @@ impl Weights {
     /// # Errors
     /// The file cannot be read or is not a sound safetensors file.
     pub fn read(file: &Path) -> Result<Self, WeightsError> {
-        Self::from_bytes(file, read_file(file)?)
+        Self::from_bytes(file, file::read(file, MAX_FILE_LEN)?)
     }
 
     /// The same for a file that is in memory already; `file` is its name in errors.
@@ -221,18 +209,5 @@ pub fn save<const L: usize>(
     }
     let bytes = serialize(network, &[("", params)], description.into().metadata())
         .map_err(|error| WeightsError::Format { file: file.to_owned(), error })?;
-    replace(file, &bytes).map_err(|error| WeightsError::Io { file: file.to_owned(), error })
-}
-
-/// The whole file, if it is not larger than any that is read.
-pub(crate) fn read_file(file: &Path) -> Result<Vec<u8>, WeightsError> {
-    let mut bytes = Vec::new();
-    let limit = MAX_FILE_LEN.saturating_add(1);
-    File::open(file)
-        .and_then(|open| open.take(limit).read_to_end(&mut bytes))
-        .map_err(|error| WeightsError::Io { file: file.to_owned(), error })?;
-    if bytes.len() as u64 > MAX_FILE_LEN {
-        return Err(WeightsError::FileTooLong { file: file.to_owned() });
-    }
-    Ok(bytes)
+    Ok(replace(file, &bytes).map_err(FileError::at(file))?)
 }

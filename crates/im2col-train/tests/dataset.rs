@@ -9,9 +9,9 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use im2col::{Layer, LinearParams};
-use im2col_train::dataset::{Dataset, DatasetError, Part};
+use im2col_train::dataset::{Dataset, Part};
 use im2col_train::runner::Runner;
-use im2col_train::samples::{Fingerprint, Samples};
+use im2col_train::samples::{DatasetError, Fingerprint, Samples};
 use im2col_train::stream::IdxStream;
 use im2col_train::train::TrainError;
 

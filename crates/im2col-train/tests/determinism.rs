@@ -8,9 +8,9 @@ use std::path::Path;
 
 use im2col::lenet::LENET_RELU;
 use im2col_testkit::idx::write_idx;
-use im2col_train::dataset::{Dataset, DatasetError, Part};
+use im2col_train::dataset::{Dataset, Part};
 use im2col_train::optimiser::Optimiser;
-use im2col_train::samples::Samples;
+use im2col_train::samples::{DatasetError, Samples};
 use im2col_train::schedule::Schedule;
 use im2col_train::stream::IdxStream;
 use im2col_train::train::{Options, TrainError, Trainer};

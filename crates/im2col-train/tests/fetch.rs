@@ -334,7 +334,7 @@ fn two_processes_do_not_write_into_one_file() {
 #[test]
 fn a_folder_that_is_missing_is_named() {
     let error = fetch(&["http://127.0.0.1:9/"], Path::new("no/such/folder")).unwrap_err();
-    assert!(matches!(&error, FetchError::Io { .. }), "{error}");
+    assert!(matches!(&error, FetchError::File(_)), "{error}");
     assert!(error.to_string().contains("no/such/folder"), "{error}");
 }
 

@@ -5,10 +5,10 @@ use crate::forward::{Answer, lenet_params};
 use crate::timing::{Limits, time};
 use anyhow::{Result, ensure};
 use im2col::lenet::LENET;
-use im2col_train::dataset::DatasetError;
+
 use im2col_train::optimiser::{Descent, Optimiser};
 use im2col_train::runner::{Draw, Runner};
-use im2col_train::samples::Samples;
+use im2col_train::samples::{DatasetError, Samples};
 
 const IMAGE_DIMS: [usize; 3] = [1, 28, 28];
 const IMAGE_LEN: usize = 28 * 28;

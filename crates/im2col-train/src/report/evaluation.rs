@@ -5,7 +5,7 @@ use im2col::{Layer, Network, NetworkWeights};
 use crate::dataset::Dataset;
 use crate::error::TrainError;
 use crate::runner::GROUP;
-use crate::shard::normalised;
+use crate::samples::normalised;
 
 /// How many mistakes are shown.
 const MOST_MISTAKES: usize = 20;

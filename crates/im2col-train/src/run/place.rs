@@ -4,10 +4,11 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::error::{FolderError, io_error};
+use super::error::FolderError;
 use super::{CHECKPOINT_FILE, PREVIOUS_FILE};
 use crate::atomic::{replace, sync_dir};
 use crate::checkpoint::{Checkpoint, Configuration};
+use crate::file::FileError;
 use crate::metrics::{METRICS_FILE, REPORT_FILE, RUN_FILE, WEIGHTS_FILE};
 
 /// Whoever has locked this file trains here. The lock ends with its process.
@@ -87,31 +88,33 @@ pub(super) fn take_over(folder: &Path) -> Result<(), FolderError> {
     for name in FILES {
         let (from, to) = (replacement.join(name), folder.join(name));
         match fs::rename(&from, &to) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(&to, error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(FileError::at(&to)(error).into());
+            }
             _ => {}
         }
     }
-    sync_dir(&folder.join(RUN_FILE)).map_err(|error| io_error(folder, error))?;
+    sync_dir(&folder.join(RUN_FILE)).map_err(FileError::at(folder))?;
     remove_folder(&replacement)
 }
 
 fn remove_file(file: &Path) -> Result<(), FolderError> {
     match fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(file, error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::at(file)(error).into()),
         _ => Ok(()),
     }
 }
 
 pub(super) fn remove_folder(folder: &Path) -> Result<(), FolderError> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(folder, error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::at(folder)(error).into()),
         _ => Ok(()),
     }
 }
 
 pub(super) fn read_configuration(place: &Path) -> Result<Configuration, FolderError> {
     let file = place.join(RUN_FILE);
-    let json = fs::read(&file).map_err(|error| io_error(&file, error))?;
+    let json = fs::read(&file).map_err(FileError::at(&file))?;
     serde_json::from_slice(&json).map_err(|error| FolderError::Configuration { file, error })
 }
 
@@ -119,7 +122,7 @@ pub(super) fn write_configuration(place: &Path, configuration: &Configuration) -
     let file = place.join(RUN_FILE);
     let json = serde_json::to_vec_pretty(configuration)
         .map_err(|error| FolderError::Configuration { file: file.clone(), error })?;
-    replace(&file, &json).map_err(|error| io_error(&file, error))
+    Ok(replace(&file, &json).map_err(FileError::at(&file))?)
 }
 
 pub(super) fn lock(folder: &Path) -> Result<File, FolderError> {
@@ -129,10 +132,10 @@ pub(super) fn lock(folder: &Path) -> Result<File, FolderError> {
         .truncate(false)
         .write(true)
         .open(&file)
-        .map_err(|error| io_error(&file, error))?;
+        .map_err(FileError::at(&file))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(FolderError::Busy { folder: folder.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(io_error(&file, error)),
+        Err(TryLockError::Error(error)) => Err(FileError::at(&file)(error).into()),
     }
 }
