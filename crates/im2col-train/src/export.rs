@@ -16,7 +16,7 @@ use safetensors::SafeTensorError;
 use thiserror::Error;
 
 use crate::file::FileError;
-use crate::weights::{Description, first_not_finite, serialize, tensor_name};
+use crate::weights::{Description, NotFinite, check_finite, serialize, tensor_name};
 use crate::{atomic, digest};
 
 /// The module up to the parameters.
@@ -37,15 +37,8 @@ pub enum ExportError {
         given: usize,
     },
     /// A value that no network can use.
-    #[error("{tensor}: value {position} is {value}, not a finite number")]
-    NotFinite {
-        /// The parameter's name.
-        tensor: String,
-        /// Where it stands in the tensor.
-        position: usize,
-        /// The value.
-        value: f32,
-    },
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
     /// The tensors do not make a safetensors file.
     #[error("safetensors: {0}")]
     Safetensors(#[from] SafeTensorError),
@@ -164,12 +157,7 @@ fn check<const L: usize>(network: &Network<L>, params: &[f32]) -> Result<(), Exp
     if params.len() != network.param_len() {
         return Err(ExportError::Params { required: network.param_len(), given: params.len() });
     }
-    match first_not_finite(network, params) {
-        None => Ok(()),
-        Some((parameter, position, value)) => {
-            Err(ExportError::NotFinite { tensor: tensor_name("", &parameter), position, value })
-        }
-    }
+    Ok(check_finite(network, params)?)
 }
 
 fn values<'a>(params: &'a [f32], parameter: &Parameter) -> &'a [f32] {

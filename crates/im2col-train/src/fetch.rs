@@ -17,9 +17,9 @@ use ureq::http::{HeaderMap, Response, StatusCode};
 use ureq::{Agent, Body};
 
 use self::error::Failure;
-pub use self::error::{Cause, FetchError, MirrorFailure};
+pub(crate) use self::error::{Cause, FetchError, MirrorFailure};
 use self::part::{PartialFile, is_right};
-pub use self::sets::{FASHION_MNIST, MNIST, RemoteFile, RemoteSet};
+pub(crate) use self::sets::{RemoteFile, RemoteSet};
 use crate::atomic;
 use crate::file::FileError;
 
@@ -28,7 +28,7 @@ const MOST_RESUMES: u32 = 8;
 
 /// What had to be done for a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fetched {
+pub(crate) enum Fetched {
     /// Nothing: it is there and right.
     AlreadyThere,
     /// It came from this URL.
@@ -37,7 +37,7 @@ pub enum Fetched {
 
 /// How long to wait for a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
+pub(crate) struct Timeouts {
     /// Until it is connected.
     pub connect: Duration,
     /// Until it sends something, at any time.
@@ -52,14 +52,14 @@ impl Default for Timeouts {
 
 /// Asks servers for files, through the proxy that `http_proxy` and `https_proxy` name, if they do.
 #[derive(Debug)]
-pub struct Fetcher {
+pub(crate) struct Fetcher {
     agent: Agent,
 }
 
 impl Fetcher {
     /// One that waits no longer than this.
     #[must_use]
-    pub fn new(timeouts: Timeouts) -> Self {
+    pub(crate) fn new(timeouts: Timeouts) -> Self {
         let agent = Agent::config_builder()
             .timeout_connect(Some(timeouts.connect))
             .timeout_recv_response(Some(timeouts.silence))
@@ -82,7 +82,7 @@ impl Fetcher {
     /// # Errors
     /// No mirror has the file, or it cannot be written here. What was fetched so far stays for the next time,
     /// unless it is wrong.
-    pub fn fetch(
+    pub(crate) fn fetch(
         &self,
         file: &RemoteFile<'_>,
         mirrors: &[&str],
@@ -194,3 +194,7 @@ impl Fetcher {
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a test fails by panicking")]
+mod tests;

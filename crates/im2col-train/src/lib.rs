@@ -9,9 +9,9 @@
 //! anything else that implements [`Samples`](samples::Samples). A [`Run`](run::Run) is a folder with checkpoints, from
 //! which training goes on after a crash and ends with the same bits.
 //!
-//! The binary `lenet` is a thin face on this library. Everything runs on the current rayon pool, and the
-//! result does not depend on how many threads it has: a mini-batch is cut into shards of 16 images, or of 32 from 256
-//! images on, and the shards' gradients are summed in shard order.
+//! The binary `lenet` is the function [`cli::main`]. Everything runs on the current rayon pool, and the
+//! result does not depend on how many threads it has: a mini-batch is cut into micro-batches of 16 images, or of 32
+//! from 256 images on, whose gradients are summed in order.
 //!
 //! ```no_run
 //! use im2col::lenet::LENET_RELU;
@@ -33,33 +33,33 @@
 #![forbid(unsafe_code)]
 
 mod atomic;
+mod augment;
 pub mod checkpoint;
+pub mod cli;
 pub mod dataset;
 mod digest;
 mod error;
 pub mod export;
-pub mod fetch;
+mod fetch;
 pub mod file;
-pub mod finite;
 pub mod idx;
-pub mod init;
-pub mod known;
+mod init;
+mod known;
 pub mod metrics;
+mod micro_batch;
 pub mod optimiser;
-pub mod paths;
+mod paths;
 pub mod picture;
 pub mod predict;
-pub mod profile;
+mod profile;
 pub mod random;
-pub mod report;
+mod report;
 pub mod run;
-pub mod runner;
+mod runner;
 pub mod samples;
 pub mod schedule;
-mod shard;
-pub mod shell;
-mod shift;
+mod shell;
 pub mod stream;
-pub mod summary;
+mod summary;
 pub mod train;
 pub mod weights;

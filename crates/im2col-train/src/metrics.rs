@@ -1,12 +1,4 @@
-//! What a run leaves behind for others to read: a folder with a JSON line for each thing that happened.
-//!
-//! ```text
-//! run.json                   what was asked for: the network, the data, the options
-//! metrics.jsonl              a Record in each line
-//! checkpoint.safetensors     all that is needed to go on; the one before is previous.safetensors
-//! weights.safetensors        the best weights so far, with PyTorch's names
-//! report.html                what `lenet report` makes of it all
-//! ```
+//! What happened in a run, for others to read: a file with a JSON line for each thing.
 
 use std::fmt::Display;
 use std::fs;
@@ -16,15 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::file::FileError;
-
-/// The file of a run that says what was asked for.
-pub const RUN_FILE: &str = "run.json";
-/// The file of a run with a [`Record`] in each line.
-pub const METRICS_FILE: &str = "metrics.jsonl";
-/// The file of a run with the best weights so far.
-pub const WEIGHTS_FILE: &str = "weights.safetensors";
-/// The file of a run that shows it all.
-pub const REPORT_FILE: &str = "report.html";
+use crate::run::files::METRICS_FILE;
 
 /// A line of [`METRICS_FILE`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

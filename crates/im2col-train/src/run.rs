@@ -1,9 +1,10 @@
-//! The folder of a run, held by one process at a time. What lies in it: [`metrics`].
+//! The folder of a run, held by one process at a time. What lies in it: [`files`].
 //!
 //! A run never takes the place of another before it is complete: until then it stands in the folder `replacement` inside
 //! the other's.
 
 mod error;
+pub mod files;
 mod place;
 
 use std::fs::{self, File, OpenOptions};
@@ -11,23 +12,18 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 pub use self::error::FolderError;
+use self::files::{CHECKPOINT_FILE, METRICS_FILE, PREVIOUS_FILE, REPLACEMENT_FOLDER, RUN_FILE, WEIGHTS_FILE};
 use self::place::{
-    REPLACEMENT_FOLDER, check_free, has_checkpoint, is_run, lock, read_configuration, remove_folder, settle,
-    take_over, write_configuration,
+    check_free, has_checkpoint, is_run, lock, remove_folder, settle, take_over, write_configuration,
 };
-pub use self::place::{newest, place};
+pub use self::place::{newest, place, read_configuration};
 use crate::atomic::{remove_temporaries, sync_dir};
 use crate::checkpoint::{self, Checkpoint, Configuration, RunRecord};
 use crate::file::FileError;
-use crate::finite;
-use crate::metrics::{self, METRICS_FILE, RUN_FILE, Record, WEIGHTS_FILE};
+use crate::metrics::{self, Record};
 use crate::train::Trainer;
-use crate::weights::{self, Description};
+use crate::weights::{self, Description, check_finite};
 
-/// The file of a run with all that is needed to go on.
-pub const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
-/// The checkpoint before it.
-pub const PREVIOUS_FILE: &str = "previous.safetensors";
 /// How many folders are tried for a run.
 const MOST_FOLDERS: usize = 10_000;
 
@@ -241,7 +237,7 @@ impl Run {
     /// A parameter is not finite, or the file cannot be written.
     pub fn save_weights<const L: usize>(&self, trainer: &Trainer<'_, L>) -> Result<PathBuf, FolderError> {
         let file = self.place.join(WEIGHTS_FILE);
-        if let Err(error) = finite::check(trainer.network(), trainer.params()) {
+        if let Err(error) = check_finite(trainer.network(), trainer.params()) {
             return Err(FolderError::NotFinite { file, error });
         }
         let Configuration { network, data, .. } = &self.configuration;

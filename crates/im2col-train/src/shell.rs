@@ -16,7 +16,7 @@ use std::path::Path;
 /// assert_eq!(quoted(Path::new("-f")), "./-f");
 /// ```
 #[must_use]
-pub fn quoted(path: &Path) -> String {
+pub(crate) fn quoted(path: &Path) -> String {
     let bytes = path.as_os_str().as_encoded_bytes();
     let option = if bytes.starts_with(b"-") { "./" } else { "" };
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%".contains(byte);

@@ -11,7 +11,7 @@ use crate::file::FileError;
 /// Why a file cannot be fetched.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum FetchError {
+pub(crate) enum FetchError {
     /// A file cannot be read or written here.
     #[error(transparent)]
     File(#[from] FileError),
@@ -34,7 +34,7 @@ pub enum FetchError {
 /// Why one mirror did not help.
 #[derive(Debug, Error)]
 #[error("{url}: {cause}")]
-pub struct MirrorFailure {
+pub(crate) struct MirrorFailure {
     /// What was asked for.
     pub url: String,
     /// What came instead.
@@ -44,7 +44,7 @@ pub struct MirrorFailure {
 /// What a server did wrong.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum Cause {
+pub(crate) enum Cause {
     /// It could not be asked, or not in time.
     #[error(transparent)]
     Request(Box<ureq::Error>),

@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::files::RUN_FILE;
 use crate::checkpoint::CheckpointError;
 use crate::file::FileError;
-use crate::finite::NotFinite;
-use crate::metrics::RUN_FILE;
-use crate::weights::WeightsError;
+use crate::weights::{NotFinite, WeightsError};
 
 /// Why a run cannot begin, go on or be saved.
 #[derive(Debug, Error)]

@@ -5,19 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::FolderError;
-use super::{CHECKPOINT_FILE, PREVIOUS_FILE};
+use super::files::{
+    CHECKPOINT_FILE, FILES, LOCK_FILE, PREVIOUS_FILE, REPLACEMENT_FOLDER, REPORT_FILE, RUN_FILE, WEIGHTS_FILE,
+};
 use crate::atomic::{replace, sync_dir};
 use crate::checkpoint::{Checkpoint, Configuration};
 use crate::file::FileError;
-use crate::metrics::{METRICS_FILE, REPORT_FILE, RUN_FILE, WEIGHTS_FILE};
-
-/// Whoever has locked this file trains here. The lock ends with its process.
-const LOCK_FILE: &str = ".lock";
-/// Where a run is until it takes the place of the one around it.
-pub(super) const REPLACEMENT_FOLDER: &str = "replacement";
-/// What a run leaves, in the order in which a complete one takes another's place: as long as its checkpoint has not
-/// moved, it goes on being moved after a crash.
-const FILES: [&str; 5] = [RUN_FILE, METRICS_FILE, WEIGHTS_FILE, PREVIOUS_FILE, CHECKPOINT_FILE];
 
 /// Where the files of the run are that would go on: in its folder, or in the one inside it until it takes the place
 /// of the run around it.
@@ -112,7 +105,11 @@ pub(super) fn remove_folder(folder: &Path) -> Result<(), FolderError> {
     }
 }
 
-pub(super) fn read_configuration(place: &Path) -> Result<Configuration, FolderError> {
+/// What the run whose files are in this folder was asked for.
+///
+/// # Errors
+/// There is no `run.json`, or it cannot be understood.
+pub fn read_configuration(place: &Path) -> Result<Configuration, FolderError> {
     let file = place.join(RUN_FILE);
     let json = fs::read(&file).map_err(FileError::at(&file))?;
     serde_json::from_slice(&json).map_err(|error| FolderError::Configuration { file, error })

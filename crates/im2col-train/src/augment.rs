@@ -4,22 +4,22 @@ use crate::random::Random;
 
 /// An image of a batch, and how far it is moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Draw {
+pub(crate) struct AugmentedSample {
     /// The image's position in the data set.
-    pub image: usize,
+    pub(crate) image: usize,
     /// By how many rows down and columns to the right.
-    pub shift: [isize; 2],
+    pub(crate) shift: [isize; 2],
 }
 
-impl From<usize> for Draw {
+impl From<usize> for AugmentedSample {
     /// The image where it is.
     fn from(image: usize) -> Self {
         Self { image, shift: [0, 0] }
     }
 }
 
-impl Draw {
-    /// The image, moved by up to `most` pixels each way: one draw, or none where `most` is 0.
+impl AugmentedSample {
+    /// The image, moved by up to `most` pixels each way: takes one random number, or none where `most` is 0.
     pub(crate) fn shifted(image: usize, most: usize, random: &mut Random) -> Self {
         if most == 0 {
             return Self::from(image);
@@ -85,14 +85,14 @@ mod tests {
         let mut random = Random::new(2);
         let mut counts = [[0; 5]; 5];
         for _ in 0..25_000 {
-            let Draw { image, shift: [down, right] } = Draw::shifted(7, 2, &mut random);
+            let AugmentedSample { image, shift: [down, right] } = AugmentedSample::shifted(7, 2, &mut random);
             assert_eq!(image, 7);
             counts[(down + 2) as usize][(right + 2) as usize] += 1;
         }
         // 1,000 expected, standard deviation 31.
         assert!(counts.as_flattened().iter().all(|count| (850..1150).contains(count)), "{counts:?}");
         assert_eq!(random.draws(), 25_000);
-        assert_eq!(Draw::shifted(7, 0, &mut random), Draw::from(7));
+        assert_eq!(AugmentedSample::shifted(7, 0, &mut random), AugmentedSample::from(7));
         assert_eq!(random.draws(), 25_000);
     }
 }

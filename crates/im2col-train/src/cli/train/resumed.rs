@@ -4,14 +4,17 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use im2col_train::checkpoint::{Checkpoint, Configuration, RunRecord, RunState};
-use im2col_train::run::{CHECKPOINT_FILE, FolderError, PREVIOUS_FILE, Run, place};
-use im2col_train::weights::Weights;
 
+use super::arguments::Arguments;
+use super::data::{Data, starting_from};
 use super::epochs::Epochs;
-use super::{Arguments, Data, resume_command, say_result, say_what_is_trained, starting_from};
-use crate::network::NetworkName;
-use crate::output::Output;
+use super::messages::{resume_command, say_result, say_what_is_trained};
+use crate::checkpoint::{Checkpoint, Configuration, RunRecord, RunState};
+use crate::cli::network::NetworkName;
+use crate::cli::output::Output;
+use crate::run::files::{CHECKPOINT_FILE, PREVIOUS_FILE};
+use crate::run::{FolderError, Run, place};
+use crate::weights::Weights;
 
 pub(super) fn train(arguments: &Arguments, folder: &Path, output: Output) -> Result<()> {
     let (mut run, checkpoint) = resume(folder, arguments.previous)?;

@@ -4,14 +4,16 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::{Args, value_parser};
-use im2col_train::dataset::Part;
-use im2col_train::runner::Runner;
 use serde_json::json;
 
-use crate::network::NetworkName;
-use crate::output::Output;
-use crate::saved::Saved;
-use crate::{MOST_THREADS, WEIGHTS, dataset, thread_pool};
+use super::data::dataset;
+use super::defaults::WEIGHTS;
+use super::network::NetworkName;
+use super::output::Output;
+use super::saved::Saved;
+use super::threads::{MOST_THREADS, thread_pool};
+use crate::dataset::Part;
+use crate::runner::Runner;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,7 +47,7 @@ fn eval(arguments: &Arguments, output: Output) -> Result<()> {
     saved.check_images(&test, arguments.data.is_some())?;
     let mut runner = Runner::new(saved.network.layers(), test.image_dims(), test.len())?;
     let params = saved.params(runner.network())?;
-    let totals = runner.test(&params, &test)?;
+    let totals = runner.test(&params, &test, |_| ())?;
     let (accuracy, loss) = (totals.accuracy(), totals.loss());
     ensure!(loss.is_finite(), "the test loss is {loss}: finite weights, but the sums of them are not");
     output.result(

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use im2col_train::fetch::{FASHION_MNIST, Fetched, Fetcher, MNIST, RemoteFile, RemoteSet, Timeouts};
-use im2col_train::paths::shown;
-use im2col_train::summary::grouped;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use crate::output::Output;
+use super::output::Output;
+use super::sets::set_parser;
+use crate::fetch::{Fetched, Fetcher, RemoteFile, RemoteSet, Timeouts};
+use crate::known::KnownSet;
+use crate::paths::shown;
+use crate::summary::grouped;
 
 const EXAMPLES: &str = "\
 Without --mirror the files come from public mirrors. Fetching again does nothing where all is there, and goes on \
@@ -26,8 +28,8 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Data set
-    #[arg(value_enum, value_name = "SET")]
-    set: SetName,
+    #[arg(value_name = "SET", value_parser = set_parser(["Handwritten digits, 11.6 MB", "Pictures of clothes, 30.9 MB"]))]
+    set: KnownSet,
     /// Which of its two parts
     #[arg(long, value_enum, default_value_t)]
     part: PartName,
@@ -37,14 +39,6 @@ pub(crate) struct Arguments {
     /// Where to take them from, instead of the public mirrors: the URL of a folder; may be repeated
     #[arg(long = "mirror", value_name = "URL")]
     mirrors: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum SetName {
-    /// Handwritten digits, 11.6 MB
-    Mnist,
-    /// Pictures of clothes, 30.9 MB
-    FashionMnist,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -58,15 +52,6 @@ enum PartName {
     Test,
 }
 
-impl SetName {
-    fn set(self) -> RemoteSet {
-        match self {
-            Self::Mnist => MNIST,
-            Self::FashionMnist => FASHION_MNIST,
-        }
-    }
-}
-
 impl PartName {
     fn files(self, set: &RemoteSet) -> Vec<RemoteFile<'static>> {
         match self {
@@ -78,8 +63,8 @@ impl PartName {
 }
 
 pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
-    let set = arguments.set.set();
-    let dir = arguments.out.clone().unwrap_or_else(|| Path::new("data").join(set.name));
+    let set = RemoteSet::of(arguments.set);
+    let dir = arguments.out.clone().unwrap_or_else(|| Path::new("data").join(arguments.set.name()));
     let mirrors = if arguments.mirrors.is_empty() {
         set.mirrors.to_vec()
     } else {

@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use im2col::Network;
-use im2col_train::export;
-use im2col_train::paths::shown;
-use im2col_train::weights::Description;
 use serde_json::json;
 
-use crate::network::NetworkName;
-use crate::output::Output;
-use crate::saved::Saved;
-use crate::{SIDE, WEIGHTS};
+use super::data::SIDE;
+use super::defaults::WEIGHTS;
+use super::network::NetworkName;
+use super::output::Output;
+use super::saved::Saved;
+use crate::export;
+use crate::paths::shown;
+use crate::weights::Description;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -4,11 +4,11 @@ use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use im2col_train::metrics::{Progress, Record};
-use im2col_train::train::Totals;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::output::Output;
+use crate::cli::output::Output;
+use crate::metrics::{Progress, Record};
+use crate::train::Totals;
 
 /// Between two lines: so that with an epoch's test there are no ten seconds without one.
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
@@ -80,9 +80,9 @@ impl Drop for Live {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::{Dataset, Part};
+    use crate::train::{Options, Trainer};
     use clap::Parser;
-    use im2col_train::dataset::{Dataset, Part};
-    use im2col_train::train::{Options, Trainer};
 
     #[derive(Debug, Parser)]
     struct Flags {

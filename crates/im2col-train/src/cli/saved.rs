@@ -4,14 +4,14 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use im2col::Network;
-use im2col_train::dataset::Dataset;
-use im2col_train::known::KnownSet;
-use im2col_train::paths::shown;
-use im2col_train::samples::Fingerprint;
-use im2col_train::weights::{Description, NORMALISATION, Weights};
 
-use crate::network::NetworkName;
-use crate::output::Output;
+use super::network::NetworkName;
+use super::output::Output;
+use crate::dataset::Dataset;
+use crate::known::KnownSet;
+use crate::paths::shown;
+use crate::samples::Fingerprint;
+use crate::weights::{Description, NORMALISATION, Weights};
 
 /// What is wrong with a file that does not name its data set.
 const SILENT: &str = "does not say what the network has learned";

@@ -3,12 +3,12 @@
 use anyhow::Result;
 use clap::Args;
 use im2col::Network;
-use im2col_train::summary::table;
 use serde_json::json;
 
-use crate::SIDE;
-use crate::network::NetworkName;
-use crate::output::Output;
+use super::data::SIDE;
+use super::network::NetworkName;
+use super::output::Output;
+use crate::summary::table;
 
 const EXAMPLES: &str = "\
 Examples:

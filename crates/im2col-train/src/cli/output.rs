@@ -8,6 +8,8 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::exit::ReaderGone;
+
 /// How to print, for every command.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Output {
@@ -21,11 +23,6 @@ pub(crate) struct Output {
     #[arg(skip)]
     outlives_reader: bool,
 }
-
-/// Whoever read the standard output has gone, as in `lenet summary | head -1`.
-#[derive(Debug, thiserror::Error)]
-#[error("stdout is closed")]
-pub(crate) struct ReaderGone;
 
 impl Output {
     /// The same for work that must not end because nobody listens any longer.

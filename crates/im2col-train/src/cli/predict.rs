@@ -5,19 +5,22 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use im2col::Network;
-use im2col_train::known::KnownSet;
-use im2col_train::paths::shown;
-use im2col_train::picture::{self, Preparation};
-use im2col_train::predict::{self, Answer};
 use image::GrayImage;
 use serde_json::json;
 
-use crate::network::NetworkName;
-use crate::output::Output;
-use crate::saved::{Classes, Saved};
-use crate::{SIDE, Said, WEIGHTS};
+use super::data::SIDE;
+use super::defaults::WEIGHTS;
+use super::exit::Said;
+use super::network::NetworkName;
+use super::output::Output;
+use super::saved::{Classes, Saved};
+use super::sets::set_parser;
+use crate::known::KnownSet;
+use crate::paths::shown;
+use crate::picture::{self, Preparation};
+use crate::predict::{self, Answer};
 
 /// Characters of the longest bar.
 const BAR: f32 = 50.0;
@@ -53,31 +56,14 @@ pub(crate) struct Arguments {
     network: Option<NetworkName>,
     /// What the network has learned, if the file does not say: names the classes, and decides how pictures are prepared
     /// [default: mnist]
-    #[arg(long, value_enum)]
-    set: Option<SetName>,
+    #[arg(long, value_name = "SET", value_parser = set_parser(["Handwritten digits", "Pictures of clothes"]))]
+    set: Option<KnownSet>,
     /// Take the pixels as they are, 0 for the background: only scale other sizes to fit
     #[arg(long)]
     raw_pixels: bool,
     /// Print the 28x28 pixels that the network sees
     #[arg(long)]
     show: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum SetName {
-    /// Handwritten digits
-    Mnist,
-    /// Pictures of clothes
-    FashionMnist,
-}
-
-impl SetName {
-    fn known(self) -> KnownSet {
-        match self {
-            Self::Mnist => KnownSet::Mnist,
-            Self::FashionMnist => KnownSet::FashionMnist,
-        }
-    }
 }
 
 fn preparation(set: KnownSet) -> Preparation {
@@ -91,8 +77,7 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     let saved = Saved::read(&arguments.weights, arguments.network, output)?;
     let network = Network::plan(saved.network.layers(), 1, [1, SIDE, SIDE])?;
     let params = saved.params(&network)?;
-    let Classes { set, names: classes } =
-        saved.classes(arguments.set.map(SetName::known), network.output_len())?;
+    let Classes { set, names: classes } = saved.classes(arguments.set, network.output_len())?;
     let preparation = if arguments.raw_pixels { Preparation::Raw } else { preparation(set) };
     let mut has_failed = false;
     for file in &arguments.images {

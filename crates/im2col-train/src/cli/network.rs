@@ -6,7 +6,8 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use im2col::Layer;
 use im2col::lenet::{LENET, LENET_RELU};
-use im2col_train::weights::Weights;
+
+use crate::weights::Weights;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum NetworkName {

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, value_parser};
-use im2col_train::dataset::{Dataset, Part};
-use im2col_train::profile;
-use im2col_train::summary::grouped;
 
-use crate::network::NetworkName;
-use crate::output::Output;
-use crate::thread_pool;
+use super::network::NetworkName;
+use super::output::Output;
+use super::threads::thread_pool;
+use crate::dataset::{Dataset, Part};
+use crate::profile;
+use crate::summary::grouped;
 
-/// The largest batch: its pixels are gathered shard by shard, so it costs time only.
+/// The largest batch: its pixels are gathered micro-batch by micro-batch, so it costs time only.
 const MOST_IMAGES: i64 = 65_536;
 
 pub(crate) const EXAMPLES: &str = "\

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum, value_parser};
-use im2col_train::checkpoint::Configuration;
-use im2col_train::optimiser::Optimiser;
-use im2col_train::schedule::Schedule;
-use im2col_train::train::Options;
 
-use crate::MOST_THREADS;
-use crate::network::NetworkName;
+use crate::checkpoint::Configuration;
+use crate::cli::network::NetworkName;
+use crate::cli::threads::MOST_THREADS;
+use crate::optimiser::Optimiser;
+use crate::schedule::Schedule;
+use crate::train::Options;
 
 const EXAMPLES: &str = r"Examples:
   lenet train --data digits --epochs 2

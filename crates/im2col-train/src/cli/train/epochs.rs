@@ -4,17 +4,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use im2col::Isa;
-use im2col_train::checkpoint::RunRecord;
-use im2col_train::metrics::{Epoch, Progress, Record, Start, WEIGHTS_FILE};
-use im2col_train::run::Run;
-use im2col_train::samples::{Samples, guessing_loss};
-use im2col_train::train::{Totals, TrainError, Trainer};
 
 use super::live::Live;
+use super::messages::{resume_command, say_result};
 use super::signals::Signals;
-use super::{resume_command, say_result};
-use crate::Interrupted;
-use crate::output::Output;
+use crate::checkpoint::RunRecord;
+use crate::cli::exit::Interrupted;
+use crate::cli::output::Output;
+use crate::metrics::{Epoch, Progress, Record, Start};
+use crate::run::Run;
+use crate::run::files::WEIGHTS_FILE;
+use crate::samples::{Samples, guessing_loss};
+use crate::train::{Totals, TrainError, Trainer};
 
 /// How many records of progress an epoch leaves.
 const PROGRESS_RECORDS: usize = 5;

@@ -7,17 +7,21 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use im2col::Network;
-use im2col_train::dataset::Part;
-use im2col_train::metrics::{self, RUN_FILE, Record, WEIGHTS_FILE};
-use im2col_train::paths;
-use im2col_train::profile;
-use im2col_train::report::{self, Compared, Contents};
-use im2col_train::weights::Weights;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
-use crate::network::NetworkName;
-use crate::output::Output;
-use crate::{dataset, thread_pool};
+use super::data::dataset;
+use super::network::NetworkName;
+use super::output::Output;
+use super::threads::thread_pool;
+use crate::checkpoint::Configuration;
+use crate::dataset::Part;
+use crate::metrics::{self, Record};
+use crate::paths::shown;
+use crate::profile;
+use crate::report::{self, Compared, Contents};
+use crate::run::files::WEIGHTS_FILE;
+use crate::run::read_configuration;
+use crate::weights::Weights;
 
 /// The lecture's batch: what the times of the layers are taken for.
 const PROFILED_BATCH: usize = 256;
@@ -64,28 +68,27 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
         }
     };
     let file = report::write(file, &html)?;
-    let file = paths::shown(&file);
+    let file = shown(&file);
     output.result(format_args!("wrote {file}"), &json!({ "report": file }))
 }
 
 fn compare(runs: &[PathBuf]) -> Result<String> {
-    type Read = (String, Map<String, Value>, Vec<Record>);
-    let read = |run: &PathBuf| Ok((run.display().to_string(), read_run(run)?, metrics::read(run)?));
+    type Read = (String, Configuration, Vec<Record>);
+    let read = |run: &PathBuf| Ok((shown(run), read_configuration(run)?, metrics::read(run)?));
     let runs = runs.iter().map(read).collect::<Result<Vec<Read>>>()?;
-    let compared: Vec<Compared<'_>> =
-        runs.iter().map(|(folder, asked, records)| Compared { folder, asked, records }).collect();
+    let compared: Vec<Compared<'_>> = runs
+        .iter()
+        .map(|(folder, configuration, records)| Compared { folder, configuration, records })
+        .collect();
     Ok(report::compare(&compared))
 }
 
-fn page(folder: &Path, data: Option<&Path>) -> Result<String> {
-    let asked = read_run(folder)?;
-    let field = |name: &str| asked.get(name).and_then(Value::as_str);
-    let given = data;
-    let recorded = asked.get("data").and_then(paths::from_json);
-    let data = given.or(recorded.as_deref());
+/// The page of one run; `given`: the folder of the test set, if it is not where the run had it.
+fn page(folder: &Path, given: Option<&Path>) -> Result<String> {
+    let configuration = read_configuration(folder)?;
+    let recorded = configuration.data.as_deref();
     // A path in the records begins where the program was called.
-    let called_in = asked.get("called_in").and_then(paths::from_json).unwrap_or_default();
-    let place = given.map(Path::to_owned).or(recorded.as_ref().map(|data| called_in.join(data)));
+    let place = given.map(Path::to_owned).or(recorded.map(|data| configuration.absolute(data)));
     let test = dataset(place.as_deref(), Part::Test);
     let test = match given {
         // The run may have been made elsewhere, or its data moved.
@@ -96,7 +99,7 @@ fn page(folder: &Path, data: Option<&Path>) -> Result<String> {
 
     let file = folder.join(WEIGHTS_FILE);
     let weights = Weights::read(&file)?;
-    let requested = field("network").and_then(NetworkName::from_name);
+    let requested = NetworkName::from_name(&configuration.network);
     let network = NetworkName::of_file(requested, &weights, &file)?;
     let params = weights.params(&Network::plan(network.layers(), 1, test.image_dims())?)?;
 
@@ -105,18 +108,12 @@ fn page(folder: &Path, data: Option<&Path>) -> Result<String> {
     Ok(report::html(&Contents {
         folder,
         network: network.as_str(),
-        data,
-        asked: &asked,
+        data: given.or(recorded),
+        configuration: &configuration,
         layers: network.layers(),
         params: &params,
         records: &records,
         test: &test,
         profile: &profile,
     })?)
-}
-
-fn read_run(folder: &Path) -> Result<Map<String, Value>> {
-    let file = folder.join(RUN_FILE);
-    let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-    serde_json::from_str(&text).with_context(|| file.display().to_string())
 }

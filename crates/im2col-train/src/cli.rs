@@ -1,8 +1,9 @@
-//! `lenet`: trains, tests and shows LeNet on handwritten digits.
+//! The command `lenet`: trains, tests and shows LeNet on handwritten digits.
 
-#![forbid(unsafe_code)]
-
+mod data;
+mod defaults;
 mod eval;
+mod exit;
 mod export;
 mod fetch;
 mod network;
@@ -11,7 +12,9 @@ mod predict;
 mod profile;
 mod report;
 mod saved;
+mod sets;
 mod summary;
+mod threads;
 mod train;
 
 use std::any::TypeId;
@@ -21,26 +24,14 @@ use std::process::ExitCode;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
-use im2col_train::dataset::{Dataset, Part};
-use im2col_train::metrics::WEIGHTS_FILE;
-use im2col_train::run;
-use im2col_train::samples::Samples;
-use im2col_train::summary::dims_text;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::output::{Output, ReaderGone};
-
-/// Where runs are, unless `train --out` says otherwise.
-const RUNS: &str = "runs";
-/// The folder of the first run there.
-const FIRST_RUN: &str = "runs/lenet";
-/// The weights that it leaves.
-const WEIGHTS: &str = "runs/lenet/weights.safetensors";
-const MOST_THREADS: i64 = 256;
-/// Height and width of a digit.
-const SIDE: usize = 28;
+use self::defaults::{FIRST_RUN, RUNS, WEIGHTS};
+use self::exit::{Interrupted, ReaderGone, Said};
+use self::output::Output;
+use crate::run;
+use crate::run::files::WEIGHTS_FILE;
 
 /// The exit code of a command line that is not understood.
 const MISUNDERSTOOD: u8 = 2;
@@ -80,21 +71,11 @@ enum Command {
     Report(report::Arguments),
 }
 
-/// Not an error: the work is saved, and the text says how to go on.
-#[derive(Debug, thiserror::Error)]
-#[error("{text}")]
-struct Interrupted {
-    text: String,
-    /// 128 and the number of the signal, as shells have it.
-    exit_code: u8,
-}
-
-/// An error of which everything has been said.
-#[derive(Debug, thiserror::Error)]
-#[error("said before")]
-struct Said;
-
-fn main() -> ExitCode {
+/// Does what the command line of this process asks for, prints what came of it, and returns the exit code: 0 all is well,
+/// 1 an error, 2 a command line that is not understood, 130 interrupted by Ctrl-C and saved, 143 ended by SIGTERM and
+/// saved.
+#[must_use]
+pub fn main() -> ExitCode {
     let outcome =
         Cli::from_arg_matches(&command().get_matches()).map_err(Into::into).and_then(|cli| run(&cli));
     let Err(error) = outcome else { return ExitCode::SUCCESS };
@@ -160,42 +141,6 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Summary(arguments) => summary::run(arguments, cli.output),
         Command::Profile(arguments) => profile::run(arguments, cli.output),
         Command::Report(arguments) => report::run(arguments, cli.output),
-    }
-}
-
-/// By default, a thread for each core.
-fn thread_pool(threads: Option<u16>) -> Result<ThreadPool> {
-    let threads = threads.map_or(0, usize::from);
-    ThreadPoolBuilder::new().num_threads(threads).build().context("the threads do not start")
-}
-
-/// The folder's data set, or the built-in one.
-fn dataset(dir: Option<&Path>, part: Part) -> Result<Dataset> {
-    let Some(dir) = dir else { return Ok(Dataset::built_in(part)?) };
-    let dataset = Dataset::load(dir, part)?;
-    check_image_size(&dataset).with_context(|| format!("{}: {}", dir.display(), images_of(part)))?;
-    Ok(dataset)
-}
-
-/// All networks take images of one size.
-fn check_image_size(samples: &dyn Samples) -> Result<()> {
-    match samples.image_dims() {
-        [1, SIDE, SIDE] => Ok(()),
-        [1, rows, columns] => {
-            bail!(
-                "images are {}, the network takes {}",
-                dims_text(&[rows, columns]),
-                dims_text(&[SIDE, SIDE])
-            )
-        }
-        dims => bail!("images are {}, the network takes {}", dims_text(&dims), dims_text(&[1, SIDE, SIDE])),
-    }
-}
-
-fn images_of(part: Part) -> &'static str {
-    match part {
-        Part::Train => "images to train with",
-        Part::Test => "images to test with",
     }
 }
 
