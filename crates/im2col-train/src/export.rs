@@ -135,8 +135,7 @@ pub fn write(file: &Path, bytes: &[u8]) -> Result<String, ExportError> {
 }
 
 /// Whether what [`write()`] writes under this name appears on the standard output: `-`, `/dev/stdout` and the like.
-#[must_use]
-pub fn is_standard_output(file: &Path) -> bool {
+pub(crate) fn is_standard_output(file: &Path) -> bool {
     atomic::is_standard_output(file)
 }
 

@@ -16,7 +16,7 @@ use self::files::{CHECKPOINT_FILE, METRICS_FILE, PREVIOUS_FILE, REPLACEMENT_FOLD
 use self::place::{
     check_free, has_checkpoint, is_run, lock, remove_folder, settle, take_over, write_configuration,
 };
-pub use self::place::{newest, place, read_configuration};
+pub(crate) use self::place::{newest, place, read_configuration};
 use crate::atomic::{remove_temporaries, sync_dir};
 use crate::checkpoint::{self, Checkpoint, Configuration, RunRecord};
 use crate::file::FileError;

@@ -159,8 +159,7 @@ pub fn sha256(samples: &dyn Samples) -> Result<String, DatasetError> {
 }
 
 /// The mean cross entropy of who knows how frequent each class is and does not look at the images: `-sum p ln p`.
-#[must_use]
-pub fn guessing_loss(samples: &dyn Samples) -> f64 {
+pub(crate) fn guessing_loss(samples: &dyn Samples) -> f64 {
     let mut counts = HashMap::new();
     samples.labels().iter().for_each(|label| *counts.entry(label).or_insert(0.0) += 1.0);
     let mut shares: Vec<f64> =

@@ -26,7 +26,7 @@ const LAYERS: &[&[&str]] = &[
     &["weights"],
     &["export", "predict"],
     // Training.
-    &["error", "init"],
+    &["error", "init", "train/options"],
     &["micro_batch"],
     &["runner"],
     &["train"],

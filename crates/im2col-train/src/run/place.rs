@@ -14,15 +14,13 @@ use crate::file::FileError;
 
 /// Where the files of the run are that would go on: in its folder, or in the one inside it until it takes the place
 /// of the run around it.
-#[must_use]
-pub fn place(folder: &Path) -> PathBuf {
+pub(crate) fn place(folder: &Path) -> PathBuf {
     let replacement = folder.join(REPLACEMENT_FOLDER);
     if is_run(&replacement) { replacement } else { folder.to_owned() }
 }
 
 /// The folder in `runs` whose weights are the newest.
-#[must_use]
-pub fn newest(runs: &Path) -> Option<PathBuf> {
+pub(crate) fn newest(runs: &Path) -> Option<PathBuf> {
     let folders = fs::read_dir(runs).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
     let dated = folders.filter_map(|folder| {
         let modified = fs::metadata(folder.join(WEIGHTS_FILE)).ok()?.modified().ok()?;
@@ -109,7 +107,7 @@ pub(super) fn remove_folder(folder: &Path) -> Result<(), FolderError> {
 ///
 /// # Errors
 /// There is no `run.json`, or it cannot be understood.
-pub fn read_configuration(place: &Path) -> Result<Configuration, FolderError> {
+pub(crate) fn read_configuration(place: &Path) -> Result<Configuration, FolderError> {
     let file = place.join(RUN_FILE);
     let json = fs::read(&file).map_err(FileError::at(&file))?;
     serde_json::from_slice(&json).map_err(|error| FolderError::Configuration { file, error })
