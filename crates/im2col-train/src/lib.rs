@@ -4,14 +4,15 @@
 //! IDX files -> Samples -> mini-batch -> forward -> loss -> backward -> optimiser -> safetensors
 //! ```
 //!
-//! A network of one's own learns images of one's own likewise: `examples/own_network.rs`. They may be a
+//! A [`Trainer`](train::Trainer) trains any network on any images: see `examples/own_network.rs`. The images may be a
 //! [`Dataset`](dataset::Dataset) in memory, IDX files that stay on the disk ([`IdxStream`](stream::IdxStream)), or
 //! anything else that implements [`Samples`](samples::Samples). A [`Run`](run::Run) is a folder with checkpoints, from
 //! which training goes on after a crash and ends with the same bits.
 //!
-//! The binary `lenet` is the function [`cli::main`]. Everything runs on the current rayon pool, and the
-//! result does not depend on how many threads it has: a mini-batch is cut into micro-batches of 16 images, or of 32
-//! from 256 images on, whose gradients are summed in order.
+//! Everything runs on the current rayon pool, and the result does not depend on how many threads it has: a mini-batch is
+//! cut into micro-batches of 16 images, or of 32 from 256 images on, whose gradients are summed in order.
+//!
+//! The program `lenet` calls [`cli::main`]; the modules that only it needs are private.
 //!
 //! ```no_run
 //! use im2col::lenet::LENET_RELU;
