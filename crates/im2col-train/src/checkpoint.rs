@@ -17,10 +17,12 @@ use thiserror::Error;
 
 use crate::atomic::replace_keeping;
 use crate::digest;
-use crate::finite::{self, NotFinite};
+use crate::file::{self, FileError};
 use crate::samples::Fingerprint;
 use crate::train::{Options, Position, Trainer};
-use crate::weights::{self, NETWORK_KEY, WeightsError};
+use crate::weights::{
+    self, MAX_FILE_LEN, NETWORK_KEY, NotFinite, WeightsError, check_finite_group, check_finite_tensor,
+};
 
 const CONFIGURATION_KEY: &str = "configuration";
 const CONFIGURATION_SHA256_KEY: &str = "configuration_sha256";
@@ -35,7 +37,10 @@ const SHA256_LEN: usize = 64;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// Something is wrong with the file or its tensors.
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Something is wrong with its tensors.
     #[error(transparent)]
     Tensors(#[from] WeightsError),
     /// The file is not what was written.
@@ -188,7 +193,7 @@ impl Checkpoint {
     /// # Errors
     /// The file cannot be read, is damaged, is not a checkpoint, or a value in it is not finite.
     pub fn read(file: &Path) -> Result<Self, CheckpointError> {
-        Self::from_bytes(file, weights::read_file(file)?)
+        Self::from_bytes(file, file::read(file, MAX_FILE_LEN)?)
     }
 
     /// The same for a file that is in memory already; `file` is its name in errors.
@@ -247,9 +252,9 @@ impl Checkpoint {
         let tensors =
             SafeTensors::deserialize(&self.bytes).map_err(|error| format_error(&self.file, error))?;
         let network = *trainer.network();
-        trainer.go_to(state.position, |params, descent| {
+        trainer.go_to(state.position, |params, optimiser| {
             let mut moments: Vec<(String, &mut [f32])> =
-                descent.moments_mut().map(|(name, values)| (moment_prefix(name), values)).collect();
+                optimiser.moments_mut().map(|(name, values)| (moment_prefix(name), values)).collect();
             let mut groups: Vec<(&str, &mut [f32])> = vec![("", params)];
             groups.extend(moments.iter_mut().map(|(prefix, values)| (prefix.as_str(), &mut **values)));
             Ok(weights::load(&self.file, &tensors, &network, &mut groups)?)
@@ -269,9 +274,7 @@ pub fn save<const L: usize>(
     trainer: &Trainer<'_, L>,
 ) -> Result<(), CheckpointError> {
     let bytes = serialize(file, configuration, record, trainer)?;
-    replace_keeping(file, previous, &bytes)
-        .map_err(|error| WeightsError::Io { file: file.to_owned(), error })?;
-    Ok(())
+    Ok(replace_keeping(file, previous, &bytes).map_err(FileError::at(file))?)
 }
 
 fn serialize<const L: usize>(
@@ -294,11 +297,11 @@ fn serialize<const L: usize>(
         (SHA256_KEY, "0".repeat(SHA256_LEN)),
     ];
     let moments: Vec<_> =
-        trainer.descent().moments().map(|(name, values)| (moment_prefix(name), values)).collect();
+        trainer.optimiser().moments().map(|(name, values)| (moment_prefix(name), values)).collect();
     let mut groups = vec![("", trainer.params())];
     groups.extend(moments.iter().map(|(prefix, values)| (prefix.as_str(), *values)));
     for (prefix, values) in &groups {
-        finite::check_group(trainer.network(), prefix, values)
+        check_finite_group(trainer.network(), prefix, values)
             .map_err(|error| CheckpointError::Diverged { file: file.to_owned(), error })?;
     }
     let metadata = entries.map(|(key, value)| (key.to_owned(), value)).into();
@@ -318,7 +321,7 @@ fn check_values(file: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
     let tensors = SafeTensors::deserialize(bytes).map_err(|error| format_error(file, error))?;
     for (name, tensor) in tensors.iter().filter(|(_, tensor)| tensor.dtype() == Dtype::F32) {
         let (values, _) = tensor.data().as_chunks();
-        finite::check_tensor(|| name.to_owned(), values.iter().map(|&value| f32::from_le_bytes(value)))
+        check_finite_tensor(|| name.to_owned(), values.iter().map(|&value| f32::from_le_bytes(value)))
             .map_err(|error| CheckpointError::NotFinite { file: file.to_owned(), error })?;
     }
     Ok(())

@@ -1,83 +1,13 @@
 //! Images with their labels: the built-in digits, or a folder of IDX files.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use thiserror::Error;
-
-use crate::idx::{self, IdxError};
-use crate::samples::Samples;
-use crate::shard::normalised;
+use crate::file;
+use crate::idx;
+use crate::samples::{DatasetError, Samples, normalised};
 
 /// No larger file is read; MNIST's largest has 47 MB.
-const MAX_FILE_LEN: u64 = 1 << 30;
-
-/// Why a data set cannot be used.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum DatasetError {
-    /// A file cannot be read.
-    #[error("{}: {error}", file.display())]
-    Io {
-        /// The file.
-        file: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// A folder has no file of a name that data sets use.
-    #[error(
-        "{}: there is none of {}; `lenet fetch mnist` or `lenet fetch fashion-mnist` downloads such files",
-        dir.display(), names.join(", ")
-    )]
-    Missing {
-        /// The folder.
-        dir: PathBuf,
-        /// The names that were looked for.
-        names: Vec<String>,
-    },
-    /// A file is larger than any data set of this kind.
-    #[error("{}: larger than {MAX_FILE_LEN} bytes", file.display())]
-    FileTooLong {
-        /// The file.
-        file: PathBuf,
-    },
-    /// A file is not the IDX file that it should be.
-    #[error("{}: {error}", file.display())]
-    Idx {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        error: IdxError,
-    },
-    /// The pixels are not those of a whole number of images.
-    #[error("{pixels} pixels are not {images} images of {image_dims:?} (channels, rows, columns)")]
-    Pixels {
-        /// How many pixels were given.
-        pixels: usize,
-        /// How many images there should be.
-        images: usize,
-        /// An image's channels, rows and columns.
-        image_dims: [usize; 3],
-    },
-    /// A file to stream from is compressed.
-    #[error("{0}: compressed files cannot be streamed; make it plain with: gunzip --keep {0}", file.display())]
-    Compressed {
-        /// The file.
-        file: PathBuf,
-    },
-    /// There is not exactly one label for each image.
-    #[error("{images} images, but {labels} labels")]
-    Counts {
-        /// How many images there are.
-        images: usize,
-        /// How many labels there are.
-        labels: usize,
-    },
-    /// There is no image.
-    #[error("there are no images")]
-    Empty,
-}
+pub(crate) const MAX_FILE_LEN: u64 = 1 << 30;
 
 /// The images to learn from, or those to be judged by.
 ///
@@ -163,7 +93,8 @@ impl Dataset {
     /// A file is missing or damaged, or the two do not belong together.
     pub fn load(dir: &Path, part: Part) -> Result<Self, DatasetError> {
         let (images_path, labels_path) = (part.images_file(dir)?, part.labels_file(dir)?);
-        let (images, labels) = (read_file(&images_path)?, read_file(&labels_path)?);
+        let images = file::read(&images_path, MAX_FILE_LEN)?;
+        let labels = file::read(&labels_path, MAX_FILE_LEN)?;
         Self::from_idx((images_path, &images), (labels_path, &labels))
     }
 
@@ -232,14 +163,4 @@ fn find(dir: &Path, plain: [&str; 2]) -> Result<PathBuf, DatasetError> {
     let names = [plain.map(str::to_owned), plain.map(|name| format!("{name}.gz"))].concat();
     let found = names.iter().map(|name| dir.join(name)).find(|file| file.exists() && !file.is_dir());
     found.ok_or_else(|| DatasetError::Missing { dir: dir.to_owned(), names })
-}
-
-pub(crate) fn read_file(file: &Path) -> Result<Vec<u8>, DatasetError> {
-    let mut bytes = Vec::new();
-    let read = File::open(file).and_then(|open| open.take(MAX_FILE_LEN + 1).read_to_end(&mut bytes));
-    match read {
-        Ok(len) if len as u64 > MAX_FILE_LEN => Err(DatasetError::FileTooLong { file: file.to_owned() }),
-        Ok(_) => Ok(bytes),
-        Err(error) => Err(DatasetError::Io { file: file.to_owned(), error }),
-    }
 }

@@ -3,9 +3,9 @@
 use im2col::{RunError, ShapeError};
 use thiserror::Error;
 
-use crate::dataset::DatasetError;
-use crate::finite::NotFinite;
+use crate::samples::DatasetError;
 use crate::summary::dims_text;
+use crate::weights::NotFinite;
 
 /// Why training cannot begin or go on.
 #[derive(Debug, Error)]

@@ -9,14 +9,14 @@
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 use std::fmt::Write;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use im2col::{Network, Parameter};
 use safetensors::SafeTensorError;
 use thiserror::Error;
 
-use crate::weights::{Description, first_not_finite, serialize, tensor_name};
+use crate::file::FileError;
+use crate::weights::{Description, NotFinite, check_finite, serialize, tensor_name};
 use crate::{atomic, digest};
 
 /// The module up to the parameters.
@@ -37,26 +37,14 @@ pub enum ExportError {
         given: usize,
     },
     /// A value that no network can use.
-    #[error("{tensor}: value {position} is {value}, not a finite number")]
-    NotFinite {
-        /// The parameter's name.
-        tensor: String,
-        /// Where it stands in the tensor.
-        position: usize,
-        /// The value.
-        value: f32,
-    },
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
     /// The tensors do not make a safetensors file.
     #[error("safetensors: {0}")]
     Safetensors(#[from] SafeTensorError),
     /// The file cannot be written.
-    #[error("{}: {error}", file.display())]
-    Io {
-        /// The file.
-        file: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// A safetensors file with PyTorch's names. `description`: the network's name, or a whole [`Description`], becomes its
@@ -142,13 +130,12 @@ pub fn rust<const L: usize>(
 /// # Errors
 /// The file cannot be written.
 pub fn write(file: &Path, bytes: &[u8]) -> Result<String, ExportError> {
-    atomic::replace(file, bytes).map_err(|error| ExportError::Io { file: file.to_owned(), error })?;
+    atomic::replace(file, bytes).map_err(FileError::at(file))?;
     Ok(digest::of_bytes(bytes))
 }
 
 /// Whether what [`write()`] writes under this name appears on the standard output: `-`, `/dev/stdout` and the like.
-#[must_use]
-pub fn is_standard_output(file: &Path) -> bool {
+pub(crate) fn is_standard_output(file: &Path) -> bool {
     atomic::is_standard_output(file)
 }
 
@@ -169,12 +156,7 @@ fn check<const L: usize>(network: &Network<L>, params: &[f32]) -> Result<(), Exp
     if params.len() != network.param_len() {
         return Err(ExportError::Params { required: network.param_len(), given: params.len() });
     }
-    match first_not_finite(network, params) {
-        None => Ok(()),
-        Some((parameter, position, value)) => {
-            Err(ExportError::NotFinite { tensor: tensor_name("", &parameter), position, value })
-        }
-    }
+    Ok(check_finite(network, params)?)
 }
 
 fn values<'a>(params: &'a [f32], parameter: &Parameter) -> &'a [f32] {

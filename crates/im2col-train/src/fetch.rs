@@ -5,113 +5,30 @@
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
+mod error;
 mod part;
 mod sets;
 
-pub use sets::{FASHION_MNIST, MNIST, RemoteFile, RemoteSet};
-
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use thiserror::Error;
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use ureq::http::{HeaderMap, Response, StatusCode};
 use ureq::{Agent, Body};
 
+use self::error::Failure;
+pub(crate) use self::error::{Cause, FetchError, MirrorFailure};
+use self::part::{PartialFile, is_right};
+pub(crate) use self::sets::{RemoteFile, RemoteSet};
 use crate::atomic;
-use part::{Part, is_right};
+use crate::file::FileError;
 
 /// How often a mirror is asked for the rest of a file after it broke off.
 const MOST_RESUMES: u32 = 8;
 
-/// Why a file cannot be fetched.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum FetchError {
-    /// A file cannot be read or written here.
-    #[error("{}: {error}", file.display())]
-    Io {
-        /// The file.
-        file: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// Another process is at it.
-    #[error("{}: another process is fetching it", file.display())]
-    Busy {
-        /// The unfinished file.
-        file: PathBuf,
-    },
-    /// No mirror had the file.
-    #[error("{}: {}", file.display(), said(failures))]
-    Mirrors {
-        /// The file that is missing.
-        file: PathBuf,
-        /// What became of each mirror.
-        failures: Vec<MirrorFailure>,
-    },
-}
-
-/// Why one mirror did not help.
-#[derive(Debug, Error)]
-#[error("{url}: {cause}")]
-pub struct MirrorFailure {
-    /// What was asked for.
-    pub url: String,
-    /// What came instead.
-    pub cause: Cause,
-}
-
-/// What a server did wrong.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum Cause {
-    /// It could not be asked, or not in time.
-    #[error(transparent)]
-    Request(Box<ureq::Error>),
-    /// It answered that it does not have the file.
-    #[error("the server says {0}")]
-    Status(StatusCode),
-    /// It sent another part of the file than it was asked for.
-    #[error("the server sent the range {given:?}, not the one from byte {required} on")]
-    Range {
-        /// The first byte that was asked for.
-        required: u64,
-        /// The header of the answer.
-        given: String,
-    },
-    /// The file is longer than it should be, or the server says that it has another length.
-    #[error("not the right file: {required} bytes expected, the server has {given}")]
-    Len {
-        /// The right length.
-        required: u64,
-        /// The length that the server states, or "more".
-        given: String,
-    },
-    /// The connection broke, or was silent for too long.
-    #[error("broken off after {given} of {required} bytes: {error}")]
-    Broken {
-        /// The right length.
-        required: u64,
-        /// How many bytes there are.
-        given: u64,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// The bytes are others.
-    #[error("not the right file: its SHA-256 is {given}, not {required}")]
-    Digest {
-        /// That of the right file.
-        required: String,
-        /// That of what came.
-        given: String,
-    },
-}
-
 /// What had to be done for a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fetched {
+pub(crate) enum Fetched {
     /// Nothing: it is there and right.
     AlreadyThere,
     /// It came from this URL.
@@ -120,7 +37,7 @@ pub enum Fetched {
 
 /// How long to wait for a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
+pub(crate) struct Timeouts {
     /// Until it is connected.
     pub connect: Duration,
     /// Until it sends something, at any time.
@@ -135,14 +52,14 @@ impl Default for Timeouts {
 
 /// Asks servers for files, through the proxy that `http_proxy` and `https_proxy` name, if they do.
 #[derive(Debug)]
-pub struct Fetcher {
+pub(crate) struct Fetcher {
     agent: Agent,
 }
 
 impl Fetcher {
     /// One that waits no longer than this.
     #[must_use]
-    pub fn new(timeouts: Timeouts) -> Self {
+    pub(crate) fn new(timeouts: Timeouts) -> Self {
         let agent = Agent::config_builder()
             .timeout_connect(Some(timeouts.connect))
             .timeout_recv_response(Some(timeouts.silence))
@@ -165,7 +82,7 @@ impl Fetcher {
     /// # Errors
     /// No mirror has the file, or it cannot be written here. What was fetched so far stays for the next time,
     /// unless it is wrong.
-    pub fn fetch(
+    pub(crate) fn fetch(
         &self,
         file: &RemoteFile<'_>,
         mirrors: &[&str],
@@ -174,11 +91,11 @@ impl Fetcher {
     ) -> Result<Fetched, FetchError> {
         let there = dir.join(file.name);
         // Where the name is a link, the part lies beside the file that it leads to.
-        let path = atomic::follow(&there).map_err(io_error(&there))?;
+        let path = atomic::follow(&there).map_err(FileError::at(&there))?;
         if is_right(&path, file)? {
             return Ok(Fetched::AlreadyThere);
         }
-        let mut part = Part::open(&path, file)?;
+        let mut part = PartialFile::open(&path, file)?;
         // Another process may have finished while this one waited for the disk.
         if is_right(&path, file)? {
             part.remove()?;
@@ -209,7 +126,7 @@ impl Fetcher {
     fn fetch_part(
         &self,
         url: &str,
-        part: &mut Part<'_>,
+        part: &mut PartialFile<'_>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), Failure> {
         let mut resumes = 0;
@@ -229,7 +146,12 @@ impl Fetcher {
     }
 
     /// One request for what the part lacks.
-    fn request(&self, url: &str, part: &mut Part<'_>, progress: &mut dyn FnMut(u64)) -> Result<(), Failure> {
+    fn request(
+        &self,
+        url: &str,
+        part: &mut PartialFile<'_>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), Failure> {
         if part.len == part.file.len {
             return Ok(());
         }
@@ -269,30 +191,10 @@ impl Fetcher {
     }
 }
 
-/// Who is to blame: with another mirror, only what went wrong there may go better.
-enum Failure {
-    Here(FetchError),
-    There(Cause),
-}
-
-impl From<FetchError> for Failure {
-    fn from(error: FetchError) -> Self {
-        Self::Here(error)
-    }
-}
-
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-fn io_error(file: &Path) -> impl FnOnce(io::Error) -> FetchError {
-    let file = file.to_owned();
-    |error| FetchError::Io { file, error }
-}
-
-fn said(failures: &[MirrorFailure]) -> String {
-    if failures.is_empty() {
-        return "there is no mirror to ask".to_owned();
-    }
-    failures.iter().map(MirrorFailure::to_string).collect::<Vec<_>>().join("; ")
-}
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a test fails by panicking")]
+mod tests;

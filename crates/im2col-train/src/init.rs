@@ -6,7 +6,7 @@ use crate::random::Random;
 
 /// Xavier (Glorot) uniform weights, `U(-b, b)` with `b = sqrt(6 / (fan_in + fan_out))`, and zero biases.
 #[must_use]
-pub fn xavier_uniform<const L: usize>(network: &Network<L>, random: &mut Random) -> Vec<f32> {
+pub(crate) fn xavier_uniform<const L: usize>(network: &Network<L>, random: &mut Random) -> Vec<f32> {
     let mut params = vec![0.0; network.param_len()];
     for parameter in network.parameters().filter(|parameter| parameter.name == "weight") {
         let bound = (6.0 / (parameter.fan_in + parameter.fan_out) as f32).sqrt();

@@ -1,22 +1,10 @@
 //! The data sets whose labels are known, and the names of their classes.
 
-use crate::fetch::{FASHION_MNIST, MNIST};
 use crate::samples::Fingerprint;
 
 /// A data set that is told by its labels: the training or the test set, or the digits inside the program.
-///
-/// ```
-/// use im2col_train::dataset::{Dataset, Part};
-/// use im2col_train::known::KnownSet;
-/// use im2col_train::samples::Fingerprint;
-///
-/// let digits = Dataset::built_in(Part::Test)?;
-/// assert_eq!(KnownSet::of(&Fingerprint::of(&digits)), Some(KnownSet::Mnist));
-/// assert_eq!(KnownSet::FashionMnist.classes()[9], "Ankle boot");
-/// # Ok::<(), im2col_train::dataset::DatasetError>(())
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KnownSet {
+pub(crate) enum KnownSet {
     /// Handwritten digits.
     Mnist,
     /// Pictures of clothes.
@@ -35,32 +23,28 @@ const LABELS: [(&str, KnownSet); 5] = [
 ];
 
 impl KnownSet {
-    const ALL: [Self; 2] = [Self::Mnist, Self::FashionMnist];
+    pub(crate) const ALL: [Self; 2] = [Self::Mnist, Self::FashionMnist];
 
     /// The set that has these labels, in this order.
-    #[must_use]
-    pub fn of(data: &Fingerprint) -> Option<Self> {
+    pub(crate) fn of(data: &Fingerprint) -> Option<Self> {
         LABELS.iter().find(|(digest, _)| *digest == data.labels_sha256).map(|&(_, set)| set)
     }
 
     /// The set of this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|set| set.name() == name)
     }
 
     /// Its usual name, in lower case: `mnist`, `fashion-mnist`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Mnist => MNIST.name,
-            Self::FashionMnist => FASHION_MNIST.name,
+            Self::Mnist => "mnist",
+            Self::FashionMnist => "fashion-mnist",
         }
     }
 
     /// What its labels, from 0 to 9, stand for.
-    #[must_use]
-    pub fn classes(self) -> [&'static str; 10] {
+    pub(crate) fn classes(self) -> [&'static str; 10] {
         match self {
             Self::Mnist => ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
             Self::FashionMnist => [
@@ -117,5 +101,6 @@ mod tests {
     fn sets_are_found_by_name() {
         assert_eq!(KnownSet::ALL.map(|set| KnownSet::from_name(set.name())), KnownSet::ALL.map(Some));
         assert_eq!(KnownSet::from_name("MNIST"), None);
+        assert_eq!(KnownSet::FashionMnist.classes()[9], "Ankle boot");
     }
 }

@@ -4,14 +4,15 @@
 //! IDX files -> Samples -> mini-batch -> forward -> loss -> backward -> optimiser -> safetensors
 //! ```
 //!
-//! A network of one's own learns images of one's own likewise: `examples/own_network.rs`. They may be a
+//! A [`Trainer`](train::Trainer) trains any network on any images: see `examples/own_network.rs`. The images may be a
 //! [`Dataset`](dataset::Dataset) in memory, IDX files that stay on the disk ([`IdxStream`](stream::IdxStream)), or
 //! anything else that implements [`Samples`](samples::Samples). A [`Run`](run::Run) is a folder with checkpoints, from
 //! which training goes on after a crash and ends with the same bits.
 //!
-//! The binary `lenet` is a thin face on this library. Everything runs on the current rayon pool, and the
-//! result does not depend on how many threads it has: a mini-batch is cut into shards of 16 images, or of 32 from 256
-//! images on, and the shards' gradients are summed in shard order.
+//! Everything runs on the current rayon pool, and the result does not depend on how many threads it has: a mini-batch is
+//! cut into micro-batches of 16 images, or of 32 from 256 images on, whose gradients are summed in order.
+//!
+//! The program `lenet` calls [`cli::main`]; the modules that only it needs are private.
 //!
 //! ```no_run
 //! use im2col::lenet::LENET_RELU;
@@ -33,32 +34,33 @@
 #![forbid(unsafe_code)]
 
 mod atomic;
+mod augment;
 pub mod checkpoint;
+pub mod cli;
 pub mod dataset;
 mod digest;
 mod error;
 pub mod export;
-pub mod fetch;
-pub mod finite;
+mod fetch;
+pub mod file;
 pub mod idx;
-pub mod init;
-pub mod known;
+mod init;
+mod known;
 pub mod metrics;
+mod micro_batch;
 pub mod optimiser;
-pub mod paths;
+mod paths;
 pub mod picture;
 pub mod predict;
-pub mod profile;
+mod profile;
 pub mod random;
-pub mod report;
+mod report;
 pub mod run;
-pub mod runner;
+mod runner;
 pub mod samples;
 pub mod schedule;
-mod shard;
-pub mod shell;
-mod shift;
+mod shell;
 pub mod stream;
-pub mod summary;
+mod summary;
 pub mod train;
 pub mod weights;

@@ -1,27 +1,14 @@
-//! What a run leaves behind for others to read: a folder with a JSON line for each thing that happened.
-//!
-//! ```text
-//! run.json                   what was asked for: the network, the data, the options
-//! metrics.jsonl              a Record in each line
-//! checkpoint.safetensors     all that is needed to go on; the one before is previous.safetensors
-//! weights.safetensors        the best weights so far, with PyTorch's names
-//! report.html                what `lenet report` makes of it all
-//! ```
+//! What happened in a run, for others to read: a file with a JSON line for each thing.
 
+use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// The file of a run that says what was asked for.
-pub const RUN_FILE: &str = "run.json";
-/// The file of a run with a [`Record`] in each line.
-pub const METRICS_FILE: &str = "metrics.jsonl";
-/// The file of a run with the best weights so far.
-pub const WEIGHTS_FILE: &str = "weights.safetensors";
-/// The file of a run that shows it all.
-pub const REPORT_FILE: &str = "report.html";
+use crate::file::FileError;
+use crate::run::files::METRICS_FILE;
 
 /// A line of [`METRICS_FILE`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,18 +81,20 @@ pub struct Epoch {
 ///
 /// # Errors
 /// The file cannot be read, or a line is no record.
-pub fn read(folder: &Path) -> io::Result<Vec<Record>> {
+pub fn read(folder: &Path) -> Result<Vec<Record>, FileError> {
     let file = folder.join(METRICS_FILE);
-    let bad = |line: usize, error: &dyn std::fmt::Display| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("{}: line {line}: {error}", file.display()))
+    let bad_line = |line: usize, error: &dyn Display| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("line {line}: {error}"))
     };
-    let text = fs::read(&file)
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display())))?;
-    text[..whole_lines_len(&text)]
-        .split_inclusive(|&byte| byte == b'\n')
-        .enumerate()
-        .map(|(index, line)| serde_json::from_slice(line).map_err(|error| bad(index + 1, &error)))
-        .collect()
+    let read = || -> io::Result<Vec<Record>> {
+        let text = fs::read(&file)?;
+        text[..whole_lines_len(&text)]
+            .split_inclusive(|&byte| byte == b'\n')
+            .enumerate()
+            .map(|(index, line)| serde_json::from_slice(line).map_err(|error| bad_line(index + 1, &error)))
+            .collect()
+    };
+    read().map_err(FileError::at(&file))
 }
 
 /// The length of the lines that have an end.

@@ -59,8 +59,7 @@ impl Optimiser {
     }
 
     /// What it keeps for each parameter from step to step.
-    #[must_use]
-    pub const fn moment_names(&self) -> &'static [&'static str] {
+    pub(crate) const fn moment_names(&self) -> &'static [&'static str] {
         match self {
             Self::Sgd { .. } => &["velocity"],
             Self::Adam { .. } => &["first_moment", "second_moment"],
@@ -68,23 +67,22 @@ impl Optimiser {
     }
 }
 
-/// An optimiser at work.
+/// An optimiser and what it keeps from step to step.
 #[derive(Clone, Debug)]
-pub struct Descent {
+pub(crate) struct OptimiserState {
     optimiser: Optimiser,
     moments: [Vec<f32>; 2],
 }
 
-impl Descent {
-    /// An optimiser at rest.
-    #[must_use]
-    pub fn new(optimiser: Optimiser, param_len: usize) -> Self {
+impl OptimiserState {
+    /// Before the first step.
+    pub(crate) fn new(optimiser: Optimiser, param_len: usize) -> Self {
         let second_len = if optimiser.moment_names().len() > 1 { param_len } else { 0 };
         Self { optimiser, moments: [vec![0.0; param_len], vec![0.0; second_len]] }
     }
 
     /// What is kept from step to step, by its [name](Optimiser::moment_names).
-    pub fn moments(&self) -> impl Iterator<Item = (&'static str, &[f32])> {
+    pub(crate) fn moments(&self) -> impl Iterator<Item = (&'static str, &[f32])> {
         self.optimiser.moment_names().iter().copied().zip(self.moments.iter().map(Vec::as_slice))
     }
 
@@ -94,7 +92,7 @@ impl Descent {
     }
 
     /// Step number `step` (from 0), against the gradient. The lengths agree, or the excess stays as it is.
-    pub fn step(&mut self, params: &mut [f32], gradient: &[f32], rate: f64, step: usize) {
+    pub(crate) fn step(&mut self, params: &mut [f32], gradient: &[f32], rate: f64, step: usize) {
         let [first, second] = &mut self.moments;
         let chunks = params
             .par_chunks_mut(PARAM_CHUNK)
@@ -169,9 +167,9 @@ mod tests {
     /// `expected`: the parameters after each step as PyTorch 2 computes them on a CPU.
     fn assert_steps(optimiser: Optimiser, rate: f64, expected: [[f32; 3]; 4]) {
         let mut params = [1.0, -2.0, 0.3];
-        let mut descent = Descent::new(optimiser, 3);
+        let mut state = OptimiserState::new(optimiser, 3);
         for (step, (gradient, expected)) in GRADIENTS.iter().zip(expected).enumerate() {
-            descent.step(&mut params, gradient, rate, step);
+            state.step(&mut params, gradient, rate, step);
             for (param, expected) in params.iter().zip(expected) {
                 // Two roundings of numbers below 4.
                 let close = (param - expected).abs() <= 2.0 * f32::EPSILON * expected.abs().max(1.0);

@@ -6,14 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A path to be read by people, or by programs as a JSON string. What is not Unicode in it becomes U+FFFD.
-///
-/// ```
-/// use std::path::Path;
-///
-/// assert_eq!(im2col_train::paths::shown(Path::new("runs/größer")), "runs/größer");
-/// ```
 #[must_use]
-pub fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
@@ -67,29 +61,22 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     Ok(Option::<Stored>::deserialize(deserializer)?.map(PathBuf::from))
 }
 
-/// The path that a field of `run.json` holds, such as its `data`; `None` where it holds none.
-#[must_use]
-pub fn from_json(field: &serde_json::Value) -> Option<PathBuf> {
-    Stored::deserialize(field).ok().map(PathBuf::from)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
-    struct Record {
+    struct Fields {
         #[serde(with = "super")]
         data: Option<PathBuf>,
     }
 
     fn there_and_back(path: Option<PathBuf>, expected: serde_json::Value) {
-        let record = Record { data: path };
+        let record = Fields { data: path };
         let json = serde_json::to_value(&record).unwrap();
         assert_eq!(json["data"], expected);
-        assert_eq!(from_json(&json["data"]), record.data);
-        assert_eq!(serde_json::from_value::<Record>(json).unwrap(), record);
+        assert_eq!(serde_json::from_value::<Fields>(json).unwrap(), record);
     }
 
     #[test]
@@ -97,7 +84,7 @@ mod tests {
         there_and_back(None, json!(null));
         there_and_back(Some("data/größer \"1\"".into()), json!("data/größer \"1\""));
         for wrong in [json!(1), json!({}), json!([1, 300]), json!([-1])] {
-            assert_eq!(from_json(&wrong), None);
+            assert!(serde_json::from_value::<Fields>(json!({ "data": wrong })).is_err(), "{wrong}");
         }
     }
 

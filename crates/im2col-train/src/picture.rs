@@ -5,49 +5,26 @@
 //! 1998, section III.A). Fashion-MNIST's photographs were trimmed, scaled to fit into 28 x 28, centred and negated
 //! (H. Xiao, K. Rasul, R. Vollgraf, 2017). A network does well on what was prepared like that.
 
+mod error;
 mod ink;
 mod whole;
 
-use std::io::{self, Read};
+use std::io::Read;
 
 use image::imageops::{self, FilterType};
-use image::{DynamicImage, GrayImage, ImageError, Luma, LumaA};
-use thiserror::Error;
+use image::{DynamicImage, GrayImage, Luma, LumaA};
+
+use self::error::MAX_FILE_LEN;
+pub use self::error::PictureError;
+use crate::file;
 
 /// Height and width of what a network sees.
 pub const SIDE: u32 = 28;
 /// Height and width of the box that a digit fits into.
 const DIGIT_SIDE: u32 = 20;
 
-/// The largest picture that is decoded, in pixels of one side.
-const MAX_SIDE: u32 = 8192;
-/// The most memory that decoding may take: four bytes a pixel of the largest picture.
-const MAX_DECODED_LEN: u64 = 4 * (MAX_SIDE as u64) * (MAX_SIDE as u64);
-/// No larger file is read.
-const MAX_FILE_LEN: u64 = 1 << 26;
 /// Ink differs from the paper by at least so much; the noise of a JPEG file does not.
 const LEAST_CONTRAST: u8 = 32;
-
-/// Why a picture cannot be used.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum PictureError {
-    /// The file cannot be read.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// The file is larger than any picture.
-    #[error("larger than {MAX_FILE_LEN} bytes")]
-    FileTooLong,
-    /// The file ends before the picture does.
-    #[error("the file is truncated: it ends before the picture does")]
-    Truncated,
-    /// The file is no sound PNG, JPEG or PNM file, or its picture is larger than 8192 x 8192.
-    #[error(transparent)]
-    Image(#[from] ImageError),
-    /// The picture is of one colour, but for light and shadow, a frame, lines or noise.
-    #[error("there is nothing to see but light, lines or noise")]
-    Blank,
-}
 
 /// What to make of a picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,11 +51,7 @@ pub enum Preparation {
 /// # Errors
 /// The file cannot be read, is longer than 64 MiB, is damaged or truncated, or its picture is larger than 8192 x 8192.
 pub fn read(source: impl Read) -> Result<GrayImage, PictureError> {
-    let mut file = Vec::new();
-    source.take(MAX_FILE_LEN + 1).read_to_end(&mut file)?;
-    if file.len() as u64 > MAX_FILE_LEN {
-        return Err(PictureError::FileTooLong);
-    }
+    let file = file::read_at_most(source, MAX_FILE_LEN)?.ok_or(PictureError::FileTooLong)?;
     let picture = whole::decode(&file)?;
     Ok(on_paper(&picture))
 }

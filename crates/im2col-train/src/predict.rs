@@ -3,7 +3,7 @@
 use im2col::{Network, NetworkWeights, RunError};
 use image::GrayImage;
 
-use crate::shard::normalised;
+use crate::samples::normalised;
 
 /// An answer with less [confidence](Answer::confidence) is unsure.
 ///

@@ -1,37 +1,34 @@
 //! Where the time of a training step goes: every layer, forward and backward, and what lies between them.
 //!
-//! The step is the trainer's on one thread: the weights are packed once, if a plan reads packed ones, then group after
-//! group of the batch is gathered, goes forward and backward, and its gradient is added; at the end the parameters are
-//! updated. Where a layer applies the activation behind it while it stores, the time of both is the layer's; where the
-//! gradient of a pool goes through the activation before it, the pool's; where the first convolution takes that of the
-//! pool behind it, the convolution's.
+//! The step is [`Trainer::step`] on one thread: the weights are packed, if a plan reads packed ones; micro-batch after
+//! micro-batch is gathered and goes forward and backward, and the gradients of several are added; at the end the
+//! parameters are updated. Where a layer applies the activation behind it while it stores, the time of both is the
+//! layer's; where the gradient of a pool goes through the activation before it, the pool's; where the first convolution
+//! takes that of the pool behind it, the convolution's.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use im2col::{Isa, Layer, Network, NetworkWeights};
+use im2col::{Isa, Layer, Network};
 use serde::Serialize;
 
 use crate::error::TrainError;
-use crate::init;
-use crate::optimiser::{Descent, Optimiser};
-use crate::random::Random;
+use crate::micro_batch::Phase;
 use crate::samples::Samples;
-use crate::shard::shard_len;
+use crate::schedule::Schedule;
 use crate::summary::{aligned, dims_text, grouped};
+use crate::train::{Options, Trainer};
 
 /// Medians of fewer steps would mean little.
 const FEWEST_STEPS: usize = 3;
 /// What is not a layer, in the order of [`StepTimes::parts`].
 const PARTS: [&str; 5] = ["pack", "gather", "loss", "add", "update"];
-const PACK: usize = 0;
-const GATHER: usize = 1;
-const LOSS: usize = 2;
-const ADD: usize = 3;
-const UPDATE: usize = 4;
+/// So small a rate that every step finds the same network: how fast some layers are depends on the values.
+const RATE: f64 = 1e-6;
 
 /// The times of a training step: medians, in microseconds for all images of the batch.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Profile {
+pub(crate) struct Profile {
     /// How many images a step takes.
     pub batch: usize,
     /// How many steps were measured.
@@ -40,8 +37,8 @@ pub struct Profile {
     pub isa: &'static str,
     /// The layers in order.
     pub layers: Vec<LayerTime>,
-    /// The rest: packing the weights, gathering the pixels, the loss and its gradient, adding up the groups'
-    /// gradients, and the optimiser's update.
+    /// The rest: packing the weights, gathering the pixels, the loss and its gradient, adding the gradients of the
+    /// micro-batches, and the optimiser's update.
     pub parts: Vec<PartTime>,
     /// What a whole step takes.
     pub step_us: f64,
@@ -51,7 +48,7 @@ pub struct Profile {
 
 /// The times of a layer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct LayerTime {
+pub(crate) struct LayerTime {
     /// Counted from 0.
     pub index: usize,
     /// As PyTorch calls the layer.
@@ -73,7 +70,7 @@ pub struct LayerTime {
 
 /// The time of a part of the step that is not a layer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct PartTime {
+pub(crate) struct PartTime {
     /// What it does.
     pub name: &'static str,
     /// How long it takes.
@@ -82,161 +79,77 @@ pub struct PartTime {
     pub share: f64,
 }
 
-/// Trains on the first of some samples for about this long, at least three steps, and takes the times.
-/// To know what one thread does, call it in a rayon pool of one.
+/// Trains on the first of some samples for about this long, at least three steps, and takes the times of the trainer's
+/// own steps. The layers' times add up to the step's in a rayon pool of one thread, which the caller provides.
 ///
 /// # Errors
-/// The layers do not fit the images or each other, or an image cannot be read.
-pub fn measure<const L: usize>(
+/// The layers do not fit the images or each other, a label has no output, or an image cannot be read.
+pub(crate) fn measure<const L: usize>(
     layers: [Layer; L],
     samples: &dyn Samples,
     batch: usize,
     duration: Duration,
 ) -> Result<Profile, TrainError> {
-    let mut step = Step::new(layers, samples, batch)?;
+    let options = Options { batch, rate: RATE, schedule: Schedule::Constant, ..Options::default() };
+    let mut trainer = Trainer::new(layers, samples, options)?;
+    let images: Vec<usize> = (0..batch.max(1)).map(|image| image % samples.labels().len()).collect();
     // Pages are touched and caches filled before it counts.
-    step.run()?;
+    trainer.step(&images)?;
     let start = Instant::now();
     let mut steps = Vec::new();
     while steps.len() < FEWEST_STEPS || start.elapsed() < duration {
-        steps.push(step.run()?);
+        steps.push(timed_step(&mut trainer, &images)?);
     }
     let one_image = Network::plan(layers, 1, samples.image_dims())?;
-    Ok(Profile::new(&one_image, step.images.len(), &steps))
+    Ok(Profile::new(&one_image, images.len(), &steps))
+}
+
+/// The times of one step on these images. The end of a phase is the beginning of the next.
+fn timed_step<const L: usize>(
+    trainer: &mut Trainer<'_, L>,
+    images: &[usize],
+) -> Result<StepTimes<L>, TrainError> {
+    let times = Mutex::new((StepTimes::default(), Instant::now()));
+    trainer.observed_step(images, &|phase| {
+        // A thread that died here left times that are those of its phases.
+        let (times, last) = &mut *times.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        *times.of(phase) += now - *last;
+        *last = now;
+    })?;
+    Ok(times.into_inner().unwrap_or_else(PoisonError::into_inner).0)
 }
 
 /// How long each thing took in one step.
+#[derive(Clone, Copy, Debug)]
 struct StepTimes<const L: usize> {
     forward: [Duration; L],
     backward: [Duration; L],
     parts: [Duration; PARTS.len()],
 }
 
-/// A batch and everything that a step needs, allocated once.
-struct Step<'d, const L: usize> {
-    samples: &'d dyn Samples,
-    /// Positions among the samples.
-    images: Vec<usize>,
-    whole: Network<L>,
-    /// For the images that are left when all others are in whole groups.
-    rest: Network<L>,
-    params: Vec<f32>,
-    packed: Vec<f32>,
-    descent: Descent,
-    gradient: Vec<f32>,
-    group_gradient: Vec<f32>,
-    input: Vec<f32>,
-    labels: Vec<u32>,
-    workspace: Vec<f32>,
-    grad_logits: Vec<f32>,
-    scratch: Vec<f32>,
-}
-
-impl<'d, const L: usize> Step<'d, L> {
-    fn new(layers: [Layer; L], samples: &'d dyn Samples, batch: usize) -> Result<Self, TrainError> {
-        let batch = batch.max(1);
-        let group = shard_len(batch);
-        let whole = Network::plan(layers, group, samples.image_dims())?;
-        let rest = Network::plan(layers, (batch - 1) % group + 1, samples.image_dims())?;
-        let params = init::xavier_uniform(&whole, &mut Random::new(1));
-        Ok(Self {
-            samples,
-            images: (0..batch).map(|image| image % samples.labels().len()).collect(),
-            packed: vec![0.0; whole.packed_len()],
-            descent: Descent::new(Optimiser::sgd(0.9), params.len()),
-            gradient: vec![0.0; params.len()],
-            group_gradient: vec![0.0; params.len()],
-            params,
-            input: vec![0.0; whole.input_len()],
-            labels: Vec::with_capacity(group),
-            workspace: vec![0.0; whole.workspace_len().max(rest.workspace_len())],
-            grad_logits: vec![0.0; whole.output_len()],
-            scratch: vec![0.0; whole.train_scratch_len().max(rest.train_scratch_len())],
-            whole,
-            rest,
-        })
-    }
-
-    fn run(&mut self) -> Result<StepTimes<L>, TrainError> {
-        let mut times = StepTimes {
+impl<const L: usize> Default for StepTimes<L> {
+    fn default() -> Self {
+        Self {
             forward: [Duration::ZERO; L],
             backward: [Duration::ZERO; L],
             parts: [Duration::ZERO; PARTS.len()],
-        };
-        let mut clock = Clock(Instant::now());
-        let weights = if self.whole.reads_packed_weights() || self.rest.reads_packed_weights() {
-            let packed = self.whole.pack(&self.params, &mut self.packed)?;
-            NetworkWeights::Packed { params: &self.params, packed }
-        } else {
-            NetworkWeights::Plain(&self.params)
-        };
-        times.parts[PACK] += clock.lap();
-
-        self.gradient.fill(0.0);
-        times.parts[ADD] += clock.lap();
-        for images in self.images.chunks(self.whole.batch()) {
-            let network = if images.len() == self.whole.batch() { &self.whole } else { &self.rest };
-            let input = &mut self.input[..network.input_len()];
-            let workspace = &mut self.workspace[..network.workspace_len()];
-            let grad_logits = &mut self.grad_logits[..network.output_len()];
-            gather(self.samples, images, input, &mut self.labels)?;
-            times.parts[GATHER] += clock.lap();
-
-            network.forward_train_observed(weights, input, workspace, &mut self.scratch, |layer| {
-                times.forward[layer] += clock.lap();
-            })?;
-            let logits = network.activation(L.saturating_sub(1), workspace).unwrap_or_default();
-            let classes = logits.len() / images.len();
-            let scale = 1.0 / self.images.len() as f32;
-            im2col::cross_entropy_backward(logits, &self.labels, classes, scale, grad_logits)?;
-            times.parts[LOSS] += clock.lap();
-
-            network.backward_observed(
-                &self.params,
-                input,
-                workspace,
-                grad_logits,
-                &mut self.group_gradient,
-                &mut self.scratch,
-                |layer| times.backward[layer] += clock.lap(),
-            )?;
-            for (sum, value) in self.gradient.iter_mut().zip(&self.group_gradient) {
-                *sum += value;
-            }
-            times.parts[ADD] += clock.lap();
         }
-        // A rate so small that every step finds the same network: how fast some layers are depends on the values.
-        self.descent.step(&mut self.params, &self.gradient, 1e-6, 0);
-        times.parts[UPDATE] += clock.lap();
-        Ok(times)
     }
 }
 
-/// As the trainer does.
-fn gather(
-    samples: &dyn Samples,
-    images: &[usize],
-    input: &mut [f32],
-    labels: &mut Vec<u32>,
-) -> Result<(), TrainError> {
-    labels.clear();
-    let image_len: usize = samples.image_dims().iter().product();
-    for (&image, input) in images.iter().zip(input.chunks_exact_mut(image_len)) {
-        labels.push(samples.labels()[image]);
-        samples.read(image, input)?;
-    }
-    Ok(())
-}
-
-/// The end of the last thing is the beginning of the next.
-struct Clock(Instant);
-
-impl Clock {
-    fn lap(&mut self) -> Duration {
-        let now = Instant::now();
-        let lap = now - self.0;
-        self.0 = now;
-        lap
+impl<const L: usize> StepTimes<L> {
+    /// The time of a phase so far.
+    fn of(&mut self, phase: Phase) -> &mut Duration {
+        match phase {
+            Phase::Forward(layer) => &mut self.forward[layer],
+            Phase::Backward(layer) => &mut self.backward[layer],
+            Phase::Pack => &mut self.parts[0],
+            Phase::Gather => &mut self.parts[1],
+            Phase::Loss => &mut self.parts[2],
+            Phase::Add => &mut self.parts[3],
+            Phase::Update => &mut self.parts[4],
+        }
     }
 }
 
@@ -288,7 +201,7 @@ impl Profile {
 
     /// A line for each layer and part, and one for the whole; no wider than 80 columns.
     #[must_use]
-    pub fn table(&self) -> String {
+    pub(crate) fn table(&self) -> String {
         let us = |us: f64| format!("{us:.1}");
         let percent = |share: f64| format!("{:.1}", 100.0 * share);
         let head = ["layer", "output", "mult-adds", "forward", "backward", "both us", "share %", "GFLOP/s"];
@@ -328,7 +241,7 @@ impl Profile {
 impl LayerTime {
     /// Both passes.
     #[must_use]
-    pub fn us(&self) -> f64 {
+    pub(crate) fn us(&self) -> f64 {
         self.forward_us + self.backward_us
     }
 }
@@ -349,7 +262,7 @@ mod tests {
     fn every_step_is_accounted_for() {
         let pixels = (0..5 * 784).map(|i| (i % 251) as u8).collect();
         let dataset = Dataset::new([1, 28, 28], pixels, vec![0, 1, 2, 3, 4]).unwrap();
-        // Two whole groups and three images.
+        // Two whole micro-batches and three images.
         let start = Instant::now();
         let profile = measure(LENET, &dataset, 35, Duration::from_millis(20)).unwrap();
         let elapsed_us = start.elapsed().as_secs_f64() * 1e6;
@@ -368,6 +281,34 @@ mod tests {
         let gflops = 6.0 * 240_000.0 * 35.0 / convolution.us() / 1e3;
         assert!((convolution.gflops.unwrap() / gflops - 1.0).abs() < 1e-9);
         assert_eq!(profile.layers[6].gflops, None);
+    }
+
+    #[test]
+    fn phases_are_those_of_the_trainers_step() {
+        let labels: Vec<u32> = (0..19).map(|image| image % 5).collect();
+        let dataset = Dataset::new([1, 28, 28], vec![7; 19 * 784], labels).unwrap();
+        // A micro-batch of 16 images, and one of 3 whose plan reads packed weights.
+        let images: Vec<usize> = (0..19).collect();
+        let options = Options { batch: 19, ..Options::default() };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let trainer = || pool.install(|| Trainer::new(LENET, &dataset, options).unwrap());
+        let phases = Mutex::new(Vec::new());
+        let mut observed = trainer();
+        pool.install(|| observed.observed_step(&images, &|phase| phases.lock().unwrap().push(phase)))
+            .unwrap();
+        let phases = phases.into_inner().unwrap();
+        assert_eq!(phases[..3], [Phase::Pack, Phase::Add, Phase::Gather]);
+        assert_eq!(phases[phases.len() - 3..], [Phase::Backward(0), Phase::Add, Phase::Update]);
+        let count = |wanted: Phase| phases.iter().filter(|&&phase| phase == wanted).count();
+        assert_eq!([Phase::Gather, Phase::Loss, Phase::Add].map(count), [2, 2, 2]);
+        for layer in observed.network().layers().filter(|layer| layer.multiply_adds > 0) {
+            let passes = [Phase::Forward(layer.index), Phase::Backward(layer.index)];
+            assert_eq!(passes.map(count), [2, 2], "layer {}", layer.index);
+        }
+        // Who is observed does the same.
+        let mut alone = trainer();
+        alone.step(&images).unwrap();
+        assert!(alone.params() == observed.params() && alone.params() != trainer().params());
     }
 
     #[test]

@@ -5,76 +5,30 @@
 
 mod asked;
 mod charts;
+mod contents;
 mod curves;
+mod error;
 mod evaluation;
+mod html;
 mod page;
 mod pictures;
 
-use std::io;
 use std::path::{Path, PathBuf};
 
-use im2col::Layer;
-use image::ImageError;
-use serde_json::{Map, Value};
-use thiserror::Error;
-
+pub(crate) use self::contents::Contents;
+use self::curves::Curves;
+pub(crate) use self::error::ReportError;
+use self::evaluation::{Evaluation, Example};
+pub(crate) use self::page::{Compared, compare};
 use crate::atomic;
-use crate::dataset::Dataset;
-use crate::error::TrainError;
-use crate::metrics::{REPORT_FILE, Record};
-use crate::profile::Profile;
-use curves::Curves;
-use evaluation::{Evaluation, Example};
-pub use page::compare::{Compared, compare};
-
-/// Why there is no report.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ReportError {
-    /// The network does not run on the test images.
-    #[error(transparent)]
-    Train(#[from] TrainError),
-    /// A picture cannot be encoded.
-    #[error(transparent)]
-    Image(#[from] ImageError),
-    /// The page cannot be written.
-    #[error("{}: {error}", file.display())]
-    Io {
-        /// The page's file.
-        file: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-}
-
-/// What a report is made of.
-#[derive(Clone, Copy, Debug)]
-pub struct Contents<'a, const L: usize> {
-    /// The run's folder, as the page shall call it.
-    pub folder: &'a Path,
-    /// The name of the network.
-    pub network: &'a str,
-    /// The folder of the data set; `None`: the built-in digits.
-    pub data: Option<&'a Path>,
-    /// What was asked for, to be listed: the fields of `run.json`.
-    pub asked: &'a Map<String, Value>,
-    /// The network.
-    pub layers: [Layer; L],
-    /// Its parameters, as they were learned.
-    pub params: &'a [f32],
-    /// What happened.
-    pub records: &'a [Record],
-    /// The images to be judged by.
-    pub test: &'a Dataset,
-    /// The times of a training step.
-    pub profile: &'a Profile,
-}
+use crate::file::FileError;
+use crate::run::files::REPORT_FILE;
 
 /// The page.
 ///
 /// # Errors
 /// The network does not fit the images or the parameters.
-pub fn html<const L: usize>(run: &Contents<'_, L>) -> Result<String, ReportError> {
+pub(crate) fn html<const L: usize>(run: &Contents<'_, L>) -> Result<String, ReportError> {
     let evaluation = Evaluation::new(run.layers, run.params, run.test)?;
     let example = Example::new(run.layers, run.params, run.test, evaluation.first_right)?;
     page::html(run, &Curves::of(run.records), &evaluation, &example)
@@ -84,10 +38,8 @@ pub fn html<const L: usize>(run: &Contents<'_, L>) -> Result<String, ReportError
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write(folder: &Path, html: &str) -> Result<PathBuf, ReportError> {
+pub(crate) fn write(folder: &Path, html: &str) -> Result<PathBuf, ReportError> {
     let file = folder.join(REPORT_FILE);
-    match atomic::replace(&file, html.as_bytes()) {
-        Ok(()) => Ok(file),
-        Err(error) => Err(ReportError::Io { file, error }),
-    }
+    atomic::replace(&file, html.as_bytes()).map_err(FileError::at(&file))?;
+    Ok(file)
 }

@@ -1,9 +1,10 @@
-//! The folder of a run, held by one process at a time. What lies in it: [`metrics`].
+//! The folder of a run, held by one process at a time. What lies in it: [`files`].
 //!
 //! A run never takes the place of another before it is complete: until then it stands in the folder `replacement` inside
 //! the other's.
 
 mod error;
+pub mod files;
 mod place;
 
 use std::fs::{self, File, OpenOptions};
@@ -11,23 +12,18 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 pub use self::error::FolderError;
-use self::error::io_error;
+use self::files::{CHECKPOINT_FILE, METRICS_FILE, PREVIOUS_FILE, REPLACEMENT_FOLDER, RUN_FILE, WEIGHTS_FILE};
 use self::place::{
-    REPLACEMENT_FOLDER, check_free, has_checkpoint, is_run, lock, read_configuration, remove_folder, settle,
-    take_over, write_configuration,
+    check_free, has_checkpoint, is_run, lock, remove_folder, settle, take_over, write_configuration,
 };
-pub use self::place::{newest, place};
+pub(crate) use self::place::{newest, place, read_configuration};
 use crate::atomic::{remove_temporaries, sync_dir};
 use crate::checkpoint::{self, Checkpoint, Configuration, RunRecord};
-use crate::finite;
-use crate::metrics::{self, METRICS_FILE, RUN_FILE, Record, WEIGHTS_FILE};
+use crate::file::FileError;
+use crate::metrics::{self, Record};
 use crate::train::Trainer;
-use crate::weights::{self, Description};
+use crate::weights::{self, Description, check_finite};
 
-/// The file of a run with all that is needed to go on.
-pub const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
-/// The checkpoint before it.
-pub const PREVIOUS_FILE: &str = "previous.safetensors";
 /// How many folders are tried for a run.
 const MOST_FOLDERS: usize = 10_000;
 
@@ -53,9 +49,9 @@ impl Run {
             check_free(folder)?;
         }
         let made = !folder.exists();
-        fs::create_dir_all(folder).map_err(|error| io_error(folder, error))?;
+        fs::create_dir_all(folder).map_err(FileError::at(folder))?;
         if made {
-            sync_dir(folder).map_err(|error| io_error(folder, error))?;
+            sync_dir(folder).map_err(FileError::at(folder))?;
         }
         let lock = lock(folder)?;
         settle(folder)?;
@@ -66,9 +62,7 @@ impl Run {
             Err(_) => {
                 let place = folder.join(REPLACEMENT_FOLDER);
                 remove_folder(&place)?;
-                fs::create_dir(&place)
-                    .and_then(|()| sync_dir(&place))
-                    .map_err(|error| io_error(&place, error))?;
+                fs::create_dir(&place).and_then(|()| sync_dir(&place)).map_err(FileError::at(&place))?;
                 place
             }
         };
@@ -123,7 +117,7 @@ impl Run {
             let checkpoint = Checkpoint::read(if from_before { &before } else { &file })?;
             if from_before {
                 // Or else a damaged checkpoint would become the only one before the next.
-                fs::rename(&before, &file).map_err(|error| io_error(&before, error))?;
+                fs::rename(&before, &file).map_err(FileError::at(&before))?;
             }
             let state = checkpoint.state();
             let (configuration, len) = (state.configuration.clone(), state.record.metrics_len);
@@ -152,9 +146,9 @@ impl Run {
             Ok(metrics)
         };
         for name in [RUN_FILE, WEIGHTS_FILE, CHECKPOINT_FILE] {
-            remove_temporaries(&place.join(name)).map_err(|error| io_error(&place, error))?;
+            remove_temporaries(&place.join(name)).map_err(FileError::at(&place))?;
         }
-        let metrics = open().map_err(|error| io_error(&file, error))?;
+        let metrics = open().map_err(FileError::at(&file))?;
         Ok(Self { folder: folder.to_owned(), place, configuration, metrics, _lock: lock })
     }
 
@@ -206,15 +200,15 @@ impl Run {
     /// A number is not finite, or the file cannot be written.
     pub fn record(&mut self, record: &Record) -> Result<(), FolderError> {
         let file = self.place.join(METRICS_FILE);
-        let value = serde_json::to_value(record).map_err(|error| io_error(&file, error.into()))?;
+        let value = serde_json::to_value(record).map_err(|error| FileError::at(&file)(error.into()))?;
         // JSON has no other numbers: NaN and infinity would become null, which nobody could read again.
         if let Some((what, _)) = value.as_object().into_iter().flatten().find(|(_, value)| value.is_null()) {
             return Err(FolderError::Record { file, what: what.clone() });
         }
-        serde_json::to_string(record)
-            .map_err(io::Error::from)
+        let line = serde_json::to_string(record).map_err(io::Error::from);
+        Ok(line
             .and_then(|line| self.metrics.write_all((line + "\n").as_bytes()))
-            .map_err(|error| io_error(&file, error))
+            .map_err(FileError::at(&file))?)
     }
 
     /// Saves all that is needed to go on from here.
@@ -231,7 +225,7 @@ impl Run {
             .metrics
             .sync_all()
             .and_then(|()| self.metrics.metadata())
-            .map_err(|error| io_error(&self.place.join(METRICS_FILE), error))?
+            .map_err(FileError::at(&self.place.join(METRICS_FILE)))?
             .len();
         let (file, previous) = (self.place.join(CHECKPOINT_FILE), self.place.join(PREVIOUS_FILE));
         Ok(checkpoint::save(&file, &previous, &self.configuration, record, trainer)?)
@@ -243,7 +237,7 @@ impl Run {
     /// A parameter is not finite, or the file cannot be written.
     pub fn save_weights<const L: usize>(&self, trainer: &Trainer<'_, L>) -> Result<PathBuf, FolderError> {
         let file = self.place.join(WEIGHTS_FILE);
-        if let Err(error) = finite::check(trainer.network(), trainer.params()) {
+        if let Err(error) = check_finite(trainer.network(), trainer.params()) {
             return Err(FolderError::NotFinite { file, error });
         }
         let Configuration { network, data, .. } = &self.configuration;
@@ -257,8 +251,7 @@ impl Run {
     /// # Errors
     /// The records cannot be read.
     pub fn last_epoch(&self) -> Result<Option<metrics::Epoch>, FolderError> {
-        let records =
-            metrics::read(&self.place).map_err(|error| io_error(&self.place.join(METRICS_FILE), error))?;
+        let records = metrics::read(&self.place)?;
         Ok(records.into_iter().rev().find_map(|record| match record {
             Record::Epoch(epoch) => Some(epoch),
             _ => None,

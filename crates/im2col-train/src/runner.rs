@@ -1,4 +1,4 @@
-//! A network over many images: shards on all threads of the current rayon pool.
+//! A network over many images: micro-batches on all threads of the current rayon pool.
 
 use std::ops::Add;
 use std::sync::Mutex;
@@ -7,15 +7,16 @@ use im2col::{Layer, Network, NetworkWeights};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::augment::AugmentedSample;
 use crate::error::TrainError;
+use crate::micro_batch::{
+    MICRO_BATCH, MicroBatch, Observer, Phase, SMALLEST_MICRO_BATCH, Task, Worker, micro_batch_len,
+};
 use crate::optimiser::PARAM_CHUNK;
 use crate::samples::Samples;
-pub use crate::shard::GROUP;
-use crate::shard::{SMALLEST_SHARD, Shard, Task, Worker, shard_len};
-pub use crate::shift::Draw;
 
-/// Shards in flight per thread: with more than one, no thread waits long for the slowest.
-const SHARDS_PER_THREAD: usize = 4;
+/// Micro-batches in flight per thread: with more than one, no thread waits long for the slowest.
+const MICRO_BATCHES_PER_THREAD: usize = 4;
 
 /// What the network made of some images, as sums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -63,15 +64,16 @@ impl Add for Totals {
     }
 }
 
-/// A network planned for shards, with all the memory that running them takes.
+/// A network planned for micro-batches, with all the memory that running them takes.
 #[derive(Debug)]
-pub struct Runner<const L: usize> {
+pub(crate) struct Runner<const L: usize> {
     image_dims: [usize; 3],
-    /// For 1, 2, ... [`GROUP`] images.
+    /// For 1, 2, ... [`MICRO_BATCH`] images.
     plans: Vec<Network<L>>,
     /// One for each thread.
     workers: Vec<Mutex<Worker>>,
-    shards: Vec<Shard>,
+    /// Those in flight.
+    micro_batches: Vec<MicroBatch>,
     packed: Vec<f32>,
 }
 
@@ -80,72 +82,89 @@ impl<const L: usize> Runner<L> {
     ///
     /// # Errors
     /// The layers do not fit the images or each other.
-    pub fn new(layers: [Layer; L], image_dims: [usize; 3], most_images: usize) -> Result<Self, TrainError> {
-        let plans = (1..=GROUP)
+    pub(crate) fn new(
+        layers: [Layer; L],
+        image_dims: [usize; 3],
+        most_images: usize,
+    ) -> Result<Self, TrainError> {
+        let plans = (1..=MICRO_BATCH)
             .map(|images| Network::plan(layers, images, image_dims))
             .collect::<Result<Vec<_>, _>>()?;
+        let largest = &plans[MICRO_BATCH - 1];
         let threads = rayon::current_num_threads();
-        let in_flight = SHARDS_PER_THREAD * threads;
-        let shards = most_images.div_ceil(SMALLEST_SHARD).clamp(1, in_flight);
+        let in_flight =
+            most_images.div_ceil(SMALLEST_MICRO_BATCH).clamp(1, MICRO_BATCHES_PER_THREAD * threads);
         Ok(Self {
             image_dims,
-            workers: (0..threads.min(shards)).map(|_| Mutex::new(Worker::new(&plans))).collect(),
-            shards: (0..shards).map(|_| Shard::new(plans[GROUP - 1].param_len())).collect(),
-            packed: vec![0.0; plans[GROUP - 1].packed_len()],
+            workers: (0..threads.min(in_flight)).map(|_| Mutex::new(Worker::new(&plans))).collect(),
+            micro_batches: (0..in_flight).map(|_| MicroBatch::new(largest)).collect(),
+            packed: vec![0.0; largest.packed_len()],
             plans,
         })
     }
 
-    /// The network for [`GROUP`] images.
-    #[must_use]
-    pub fn network(&self) -> &Network<L> {
-        &self.plans[GROUP - 1]
+    /// The network for [`MICRO_BATCH`] images.
+    pub(crate) fn network(&self) -> &Network<L> {
+        &self.plans[MICRO_BATCH - 1]
     }
 
     /// How many classes the network tells apart.
-    #[must_use]
-    pub fn classes(&self) -> usize {
-        self.network().output_len() / GROUP
+    pub(crate) fn classes(&self) -> usize {
+        self.network().output_len() / MICRO_BATCH
     }
 
     /// Checks that the network can run on these samples, without reading an image.
     ///
     /// # Errors
     /// The images have another size, or a label has no output.
-    pub fn check_samples(&self, samples: &dyn Samples) -> Result<(), TrainError> {
-        let images: Vec<Draw> = (0..samples.labels().len()).map(Draw::from).collect();
-        self.check(samples, &images)
+    pub(crate) fn check_samples(&self, samples: &dyn Samples) -> Result<(), TrainError> {
+        self.check(samples, &all(samples))
     }
 
-    /// What the network makes of all images.
+    /// What the network makes of all images. `logits` hears what the network gives them, `[images, classes]`, some
+    /// images at a time and in order.
     ///
     /// # Errors
     /// The parameters or the images are not this network's, or an image cannot be read.
-    pub fn test(&mut self, params: &[f32], samples: &dyn Samples) -> Result<Totals, TrainError> {
-        let images: Vec<Draw> = (0..samples.labels().len()).map(Draw::from).collect();
-        self.test_images(params, samples, &images)
-    }
-
-    /// The same for some images.
-    ///
-    /// # Errors
-    /// The same.
-    pub fn test_images(
+    pub(crate) fn test(
         &mut self,
         params: &[f32],
         samples: &dyn Samples,
-        images: &[Draw],
+        logits: impl FnMut(&[f32]),
+    ) -> Result<Totals, TrainError> {
+        self.test_images(params, samples, &all(samples), logits)
+    }
+
+    /// What the network makes of some images. `logits` hears what the network gives them, `[images, classes]`, some
+    /// images at a time and in order.
+    ///
+    /// # Errors
+    /// The parameters or the images are not this network's, or an image cannot be read.
+    pub(crate) fn test_images(
+        &mut self,
+        params: &[f32],
+        samples: &dyn Samples,
+        images: &[AugmentedSample],
+        mut logits: impl FnMut(&[f32]),
     ) -> Result<Totals, TrainError> {
         self.check(samples, images)?;
-        let len = shard_len(images.len());
+        let (len, classes) = (micro_batch_len(images.len()), self.classes());
         let weights = weights(&self.plans, params, &mut self.packed, images.len(), len)?;
         let task = Task { plans: &self.plans, weights, params, samples };
         let mut totals = Totals { images: images.len(), ..Totals::default() };
-        for wave in images.chunks(self.shards.len() * len) {
-            let shards = run(&self.workers, &mut self.shards, wave, len, task, |worker, images, shard| {
-                worker.test(task, images, shard)
-            })?;
-            totals.add_shards(shards);
+        for wave in images.chunks(self.micro_batches.len() * len) {
+            let done = run(
+                &self.workers,
+                &mut self.micro_batches,
+                wave,
+                len,
+                task,
+                |worker, images, micro_batch| worker.test(task, images, micro_batch),
+            )?;
+            totals.add_micro_batches(done);
+            for (micro_batch, images) in done.iter().zip(wave.chunks(len)) {
+                logits(&micro_batch.logits[..images.len() * classes]);
+            }
         }
         Ok(totals)
     }
@@ -154,41 +173,50 @@ impl<const L: usize> Runner<L> {
     ///
     /// # Errors
     /// The parameters or the images are not this network's, or an image cannot be read.
-    pub fn gradient(
+    pub(crate) fn gradient(
         &mut self,
         params: &[f32],
         samples: &dyn Samples,
-        images: &[Draw],
+        images: &[AugmentedSample],
         gradient: &mut [f32],
+        observe: Observer<'_>,
     ) -> Result<Totals, TrainError> {
         self.check(samples, images)?;
-        let len = shard_len(images.len());
+        let len = micro_batch_len(images.len());
         let weights = weights(&self.plans, params, &mut self.packed, images.len(), len)?;
+        observe(Phase::Pack);
         let task = Task { plans: &self.plans, weights, params, samples };
         let scale = 1.0 / images.len() as f32;
         let mut totals = Totals { images: images.len(), ..Totals::default() };
         gradient.fill(0.0);
-        for wave in images.chunks(self.shards.len() * len) {
-            let shards = run(&self.workers, &mut self.shards, wave, len, task, |worker, images, shard| {
-                worker.train(task, scale, images, shard)
-            })?;
-            totals.add_shards(shards);
-            add_gradients(shards, gradient);
+        observe(Phase::Add);
+        for wave in images.chunks(self.micro_batches.len() * len) {
+            let done = run(
+                &self.workers,
+                &mut self.micro_batches,
+                wave,
+                len,
+                task,
+                |worker, images, micro_batch| worker.train(task, scale, images, micro_batch, observe),
+            )?;
+            totals.add_micro_batches(done);
+            add_gradients(done, gradient);
+            observe(Phase::Add);
         }
         Ok(totals)
     }
 
-    fn check(&self, samples: &dyn Samples, images: &[Draw]) -> Result<(), TrainError> {
+    fn check(&self, samples: &dyn Samples, images: &[AugmentedSample]) -> Result<(), TrainError> {
         let (planned, given) = (self.image_dims, samples.image_dims());
         if planned != given {
             return Err(TrainError::ImageDims { planned, given });
         }
         let (labels, classes) = (samples.labels(), self.classes());
-        for draw in images {
-            match labels.get(draw.image) {
-                None => return Err(TrainError::Image { index: draw.image, images: labels.len() }),
+        for &AugmentedSample { image, .. } in images {
+            match labels.get(image) {
+                None => return Err(TrainError::Image { index: image, images: labels.len() }),
                 Some(&label) if label as usize >= classes => {
-                    return Err(TrainError::Label { position: draw.image, label, classes });
+                    return Err(TrainError::Label { position: image, label, classes });
                 }
                 Some(_) => {}
             }
@@ -197,18 +225,23 @@ impl<const L: usize> Runner<L> {
     }
 }
 
+/// Every image where it is.
+fn all(samples: &dyn Samples) -> Vec<AugmentedSample> {
+    (0..samples.labels().len()).map(AugmentedSample::from).collect()
+}
+
 impl Totals {
-    /// In the order of the shards, which is the same for any number of threads.
-    fn add_shards(&mut self, shards: &[Shard]) {
-        for shard in shards {
-            self.loss += f64::from(shard.loss);
-            self.correct += shard.correct;
+    /// In the order of the micro-batches, which is the same for any number of threads.
+    fn add_micro_batches(&mut self, micro_batches: &[MicroBatch]) {
+        for micro_batch in micro_batches {
+            self.loss += f64::from(micro_batch.loss);
+            self.correct += micro_batch.correct;
         }
     }
 }
 
-/// The weights for `images` images in shards of `len`, packed if the plan of any shard reads packed weights: that of
-/// whole shards, or that of the last one.
+/// The weights for `images` images in micro-batches of `len`, packed if the plan of any micro-batch reads packed weights:
+/// that of whole micro-batches, or that of the last one.
 fn weights<'a, const L: usize>(
     plans: &[Network<L>],
     params: &'a [f32],
@@ -216,54 +249,56 @@ fn weights<'a, const L: usize>(
     images: usize,
     len: usize,
 ) -> Result<NetworkWeights<'a, L>, TrainError> {
-    let shards = [(images >= len).then_some(len), Some(images % len)];
+    let lens = [(images >= len).then_some(len), Some(images % len)];
     let reads_packed = |images: usize| {
         images.checked_sub(1).and_then(|plan| plans.get(plan)).is_some_and(Network::reads_packed_weights)
     };
-    if shards.into_iter().flatten().any(reads_packed) {
-        let packed = plans[GROUP - 1].pack(params, packed)?;
+    if lens.into_iter().flatten().any(reads_packed) {
+        let packed = plans[MICRO_BATCH - 1].pack(params, packed)?;
         Ok(NetworkWeights::Packed { params, packed })
     } else {
         Ok(NetworkWeights::Plain(params))
     }
 }
 
-/// Runs `work` on each shard, of `len` images, and returns the shards that took part, in order.
-fn run<'s, const L: usize>(
+/// Runs `work` on each micro-batch of `len` images, and returns the micro-batches that took part, in order.
+fn run<'m, const L: usize>(
     workers: &[Mutex<Worker>],
-    shards: &'s mut [Shard],
-    images: &[Draw],
+    micro_batches: &'m mut [MicroBatch],
+    images: &[AugmentedSample],
     len: usize,
     task: Task<'_, L>,
-    work: impl Fn(&mut Worker, &[Draw], &mut Shard) -> Result<(), TrainError> + Sync,
-) -> Result<&'s [Shard], TrainError> {
-    let shards = &mut shards[..images.len().div_ceil(len)];
-    shards.par_iter_mut().zip(images.par_chunks(len)).with_max_len(1).try_for_each(|(shard, images)| {
-        // Each thread has a worker of its own, unless reading a sample waits for other tasks, of which this is one.
-        let thread = rayon::current_thread_index().unwrap_or(0) % workers.len();
-        match workers[thread].try_lock() {
-            Ok(mut worker) => work(&mut worker, images, shard),
-            Err(_) => work(&mut Worker::new(task.plans), images, shard),
-        }
-    })?;
-    Ok(shards)
+    work: impl Fn(&mut Worker, &[AugmentedSample], &mut MicroBatch) -> Result<(), TrainError> + Sync,
+) -> Result<&'m [MicroBatch], TrainError> {
+    let taken = &mut micro_batches[..images.len().div_ceil(len)];
+    taken.par_iter_mut().zip(images.par_chunks(len)).with_max_len(1).try_for_each(
+        |(micro_batch, images)| {
+            // Each thread has a worker of its own, unless reading a sample waits for other tasks, of which this is one.
+            let thread = rayon::current_thread_index().unwrap_or(0) % workers.len();
+            match workers[thread].try_lock() {
+                Ok(mut worker) => work(&mut worker, images, micro_batch),
+                Err(_) => work(&mut Worker::new(task.plans), images, micro_batch),
+            }
+        },
+    )?;
+    Ok(taken)
 }
 
-/// Adds the shards' gradients in shard order: threads share the parameters, never a sum.
-fn add_gradients(shards: &[Shard], gradient: &mut [f32]) {
+/// Adds the gradients of micro-batches in their order: threads share the parameters, never a sum.
+fn add_gradients(micro_batches: &[MicroBatch], gradient: &mut [f32]) {
     gradient.par_chunks_mut(PARAM_CHUNK).enumerate().for_each(|(chunk, sums)| {
         let start = chunk * PARAM_CHUNK;
         let range = start..start + sums.len();
-        let (fours, rest) = shards.as_chunks::<4>();
-        for shards in fours {
-            // So that sums are read and written once for four shards.
-            let [a, b, c, d] = shards.each_ref().map(|shard| &shard.gradient[range.clone()]);
+        let (fours, rest) = micro_batches.as_chunks::<4>();
+        for four in fours {
+            // So that sums are read and written once for four micro-batches.
+            let [a, b, c, d] = four.each_ref().map(|micro_batch| &micro_batch.gradient[range.clone()]);
             for (i, sum) in sums.iter_mut().enumerate() {
                 *sum = (((*sum + a[i]) + b[i]) + c[i]) + d[i];
             }
         }
-        for shard in rest {
-            let values = &shard.gradient[range.clone()];
+        for micro_batch in rest {
+            let values = &micro_batch.gradient[range.clone()];
             sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
         }
     });
@@ -284,29 +319,28 @@ mod tests {
         let samples = Dataset::new(image_dims, pixels, vec![1; images]).unwrap();
         let mut runner = Runner::new(layers, image_dims, images).unwrap();
         let params = xavier_uniform(runner.network(), &mut Random::new(1));
-        let draws: Vec<Draw> = (0..images).map(Draw::from).collect();
         let mut gradient = vec![0.0; params.len()];
-        runner.gradient(&params, &samples, &draws, &mut gradient).unwrap();
+        runner.gradient(&params, &samples, &all(&samples), &mut gradient, &|_| ()).unwrap();
         let by_gradient = runner.packed.iter().any(|&value| value != 0.0);
         runner.packed.fill(0.0);
-        runner.test(&params, &samples).unwrap();
+        runner.test(&params, &samples, |_| ()).unwrap();
         assert_eq!(runner.packed.iter().any(|&value| value != 0.0), by_gradient, "{images} images");
         by_gradient
     }
 
     #[test]
     fn weights_are_packed_only_where_a_plan_reads_them() -> Result<(), ShapeError> {
-        // Eight images and more are interleaved. Shards have 16 images, the last one what is left.
+        // Eight images and more are interleaved. Micro-batches have 16 images, the last one what is left.
         for (images, expected) in
             [(1, true), (7, true), (8, false), (16, false), (20, true), (24, false), (64, false)]
         {
             assert_eq!(packs(LENET_RELU, [1, 28, 28], images), expected, "{images} images");
         }
-        // Shards of 32.
+        // Micro-batches of 32.
         assert!(!packs(LENET_RELU, [1, 28, 28], 256) && packs(LENET_RELU, [1, 28, 28], 257));
         // Too large to be interleaved.
         let large = [Layer::Flatten, Layer::Linear(LinearParams::new(1 << 14, 10))];
-        assert!(Network::plan(large, GROUP, [1, 128, 128])?.reads_packed_weights());
+        assert!(Network::plan(large, MICRO_BATCH, [1, 128, 128])?.reads_packed_weights());
         assert!(packs(large, [1, 128, 128], 32));
         Ok(())
     }

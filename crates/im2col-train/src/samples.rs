@@ -2,22 +2,79 @@
 
 use std::collections::HashMap;
 use std::fmt::Debug;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
-use crate::dataset::DatasetError;
 use crate::digest;
+use crate::file::FileError;
+use crate::idx::IdxError;
 
 /// How many images of a data set [`sha256`] reads at most.
 const READ_IMAGES: usize = 256;
+
+/// Why a data set cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DatasetError {
+    /// A file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A folder has no file of a name that data sets use.
+    #[error(
+        "{}: there is none of {}; `lenet fetch mnist` or `lenet fetch fashion-mnist` downloads such files",
+        dir.display(), names.join(", ")
+    )]
+    Missing {
+        /// The folder.
+        dir: PathBuf,
+        /// The names that were looked for.
+        names: Vec<String>,
+    },
+    /// A file is not the IDX file that it should be.
+    #[error("{}: {error}", file.display())]
+    Idx {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        error: IdxError,
+    },
+    /// The pixels are not those of a whole number of images.
+    #[error("{pixels} pixels are not {images} images of {image_dims:?} (channels, rows, columns)")]
+    Pixels {
+        /// How many pixels were given.
+        pixels: usize,
+        /// How many images there should be.
+        images: usize,
+        /// An image's channels, rows and columns.
+        image_dims: [usize; 3],
+    },
+    /// A file to stream from is compressed.
+    #[error("{0}: compressed files cannot be streamed; make it plain with: gunzip --keep {0}", file.display())]
+    Compressed {
+        /// The file.
+        file: PathBuf,
+    },
+    /// There is not exactly one label for each image.
+    #[error("{images} images, but {labels} labels")]
+    Counts {
+        /// How many images there are.
+        images: usize,
+        /// How many labels there are.
+        labels: usize,
+    },
+    /// There is no image.
+    #[error("there are no images")]
+    Empty,
+}
 
 /// Labelled images of one size, wherever they are: in memory, in files, made up on the spot.
 ///
 /// Threads read images at the same time. An image must be the same each time it is read.
 ///
 /// ```
-/// use im2col_train::dataset::DatasetError;
-/// use im2col_train::samples::Samples;
+/// use im2col_train::samples::{DatasetError, Samples};
 ///
 /// /// Bright and dark images of one pixel.
 /// #[derive(Debug)]
@@ -102,14 +159,18 @@ pub fn sha256(samples: &dyn Samples) -> Result<String, DatasetError> {
 }
 
 /// The mean cross entropy of who knows how frequent each class is and does not look at the images: `-sum p ln p`.
-#[must_use]
-pub fn guessing_loss(samples: &dyn Samples) -> f64 {
+pub(crate) fn guessing_loss(samples: &dyn Samples) -> f64 {
     let mut counts = HashMap::new();
     samples.labels().iter().for_each(|label| *counts.entry(label).or_insert(0.0) += 1.0);
     let mut shares: Vec<f64> =
         counts.into_values().map(|count: f64| count / samples.labels().len() as f64).collect();
     shares.sort_by(f64::total_cmp);
     -shares.into_iter().map(|share| share * share.ln()).sum::<f64>()
+}
+
+/// What a network sees of a pixel.
+pub(crate) fn normalised(pixel: u8) -> f32 {
+    f32::from(pixel) / 255.0
 }
 
 #[cfg(test)]

@@ -6,17 +6,7 @@ use std::path::Path;
 /// option.
 ///
 /// A path that is not UTF-8 is written as bash, zsh and ksh read it: `$'b\xffd'`.
-///
-/// ```
-/// use std::path::Path;
-/// use im2col_train::shell::quoted;
-///
-/// assert_eq!(quoted(Path::new("runs/lenet")), "runs/lenet");
-/// assert_eq!(quoted(Path::new("my runs/it's")), r"'my runs/it'\''s'");
-/// assert_eq!(quoted(Path::new("-f")), "./-f");
-/// ```
-#[must_use]
-pub fn quoted(path: &Path) -> String {
+pub(crate) fn quoted(path: &Path) -> String {
     let bytes = path.as_os_str().as_encoded_bytes();
     let option = if bytes.starts_with(b"-") { "./" } else { "" };
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%".contains(byte);
@@ -42,6 +32,18 @@ mod tests {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     use std::process::Command;
+
+    #[test]
+    fn paths_are_quoted_where_they_need_it() {
+        for (path, expected) in [
+            (&b"runs/lenet"[..], "runs/lenet"),
+            (b"my runs/it's", r"'my runs/it'\''s'"),
+            (b"-f", "./-f"),
+            (b"b\xffd", r"$'b\xffd'"),
+        ] {
+            assert_eq!(quoted(Path::new(OsStr::from_bytes(path))), expected);
+        }
+    }
 
     /// A real shell gives back what was quoted.
     #[test]

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::dataset::{DatasetError, Part, read_file};
+use crate::dataset::{MAX_FILE_LEN, Part};
+use crate::file::{self, FileError};
 use crate::idx;
-use crate::samples::Samples;
-use crate::shard::normalised;
+use crate::samples::{DatasetError, Samples, normalised};
 
 /// How many pixels are read at a time.
 const BUFFER_LEN: usize = 4096;
@@ -31,19 +31,21 @@ impl IdxStream {
     /// A file is missing or damaged, the images are compressed, or the two do not belong together.
     pub fn open(dir: &Path, part: Part) -> Result<Self, DatasetError> {
         let path = part.images_file(dir)?;
-        let io_error = |error| DatasetError::Io { file: path.clone(), error };
         let idx_error = |error| DatasetError::Idx { file: path.clone(), error };
-        let mut file = File::open(&path).map_err(io_error)?;
-        let file_len = file.metadata().map_err(io_error)?.len();
+        let mut file = File::open(&path).map_err(FileError::at(&path))?;
+        let file_len = file.metadata().map_err(FileError::at(&path))?.len();
         let mut header = Vec::new();
-        file.by_ref().take(idx::IMAGES_HEADER_LEN as u64).read_to_end(&mut header).map_err(io_error)?;
+        file.by_ref()
+            .take(idx::IMAGES_HEADER_LEN as u64)
+            .read_to_end(&mut header)
+            .map_err(FileError::at(&path))?;
         if idx::is_gzip(&header) {
             return Err(DatasetError::Compressed { file: path });
         }
         let [count, rows, cols] = idx::parse_image_header(&header, file_len).map_err(idx_error)?;
 
         let labels_path = part.labels_file(dir)?;
-        let labels = idx::parse_labels(&read_file(&labels_path)?)
+        let labels = idx::parse_labels(&file::read(&labels_path, MAX_FILE_LEN)?)
             .map_err(|error| DatasetError::Idx { file: labels_path, error })?;
         if count != labels.len() {
             return Err(DatasetError::Counts { images: count, labels: labels.len() });
@@ -70,9 +72,7 @@ impl Samples for IdxStream {
         let mut offset = idx::IMAGES_HEADER_LEN as u64 + index as u64 * self.image_len as u64;
         for values in image.chunks_mut(BUFFER_LEN) {
             let pixels = &mut buffer[..values.len()];
-            self.images
-                .read_exact_at(pixels, offset)
-                .map_err(|error| DatasetError::Io { file: self.path.clone(), error })?;
+            self.images.read_exact_at(pixels, offset).map_err(FileError::at(&self.path))?;
             values.iter_mut().zip(pixels).for_each(|(value, pixel)| *value = normalised(*pixel));
             offset += values.len() as u64;
         }

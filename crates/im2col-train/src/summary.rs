@@ -5,7 +5,7 @@ use im2col::Network;
 /// One line for each layer, with its output's shape, parameters and multiply-adds; and their totals. No wider
 /// than 80 columns.
 #[must_use]
-pub fn table<const L: usize>(network: &Network<L>) -> String {
+pub(crate) fn table<const L: usize>(network: &Network<L>) -> String {
     let mut rows = vec![["layer", "output shape", "parameters", "multiply-adds"].map(str::to_owned)];
     let mut total = (0, 0);
     for layer in network.layers() {
@@ -39,13 +39,13 @@ pub(crate) fn aligned<const C: usize>(rows: &[[String; C]], left: usize) -> Stri
 
 /// Dimensions with an x between them: `6x28x28`.
 #[must_use]
-pub fn dims_text(dims: &[usize]) -> String {
+pub(crate) fn dims_text(dims: &[usize]) -> String {
     dims.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
 }
 
 /// A number with a comma after each third digit.
 #[must_use]
-pub fn grouped(number: usize) -> String {
+pub(crate) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (position, digit) in digits.chars().enumerate() {

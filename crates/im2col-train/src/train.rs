@@ -1,57 +1,21 @@
 //! Mini-batch training.
 
+mod options;
+
 use im2col::{Layer, Network};
 use serde::{Deserialize, Serialize};
 
+pub use self::options::Options;
+use crate::augment::AugmentedSample;
 pub use crate::error::TrainError;
-use crate::finite;
 use crate::init;
-use crate::optimiser::{Descent, Optimiser};
+use crate::micro_batch::{Observer, Phase};
+use crate::optimiser::OptimiserState;
 use crate::random::Random;
+use crate::runner::Runner;
 pub use crate::runner::Totals;
-use crate::runner::{Draw, Runner};
 use crate::samples::Samples;
-use crate::schedule::Schedule;
-
-/// How to train.
-///
-/// With the default, [`LENET_RELU`](im2col::lenet::LENET_RELU) gets 98.37 to 98.51 % of the built-in test
-/// digits right (seeds 1 to 5).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Options {
-    /// How often each image is seen.
-    pub epochs: usize,
-    /// Images per step.
-    pub batch: usize,
-    /// What makes a step of a gradient.
-    pub optimiser: Optimiser,
-    /// The learning rate, before the schedule.
-    pub rate: f64,
-    /// How the learning rate changes.
-    pub schedule: Schedule,
-    /// By how many pixels images are moved at most, each way, anew each time.
-    pub shift: usize,
-    /// The share of the images that is held back, to find out how well the network does on others.
-    pub validation: f64,
-    /// Decides the initial weights, which images are held back, their order and their shifts.
-    pub seed: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            epochs: 15,
-            batch: 32,
-            optimiser: Optimiser::sgd(0.9),
-            rate: 0.02,
-            schedule: Schedule::default(),
-            shift: 0,
-            validation: 0.0,
-            seed: 1,
-        }
-    }
-}
+use crate::weights::check_finite;
 
 /// How far a trainer has come: with its tensors, all that it needs to go on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -80,15 +44,15 @@ pub struct Trainer<'d, const L: usize> {
     samples: &'d dyn Samples,
     options: Options,
     runner: Runner<L>,
-    descent: Descent,
+    optimiser: OptimiserState,
     params: Vec<f32>,
     gradient: Vec<f32>,
     /// The images to learn from, in their order in the data set.
     learned: Vec<usize>,
-    held_back: Vec<Draw>,
+    held_back: Vec<AugmentedSample>,
     /// The same images as `learned`, in the order of this epoch.
     order: Vec<usize>,
-    batch: Vec<Draw>,
+    batch: Vec<AugmentedSample>,
     random: Random,
     position: Position,
 }
@@ -113,7 +77,7 @@ impl<'d, const L: usize> Trainer<'d, L> {
         let position = Position { epoch_draws: random.draws(), draws: random.draws(), ..Position::default() };
         Ok(Self {
             samples,
-            descent: Descent::new(options.optimiser, params.len()),
+            optimiser: OptimiserState::new(options.optimiser, params.len()),
             options,
             runner,
             gradient: vec![0.0; params.len()],
@@ -136,7 +100,7 @@ impl<'d, const L: usize> Trainer<'d, L> {
         if required != given {
             return Err(TrainError::Params { required, given });
         }
-        finite::check(self.network(), &params)?;
+        check_finite(self.network(), &params)?;
         Ok(Self { params, ..self })
     }
 
@@ -148,7 +112,7 @@ impl<'d, const L: usize> Trainer<'d, L> {
         self.runner.check_samples(samples)
     }
 
-    /// The network, planned for one group of images.
+    /// The network, planned for a micro-batch.
     #[must_use]
     pub fn network(&self) -> &Network<L> {
         self.runner.network()
@@ -179,9 +143,8 @@ impl<'d, const L: usize> Trainer<'d, L> {
     }
 
     /// The optimiser and what it keeps from step to step.
-    #[must_use]
-    pub fn descent(&self) -> &Descent {
-        &self.descent
+    pub(crate) fn optimiser(&self) -> &OptimiserState {
+        &self.optimiser
     }
 
     /// How many images are learned from in an epoch.
@@ -241,14 +204,16 @@ impl<'d, const L: usize> Trainer<'d, L> {
         let (start, most) = (self.position.batch * self.batch_len(), self.batch_len());
         let images = self.order[start..].iter().take(most);
         self.batch.clear();
-        self.batch.extend(images.map(|&image| Draw::shifted(image, self.options.shift, &mut self.random)));
-        let totals = self.descend()?;
+        self.batch.extend(
+            images.map(|&image| AugmentedSample::shifted(image, self.options.shift, &mut self.random)),
+        );
+        let totals = self.descend(&|_| ())?;
         self.position.batch += 1;
         self.position.draws = self.random.draws();
         self.position.totals = self.position.totals + totals;
         if self.position.batch == self.batch_count() {
             let epoch = self.position.epoch + 1;
-            finite::check(self.network(), &self.params)
+            check_finite(self.network(), &self.params)
                 .map_err(|error| TrainError::Diverged { epoch, error })?;
         }
         Ok(Some(totals))
@@ -266,18 +231,30 @@ impl<'d, const L: usize> Trainer<'d, L> {
     /// # Errors
     /// There is no such image or it cannot be read, or the loss is not finite.
     pub fn step(&mut self, images: &[usize]) -> Result<Totals, TrainError> {
-        self.batch.clear();
-        self.batch.extend(images.iter().map(|&image| Draw::from(image)));
-        self.descend()
+        self.observed_step(images, &|_| ())
     }
 
-    fn descend(&mut self) -> Result<Totals, TrainError> {
-        let totals = self.runner.gradient(&self.params, self.samples, &self.batch, &mut self.gradient)?;
+    /// The [`step`](Self::step) on `images`, each part of which `observe` hears of when it ends.
+    pub(crate) fn observed_step(
+        &mut self,
+        images: &[usize],
+        observe: Observer<'_>,
+    ) -> Result<Totals, TrainError> {
+        self.batch.clear();
+        self.batch.extend(images.iter().map(|&image| AugmentedSample::from(image)));
+        self.descend(observe)
+    }
+
+    /// One step on the images of `batch`.
+    fn descend(&mut self, observe: Observer<'_>) -> Result<Totals, TrainError> {
+        let Self { runner, params, samples, batch, gradient, .. } = self;
+        let totals = runner.gradient(params, *samples, batch, gradient, observe)?;
         if !totals.loss().is_finite() {
             return Err(TrainError::Loss { epoch: self.position.epoch + 1, loss: totals.loss() });
         }
         let rate = self.rate();
-        self.descent.step(&mut self.params, &self.gradient, rate, self.position.step);
+        self.optimiser.step(&mut self.params, &self.gradient, rate, self.position.step);
+        observe(Phase::Update);
         self.position.step += 1;
         Ok(totals)
     }
@@ -297,7 +274,7 @@ impl<'d, const L: usize> Trainer<'d, L> {
         if self.held_back.is_empty() {
             return Ok(None);
         }
-        self.runner.test_images(&self.params, self.samples, &self.held_back).map(Some)
+        self.runner.test_images(&self.params, self.samples, &self.held_back, |_| ()).map(Some)
     }
 
     /// What the network makes of other samples. The loss is not finite where the network's outputs are not.
@@ -305,7 +282,7 @@ impl<'d, const L: usize> Trainer<'d, L> {
     /// # Errors
     /// The images have another size or cannot be read, or a label has no output.
     pub fn test(&mut self, samples: &dyn Samples) -> Result<Totals, TrainError> {
-        self.runner.test(&self.params, samples)
+        self.runner.test(&self.params, samples, |_| ())
     }
 
     /// Whether a trainer with these options and samples can come there.
@@ -323,9 +300,9 @@ impl<'d, const L: usize> Trainer<'d, L> {
     pub(crate) fn go_to<E>(
         &mut self,
         position: Position,
-        load: impl FnOnce(&mut [f32], &mut Descent) -> Result<(), E>,
+        load: impl FnOnce(&mut [f32], &mut OptimiserState) -> Result<(), E>,
     ) -> Result<(), E> {
-        load(&mut self.params, &mut self.descent)?;
+        load(&mut self.params, &mut self.optimiser)?;
         if position.batch > 0 {
             self.random = Random::at(self.options.seed, position.epoch_draws);
             self.shuffle();
@@ -337,7 +314,11 @@ impl<'d, const L: usize> Trainer<'d, L> {
 }
 
 /// The images to learn from in their own order, and those held back.
-fn split(images: usize, share: f64, random: &mut Random) -> Result<(Vec<usize>, Vec<Draw>), TrainError> {
+fn split(
+    images: usize,
+    share: f64,
+    random: &mut Random,
+) -> Result<(Vec<usize>, Vec<AugmentedSample>), TrainError> {
     let held_back = (share * images as f64).round();
     // Not a number, too: no comparison holds.
     if !(0.0..images as f64).contains(&held_back) || (held_back == 0.0 && share != 0.0) {
@@ -351,7 +332,7 @@ fn split(images: usize, share: f64, random: &mut Random) -> Result<(Vec<usize>, 
     let mut held_back = learned.split_off(images - held_back as usize);
     learned.sort_unstable();
     held_back.sort_unstable();
-    Ok((learned, held_back.into_iter().map(Draw::from).collect()))
+    Ok((learned, held_back.into_iter().map(AugmentedSample::from).collect()))
 }
 
 #[cfg(test)]
@@ -362,7 +343,7 @@ mod tests {
     fn a_share_is_held_back() {
         let (learned, held_back) = split(10, 0.31, &mut Random::new(1)).unwrap();
         assert_eq!((learned.len(), held_back.len()), (7, 3));
-        let mut all: Vec<usize> = held_back.iter().map(|draw| draw.image).chain(learned).collect();
+        let mut all: Vec<usize> = held_back.iter().map(|sample| sample.image).chain(learned).collect();
         assert_ne!(all[..3], [0, 1, 2]);
         all.sort_unstable();
         assert_eq!(all, (0..10).collect::<Vec<_>>());

@@ -7,124 +7,30 @@
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 mod description;
+mod error;
+mod finite;
 mod names;
 mod tensors;
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use im2col::Network;
-use safetensors::{Dtype, SafeTensorError, SafeTensors};
-use thiserror::Error;
+use safetensors::SafeTensors;
 
+pub(crate) use self::description::NETWORK_KEY;
+pub use self::description::{Description, NORMALISATION};
+pub use self::error::WeightsError;
+pub use self::finite::NotFinite;
+pub(crate) use self::finite::{check_finite, check_finite_group, check_finite_tensor};
+pub(crate) use self::names::tensor_name;
+pub use self::tensors::Loaded;
+pub(crate) use self::tensors::{load, serialize};
 use crate::atomic::replace;
-pub(crate) use description::NETWORK_KEY;
-pub use description::{Description, NORMALISATION};
-pub use tensors::Loaded;
-pub(crate) use tensors::{first_not_finite, load, serialize, tensor_name};
+use crate::file::{self, FileError};
 
 /// No larger file is read; LeNet's have 248 kB.
-const MAX_FILE_LEN: u64 = 1 << 30;
-
-/// Why parameters cannot be saved or loaded.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum WeightsError {
-    /// A file cannot be read or written.
-    #[error("{}: {error}", file.display())]
-    Io {
-        /// The file.
-        file: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// A file is larger than any that is read.
-    #[error("{}: larger than {MAX_FILE_LEN} bytes", file.display())]
-    FileTooLong {
-        /// The file.
-        file: PathBuf,
-    },
-    /// The file is not a safetensors file, or is damaged.
-    #[error("{}: not a sound safetensors file: {error}", file.display())]
-    Format {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        error: SafeTensorError,
-    },
-    /// The network has a parameter that the file lacks.
-    #[error("{}: {tensor} is missing", file.display())]
-    Missing {
-        /// The file.
-        file: PathBuf,
-        /// The parameter's name.
-        tensor: String,
-    },
-    /// The file has a tensor that the network lacks.
-    #[error("{}: {tensor} is not a parameter of the network", file.display())]
-    Unexpected {
-        /// The file.
-        file: PathBuf,
-        /// The tensor's name.
-        tensor: String,
-    },
-    /// The metadata cannot be understood.
-    #[error("{}: metadata {key:?}: {problem}", file.display())]
-    Metadata {
-        /// The file.
-        file: PathBuf,
-        /// The entry.
-        key: &'static str,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The tensors have names of their own, and it is not clear which is which.
-    #[error("{}: {tensor}: {problem}", file.display())]
-    Unclear {
-        /// The file.
-        file: PathBuf,
-        /// The parameter, or the module of the file.
-        tensor: String,
-        /// Why it is not clear.
-        problem: String,
-    },
-    /// A value that no network can use.
-    #[error("{}: {tensor}{index:?} is {value} in F32: not a finite number", file.display())]
-    NotFinite {
-        /// The file.
-        file: PathBuf,
-        /// The tensor's name.
-        tensor: String,
-        /// Where the value stands along each axis.
-        index: Vec<usize>,
-        /// The value.
-        value: f32,
-    },
-    /// A tensor is not what the network needs.
-    #[error("{}: {tensor} is {given_dtype} {given:?}, the network needs F32 {required:?}", file.display())]
-    Tensor {
-        /// The file.
-        file: PathBuf,
-        /// The tensor's name.
-        tensor: String,
-        /// The dimensions that the network needs.
-        required: Vec<usize>,
-        /// The tensor's dimensions.
-        given: Vec<usize>,
-        /// The tensor's element type.
-        given_dtype: Dtype,
-    },
-    /// The parameters are not this network's.
-    #[error("the network has {required} parameters, not {given}")]
-    Params {
-        /// How many parameters the network has.
-        required: usize,
-        /// How many were given.
-        given: usize,
-    },
-}
+pub(crate) const MAX_FILE_LEN: u64 = 1 << 30;
 
 /// A safetensors file in memory.
 #[derive(Clone, Debug)]
@@ -140,7 +46,7 @@ impl Weights {
     /// # Errors
     /// The file cannot be read or is not a sound safetensors file.
     pub fn read(file: &Path) -> Result<Self, WeightsError> {
-        Self::from_bytes(file, read_file(file)?)
+        Self::from_bytes(file, file::read(file, MAX_FILE_LEN)?)
     }
 
     /// The same for a file that is in memory already; `file` is its name in errors.
@@ -211,28 +117,11 @@ pub fn save<const L: usize>(
     if params.len() != network.param_len() {
         return Err(WeightsError::Params { required: network.param_len(), given: params.len() });
     }
-    if let Some((parameter, position, value)) = first_not_finite(network, params) {
-        return Err(WeightsError::NotFinite {
-            file: file.to_owned(),
-            tensor: tensor_name("", &parameter),
-            index: tensors::index_of(position, parameter.dims()),
-            value,
-        });
+    for parameter in network.parameters() {
+        let values = params.get(parameter.range.clone()).unwrap_or_default();
+        tensors::check_values(file, &tensor_name("", &parameter), parameter.dims(), values)?;
     }
     let bytes = serialize(network, &[("", params)], description.into().metadata())
         .map_err(|error| WeightsError::Format { file: file.to_owned(), error })?;
-    replace(file, &bytes).map_err(|error| WeightsError::Io { file: file.to_owned(), error })
-}
-
-/// The whole file, if it is not larger than any that is read.
-pub(crate) fn read_file(file: &Path) -> Result<Vec<u8>, WeightsError> {
-    let mut bytes = Vec::new();
-    let limit = MAX_FILE_LEN.saturating_add(1);
-    File::open(file)
-        .and_then(|open| open.take(limit).read_to_end(&mut bytes))
-        .map_err(|error| WeightsError::Io { file: file.to_owned(), error })?;
-    if bytes.len() as u64 > MAX_FILE_LEN {
-        return Err(WeightsError::FileTooLong { file: file.to_owned() });
-    }
-    Ok(bytes)
+    Ok(replace(file, &bytes).map_err(FileError::at(file))?)
 }

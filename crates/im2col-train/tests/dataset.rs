@@ -9,11 +9,10 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use im2col::{Layer, LinearParams};
-use im2col_train::dataset::{Dataset, DatasetError, Part};
-use im2col_train::runner::Runner;
-use im2col_train::samples::{Fingerprint, Samples};
+use im2col_train::dataset::{Dataset, Part};
+use im2col_train::samples::{DatasetError, Fingerprint, Samples};
 use im2col_train::stream::IdxStream;
-use im2col_train::train::TrainError;
+use im2col_train::train::{Options, TrainError, Trainer};
 
 fn write_part(dir: &Path, prefix: &str, count: u8, labels: &[u8]) {
     let mut images = vec![0, 0, 8, 3, 0, 0, 0, count, 0, 0, 0, 1, 0, 0, 0, 2];
@@ -133,15 +132,15 @@ fn what_is_wrong_is_named() {
 #[test]
 fn labels_exceed_a_byte() {
     let layers = [Layer::Flatten, Layer::Linear(LinearParams::new(1, 300))];
-    let mut runner = Runner::new(layers, [1, 1, 1], 2).unwrap();
-    let params = vec![0.0; 600];
     let samples = Dataset::new([1, 1, 1], vec![7; 2], vec![0, 299]).unwrap();
+    let trainer = Trainer::new(layers, &samples, Options::default()).unwrap();
+    let mut trainer = trainer.with_params(vec![0.0; 600]).unwrap();
     // Nothing is preferred, and the first class taken.
-    let totals = runner.test(&params, &samples).unwrap();
+    let totals = trainer.test(&samples).unwrap();
     assert!((totals.loss() - 300_f64.ln()).abs() < 1e-5, "{}", totals.loss());
     assert_eq!(totals.accuracy(), 0.5);
-    let samples = Dataset::new([1, 1, 1], vec![7; 2], vec![0, 300]).unwrap();
-    let error = runner.test(&params, &samples).unwrap_err();
+    let stray = Dataset::new([1, 1, 1], vec![7; 2], vec![0, 300]).unwrap();
+    let error = trainer.test(&stray).unwrap_err();
     assert!(matches!(error, TrainError::Label { position: 1, label: 300, classes: 300 }), "{error}");
 
     // A byte each where that suffices: data sets are known by it.

@@ -9,20 +9,19 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use im2col::Network;
 use im2col::lenet::LENET_RELU;
+use im2col_train::dataset::Dataset;
 use im2col_train::export::raw;
-use im2col_train::init::xavier_uniform;
-use im2col_train::random::Random;
+use im2col_train::train::{Options, Trainer};
 use im2col_train::weights::save;
 
 /// A folder with a file of weights, and the bytes that `--format raw` makes of them.
 fn weights() -> (tempfile::TempDir, Vec<u8>) {
     let dir = tempfile::tempdir().unwrap();
-    let network = Network::plan(LENET_RELU, 1, [1, 28, 28]).unwrap();
-    let params = xavier_uniform(&network, &mut Random::new(3));
-    save(&dir.path().join("w"), "lenet-relu", &network, &params).unwrap();
-    (dir, raw(&network, &params).unwrap())
+    let black = Dataset::new([1, 28, 28], vec![0; 784], vec![0]).unwrap();
+    let trainer = Trainer::new(LENET_RELU, &black, Options::default()).unwrap();
+    save(&dir.path().join("w"), "lenet-relu", trainer.network(), trainer.params()).unwrap();
+    (dir, raw(trainer.network(), trainer.params()).unwrap())
 }
 
 /// Ready to run: `lenet export --format raw --out OUT`.

@@ -8,16 +8,16 @@ use std::path::Path;
 
 use im2col::lenet::LENET_RELU;
 use im2col_testkit::idx::write_idx;
-use im2col_train::dataset::{Dataset, DatasetError, Part};
+use im2col_train::dataset::{Dataset, Part};
 use im2col_train::optimiser::Optimiser;
-use im2col_train::samples::Samples;
+use im2col_train::samples::{DatasetError, Samples};
 use im2col_train::schedule::Schedule;
 use im2col_train::stream::IdxStream;
 use im2col_train::train::{Options, TrainError, Trainer};
 use rayon::ThreadPoolBuilder;
 
 const IMAGES: usize = 320;
-/// 20 images are held back. Batches of 140 are eight whole shards of a group and one of 12; the last batch has 20.
+/// 20 images are held back. Batches of 140 are eight whole micro-batches of 16 images and one of 12; the last batch has 20.
 const OPTIONS: Options = Options {
     epochs: 2,
     batch: 140,
@@ -28,7 +28,7 @@ const OPTIONS: Options = Options {
     validation: 0.0625,
     seed: 5,
 };
-/// Batches of 280 are eight whole shards of two groups and one of 24.
+/// Batches of 280 are eight whole micro-batches of 32 images and one of 24.
 const ADAM: Options = Options { optimiser: Optimiser::adam(), rate: 0.002, batch: 280, ..OPTIONS };
 
 fn digits() -> Dataset {

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use im2col_testkit::idx::write_idx;
+use im2col_train::checkpoint::Configuration;
 use im2col_train::dataset::{Dataset, Part};
+use im2col_train::train::Options;
 use serde_json::Value;
 
 fn lenet(dir: &Path, args: &[&str]) -> Output {
@@ -158,6 +160,19 @@ fn without_a_run_there_is_no_page() {
     fs::write(dir.path().join("empty/run.json"), "[]").unwrap();
     assert!(refused("empty").contains("empty/run.json"));
     fs::write(dir.path().join("empty/run.json"), "{\"network\": \"lenet\"}").unwrap();
+    assert!(refused("empty").contains("empty/run.json: missing field `version`"));
+    let configuration = Configuration {
+        version: "0.1.0".into(),
+        network: "lenet".into(),
+        data: None,
+        data_sha256: None,
+        stream: false,
+        weights: None,
+        called_in: None,
+        options: Options::default(),
+    };
+    let json = serde_json::to_vec(&configuration).unwrap();
+    fs::write(dir.path().join("empty/run.json"), json).unwrap();
     assert!(refused("empty").contains("empty/metrics.jsonl"));
     assert!(!dir.path().join("empty/report.html").exists());
 }

@@ -10,9 +10,7 @@ use im2col::Network;
 use im2col::lenet::{LENET, LENET_RELU};
 use im2col_testkit::idx::write_idx;
 use im2col_train::dataset::{Dataset, Part};
-use im2col_train::init::xavier_uniform;
-use im2col_train::known::KnownSet;
-use im2col_train::random::Random;
+use im2col_train::train::{Options, Trainer};
 use im2col_train::weights::{Description, NORMALISATION, Weights, save};
 use image::GrayImage;
 use safetensors::Dtype;
@@ -37,8 +35,9 @@ fn refused(output: &Output) -> &str {
 
 fn params() -> (Network<12>, Vec<f32>) {
     let network = Network::plan(LENET_RELU, 1, [1, 28, 28]).unwrap();
-    let params = xavier_uniform(&network, &mut Random::new(5));
-    (network, params)
+    let black = Dataset::new([1, 28, 28], vec![0; 784], vec![0]).unwrap();
+    let options = Options { seed: 5, ..Options::default() };
+    (network, Trainer::new(LENET_RELU, &black, options).unwrap().params().to_vec())
 }
 
 fn save_as(dir: &Path, description: Description) {
@@ -46,11 +45,31 @@ fn save_as(dir: &Path, description: Description) {
     save(&dir.join("w"), description, &network, &params).unwrap();
 }
 
-fn described(network: &str, set: KnownSet) -> Description {
+/// A set that the program knows: its name, and those of its classes.
+type KnownSet = (&'static str, [&'static str; 10]);
+
+const MNIST: KnownSet = ("mnist", ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+const FASHION_MNIST: KnownSet = (
+    "fashion-mnist",
+    [
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    ],
+);
+
+fn described(network: &str, (name, classes): KnownSet) -> Description {
     Description {
         network: Some(network.into()),
-        data_set: Some(set.name().into()),
-        classes: Some(set.classes().map(str::to_owned).to_vec()),
+        data_set: Some(name.into()),
+        classes: Some(classes.map(str::to_owned).to_vec()),
         normalisation: Some(NORMALISATION.into()),
     }
 }
@@ -124,7 +143,7 @@ fn what_is_assumed_is_said() {
 fn what_a_file_says_decides() {
     let dir = tempfile::tempdir().unwrap();
     write_picture(dir.path());
-    save_as(dir.path(), described("lenet-relu", KnownSet::Mnist));
+    save_as(dir.path(), described("lenet-relu", MNIST));
     for command in [&EVAL[..], &PREDICT] {
         assert_eq!(said(&lenet(dir.path(), command)).1, "");
     }
@@ -136,7 +155,7 @@ fn what_a_file_says_decides() {
     let (network, params) = params();
     let sigmoid = Network::plan(LENET, 1, [1, 28, 28]).unwrap();
     assert_eq!(network.param_len(), sigmoid.param_len());
-    save(&dir.path().join("w"), described("lenet", KnownSet::Mnist), &sigmoid, &params).unwrap();
+    save(&dir.path().join("w"), described("lenet", MNIST), &sigmoid, &params).unwrap();
     let named = said(&lenet(dir.path(), &EVAL)).0.to_owned();
     save(&dir.path().join("w"), Description::default(), &sigmoid, &params).unwrap();
     let requested = lenet(dir.path(), &[&EVAL[..], &["--network", "lenet"]].concat());
@@ -155,7 +174,7 @@ fn what_a_file_says_decides() {
 fn clothes_are_not_judged_as_digits() {
     let dir = tempfile::tempdir().unwrap();
     write_picture(dir.path());
-    save_as(dir.path(), described("lenet-relu", KnownSet::FashionMnist));
+    save_as(dir.path(), described("lenet-relu", FASHION_MNIST));
     assert_eq!(
         refused(&lenet(dir.path(), &EVAL)),
         "error: w: the network has learned \"fashion-mnist\", the images are of mnist: name the folder of its test \
@@ -172,7 +191,7 @@ fn clothes_are_not_judged_as_digits() {
     let output = lenet(dir.path(), &PREDICT);
     let (stdout, stderr) = said(&output);
     let names: Vec<&str> = stdout.lines().skip(1).map(|line| line[2..13].trim_end()).collect();
-    assert_eq!(names, KnownSet::FashionMnist.classes());
+    assert_eq!(names, FASHION_MNIST.1);
     assert_eq!(stderr, "");
 }
 
@@ -209,7 +228,7 @@ fn names_of_classes_come_from_the_file() {
     assert!(said(&output).0.contains("\n  Ankle boot "));
 
     let export = ["export", "--weights", "w", "--format", "rust", "--out", "w.rs"];
-    save_as(dir.path(), described("lenet-relu", KnownSet::FashionMnist));
+    save_as(dir.path(), described("lenet-relu", FASHION_MNIST));
     said(&lenet(dir.path(), &export));
     let source = fs::read_to_string(dir.path().join("w.rs")).unwrap();
     assert!(source.contains(
@@ -249,7 +268,7 @@ fn training_says_what_was_learned() {
 fn tensors_of_other_programs_are_taken_with_a_line_that_says_so() {
     let dir = tempfile::tempdir().unwrap();
     write_picture(dir.path());
-    save_as(dir.path(), described("lenet-relu", KnownSet::Mnist));
+    save_as(dir.path(), described("lenet-relu", MNIST));
     let asked = ["--network", "lenet-relu", "--set", "mnist"];
     let expected = said(&lenet(dir.path(), &PREDICT)).0.to_owned();
     for (dtype, modules, note) in [
@@ -302,7 +321,7 @@ fn tensors_of_other_programs_are_taken_with_a_line_that_says_so() {
 fn values_that_are_not_finite_are_refused_by_every_command() {
     let dir = tempfile::tempdir().unwrap();
     write_picture(dir.path());
-    save_as(dir.path(), described("lenet-relu", KnownSet::Mnist));
+    save_as(dir.path(), described("lenet-relu", MNIST));
     let mut bytes = fs::read(dir.path().join("w")).unwrap();
     let len = bytes.len();
     // The last tensor of the file is 9.weight [84, 120]. Finite weights may have sums that are not.

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use im2col::{Activation, Layer, LinearParams, Network};
+use im2col_train::file::FileError;
 use im2col_train::weights::{Description, NORMALISATION, Weights, WeightsError, save};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -140,9 +141,9 @@ fn a_failed_save_leaves_nothing() {
     let error = save(&dir.path().join("params"), "small", &network(), &PARAMS[1..]).unwrap_err();
     assert!(matches!(error, WeightsError::Params { required: 8, given: 7 }));
     let error = save(&dir.path().join("missing/params"), "small", &network(), &PARAMS).unwrap_err();
-    assert!(matches!(error, WeightsError::Io { .. }));
+    assert!(matches!(error, WeightsError::File(FileError::Io { .. })));
     let error = Weights::read(&dir.path().join("missing")).unwrap_err();
-    assert!(matches!(error, WeightsError::Io { .. }));
+    assert!(matches!(error, WeightsError::File(FileError::Io { .. })));
 }
 
 #[test]

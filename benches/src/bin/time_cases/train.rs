@@ -5,10 +5,10 @@ use crate::forward::{Answer, lenet_params};
 use crate::timing::{Limits, time};
 use anyhow::{Result, ensure};
 use im2col::lenet::LENET;
-use im2col_train::dataset::DatasetError;
-use im2col_train::optimiser::{Descent, Optimiser};
-use im2col_train::runner::{Draw, Runner};
-use im2col_train::samples::Samples;
+use im2col_train::optimiser::Optimiser;
+use im2col_train::samples::{DatasetError, Samples};
+use im2col_train::schedule::Schedule;
+use im2col_train::train::{Options, Trainer};
 
 const IMAGE_DIMS: [usize; 3] = [1, 28, 28];
 const IMAGE_LEN: usize = 28 * 28;
@@ -27,37 +27,20 @@ pub(crate) fn lenet(case: &Case, limits: Limits) -> Result<Answer> {
         "not {} images",
         case.shape.batch
     );
-    let params = lenet_params(case)?;
-    let mut training = Training {
-        draws: (0..batch).map(Draw::from).collect(),
-        runner: Runner::new(LENET, IMAGE_DIMS, batch)?,
-        descent: Descent::new(Optimiser::sgd(0.0), params.len()),
-        gradient: vec![0.0; params.len()],
-        params,
-        images,
+    let options = Options {
+        batch,
+        optimiser: Optimiser::sgd(0.0),
+        rate: RATE,
+        schedule: Schedule::Constant,
+        ..Options::default()
     };
-    let losses = (0..3).map(|_| training.step()).collect::<Result<_, _>>()?;
-    let timing = time(limits, || training.step().map(drop))?;
+    let mut trainer = Trainer::new(LENET, &images, options)?.with_params(lenet_params(case)?)?;
+    let indices: Vec<usize> = (0..batch).collect();
+    // Moves the parameters against the gradient of the mean cross entropy, and returns what that was.
+    let mut step = || -> Result<f32> { Ok(trainer.step(&indices)?.loss() as f32) };
+    let losses = (0..3).map(|_| step()).collect::<Result<_, _>>()?;
+    let timing = time(limits, || step().map(drop))?;
     Ok((timing, losses))
-}
-
-struct Training {
-    images: Images,
-    draws: Vec<Draw>,
-    runner: Runner<12>,
-    descent: Descent,
-    params: Vec<f32>,
-    gradient: Vec<f32>,
-}
-
-impl Training {
-    /// Moves the parameters against the gradient of the mean cross entropy, and returns what that was.
-    fn step(&mut self) -> Result<f32> {
-        let Self { images, draws, runner, descent, params, gradient } = self;
-        let totals = runner.gradient(params, images, draws, gradient)?;
-        descent.step(params, gradient, RATE, 0);
-        Ok(totals.loss() as f32)
-    }
 }
 
 /// The images of a case.

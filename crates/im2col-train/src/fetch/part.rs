@@ -4,13 +4,15 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Cause, Failure, FetchError, RemoteFile, io_error};
+use super::error::{Cause, Failure, FetchError};
+use super::sets::RemoteFile;
+use crate::file::FileError;
 use crate::{atomic, digest};
 
 const CHUNK_LEN: usize = 64 * 1024;
 
 /// The file that is being received. Locked, so that two processes do not write into one.
-pub(super) struct Part<'a> {
+pub(super) struct PartialFile<'a> {
     pub(super) file: &'a RemoteFile<'a>,
     path: PathBuf,
     open: File,
@@ -18,7 +20,7 @@ pub(super) struct Part<'a> {
     pub(super) len: u64,
 }
 
-impl<'a> Part<'a> {
+impl<'a> PartialFile<'a> {
     pub(super) fn open(path: &Path, file: &'a RemoteFile<'a>) -> Result<Self, FetchError> {
         let path = path.with_file_name(format!("{}.part", file.name));
         let open = File::options()
@@ -27,27 +29,27 @@ impl<'a> Part<'a> {
             .create(true)
             .truncate(false)
             .open(&path)
-            .map_err(io_error(&path))?;
+            .map_err(FileError::at(&path))?;
         match open.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(FetchError::Busy { file: path }),
-            Err(TryLockError::Error(error)) => return Err(FetchError::Io { file: path, error }),
+            Err(TryLockError::Error(error)) => return Err(FileError::at(&path)(error).into()),
         }
         let mut part = Self { file, path, open, len: 0 };
-        part.len = part.open.seek(SeekFrom::End(0)).map_err(io_error(&part.path))?;
+        part.len = part.open.seek(SeekFrom::End(0)).map_err(FileError::at(&part.path))?;
         if part.len > file.len {
             part.clear()?;
         }
         Ok(part)
     }
 
-    pub(super) fn clear(&mut self) -> Result<(), FetchError> {
+    pub(super) fn clear(&mut self) -> Result<(), FileError> {
         self.len = 0;
         self.open
             .set_len(0)
             .and_then(|()| self.open.seek(SeekFrom::Start(0)))
             .map(|_| ())
-            .map_err(io_error(&self.path))
+            .map_err(FileError::at(&self.path))
     }
 
     /// Appends what comes, but no byte more than the file has.
@@ -73,7 +75,7 @@ impl<'a> Part<'a> {
                 let complete = self.len == self.file.len;
                 return if complete { Ok(()) } else { Err(self.broken(io::ErrorKind::UnexpectedEof.into())) };
             }
-            self.open.write_all(bytes).map_err(io_error(&self.path))?;
+            self.open.write_all(bytes).map_err(FileError::at(&self.path))?;
             self.len = len;
             progress(len);
         }
@@ -86,7 +88,7 @@ impl<'a> Part<'a> {
             .sync_all()
             .and_then(|()| self.open.seek(SeekFrom::Start(0)))
             .and_then(|_| digest::of_source(&self.open))
-            .map_err(io_error(&self.path))?;
+            .map_err(FileError::at(&self.path))?;
         if given == self.file.sha256 {
             return Ok(());
         }
@@ -94,20 +96,20 @@ impl<'a> Part<'a> {
         Err(Failure::There(Cause::Digest { required: self.file.sha256.to_owned(), given }))
     }
 
-    pub(super) fn finish(self, path: &Path) -> Result<(), FetchError> {
-        atomic::publish(&self.path, path).map_err(io_error(path))
+    pub(super) fn finish(self, path: &Path) -> Result<(), FileError> {
+        atomic::publish(&self.path, path).map_err(FileError::at(path))
     }
 
     /// Stays for the next time, if there is anything in it.
-    pub(super) fn leave(self) -> Result<(), FetchError> {
+    pub(super) fn leave(self) -> Result<(), FileError> {
         if self.len == 0 { self.remove() } else { Ok(()) }
     }
 
-    pub(super) fn remove(self) -> Result<(), FetchError> {
+    pub(super) fn remove(self) -> Result<(), FileError> {
         match fs::remove_file(&self.path) {
             // Another process gave it its final name.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed.map_err(io_error(&self.path)),
+            removed => removed.map_err(FileError::at(&self.path)),
         }
     }
 
@@ -121,15 +123,15 @@ impl<'a> Part<'a> {
 }
 
 /// Whether the file is there with the right bytes.
-pub(super) fn is_right(path: &Path, file: &RemoteFile<'_>) -> Result<bool, FetchError> {
+pub(super) fn is_right(path: &Path, file: &RemoteFile<'_>) -> Result<bool, FileError> {
     let metadata = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        metadata => metadata.map_err(io_error(path))?,
+        metadata => metadata.map_err(FileError::at(path))?,
     };
     // Opening a FIFO would wait for somebody to write; the length is cheaper than the digest.
     if !metadata.is_file() || metadata.len() != file.len {
         return Ok(false);
     }
-    let open = File::open(path).map_err(io_error(path))?;
-    Ok(digest::of_source(open).map_err(io_error(path))? == file.sha256)
+    let open = File::open(path).map_err(FileError::at(path))?;
+    Ok(digest::of_source(open).map_err(FileError::at(path))? == file.sha256)
 }

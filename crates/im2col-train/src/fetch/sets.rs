@@ -1,8 +1,10 @@
 //! What is fetched from where.
 
+use crate::known::KnownSet;
+
 /// A file that others serve: which one it must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RemoteFile<'a> {
+pub(crate) struct RemoteFile<'a> {
     /// Its name on a mirror and on the disk.
     pub name: &'a str,
     /// Its length in bytes.
@@ -13,9 +15,7 @@ pub struct RemoteFile<'a> {
 
 /// The four files of a data set and the folders that serve them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RemoteSet {
-    /// Its usual name, also that of its folder.
-    pub name: &'static str,
+pub(crate) struct RemoteSet {
     /// URLs that end in a slash, the best one first.
     pub mirrors: &'static [&'static str],
     /// Images and labels to learn from.
@@ -24,9 +24,18 @@ pub struct RemoteSet {
     pub test: [RemoteFile<'static>; 2],
 }
 
+impl RemoteSet {
+    /// Where a set is fetched from.
+    pub(crate) const fn of(set: KnownSet) -> Self {
+        match set {
+            KnownSet::Mnist => MNIST,
+            KnownSet::FashionMnist => FASHION_MNIST,
+        }
+    }
+}
+
 /// Handwritten digits (Y. LeCun, C. Cortes, C. Burges; CC BY-SA 3.0).
-pub const MNIST: RemoteSet = RemoteSet {
-    name: "mnist",
+const MNIST: RemoteSet = RemoteSet {
     mirrors: &[
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -58,8 +67,7 @@ pub const MNIST: RemoteSet = RemoteSet {
 };
 
 /// Pictures of clothes (H. Xiao, K. Rasul, R. Vollgraf, Zalando SE; MIT).
-pub const FASHION_MNIST: RemoteSet = RemoteSet {
-    name: "fashion-mnist",
+const FASHION_MNIST: RemoteSet = RemoteSet {
     mirrors: &[
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",

@@ -1,7 +1,8 @@
-use std::io::Cursor;
+use std::io::{self, Cursor};
 
-use image::{ImageFormat, Rgba, RgbaImage};
+use image::{ImageError, ImageFormat, Rgba, RgbaImage};
 
+use super::whole::MAX_SIDE;
 use super::*;
 use crate::dataset::{Dataset, Part};
 

@@ -11,7 +11,12 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::{MAX_DECODED_LEN, MAX_SIDE, PictureError};
+use super::error::PictureError;
+
+/// The largest picture that is decoded, in pixels of one side.
+pub(super) const MAX_SIDE: u32 = 8192;
+/// The most memory that decoding may take: four bytes a pixel of the largest picture.
+const MAX_DECODED_LEN: u64 = 4 * (MAX_SIDE as u64) * (MAX_SIDE as u64);
 
 /// Bytes of ones that a decoder finds behind the data of a JPEG file, as they are written there: `FF 00`.
 const ONES: usize = 64;

@@ -1,48 +1,50 @@
 //! What a run was asked for: as rows of a table, and as the command that asks for it again.
 
-use serde_json::{Map, Value};
+use std::path::Path;
 
+use crate::checkpoint::{Configuration, DataSha256};
 use crate::optimiser::Optimiser;
+use crate::paths::shown;
 use crate::schedule::Schedule;
+use crate::shell::quoted;
 use crate::train::Options;
 
-/// Names and values, in the order of the command's options; what is not known is listed as it stands.
-pub(super) fn rows(asked: &Map<String, Value>) -> Vec<(String, String)> {
+/// Names and values, in the order of the names in `run.json`.
+pub(super) fn rows(asked: &Configuration) -> Vec<(String, String)> {
+    let Configuration { version, network, data, data_sha256, stream, weights, called_in, options } = asked;
     let mut rows = Vec::new();
-    for (name, value) in asked {
-        match (name.as_str(), options(asked)) {
-            ("options", Some(options)) => rows.extend(option_rows(&options)),
-            ("data", _) if value.is_null() => add(&mut rows, "data", "the built-in digits"),
-            ("stream", _) => {
-                add(&mut rows, "images", if value == true { "read when needed" } else { "in memory" })
-            }
-            _ => add_field(&mut rows, name, value),
-        }
+    if let Some(folder) = called_in {
+        add(&mut rows, "called_in", &shown(folder));
+    }
+    add(&mut rows, "data", &data.as_deref().map_or("the built-in digits".to_owned(), shown));
+    if let Some(DataSha256 { train, test }) = data_sha256 {
+        add(&mut rows, "data_sha256 test", test);
+        add(&mut rows, "data_sha256 train", train);
+    }
+    add(&mut rows, "network", network);
+    rows.extend(option_rows(options));
+    add(&mut rows, "images", if *stream { "read when needed" } else { "in memory" });
+    add(&mut rows, "version", version);
+    if let Some(file) = weights {
+        add(&mut rows, "weights", &shown(file));
     }
     rows
 }
 
-/// `lenet train` with every option, quoted for a shell; `None` if the run was not made by it.
-pub(super) fn command(asked: &Map<String, Value>, folder: &str) -> Option<String> {
-    let text = |name: &str| asked.get(name).and_then(Value::as_str);
-    let options = options(asked)?;
-    let mut words =
-        vec!["lenet".to_owned(), "train".to_owned(), "--network".to_owned(), quoted(text("network")?)];
-    if let Some(data) = text("data") {
+/// `lenet train` with every option, quoted for a shell.
+pub(super) fn command(asked: &Configuration, folder: &Path) -> String {
+    let network = quoted(Path::new(&asked.network));
+    let mut words = ["lenet", "train", "--network", &network].map(str::to_owned).to_vec();
+    if let Some(data) = &asked.data {
         words.extend(["--data".to_owned(), quoted(data)]);
     }
-    let is_streamed = asked.get("stream").and_then(Value::as_bool) == Some(true);
-    words.extend(is_streamed.then(|| "--stream".to_owned()));
-    for (option, value) in command_options(&options) {
+    words.extend(asked.stream.then(|| "--stream".to_owned()));
+    for (option, value) in command_options(&asked.options) {
         words.push(option.to_owned());
         words.extend((!value.is_empty()).then_some(value));
     }
     words.extend(["--out".to_owned(), quoted(folder)]);
-    Some(words.join(" "))
-}
-
-fn options(asked: &Map<String, Value>) -> Option<Options> {
-    serde_json::from_value(asked.get("options")?.clone()).ok()
+    words.join(" ")
 }
 
 fn command_options(options: &Options) -> Vec<(&'static str, String)> {
@@ -111,46 +113,30 @@ fn option_rows(options: &Options) -> Vec<(String, String)> {
     rows
 }
 
-fn add_field(rows: &mut Vec<(String, String)>, name: &str, value: &Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.iter().for_each(|(field, value)| add_field(rows, &format!("{name} {field}"), value));
-        }
-        Value::String(text) => add(rows, name, text),
-        Value::Null => add(rows, name, "\u{2013}"),
-        other => add(rows, name, &other.to_string()),
-    }
-}
-
 fn add(rows: &mut Vec<(String, String)>, name: &str, value: &str) {
     rows.push((name.to_owned(), value.to_owned()));
-}
-
-/// A word of a POSIX shell.
-fn quoted(word: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:,@%".contains(&byte);
-    if !word.is_empty() && word.bytes().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
-    fn asked(options: &Options) -> Map<String, Value> {
-        let run = json!({
-            "version": "0.1.0", "network": "lenet", "data": "my digits", "stream": true, "options": options,
-        });
-        run.as_object().unwrap().clone()
+    fn asked(options: Options) -> Configuration {
+        Configuration {
+            version: "0.1.0".into(),
+            network: "lenet".into(),
+            data: Some("my digits".into()),
+            data_sha256: None,
+            stream: true,
+            weights: None,
+            called_in: None,
+            options,
+        }
     }
 
     #[test]
     fn the_command_asks_for_the_same() {
-        let default = command(&asked(&Options::default()), "runs/it's").unwrap();
+        let default = command(&asked(Options::default()), Path::new("runs/it's"));
         assert_eq!(
             default,
             "lenet train --network lenet --data 'my digits' --stream --epochs 15 --batch 32 --optimizer sgd \
@@ -163,7 +149,7 @@ mod tests {
             validation: 0.1,
             ..Options::default()
         };
-        let command = command(&asked(&options), "a").unwrap();
+        let command = command(&asked(options), Path::new("a"));
         assert!(
             command.ends_with(
                 "--batch 32 --optimizer adam --weight-decay 0.01 --lr 0.02 --schedule step --step-every 2 \
@@ -171,20 +157,40 @@ mod tests {
             ),
             "{command}"
         );
-        let foreign = json!({ "network": "lenet", "options": { "epochs": 3 } });
-        assert_eq!(super::command(foreign.as_object().unwrap(), "a"), None);
     }
 
     #[test]
-    fn rows_have_words_for_what_is_known() {
-        let rows = rows(&asked(&Options::default()));
-        let value = |name: &str| rows.iter().find(|row| row.0 == name).map(|row| row.1.as_str());
+    fn rows_have_words_for_everything() {
+        let names = |rows: &[(String, String)]| rows.iter().map(|row| row.0.clone()).collect::<Vec<_>>();
+        let few = rows(&asked(Options::default()));
+        let value = |name: &str| few.iter().find(|row| row.0 == name).map(|row| row.1.as_str());
+        assert_eq!(value("data"), Some("my digits"));
         assert_eq!(value("optimiser"), Some("gradient descent, momentum 0.9"));
         assert_eq!(value("schedule"), Some("half a cosine down to 0"));
         assert_eq!(value("images"), Some("read when needed"));
-        let foreign = json!({ "data": null, "options": { "epochs": 3 } });
-        let foreign = super::rows(foreign.as_object().unwrap());
-        let expected = [("data", "the built-in digits"), ("options epochs", "3")];
-        assert_eq!(foreign, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let options = names(&option_rows(&Options::default()));
+        assert_eq!(
+            names(&few),
+            [
+                &["data", "network"].map(str::to_owned),
+                &options[..],
+                &["images", "version"].map(str::to_owned)
+            ]
+            .concat()
+        );
+
+        let full = Configuration {
+            data: None,
+            data_sha256: Some(DataSha256 { train: "12".into(), test: "34".into() }),
+            stream: false,
+            weights: Some("w".into()),
+            called_in: Some("here".into()),
+            ..asked(Options::default())
+        };
+        let rows = rows(&full);
+        let few = ["called_in", "data", "data_sha256 test", "data_sha256 train", "images", "weights"];
+        let values: Vec<_> =
+            rows.iter().filter(|row| few.contains(&&*row.0)).map(|row| row.1.as_str()).collect();
+        assert_eq!(values, ["here", "the built-in digits", "34", "12", "in memory", "w"]);
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::curves::Curve;
-use super::page::escape;
+use super::html::escape;
 
 /// In the units of the view box, which a phone shows at about three quarters and a desktop at one and a sixth.
 const WIDTH: f64 = 440.0;

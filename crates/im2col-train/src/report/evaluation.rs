@@ -4,8 +4,8 @@ use im2col::{Layer, Network, NetworkWeights};
 
 use crate::dataset::Dataset;
 use crate::error::TrainError;
-use crate::runner::GROUP;
-use crate::shard::normalised;
+use crate::runner::Runner;
+use crate::samples::Samples;
 
 /// How many mistakes are shown.
 const MOST_MISTAKES: usize = 20;
@@ -39,29 +39,20 @@ impl Evaluation {
         params: &[f32],
         test: &Dataset,
     ) -> Result<Self, TrainError> {
-        let mut network = Network::plan(layers, GROUP, test.image_dims())?;
-        let classes = network.output_len() / GROUP;
-        let mut scratch = vec![0.0; network.scratch_len()];
-        let mut predictions = Vec::with_capacity(test.len());
-        let mut loss = 0.0;
-        for (group, labels) in test.labels().chunks(GROUP).enumerate() {
-            if labels.len() < GROUP {
-                network = Network::plan(layers, labels.len(), test.image_dims())?;
-                scratch.resize(network.scratch_len(), 0.0);
-            }
-            let input = pixels(test, group * GROUP, labels.len());
-            let mut logits = vec![0.0; network.output_len()];
-            network.forward(NetworkWeights::Plain(params), &input, &mut logits, &mut scratch)?;
-            loss += f64::from(im2col::cross_entropy(&logits, labels, classes)?);
-            let mut probabilities = vec![0.0; logits.len()];
-            im2col::softmax(&logits, classes, &mut probabilities)?;
-            predictions.extend(probabilities.chunks_exact(classes).map(|probabilities| {
-                let class = im2col::argmax(probabilities).unwrap_or_default();
+        let mut runner = Runner::new(layers, test.image_dims(), test.len())?;
+        let classes = runner.classes();
+        let mut logits = Vec::with_capacity(test.len() * classes);
+        let totals = runner.test(params, test, |some| logits.extend_from_slice(some))?;
+        let mut probabilities = vec![0.0; logits.len()];
+        im2col::softmax(&logits, classes, &mut probabilities)?;
+        let images = logits.chunks_exact(classes).zip(probabilities.chunks_exact(classes));
+        let predictions: Vec<_> = images
+            .map(|(logits, probabilities)| {
+                let class = im2col::argmax(logits).unwrap_or_default();
                 (class, probabilities[class])
-            }));
-        }
-        let loss = loss / test.len() as f64;
-        Ok(Self { loss, ..Self::of_predictions(classes, test.labels(), &predictions) })
+            })
+            .collect();
+        Ok(Self { loss: totals.loss(), ..Self::of_predictions(classes, test.labels(), &predictions) })
     }
 
     /// `predictions`: class and probability of each image.
@@ -140,7 +131,8 @@ impl Example {
         image: usize,
     ) -> Result<Self, TrainError> {
         let network = Network::plan(layers, 1, test.image_dims())?;
-        let input = pixels(test, image, 1);
+        let mut input = vec![0.0; network.input_len()];
+        test.read(image, &mut input)?;
         let mut workspace = vec![0.0; network.workspace_len()];
         let mut scratch = vec![0.0; network.train_scratch_len()];
         network.forward_train(NetworkWeights::Plain(params), &input, &mut workspace, &mut scratch)?;
@@ -160,12 +152,6 @@ impl Example {
     }
 }
 
-/// What the network sees of `count` images.
-fn pixels(dataset: &Dataset, first: usize, count: usize) -> Vec<f32> {
-    let image_len = dataset.pixels().len() / dataset.len();
-    dataset.pixels()[first * image_len..][..count * image_len].iter().copied().map(normalised).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,8 +168,7 @@ mod tests {
 
     #[test]
     fn counts_are_those_of_the_predictions() {
-        // 33 images: a group and one more.
-        assert_eq!(GROUP, 32);
+        // 33 images: two micro-batches and one image.
         let mut shown: Vec<u32> = (0..33).map(|image| image % 3).collect();
         shown[32] = 1;
         let mut labels = shown.clone();

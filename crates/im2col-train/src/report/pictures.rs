@@ -9,6 +9,7 @@ use im2col::{Network, Parameter};
 use image::{GrayImage, ImageError, ImageFormat};
 
 use super::evaluation::LayerOutput;
+use super::html::escape;
 use crate::dataset::Dataset;
 
 /// More maps of a layer, or kernels, would only make the page long.
@@ -77,7 +78,7 @@ fn grey(pixels: &[u8], rows: usize, cols: usize, alt: &str) -> Result<String, Im
     let data = STANDARD.encode(png.into_inner());
     Ok(format!(
         "<img src=\"data:image/png;base64,{data}\" width=\"{cols}\" height=\"{rows}\" alt=\"{}\"/>",
-        super::page::escape(alt)
+        escape(alt)
     ))
 }
 

@@ -1,27 +1,21 @@
 //! Why a run cannot begin, go on or be saved.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::files::RUN_FILE;
 use crate::checkpoint::CheckpointError;
-use crate::finite::NotFinite;
-use crate::metrics::RUN_FILE;
-use crate::weights::WeightsError;
+use crate::file::FileError;
+use crate::weights::{NotFinite, WeightsError};
 
 /// Why a run cannot begin, go on or be saved.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FolderError {
-    /// A file cannot be read or written.
-    #[error("{}: {error}", file.display())]
-    Io {
-        /// The file or folder.
-        file: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
+    /// A file or folder cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Another process trains here.
     #[error("{}: another process trains here", folder.display())]
     Busy {
@@ -82,8 +76,4 @@ pub enum FolderError {
     /// The weights cannot be written.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-}
-
-pub(super) fn io_error(file: &Path, error: io::Error) -> FolderError {
-    FolderError::Io { file: file.to_owned(), error }
 }

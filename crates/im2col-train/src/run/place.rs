@@ -4,31 +4,23 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::error::{FolderError, io_error};
-use super::{CHECKPOINT_FILE, PREVIOUS_FILE};
+use super::error::FolderError;
+use super::files::{
+    CHECKPOINT_FILE, FILES, LOCK_FILE, PREVIOUS_FILE, REPLACEMENT_FOLDER, REPORT_FILE, RUN_FILE, WEIGHTS_FILE,
+};
 use crate::atomic::{replace, sync_dir};
 use crate::checkpoint::{Checkpoint, Configuration};
-use crate::metrics::{METRICS_FILE, REPORT_FILE, RUN_FILE, WEIGHTS_FILE};
-
-/// Whoever has locked this file trains here. The lock ends with its process.
-const LOCK_FILE: &str = ".lock";
-/// Where a run is until it takes the place of the one around it.
-pub(super) const REPLACEMENT_FOLDER: &str = "replacement";
-/// What a run leaves, in the order in which a complete one takes another's place: as long as its checkpoint has not
-/// moved, it goes on being moved after a crash.
-const FILES: [&str; 5] = [RUN_FILE, METRICS_FILE, WEIGHTS_FILE, PREVIOUS_FILE, CHECKPOINT_FILE];
+use crate::file::FileError;
 
 /// Where the files of the run are that would go on: in its folder, or in the one inside it until it takes the place
 /// of the run around it.
-#[must_use]
-pub fn place(folder: &Path) -> PathBuf {
+pub(crate) fn place(folder: &Path) -> PathBuf {
     let replacement = folder.join(REPLACEMENT_FOLDER);
     if is_run(&replacement) { replacement } else { folder.to_owned() }
 }
 
 /// The folder in `runs` whose weights are the newest.
-#[must_use]
-pub fn newest(runs: &Path) -> Option<PathBuf> {
+pub(crate) fn newest(runs: &Path) -> Option<PathBuf> {
     let folders = fs::read_dir(runs).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
     let dated = folders.filter_map(|folder| {
         let modified = fs::metadata(folder.join(WEIGHTS_FILE)).ok()?.modified().ok()?;
@@ -87,31 +79,37 @@ pub(super) fn take_over(folder: &Path) -> Result<(), FolderError> {
     for name in FILES {
         let (from, to) = (replacement.join(name), folder.join(name));
         match fs::rename(&from, &to) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(&to, error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(FileError::at(&to)(error).into());
+            }
             _ => {}
         }
     }
-    sync_dir(&folder.join(RUN_FILE)).map_err(|error| io_error(folder, error))?;
+    sync_dir(&folder.join(RUN_FILE)).map_err(FileError::at(folder))?;
     remove_folder(&replacement)
 }
 
 fn remove_file(file: &Path) -> Result<(), FolderError> {
     match fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(file, error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::at(file)(error).into()),
         _ => Ok(()),
     }
 }
 
 pub(super) fn remove_folder(folder: &Path) -> Result<(), FolderError> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(folder, error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::at(folder)(error).into()),
         _ => Ok(()),
     }
 }
 
-pub(super) fn read_configuration(place: &Path) -> Result<Configuration, FolderError> {
+/// What the run whose files are in this folder was asked for.
+///
+/// # Errors
+/// There is no `run.json`, or it cannot be understood.
+pub(crate) fn read_configuration(place: &Path) -> Result<Configuration, FolderError> {
     let file = place.join(RUN_FILE);
-    let json = fs::read(&file).map_err(|error| io_error(&file, error))?;
+    let json = fs::read(&file).map_err(FileError::at(&file))?;
     serde_json::from_slice(&json).map_err(|error| FolderError::Configuration { file, error })
 }
 
@@ -119,7 +117,7 @@ pub(super) fn write_configuration(place: &Path, configuration: &Configuration) -
     let file = place.join(RUN_FILE);
     let json = serde_json::to_vec_pretty(configuration)
         .map_err(|error| FolderError::Configuration { file: file.clone(), error })?;
-    replace(&file, &json).map_err(|error| io_error(&file, error))
+    Ok(replace(&file, &json).map_err(FileError::at(&file))?)
 }
 
 pub(super) fn lock(folder: &Path) -> Result<File, FolderError> {
@@ -129,10 +127,10 @@ pub(super) fn lock(folder: &Path) -> Result<File, FolderError> {
         .truncate(false)
         .write(true)
         .open(&file)
-        .map_err(|error| io_error(&file, error))?;
+        .map_err(FileError::at(&file))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(FolderError::Busy { folder: folder.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(io_error(&file, error)),
+        Err(TryLockError::Error(error)) => Err(FileError::at(&file)(error).into()),
     }
 }

@@ -25,7 +25,8 @@ pub const NORMALISATION: &str = "pixel / 255";
 pub struct Description {
     /// The network's name. Key: `network`.
     pub network: Option<String>,
-    /// What it learned: the name of a [`KnownSet`], or of another set's folder. Key: `data_set`.
+    /// What it learned: `mnist` or `fashion-mnist`, which are known by their labels, or the name of another set's
+    /// folder. Key: `data_set`.
     pub data_set: Option<String>,
     /// The names of the classes, in the order of the labels. Key: `classes`, a JSON list of texts.
     pub classes: Option<Vec<String>>,

@@ -11,11 +11,15 @@ use std::path::Path;
 use im2col::{Network, Parameter};
 use safetensors::SafeTensors;
 
-use super::WeightsError;
-use super::tensors::tensor_name;
+use super::error::WeightsError;
 
 /// How many modules a message names.
 const MOST_NAMED: usize = 4;
+
+/// The name of a parameter's tensor: `prefix`, the layer, `weight` or `bias`.
+pub(crate) fn tensor_name(prefix: &str, parameter: &Parameter) -> String {
+    format!("{prefix}{}.{}", parameter.layer, parameter.name)
+}
 
 /// The name of each parameter's tensor, and what to say about it if it is not the parameter's.
 ///

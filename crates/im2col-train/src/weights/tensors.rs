@@ -7,7 +7,9 @@ use im2col::{Network, Parameter};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
-use super::{WeightsError, names};
+use super::error::WeightsError;
+use super::finite::check_finite_tensor;
+use super::names::{self, tensor_name};
 
 /// A network's parameters, as a file has them.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,15 +81,23 @@ fn read(
             given_dtype: tensor.dtype(),
         });
     }
-    match values.iter().position(|value| !value.is_finite()) {
-        None => Ok(tensor.dtype()),
-        Some(position) => Err(WeightsError::NotFinite {
-            file: file.to_owned(),
-            tensor: name.to_owned(),
-            index: index_of(position, parameter.dims()),
-            value: values.get(position).copied().unwrap_or_default(),
-        }),
-    }
+    check_values(file, name, parameter.dims(), values)?;
+    Ok(tensor.dtype())
+}
+
+/// Checks that the values of a tensor are finite.
+pub(super) fn check_values(
+    file: &Path,
+    name: &str,
+    dims: &[usize],
+    values: &[f32],
+) -> Result<(), WeightsError> {
+    check_finite_tensor(|| name.to_owned(), values.iter().copied()).map_err(|stray| WeightsError::NotFinite {
+        file: file.to_owned(),
+        tensor: stray.tensor,
+        index: index_of(stray.position, dims),
+        value: stray.value,
+    })
 }
 
 /// Makes f32 of little-endian numbers of another type; false: not of this type.
@@ -126,20 +136,8 @@ fn from_half(half: u16) -> f32 {
     f32::from_bits(value.to_bits() | sign)
 }
 
-/// The first parameter value that is infinite or not a number: its tensor, position there, and value.
-pub(crate) fn first_not_finite<const L: usize>(
-    network: &Network<L>,
-    params: &[f32],
-) -> Option<(Parameter, usize, f32)> {
-    network.parameters().find_map(|parameter| {
-        let values = params.get(parameter.range.clone())?;
-        let position = values.iter().position(|value| !value.is_finite())?;
-        Some((parameter, position, *values.get(position)?))
-    })
-}
-
 /// A value's place along each axis of its tensor.
-pub(super) fn index_of(position: usize, dims: &[usize]) -> Vec<usize> {
+fn index_of(position: usize, dims: &[usize]) -> Vec<usize> {
     let mut rest = position;
     let mut index: Vec<usize> = dims
         .iter()
@@ -202,10 +200,6 @@ fn with_metadata(file: &[u8], metadata: &BTreeMap<String, String>) -> Result<Vec
     header.extend(tensors);
     header.resize(header.len().next_multiple_of(size_of::<u64>()), b' ');
     Ok([&(header.len() as u64).to_le_bytes()[..], &header, data].concat())
-}
-
-pub(crate) fn tensor_name(prefix: &str, parameter: &Parameter) -> String {
-    format!("{prefix}{}.{}", parameter.layer, parameter.name)
 }
 
 #[cfg(test)]

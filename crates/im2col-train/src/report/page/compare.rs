@@ -1,12 +1,12 @@
 //! Runs side by side: their curves in one picture, their numbers and options in columns.
 
-use serde_json::{Map, Value};
-
 use super::super::asked;
 use super::super::charts::{Chart, Series};
 use super::super::curves::Curves;
+use super::super::html::{duration, escape, percent};
+use super::document::document;
 use super::numbers::{self, figure};
-use super::{document, duration, escape, percent};
+use crate::checkpoint::Configuration;
 use crate::metrics::{Epoch, Record};
 use crate::summary::grouped;
 
@@ -15,18 +15,18 @@ const CLASSES: [&str; 6] = ["run0", "run1", "run2", "run3", "run4", "run5"];
 
 /// A run of a comparison.
 #[derive(Clone, Copy, Debug)]
-pub struct Compared<'a> {
+pub(crate) struct Compared<'a> {
     /// Its folder, as the page shall call it.
     pub folder: &'a str,
-    /// The fields of `run.json`.
-    pub asked: &'a Map<String, Value>,
+    /// What was asked for.
+    pub configuration: &'a Configuration,
     /// What happened.
     pub records: &'a [Record],
 }
 
 /// A page with the runs side by side.
 #[must_use]
-pub fn compare(runs: &[Compared<'_>]) -> String {
+pub(crate) fn compare(runs: &[Compared<'_>]) -> String {
     let curves: Vec<Curves> = runs.iter().map(|run| Curves::of(run.records)).collect();
     let title = format!("{} runs side by side", runs.len());
     let body = format!(
@@ -99,7 +99,7 @@ fn results(runs: &[Compared<'_>], curves: &[Curves]) -> String {
 
 /// The options, those that differ in bold.
 fn options(runs: &[Compared<'_>]) -> String {
-    let lists: Vec<Vec<(String, String)>> = runs.iter().map(|run| asked::rows(run.asked)).collect();
+    let lists: Vec<Vec<(String, String)>> = runs.iter().map(|run| asked::rows(run.configuration)).collect();
     let mut names: Vec<&str> = Vec::new();
     for (name, _) in lists.iter().flatten() {
         if !names.contains(&name.as_str()) {

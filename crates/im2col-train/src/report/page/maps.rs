@@ -2,10 +2,11 @@
 
 use im2col::Network;
 
-use super::super::ReportError;
+use super::super::error::ReportError;
 use super::super::evaluation::{Evaluation, Example};
+use super::super::html::{escape, percent};
 use super::super::pictures;
-use super::{Names, escape, percent};
+use super::names::Names;
 use crate::dataset::Dataset;
 use crate::summary::{dims_text, grouped};
 

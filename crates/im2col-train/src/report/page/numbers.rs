@@ -1,10 +1,12 @@
 //! How the run went: headline numbers beside the lecture's, and curves.
 
-use super::super::Contents;
 use super::super::charts::{Chart, Series};
+use super::super::contents::Contents;
 use super::super::curves::{Curve, Curves};
 use super::super::evaluation::Evaluation;
-use super::{Names, duration, escape, percent};
+use super::super::html::{duration, escape, percent};
+use super::names::Names;
+use super::tables;
 use crate::metrics::Epoch;
 use crate::summary::grouped;
 
@@ -109,7 +111,7 @@ pub(super) fn curves(curves: &Curves) -> String {
          <p>Train loss and accuracy are means over the epoch so far; the learning rate is that of an epoch's last \
          step.</p>\n<div class=\"two\">\n{}</div>\n{}</section>\n",
         figures.concat(),
-        super::tables::epochs(&curves.epochs)
+        tables::epochs(&curves.epochs)
     )
 }
 

@@ -1,14 +1,17 @@
 //! Numbers in rows: the confusion matrix, the epochs, the layers, the times, and what was asked for.
 
+use std::path::Path;
+
 use im2col::Network;
-use serde_json::{Map, Value};
 
 use super::super::asked;
 use super::super::curves::Curves;
 use super::super::evaluation::Evaluation;
-use super::{Names, escape, percent};
+use super::super::html::{escape, percent};
+use super::names::Names;
+use crate::checkpoint::Configuration;
 use crate::metrics::Epoch;
-use crate::profile::Profile;
+use crate::profile::{LayerTime, Profile};
 use crate::summary::{dims_text, grouped};
 
 pub(super) fn confusion(evaluation: &Evaluation, names: &Names) -> String {
@@ -146,9 +149,9 @@ fn number(number: usize) -> String {
 /// What the parts of a step do that are no layers.
 const PARTS: &str = "<dl class=\"parts\">\n\
     <div><dt>pack</dt><dd>lays the weights out in the order in which the kernels read them, once a step</dd></div>\n\
-    <div><dt>gather</dt><dd>fetches the images of a group and scales their pixels to 0..1</dd></div>\n\
+    <div><dt>gather</dt><dd>fetches the images of a micro-batch and scales their pixels to 0..1</dd></div>\n\
     <div><dt>loss</dt><dd>computes the cross entropy and its gradient, where the backward pass begins</dd></div>\n\
-    <div><dt>add</dt><dd>adds the gradient of a group to that of the step</dd></div>\n\
+    <div><dt>add</dt><dd>adds the gradients of micro-batches to that of the step</dd></div>\n\
     <div><dt>update</dt><dd>moves the weights against the gradient</dd></div>\n</dl>\n";
 
 pub(super) fn times(profile: &Profile) -> String {
@@ -185,7 +188,7 @@ pub(super) fn times(profile: &Profile) -> String {
             percent(part.share, 1)
         )
     });
-    let sum = |of: fn(&crate::profile::LayerTime) -> f64| us(profile.layers.iter().map(of).sum());
+    let sum = |of: fn(&LayerTime) -> f64| us(profile.layers.iter().map(of).sum());
     let foot = format!(
         "<tr><th scope=\"row\">layers</th><td></td><td>{}</td><td>{}</td><td></td></tr>",
         sum(|layer| layer.forward_us),
@@ -209,8 +212,8 @@ pub(super) fn times(profile: &Profile) -> String {
 }
 
 /// The command that made the run, its options, and where the run ran.
-pub(super) fn asked(asked: &Map<String, Value>, folder: &str, curves: &Curves) -> String {
-    let mut rows = asked::rows(asked);
+pub(super) fn asked(configuration: &Configuration, folder: &Path, curves: &Curves) -> String {
+    let mut rows = asked::rows(configuration);
     // The version that ran last is listed below.
     rows.retain(|(name, _)| name != "version" || curves.starts.is_empty());
     if let Some(start) = curves.starts.last() {
@@ -230,11 +233,9 @@ pub(super) fn asked(asked: &Map<String, Value>, folder: &str, curves: &Curves) -
             format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", escape(name), escape(value))
         })
         .collect();
-    let command = asked::command(asked, folder).map_or(String::new(), |command| {
-        format!("<pre class=\"command\"><code>{}</code></pre>\n", escape(&command))
-    });
+    let command = escape(&asked::command(configuration, folder));
     format!(
-        "<section>\n<h2>What was asked for</h2>\n{command}<div class=\"scroll\">\n<table class=\"list asked\">\
+        "<section>\n<h2>What was asked for</h2>\n<pre class=\"command\"><code>{command}</code></pre>\n<div class=\"scroll\">\n<table class=\"list asked\">\
          <thead><tr><th scope=\"col\">option</th><th scope=\"col\">value</th></tr></thead>\n\
          <tbody>\n{rows}</tbody></table>\n</div>\n</section>\n"
     )

@@ -2,11 +2,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use im2col::lenet::LENET;
-use serde_json::json;
 
+use super::super::html::{duration, percent};
 use super::*;
-use crate::dataset::Part;
+use crate::checkpoint::Configuration;
+use crate::dataset::{Dataset, Part};
 use crate::metrics::{Epoch, Progress, Record, Start};
+use crate::train::Options;
 use crate::{init, profile, random::Random};
 
 /// Elements without content or end.
@@ -79,6 +81,20 @@ fn epoch(epoch: usize, test_accuracy: f64) -> Record {
     })
 }
 
+/// The configuration of a run on the built-in digits.
+fn asked(network: &str, rate: f64) -> Configuration {
+    Configuration {
+        version: "0.1.0".into(),
+        network: network.into(),
+        data: None,
+        data_sha256: None,
+        stream: false,
+        weights: None,
+        called_in: None,
+        options: Options { rate, ..Options::default() },
+    }
+}
+
 /// The page of a network that has learned nothing, on the first digits.
 fn page(folder: &str, network: &str, data: Option<&Path>, records: &[Record]) -> String {
     let digits = Dataset::built_in(Part::Test).unwrap();
@@ -88,12 +104,12 @@ fn page(folder: &str, network: &str, data: Option<&Path>, records: &[Record]) ->
     let planned = Network::plan(LENET, 1, [1, 28, 28]).unwrap();
     let params = init::xavier_uniform(&planned, &mut Random::new(1));
     let profile = profile::measure(LENET, &test, 16, Duration::ZERO).unwrap();
-    let asked = json!({ "network": network, "data": data, "optimiser": { "name": "<sgd>" } });
+    let configuration = Configuration { data: data.map(Path::to_owned), ..asked(network, 0.1) };
     super::super::html(&Contents {
         folder: Path::new(folder),
         network,
         data,
-        asked: asked.as_object().unwrap(),
+        configuration: &configuration,
         layers: LENET,
         params: &params,
         records,
@@ -142,7 +158,7 @@ fn the_page_is_well_formed_and_complete() {
         "<dt>Train accuracy</dt><dd>81.25\u{a0}%</dd>",
         "<dt>pack</dt><dd>lays the weights out",
         "<td>2,416</td><td>240,000</td>",
-        "<tr><th scope=\"row\">optimiser name</th><td>&lt;sgd&gt;</td></tr>",
+        "<code>lenet train --network lenet --epochs 15 ",
         "<tr><th scope=\"row\">threads</th><td>2</td></tr>",
     ] {
         assert!(html.contains(expected), "{expected}");
@@ -177,6 +193,7 @@ fn hostile_names_are_text() {
     assert!(!html.contains("<script") && !html.contains("<i>data"));
     assert!(html.contains("runs/&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;&quot;\u{fffd}\u{fffd}"));
     assert!(html.contains("<h1>&lt;/style&gt;&lt;b&gt; on &lt;i&gt;data&lt;/i&gt;</h1>"));
+    assert!(html.contains("<tr><th scope=\"row\">network</th><td>&lt;/style&gt;&lt;b&gt;</td></tr>"));
     assert!(html.contains("No epoch is done yet."));
 }
 
@@ -252,14 +269,12 @@ fn percentages_are_not_rounded_to_all_or_nothing() {
 
 #[test]
 fn runs_stand_side_by_side() {
-    let asked =
-        |rate: f64| json!({ "network": "lenet", "data": null, "options": { "rate": rate, "seed": 1 } });
-    let (slow, fast) = (asked(0.1), asked(0.9));
+    let (slow, fast) = (asked("lenet", 0.1), asked("lenet", 0.9));
     let (short, long) = ([epoch(1, 0.5)], [epoch(1, 0.75), epoch(2, 0.9918), epoch(3, 0.875)]);
-    let html = compare::compare(&[
-        compare::Compared { folder: "runs/<slow>", asked: slow.as_object().unwrap(), records: &short },
-        compare::Compared { folder: "runs/fast", asked: fast.as_object().unwrap(), records: &long },
-        compare::Compared { folder: "runs/none", asked: fast.as_object().unwrap(), records: &[] },
+    let html = compare(&[
+        Compared { folder: "runs/<slow>", configuration: &slow, records: &short },
+        Compared { folder: "runs/fast", configuration: &fast, records: &long },
+        Compared { folder: "runs/none", configuration: &fast, records: &[] },
     ]);
     let names = elements(&html);
     assert_eq!(names.iter().filter(|name| *name == "title").count(), 1 + 4);
@@ -268,8 +283,8 @@ fn runs_stand_side_by_side() {
         "runs/fast goes from 75.00\u{a0}% at epoch 1 to 87.50\u{a0}% at epoch 3.",
         "<th scope=\"row\">test accuracy</th><td>50.00\u{a0}%</td><td>87.50\u{a0}%</td><td>\u{2013}</td>",
         "<td>99.18\u{a0}% in epoch 2</td>",
-        "<th scope=\"row\">options rate</th><td><b>0.1</b></td><td><b>0.9</b></td><td><b>0.9</b></td>",
-        "<th scope=\"row\">options seed</th><td>1</td><td>1</td><td>1</td>",
+        "<th scope=\"row\">learning rate</th><td><b>0.1</b></td><td><b>0.9</b></td><td><b>0.9</b></td>",
+        "<th scope=\"row\">seed</th><td>1</td><td>1</td><td>1</td>",
     ] {
         assert!(html.contains(expected), "{expected}\n{html}");
     }

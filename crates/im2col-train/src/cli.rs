@@ -1,0 +1,173 @@
+//! The command `lenet`: trains, tests and shows LeNet on handwritten digits.
+
+mod data;
+mod defaults;
+mod eval;
+mod exit;
+mod export;
+mod fetch;
+mod network;
+mod output;
+mod predict;
+mod profile;
+mod report;
+mod saved;
+mod sets;
+mod summary;
+mod threads;
+mod train;
+
+use std::any::TypeId;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use self::defaults::{FIRST_RUN, RUNS, WEIGHTS};
+use self::exit::{Interrupted, ReaderGone, Said};
+use self::output::Output;
+use crate::run;
+use crate::run::files::WEIGHTS_FILE;
+
+/// The exit code of a command line that is not understood.
+const MISUNDERSTOOD: u8 = 2;
+
+/// LeNet on handwritten digits, trained through im2col convolutions.
+///
+/// Exit codes: 0 all is well, 1 an error, 2 a command line that is not understood, 130 interrupted by Ctrl-C and saved,
+/// 143 ended by SIGTERM and saved.
+#[derive(Debug, Parser)]
+#[command(name = "lenet", version)]
+struct Cli {
+    #[command(flatten)]
+    output: Output,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train a network and save its weights
+    Train(train::Arguments),
+    /// Write trained parameters for other programs
+    Export(export::Arguments),
+    /// Download a data set
+    Fetch(fetch::Arguments),
+    /// Print the test accuracy and loss of saved weights
+    Eval(eval::Arguments),
+    /// Print which digit a picture shows
+    Predict(predict::Arguments),
+    /// Print the layers with their output shapes, parameters and multiply-adds
+    Summary(summary::Arguments),
+    /// Print where the time of a training step goes
+    #[command(after_help = profile::EXAMPLES)]
+    Profile(profile::Arguments),
+    /// Write a page that shows a run: curves, confusion matrix, kernels, feature maps, mistakes
+    #[command(after_help = report::EXAMPLES)]
+    Report(report::Arguments),
+}
+
+/// Does what the command line of this process asks for, prints what came of it, and returns the exit code: 0 all is well,
+/// 1 an error, 2 a command line that is not understood, 130 interrupted by Ctrl-C and saved, 143 ended by SIGTERM and
+/// saved.
+#[must_use]
+pub fn main() -> ExitCode {
+    let outcome =
+        Cli::from_arg_matches(&command().get_matches()).map_err(Into::into).and_then(|cli| run(&cli));
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    // Where stderr is closed, the exit code has to do.
+    if let Some(Interrupted { exit_code, .. }) = error.downcast_ref() {
+        let _ = writeln!(io::stderr(), "{error}");
+        ExitCode::from(*exit_code)
+    } else if error.is::<Said>() {
+        ExitCode::FAILURE
+    } else if error.is::<ReaderGone>() {
+        // As in `lenet summary | head -1`: whoever read has had enough.
+        ExitCode::SUCCESS
+    } else if let Some(error) = error.downcast_ref::<clap::Error>() {
+        let _ = error.print();
+        ExitCode::from(MISUNDERSTOOD)
+    } else {
+        let _ = writeln!(io::stderr(), "error: {error:#}");
+        ExitCode::FAILURE
+    }
+}
+
+/// The command line. Every option that is a number takes one below 0, to be told its range; and instead of the first run that
+/// there could be, the default is the newest that there is.
+fn command() -> clap::Command {
+    static RUN: LazyLock<Option<PathBuf>> = LazyLock::new(|| run::newest(Path::new(RUNS)));
+    static FILE: LazyLock<Option<PathBuf>> = LazyLock::new(|| Some(RUN.as_ref()?.join(WEIGHTS_FILE)));
+    Cli::command().mut_subcommands(|command| {
+        command.mut_args(|arg| {
+            let arg = match arg.get_default_values().first().and_then(|value| value.to_str()) {
+                Some(FIRST_RUN) => newest_by_default(arg, RUN.as_deref()),
+                Some(WEIGHTS) => newest_by_default(arg, FILE.as_deref()),
+                _ => arg,
+            };
+            // Also -inf and -1e-3, which are no numbers to clap.
+            if is_number(&arg) { arg.allow_hyphen_values(true) } else { arg }
+        })
+    })
+}
+
+fn is_number(arg: &Arg) -> bool {
+    let parsed = arg.get_value_parser().type_id();
+    let [float, byte] = [TypeId::of::<f64>(), TypeId::of::<u8>()];
+    let wholes = [TypeId::of::<u16>(), TypeId::of::<u32>(), TypeId::of::<u64>()];
+    let takes_value = arg.get_long().is_some() && arg.get_action().takes_values();
+    takes_value
+        && [float, byte, TypeId::of::<Duration>()].iter().chain(&wholes).any(|number| parsed == *number)
+}
+
+fn newest_by_default(arg: Arg, newest: Option<&'static Path>) -> Arg {
+    match newest {
+        Some(path) => arg.default_value(path.as_os_str()),
+        None => arg,
+    }
+}
+
+fn run(cli: &Cli) -> Result<()> {
+    match &cli.command {
+        Command::Train(arguments) => train::run(arguments, cli.output),
+        Command::Export(arguments) => export::run(arguments, cli.output),
+        Command::Fetch(arguments) => fetch::run(arguments, cli.output),
+        Command::Eval(arguments) => eval::run(arguments, cli.output),
+        Command::Predict(arguments) => predict::run(arguments, cli.output),
+        Command::Summary(arguments) => summary::run(arguments, cli.output),
+        Command::Profile(arguments) => profile::run(arguments, cli.output),
+        Command::Report(arguments) => report::run(arguments, cli.output),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command().debug_assert();
+    }
+
+    /// Whatever takes a number says its range, not that the number is an unexpected argument.
+    #[test]
+    fn numbers_below_0_are_told_the_range() {
+        let mut tried = 0;
+        for subcommand in Cli::command().get_subcommands() {
+            for option in subcommand.get_arguments().filter(|arg| is_number(arg)).filter_map(Arg::get_long) {
+                for number in ["-1", "-0.1", "-.5", "-1e-5", "-inf"] {
+                    let args = ["lenet", subcommand.get_name(), &format!("--{option}"), number];
+                    let error = command().try_get_matches_from(args).unwrap_err().to_string();
+                    let expected = format!("error: invalid value '{number}' for '--{option}");
+                    assert!(error.starts_with(&expected), "{args:?}: {error}");
+                    tried += 1;
+                }
+            }
+        }
+        assert!(tried >= 5 * 14, "{tried}");
+    }
+}
