@@ -55,16 +55,6 @@ pub enum Algorithm {
     Matrixmultiply,
 }
 
-impl Algorithm {
-    /// Output channels that are computed at once: threads divide channels at multiples of it.
-    pub(super) const fn panels_at_once(self) -> usize {
-        match self {
-            Self::Broadcast => PANELS_AT_ONCE * NR,
-            _ => NR,
-        }
-    }
-}
-
 /// All of them, those that are only used by request last.
 pub(super) const ALL: &[Algorithm] = &[
     Algorithm::Depthwise,

@@ -15,7 +15,7 @@ use crate::conv::gradient::weight::backward_weight;
 use crate::conv::gradient::{in_place_input, in_place_weight};
 use crate::conv::plan::ConvPlan;
 use crate::error::{RunError, check_len, check_scratch};
-use crate::simd::{Kernel, MulAdd, Vectors, dispatch};
+use crate::simd::dispatch;
 use crate::sum::SumPlanes;
 use crate::weights::Weights;
 
