@@ -7,8 +7,8 @@
 mod algorithm;
 mod backward;
 mod channel_lanes;
+mod choice;
 mod columns;
-mod cost;
 mod forward;
 mod gradient;
 mod limit;

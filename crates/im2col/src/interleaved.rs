@@ -10,6 +10,7 @@
 //!
 //! It pays where all that a bundle touches stays in the cache: [`Network`](crate::Network) decides.
 
+mod blocks;
 mod conv;
 mod conv_backward;
 mod linear;
@@ -17,118 +18,9 @@ mod pool;
 mod tile;
 mod weights;
 
+pub(crate) use blocks::{ImageBlocks, Interleave, STRETCH, Separate};
 pub(crate) use conv::{Convolve, Planes, Stage};
 pub(crate) use conv_backward::{Fold, GradInput};
 pub(crate) use linear::{GradInputs, GradWeights, Multiply};
 pub(crate) use pool::{Pool, PoolBackward};
 pub(crate) use weights::{GradKernels, Grads};
-
-use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
-
-/// The most images whose gradients are added one after the other: of 64 bundles.
-pub(crate) const STRETCH: usize = 64 * NR;
-
-/// The bundles that go through a network together: a few whole ones, or one of fewer images.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Block {
-    /// The first image.
-    pub(crate) first: usize,
-    pub(crate) bundles: usize,
-    /// How many lanes of each bundle count.
-    pub(crate) lanes: usize,
-}
-
-impl Block {
-    pub(crate) const fn images(&self) -> usize {
-        self.bundles * self.lanes
-    }
-
-    /// Whether gradients begin with this block, the first of [`STRETCH`] images; those of others are added.
-    pub(crate) const fn is_first(&self) -> bool {
-        self.first.is_multiple_of(STRETCH)
-    }
-
-    /// Whether it is the last of [`STRETCH`] images, or of all.
-    pub(crate) const fn is_last(&self, images: usize) -> bool {
-        let end = self.first + self.images();
-        end.is_multiple_of(STRETCH) || end == images
-    }
-}
-
-/// Interleaves `[images, len]` into a bundle of `len` vectors.
-pub(crate) struct Interleave<'a> {
-    pub(crate) images: &'a [f32],
-    pub(crate) bundle: &'a mut [Lanes],
-}
-
-impl Kernel for Interleave<'_> {
-    #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        self,
-        _: impl MulAdd,
-        vectors: impl Vectors,
-    ) {
-        let Self { images, bundle } = self;
-        let len = bundle.len();
-        for (block, first) in bundle.chunks_mut(NR).zip((0..len).step_by(NR)) {
-            let mut rows = [[0.0; NR]; NR];
-            for (row, image) in rows.iter_mut().zip(images.chunks_exact(len)) {
-                match image[first..].first_chunk() {
-                    Some(values) => *row = *values,
-                    None => row[..len - first].copy_from_slice(&image[first..]),
-                }
-            }
-            let columns = vectors.transpose(&rows);
-            match block.first_chunk_mut() {
-                Some(block) => *block = columns,
-                None => block.copy_from_slice(&columns[..len - first]),
-            }
-        }
-    }
-}
-
-/// The inverse of [`Interleave`]: the first images of a bundle, as many as there is room for.
-pub(crate) struct Separate<'a> {
-    pub(crate) bundle: &'a [Lanes],
-    pub(crate) images: &'a mut [f32],
-}
-
-impl Kernel for Separate<'_> {
-    #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        self,
-        _: impl MulAdd,
-        vectors: impl Vectors,
-    ) {
-        let Self { bundle, images } = self;
-        let len = bundle.len();
-        for (block, first) in bundle.chunks(NR).zip((0..len).step_by(NR)) {
-            let rows = transposed(block, vectors);
-            for (row, image) in rows.iter().zip(images.chunks_exact_mut(len)) {
-                match image[first..].first_chunk_mut() {
-                    Some(values) => *values = *row,
-                    None => image[first..].copy_from_slice(&row[..len - first]),
-                }
-            }
-        }
-    }
-}
-
-/// The rows of at most sixteen columns; what is missing is zero.
-#[inline(always)]
-fn transposed(columns: &[Lanes], vectors: impl Vectors) -> [Lanes; NR] {
-    match columns.first_chunk() {
-        Some(columns) => vectors.transpose(columns),
-        None => {
-            let mut whole = [[0.0; NR]; NR];
-            whole[..columns.len()].copy_from_slice(columns);
-            vectors.transpose(&whole)
-        }
-    }
-}
-
-/// Where tiles of `size` begin that cover `0..len`, `len >= size`; the last may overlap the one before.
-#[inline(always)]
-fn starts(len: usize, size: usize) -> impl Iterator<Item = usize> {
-    (0..len).step_by(size).map(move |start| start.min(len - size))
-}

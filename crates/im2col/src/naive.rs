@@ -5,6 +5,7 @@
 //! Sums start from 0 and add their terms in ascending order, a multiplication and an addition each.
 
 mod dense;
+mod loops;
 mod loss;
 mod pool;
 mod transpose;
@@ -19,8 +20,8 @@ pub use transpose::{
 use crate::conv::ConvPlan;
 use crate::error::{RunError, check_len};
 use crate::linear::LinearPlan;
-use crate::padding::PaddingMode;
 use crate::window::lift;
+use loops::{for_each_product, volume};
 
 /// Cross-correlation of two matrices: `y[i, j] = sum over a, b of x[i + a, j + b] k[a, b]`.
 ///
@@ -249,95 +250,6 @@ pub fn linear_forward(
     Ok(())
 }
 
-/// Calls `product(o, i, w)` for every output, input and weight that meet: output by output, and
-/// for each the channels and taps ascending.
-fn for_each_product<const D: usize>(plan: &ConvPlan<D>, product: impl FnMut(usize, usize, usize)) {
-    for_each_product_of(plan, plan.batch(), product);
-}
-
-/// The same for the first `images` of a batch.
-fn for_each_product_of<const D: usize>(
-    plan: &ConvPlan<D>,
-    images: usize,
-    mut product: impl FnMut(usize, usize, usize),
-) {
-    let params = plan.params();
-    let group_in = params.in_channels() / params.groups();
-    let group_out = params.out_channels() / params.groups();
-    let taps = Taps {
-        input: lift(plan.input_dims(), 1),
-        kernel: lift(params.kernel(), 1),
-        stride: lift(params.stride(), 1),
-        padding: lift(plan.padding(), [0; 2]),
-        mode: params.padding_mode(),
-        dilation: lift(params.dilation(), 1),
-    };
-    let mut o = 0;
-    for n in 0..images {
-        for m in 0..params.out_channels() {
-            for position in points(lift(plan.output_dims(), 1)) {
-                for c in 0..group_in {
-                    let plane = n * params.in_channels() + m / group_out * group_in + c;
-                    let kernel = m * group_in + c;
-                    for (k, i) in taps.at(position) {
-                        product(o, plane * volume(taps.input) + i, kernel * volume(taps.kernel) + k);
-                    }
-                }
-                o += 1;
-            }
-        }
-    }
-}
-
 fn out_channel<const D: usize>(plan: &ConvPlan<D>, o: usize) -> usize {
     o / volume(lift(plan.output_dims(), 1)) % plan.params().out_channels()
-}
-
-/// The taps of a sliding window, on three axes.
-#[derive(Clone, Copy)]
-struct Taps {
-    input: [usize; 3],
-    kernel: [usize; 3],
-    stride: [usize; 3],
-    padding: [[usize; 2]; 3],
-    mode: PaddingMode,
-    dilation: [usize; 3],
-}
-
-impl Taps {
-    /// The taps that see a value when the window is at `o`, ascending, each with the offset in the
-    /// plane of what it sees. Zeros of the padding are left out.
-    fn at(self, o: [usize; 3]) -> impl Iterator<Item = (usize, usize)> + Clone {
-        points(self.kernel).enumerate().filter_map(move |(tap, k)| {
-            let mut offset = 0;
-            for axis in 0..3 {
-                let padded = o[axis] * self.stride[axis] + k[axis] * self.dilation[axis];
-                let i = padded as isize - self.padding[axis][0] as isize;
-                offset = offset * self.input[axis] + source(self.mode, i, self.input[axis] as isize)?;
-            }
-            Some((tap, offset))
-        })
-    }
-}
-
-/// Which of `n` values the coordinate `i` shows; none if that is a zero.
-fn source(mode: PaddingMode, i: isize, n: isize) -> Option<usize> {
-    let inside = (0..n).contains(&i);
-    let i = match mode {
-        PaddingMode::Zeros => return inside.then_some(i as usize),
-        PaddingMode::Replicate => i.clamp(0, n - 1),
-        PaddingMode::Circular => i.rem_euclid(n),
-        PaddingMode::Reflect if inside => i,
-        // 2 1 0 1 2 ..: there and back again is 2 (n - 1) steps.
-        PaddingMode::Reflect => (n - 1) - ((n - 1) - i.rem_euclid(2 * (n - 1))).abs(),
-    };
-    Some(i as usize)
-}
-
-fn points([d, h, w]: [usize; 3]) -> impl Iterator<Item = [usize; 3]> + Clone {
-    (0..d).flat_map(move |z| (0..h).flat_map(move |y| (0..w).map(move |x| [z, y, x])))
-}
-
-fn volume([d, h, w]: [usize; 3]) -> usize {
-    d * h * w
 }

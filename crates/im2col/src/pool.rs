@@ -19,15 +19,5 @@ mod tests;
 mod unpool;
 pub(crate) mod windows;
 
-pub use params::PoolParams;
+pub use params::{PoolKind, PoolParams};
 pub use plan::PoolPlan;
-
-/// What is taken from each window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PoolKind {
-    /// The largest value; NaN, if there is one. Padding never wins.
-    Max,
-    /// The mean. Padding is 0, and counts unless
-    /// [`with_count_include_pad`](PoolParams::with_count_include_pad) says otherwise. 0, if nothing is seen.
-    Average,
-}

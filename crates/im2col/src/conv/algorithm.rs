@@ -1,4 +1,4 @@
-//! The algorithms, which of them a shape takes, and the match over them.
+//! The algorithms, and the match over them. Which one a plan takes stands in `choice.rs`.
 
 mod broadcast;
 mod depthwise;
@@ -12,8 +12,6 @@ mod winograd;
 
 use crate::activation::Activation;
 use crate::conv::channel_lanes::PANELS_AT_ONCE;
-use crate::conv::cost;
-use crate::conv::padded::PaddedPlanes;
 use crate::conv::pass::{Pass, pack_channels};
 use crate::conv::shape::ConvShape;
 use crate::simd::{Isa, NR};
@@ -67,47 +65,6 @@ pub(super) const ALL: &[Algorithm] = &[
     #[cfg(feature = "matrixmultiply")]
     Algorithm::Matrixmultiply,
 ];
-
-/// The largest padded copy of the input, in values for each that is read, and what it may exceed that by: a block of
-/// the other algorithms.
-const MOST_COPY: usize = 2;
-const SMALL_COPY: usize = 64 * 1024;
-
-/// The algorithm that is estimated to take the least time, of those whose copy of the input is no longer than
-/// [`MOST_COPY`] times what is read.
-pub(super) const fn best(shape: &ConvShape) -> Algorithm {
-    if depthwise::fits(shape) {
-        return Algorithm::Depthwise;
-    }
-    let candidates = [Algorithm::InPlace, Algorithm::Im2col, Algorithm::Broadcast, Algorithm::Direct];
-    let (mut best, mut least) = (Algorithm::InPlace, u64::MAX);
-    if shape.is_pointwise() {
-        (best, least) = (Algorithm::Pointwise, cost::estimate(shape, Algorithm::Pointwise));
-    }
-    let mut i = 0;
-    while i < candidates.len() {
-        let estimate = cost::estimate(shape, candidates[i]);
-        let is_for = !matches!(candidates[i], Algorithm::Direct) || is_direct(shape);
-        if is_for && estimate < least {
-            (best, least) = (candidates[i], estimate);
-        }
-        i += 1;
-    }
-    best
-}
-
-/// Whether the padded copy of a group's planes is not much longer than what is read of them.
-const fn is_direct(shape: &ConvShape) -> bool {
-    let (mut read, mut axis) = (shape.in_group, 0);
-    while axis < 3 {
-        read = read.saturating_mul(shape.window.values_read(axis));
-        axis += 1;
-    }
-    match PaddedPlanes::new(&shape.simplified()).len() {
-        Some(len) => len.saturating_sub(SMALL_COPY) / MOST_COPY <= read,
-        None => false,
-    }
-}
 
 impl Algorithm {
     /// Whether this algorithm can compute the shape.

@@ -113,4 +113,30 @@ impl<const D: usize> ConvPlan<D> {
         dispatch(self.isa(), SumPlanes { values: grad_output, plane_len, sums: grad_bias });
         Ok(())
     }
+
+    /// The same convolution with at most `len` values of scratch for [`ConvPlan::backward_input`] and
+    /// [`ConvPlan::backward_weight`]: in smaller blocks, if that fits; otherwise in place, which needs none. Without
+    /// scratch a gradient takes several times as long.
+    ///
+    /// For finite operands the gradients stay the same, bit for bit but for the sign of a zero. The forward pass has
+    /// [a limit of its own](ConvPlan::with_scratch_limit).
+    ///
+    /// ```
+    /// use im2col::ConvParams;
+    ///
+    /// let plan = ConvParams::new(64, 64, [3, 3]).with_padding([1, 1]).plan(1, [56, 56])?;
+    /// let lens = |limit| {
+    ///     let plan = plan.with_backward_scratch_limit(limit);
+    ///     [plan.backward_input_scratch_len(), plan.backward_weight_scratch_len()]
+    /// };
+    /// assert!(lens(60_000).iter().all(|len| *len <= 60_000));
+    /// assert_eq!(lens(0), [0, 0]);
+    /// # Ok::<(), im2col::ShapeError>(())
+    /// ```
+    #[must_use]
+    pub const fn with_backward_scratch_limit(mut self, len: usize) -> Self {
+        let Self { shape, sizes, backward, .. } = &self;
+        self.backward = backward.with_input_limit(shape, sizes, len).with_weight_limit(shape, sizes, len);
+        self
+    }
 }

@@ -17,9 +17,9 @@ mod block;
 mod store;
 mod tile;
 
-pub(super) use block::{Block, Field, STRIP_LEN, is_staged};
+pub(super) use block::{Block, Field, PANELS_AT_ONCE, STRIP_LEN, is_staged};
 pub(super) use store::{Store, Target};
-pub(super) use tile::{PAIRS_AT_ONCE, Pair, Pairs, Tiles};
+pub(super) use tile::{Pair, Pairs, Tiles};
 
 use crate::conv::shape::ConvShape;
 use crate::epilogue::Epilogue;
@@ -27,7 +27,7 @@ use crate::gemm::Panels;
 use crate::simd::{Isa, NR, dispatch};
 use block::{Fill, Position};
 use core::ops::Range;
-use tile::{MOST_PRODUCTS, Multiply};
+use tile::Multiply;
 
 /// The operands of some output channels of a group.
 pub(super) struct GroupOperands<'a> {
@@ -58,8 +58,6 @@ impl Strides {
     }
 }
 
-/// How many panels of weights are used before the next positions.
-pub(super) const PANELS_AT_ONCE: usize = 2;
 /// Computes channels of all images, block by block.
 ///
 /// Each step is a job of its own: in one function, what the others keep in registers would push the sums

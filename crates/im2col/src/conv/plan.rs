@@ -1,6 +1,7 @@
 //! A convolution of one input size, and the choice of the algorithm.
 
-use super::algorithm::{ALL, Algorithm, best};
+use super::algorithm::{ALL, Algorithm};
+use super::choice::best;
 use super::limit::BackwardScratch;
 use super::params::ConvParams;
 use super::sizes::ConvSizes;

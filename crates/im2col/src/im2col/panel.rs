@@ -1,6 +1,6 @@
 //! Packing of the im2col matrix, panel by panel.
 
-use super::{Cursor, Patches, Row};
+use super::matrix::{Cursor, Patches, Row};
 use crate::simd::load::fetch;
 use crate::simd::{Lanes, NR};
 use crate::window::Window;

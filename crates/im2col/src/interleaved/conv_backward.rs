@@ -4,8 +4,8 @@
 //! `Y = y * stride + ky * dilation` in the padded plane, and `X` likewise. Of an axis, only the taps are visited that
 //! meet a position from any input of a tile.
 
+use super::blocks::starts;
 use super::conv::Planes;
-use super::starts;
 use super::tile::{Grid, Nest, Operands, Tile};
 use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors};
 use crate::window::Window;

@@ -1,7 +1,7 @@
 //! Fully connected layers: all bundles of a block at once, for there are more weights than L1 holds.
 
+use super::blocks::{ImageBlocks, transposed};
 use super::tile::{Grid, Nest, Operands, Tile};
-use super::{Block, transposed};
 use crate::activation::{Activation, Finish};
 use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors, dispatch};
 
@@ -89,7 +89,7 @@ impl Product<'_> {
 /// The gradients of weight and bias that a block contributes:
 /// `grad_weight[o, i] = sum over images of grad_output[o] input[i]`. Lanes are inputs here.
 pub(crate) struct GradWeights<'a> {
-    pub(crate) block: Block,
+    pub(crate) block: ImageBlocks,
     /// `[bundles, inputs]`
     pub(crate) input: &'a [Lanes],
     /// `[bundles, outputs]`
@@ -116,7 +116,7 @@ impl Kernel for GradWeights<'_> {
         mul_add: impl MulAdd,
         vectors: impl Vectors,
     ) {
-        let Block { bundles, lanes, .. } = self.block;
+        let ImageBlocks { bundles, lanes, .. } = self.block;
         let (inputs, outputs) = (self.input.len() / bundles, self.grad_output.len() / bundles);
         // `[panels][bundles][lanes]`: sixteen inputs of an image are a vector.
         let squares = self.scratch.as_chunks_mut::<NR>().0;

@@ -1,6 +1,6 @@
 //! The microkernel: a tile of sums that stay in registers, and the grid of tiles that a layer is cut into.
 
-use super::starts;
+use super::blocks::starts;
 use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors, dispatch};
 
 /// Three nested loops, and how far an iteration of each moves in the weights and in the values. Distances wrap, so they

@@ -3,10 +3,10 @@
 //! `grad_weight[o, c, k] = sum over images and positions of grad_output[o, position] input[c, position + k]`. Each
 //! lane sums its own image, in chains of some lines, and the lanes are added at the end of a chain.
 
+use super::blocks::{ImageBlocks, starts, transposed};
 use super::conv::Planes;
 use super::pool::PoolBackward;
 use super::tile::{Tile, with_tile};
-use super::{Block, starts, transposed};
 use crate::activation::Activation;
 use crate::pool::windows::Pooling;
 use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors};
@@ -18,7 +18,7 @@ pub(crate) struct GradKernels<'a> {
     pub(crate) isa: Isa,
     pub(crate) planes: Planes,
     /// Of a single bundle.
-    pub(crate) block: Block,
+    pub(crate) block: ImageBlocks,
     /// `[in_channels, padded height, padded width]`
     pub(crate) input: &'a [Lanes],
     pub(crate) grads: Grads<'a>,

@@ -1,6 +1,6 @@
 //! A convolution as a fully connected layer.
 
-use super::for_each_product_of;
+use super::loops::for_each_product_of;
 use crate::conv::ConvPlan;
 use crate::error::{RunError, check_len};
 

@@ -1,6 +1,6 @@
 //! Pooling by its definition.
 
-use super::{points, volume};
+use super::loops::{points, volume};
 use crate::error::{RunError, check_len};
 use crate::pool::{PoolKind, PoolPlan};
 use crate::window::lift;

@@ -1,6 +1,6 @@
 //! Transposed convolution by its definition.
 
-use super::for_each_product;
+use super::loops::for_each_product;
 use crate::conv::ConvTransposePlan;
 use crate::error::{RunError, check_len};
 

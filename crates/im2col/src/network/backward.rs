@@ -1,9 +1,9 @@
 //! The backward pass: from the gradient of the output to the gradients of the parameters.
 
-use super::Network;
 use super::interleaved::Gradients;
+use super::layer::{LayerPlan, Op};
 use super::ping_pong::PingPong;
-use super::plan::{LayerPlan, Op};
+use super::plan::Network;
 use crate::activation::Activation;
 use crate::error::{RunError, check_len, check_scratch};
 
@@ -104,7 +104,7 @@ impl LayerPlan {
         grad_params: &mut [f32],
         scratch: &mut [f32],
     ) -> Result<(), RunError> {
-        let lens = self.op.lens();
+        let lens = self.op.sizes();
         let (grad_weight, rest) = grad_params[self.param_offset..].split_at_mut(lens.weight);
         let grad_bias = &mut rest[..lens.bias];
         match self.op {

@@ -1,8 +1,8 @@
 //! The forward passes: inference, which keeps two activations, and training, which keeps them all.
 
-use super::Network;
+use super::layer::{LayerPlan, Op};
 use super::ping_pong::PingPong;
-use super::plan::{LayerPlan, Op};
+use super::plan::Network;
 use crate::conv::ConvOperands;
 use crate::error::{RunError, check_len, check_scratch};
 use crate::linear::LinearOperands;
@@ -55,7 +55,7 @@ impl<const L: usize> Network<L> {
         let mut layers = [None; L];
         for (index, (slot, layer)) in layers.iter_mut().zip(&self.layers).enumerate() {
             let op = self.inferring(index, self.batch);
-            let (panels, rest) = packed.split_at_mut(op.lens().packed_weight);
+            let (panels, rest) = packed.split_at_mut(op.sizes().packed_weight);
             packed = rest;
             *slot = match op {
                 Op::Conv(plan) => Some(plan.pack_weights(layer.weight(params), panels)?),
@@ -233,7 +233,7 @@ impl<const L: usize> Network<L> {
         if let NetworkWeights::Packed { packed, .. } = weights {
             for (index, packed) in packed.layers.iter().enumerate() {
                 if packed.map(|packed| packed.layout) != self.packed_layout(index) {
-                    let required = self.inferring(index, self.batch).lens().packed_weight;
+                    let required = self.inferring(index, self.batch).sizes().packed_weight;
                     let given = packed.map_or(0, |packed| packed.panels.len());
                     return Err(RunError::PackedWeights { required, given });
                 }
@@ -291,11 +291,11 @@ impl<const L: usize> Network<L> {
 
 impl LayerPlan {
     pub(super) fn weight<'a>(&self, params: &'a [f32]) -> &'a [f32] {
-        &params[self.param_offset..][..self.op.lens().weight]
+        &params[self.param_offset..][..self.op.sizes().weight]
     }
 
     pub(super) fn bias<'a>(&self, params: &'a [f32]) -> &'a [f32] {
-        &params[self.param_offset + self.op.lens().weight..][..self.op.lens().bias]
+        &params[self.param_offset + self.op.sizes().weight..][..self.op.sizes().bias]
     }
 }
 

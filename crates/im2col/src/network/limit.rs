@@ -2,8 +2,8 @@
 
 #![deny(clippy::arithmetic_side_effects)]
 
-use super::Network;
-use super::plan::Op;
+use super::layer::Op;
+use super::plan::Network;
 use crate::error::ShapeError;
 use crate::simd::MR;
 use crate::weights::Layout;
@@ -128,7 +128,7 @@ impl<const L: usize> Network<L> {
     const fn layers_scratch(&self, images: usize, limit: usize) -> usize {
         let (mut most, mut index) = (0, 0);
         while index < L {
-            most = max(most, self.layers[index].op.inferring(images, limit).lens().scratch);
+            most = max(most, self.layers[index].op.inferring(images, limit).sizes().scratch);
             index = index.wrapping_add(1);
         }
         most
@@ -151,7 +151,7 @@ impl<const L: usize> Network<L> {
     /// What a layer's weights are packed for; none without weights.
     pub(super) fn packed_layout(&self, index: usize) -> Option<Layout> {
         let op = &self.layers[index].op;
-        if op.lens().scratch <= self.layer_limit() {
+        if op.sizes().scratch <= self.layer_limit() {
             return op.layout();
         }
         self.inferring(index, self.batch).layout()
@@ -161,7 +161,7 @@ impl<const L: usize> Network<L> {
     pub(super) const fn size_packed(&mut self) -> Result<(), ShapeError> {
         let (mut packed_len, mut index) = (0, 0);
         while index < L {
-            let len = self.inferring(index, self.batch).lens().packed_weight;
+            let len = self.inferring(index, self.batch).sizes().packed_weight;
             packed_len = match checked_sum([packed_len, len]) {
                 Some(len) => len,
                 None => return Err(ShapeError::Overflow { what: "packed weights" }),
@@ -185,9 +185,9 @@ impl<const L: usize> Network<L> {
         let mut workspace_len = 0;
         while index < L {
             let layer = self.layers[index];
-            forward = max(forward, layer.op.training(limit).lens().scratch);
+            forward = max(forward, layer.op.training(limit).sizes().scratch);
             if index >= first_trained {
-                backward = max(backward, layer.op.training_backward(spare).lens().backward_scratch);
+                backward = max(backward, layer.op.training_backward(spare).sizes().backward_scratch);
             }
             if let (Some(offset), false) = (layer.output_offset, matches!(layer.op, Op::Flatten)) {
                 // `place` has checked this sum.

@@ -2,60 +2,188 @@
 
 #![deny(clippy::arithmetic_side_effects)]
 
-use super::{Layer, Network};
-use crate::activation::Activation;
-use crate::conv::ConvPlan;
+use super::interleaving::Interleaving;
+use super::layer::{Layer, LayerPlan, Op, ValueShape};
 use crate::error::ShapeError;
-use crate::linear::LinearPlan;
-use crate::pool::PoolPlan;
 use crate::simd::Isa;
-use crate::weights::Layout;
-use crate::window::{checked_product, checked_sum};
+use crate::window::checked_sum;
 
-/// A layer that fits where it stands.
+/// A planned network of `L` layers: every size is known, and every layer takes what the one before
+/// it gives.
+///
+/// ```
+/// use im2col::{Network, NetworkWeights, lenet::LENET, planned};
+///
+/// const NETWORK: Network<12> = planned!(Network::plan(LENET, 1, [1, 28, 28]));
+///
+/// let params = [0.01; NETWORK.param_len()];
+/// let mut logits = [0.0; NETWORK.output_len()];
+/// let mut scratch = [0.0; NETWORK.scratch_len()];
+/// NETWORK.forward(NetworkWeights::Plain(&params), &[1.0; 784], &mut logits, &mut scratch)?;
+/// assert_eq!(logits.len(), 10);
+/// # Ok::<(), im2col::RunError>(())
+/// ```
+///
+/// # Large batches
+///
+/// Where a network is small, up to 2^17 parameters, and a batch has at least eight images, these are interleaved:
+/// sixteen images fill the lanes of the vectors, so that no channel or row needs to. A plan decides by itself. The
+/// outputs are the same, bit for bit; gradients are summed in another order, in each image before the images. Packed
+/// weights are not used then, and [`activation`](Network::activation) knows the last output only, because the workspace
+/// holds the others interleaved. What observes a pass is called for each layer once for up to 32 images, or for sixteen.
+///
+/// # Stack
+///
+/// A plan holds those of its layers, about 600 bytes each: 7 KiB for LeNet's twelve. A constant or a `static` takes nothing of
+/// it from the stack. LeNet takes, on x86-64 (found with threads of ever smaller stacks, that of an idle thread subtracted):
+///
+/// | | `opt-level = 3` | `opt-level = 0` |
+/// |---|--:|--:|
+/// | [`plan`](Network::plan), when the program runs | 26 KiB | 46 KiB |
+/// | [`forward`](Network::forward), one image | 9 KiB | 158 KiB |
+/// | [`forward`](Network::forward), 256 images | 5 KiB | 836 KiB |
+/// | [`forward_train`](Network::forward_train) and [`backward`](Network::backward), 256 images | 11 KiB | 839 KiB |
+///
+/// Where a debug build has no such stack, optimise this crate alone in it, by `[profile.dev.package.im2col]` with
+/// `opt-level = 3`: each of these is at most 59 KiB then.
+///
+/// # Layers that do not fit
+///
+/// A layer that does not fit does not compile:
+///
+/// ```compile_fail
+/// use im2col::{Network, lenet::LENET, planned};
+///
+/// // The second convolution leaves 4x4, not 5x5, for the layer that takes 400 features.
+/// const NETWORK: Network<12> = planned!(Network::plan(LENET, 1, [1, 26, 26]));
+/// println!("{}", NETWORK.param_len());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Op {
-    Conv(ConvPlan<2>),
-    Pool(PoolPlan<2>),
-    Activation(Activation),
-    Flatten,
-    Linear(LinearPlan),
+pub struct Network<const L: usize> {
+    pub(super) layers: [LayerPlan; L],
+    pub(super) batch: usize,
+    /// How many images inference takes at a time.
+    pub(super) shard: usize,
+    /// At most as many threads.
+    pub(super) threads: usize,
+    pub(super) input_len: usize,
+    /// Of one image.
+    pub(super) image_len: usize,
+    pub(super) param_len: usize,
+    pub(super) packed_len: usize,
+    pub(super) workspace_len: usize,
+    /// What inference keeps of a shard between two layers stands in one of two buffers in turn.
+    pub(super) buffer_lens: [usize; 2],
+    /// Both buffers, then the layers' own scratch: what a thread needs.
+    pub(super) scratch_len: usize,
+    /// Training keeps a gradient in one of two buffers of this length.
+    pub(super) gradient_len: usize,
+    /// Both gradient buffers, then the layers' own scratch.
+    pub(super) train_scratch_len: usize,
+    pub(super) isa: Option<Isa>,
+    /// How images can be interleaved, if that pays, and whether inference and training do so.
+    pub(super) interleaving: Option<Interleaving>,
+    pub(super) infers_interleaved: bool,
+    pub(super) trains_interleaved: bool,
+    /// The most scratch of all threads of inference together.
+    pub(super) scratch_limit: usize,
 }
 
-/// A layer and its place in the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LayerPlan {
-    pub(super) op: Op,
-    /// Inference leaves this activation to the layer before, which applies it while it stores.
-    pub(super) fused: bool,
-    /// What one image becomes.
-    pub(super) output: Shape,
-    /// For the whole batch.
-    pub(super) output_len: usize,
-    /// Where the output stands in the workspace. `None`: it is the network's own input, because
-    /// there is nothing but Flatten up to here.
-    pub(super) output_offset: Option<usize>,
-    /// The same in vectors, where images are interleaved: in what is kept of a bundle.
-    pub(super) lane_offset: usize,
-    /// Where the weight stands in the parameters; the bias follows it.
-    pub(super) param_offset: usize,
-}
+impl<const L: usize> Network<L> {
+    /// Forces the instruction set of every layer. Otherwise the fastest one is detected.
+    ///
+    /// Outputs are then the same bits from [`forward`](Self::forward) and [`forward_train`](Self::forward_train), for any
+    /// batch; under [`Isa::SCALAR`] on every target as well.
+    #[must_use]
+    pub const fn with_isa(mut self, isa: Isa) -> Self {
+        let mut index = 0;
+        while index < L {
+            self.layers[index].op = self.layers[index].op.with_isa(isa);
+            index = index.wrapping_add(1);
+        }
+        self.isa = Some(isa);
+        self
+    }
 
-/// What a layer asks of the slices that all layers share.
-#[derive(Clone, Copy)]
-pub(super) struct Lens {
-    pub(super) weight: usize,
-    pub(super) bias: usize,
-    pub(super) packed_weight: usize,
-    pub(super) scratch: usize,
-    pub(super) backward_scratch: usize,
-}
+    /// The instruction set that every layer runs on.
+    pub(super) fn isa(&self) -> Isa {
+        self.isa.unwrap_or_else(Isa::detect)
+    }
 
-/// What one image is between two layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
-    Planes([usize; 3]),
-    Features(usize),
+    /// Runs [`forward`](Self::forward) on at most `threads` threads of the current rayon pool, images apart,
+    /// so the result is the same, bit for bit, for any number. The scratch grows with it, within
+    /// [`with_scratch_limit`](Self::with_scratch_limit).
+    #[cfg(feature = "rayon")]
+    #[must_use]
+    pub const fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// How many images one call takes.
+    #[must_use]
+    pub const fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// `batch * channels * height * width`.
+    #[must_use]
+    pub const fn input_len(&self) -> usize {
+        self.input_len
+    }
+
+    /// The length of the last layer's output, for the whole batch.
+    #[must_use]
+    pub const fn output_len(&self) -> usize {
+        self.layers[L.wrapping_sub(1)].output_len
+    }
+
+    /// How many parameters all layers have.
+    #[must_use]
+    pub const fn param_len(&self) -> usize {
+        self.param_len
+    }
+
+    /// The length of the packed weights of all layers.
+    #[must_use]
+    pub const fn packed_len(&self) -> usize {
+        self.packed_len
+    }
+
+    /// Whether the passes read [packed](Self::pack) weights. A plan that [interleaves](Network#large-batches) images
+    /// does not: packing for it alone would be in vain.
+    ///
+    /// ```
+    /// use im2col::{Network, lenet::LENET};
+    ///
+    /// assert!(Network::plan(LENET, 1, [1, 28, 28])?.reads_packed_weights());
+    /// assert!(!Network::plan(LENET, 32, [1, 28, 28])?.reads_packed_weights());
+    /// # Ok::<(), im2col::ShapeError>(())
+    /// ```
+    #[must_use]
+    pub const fn reads_packed_weights(&self) -> bool {
+        self.interleaving.is_none()
+    }
+
+    /// The least scratch of [`forward`](Self::forward).
+    #[must_use]
+    pub const fn scratch_len(&self) -> usize {
+        self.parts().saturating_mul(self.scratch_len)
+    }
+
+    /// The length of what training keeps from [`forward_train`](Self::forward_train) to
+    /// [`backward`](Self::backward): every layer's output. Flatten adds nothing.
+    #[must_use]
+    pub const fn workspace_len(&self) -> usize {
+        self.workspace_len
+    }
+
+    /// The least scratch of [`forward_train`](Self::forward_train) and of
+    /// [`backward`](Self::backward).
+    #[must_use]
+    pub const fn train_scratch_len(&self) -> usize {
+        self.train_scratch_len
+    }
 }
 
 impl<const L: usize> Network<L> {
@@ -71,7 +199,7 @@ impl<const L: usize> Network<L> {
         if L == 0 {
             return Err(ShapeError::Zero { what: "layers" });
         }
-        let mut shape = Shape::Planes(input);
+        let mut shape = ValueShape::Planes(input);
         let image_len = match shape.batch_len(1) {
             Ok(len) => len,
             Err(error) => return Err(error),
@@ -124,7 +252,7 @@ impl<const L: usize> Network<L> {
     }
 
     /// Appends a layer's operands to the parameters, the packed weights and the workspace.
-    const fn place(&mut self, index: usize, op: Op, output: Shape) -> Result<(), ShapeError> {
+    const fn place(&mut self, index: usize, op: Op, output: ValueShape) -> Result<(), ShapeError> {
         let output_len = match output.batch_len(self.batch) {
             Ok(len) => len,
             Err(error) => return Err(error),
@@ -150,8 +278,8 @@ impl<const L: usize> Network<L> {
             param_offset: self.param_len,
         };
 
-        let lens = op.lens();
-        let Some(param_len) = checked_sum([self.param_len, lens.weight, lens.bias]) else {
+        let sizes = op.sizes();
+        let Some(param_len) = checked_sum([self.param_len, sizes.weight, sizes.bias]) else {
             return Err(ShapeError::Overflow { what: "parameters" });
         };
         let Some(workspace_len) = checked_sum([self.workspace_len, kept_len]) else {
@@ -165,7 +293,7 @@ impl<const L: usize> Network<L> {
     /// The first layer that has parameters, or `L`: no gradient goes below it.
     pub(super) const fn first_trained(&self) -> usize {
         let mut index = 0;
-        while index < L && self.layers[index].op.lens().weight == 0 {
+        while index < L && self.layers[index].op.sizes().weight == 0 {
             index = index.wrapping_add(1);
         }
         index
@@ -179,177 +307,4 @@ impl<const L: usize> Network<L> {
         }
         index
     }
-}
-
-impl LayerPlan {
-    /// The length of one image of the output.
-    pub(super) const fn image_len(&self) -> usize {
-        match self.output {
-            Shape::Planes([channels, height, width]) => channels.wrapping_mul(height).wrapping_mul(width),
-            Shape::Features(features) => features,
-        }
-    }
-
-    const UNPLANNED: Self = Self {
-        op: Op::Flatten,
-        fused: false,
-        output: Shape::Features(0),
-        output_len: 0,
-        output_offset: None,
-        lane_offset: 0,
-        param_offset: 0,
-    };
-
-    /// Whether inference computes anything for this layer.
-    pub(super) const fn is_step(&self) -> bool {
-        !self.fused && !matches!(self.op, Op::Flatten)
-    }
-}
-
-impl Shape {
-    /// The checked length of `batch` images.
-    const fn batch_len(self, batch: usize) -> Result<usize, ShapeError> {
-        let image_len = match self {
-            Self::Planes(dims) => checked_product(dims),
-            Self::Features(features) => Some(features),
-        };
-        match image_len {
-            None => Err(ShapeError::Overflow { what: "an image" }),
-            Some(0) => Err(ShapeError::Zero { what: "input" }),
-            Some(len) => match len.checked_mul(batch) {
-                Some(len) => Ok(len),
-                None => Err(ShapeError::Overflow { what: "a batch" }),
-            },
-        }
-    }
-}
-
-impl Op {
-    const fn plan(layer: Layer, index: usize, batch: usize, input: Shape) -> Result<Self, ShapeError> {
-        match (layer, input) {
-            (Layer::Conv(params), Shape::Planes([channels, height, width])) => {
-                if channels != params.in_channels() {
-                    return Err(mismatch(index, params.in_channels(), channels));
-                }
-                match params.plan(batch, [height, width]) {
-                    Ok(plan) => Ok(Self::Conv(plan)),
-                    Err(error) => Err(error),
-                }
-            }
-            (Layer::Pool(params), Shape::Planes([channels, height, width])) => {
-                match params.plan(batch, channels, [height, width]) {
-                    Ok(plan) => Ok(Self::Pool(plan)),
-                    Err(error) => Err(error),
-                }
-            }
-            (Layer::Linear(params), Shape::Features(features)) => {
-                if features != params.inputs() {
-                    return Err(mismatch(index, params.inputs(), features));
-                }
-                match params.plan(batch) {
-                    Ok(plan) => Ok(Self::Linear(plan)),
-                    Err(error) => Err(error),
-                }
-            }
-            (Layer::Activation(activation), _) => Ok(Self::Activation(activation)),
-            (Layer::Flatten, _) => Ok(Self::Flatten),
-            (Layer::Conv(params), Shape::Features(_)) => Err(mismatch(index, params.in_channels(), 0)),
-            (Layer::Pool(_), Shape::Features(_)) => Err(mismatch(index, 1, 0)),
-            (Layer::Linear(params), Shape::Planes(_)) => Err(mismatch(index, params.inputs(), 0)),
-        }
-    }
-
-    /// What one image becomes.
-    const fn output(&self, input: Shape) -> Shape {
-        match (self, input) {
-            (Self::Conv(plan), _) => {
-                let [height, width] = plan.output_dims();
-                Shape::Planes([plan.params().out_channels(), height, width])
-            }
-            (Self::Pool(plan), _) => {
-                let [height, width] = plan.output_dims();
-                Shape::Planes([plan.channels(), height, width])
-            }
-            (Self::Linear(plan), _) => Shape::Features(plan.params().outputs()),
-            (Self::Flatten, Shape::Planes([channels, height, width])) => {
-                // `batch_len` has checked this product.
-                Shape::Features(channels.wrapping_mul(height).wrapping_mul(width))
-            }
-            (Self::Flatten | Self::Activation(_), _) => input,
-        }
-    }
-
-    /// Whether inference can leave a following activation to this layer.
-    const fn can_fuse(&self) -> bool {
-        matches!(self, Self::Conv(_) | Self::Linear(_)) && matches!(self.activation(), Activation::Identity)
-    }
-
-    /// The activation that the layer itself applies.
-    pub(super) const fn activation(&self) -> Activation {
-        match self {
-            Self::Conv(plan) => plan.params().activation(),
-            Self::Linear(plan) => plan.params().activation(),
-            Self::Pool(_) | Self::Activation(_) | Self::Flatten => Activation::Identity,
-        }
-    }
-
-    /// The activation that made the layer's output: its own, or the one that it is.
-    pub(super) const fn last_activation(&self) -> Activation {
-        match self {
-            Self::Activation(activation) => *activation,
-            _ => self.activation(),
-        }
-    }
-
-    pub(super) const fn with_activation(self, activation: Activation) -> Self {
-        match self {
-            Self::Conv(plan) => Self::Conv(plan.with_activation(activation)),
-            Self::Linear(plan) => Self::Linear(plan.with_activation(activation)),
-            Self::Pool(_) | Self::Activation(_) | Self::Flatten => self,
-        }
-    }
-
-    pub(super) const fn with_isa(self, isa: Isa) -> Self {
-        match self {
-            Self::Conv(plan) => Self::Conv(plan.with_isa(isa)),
-            Self::Pool(plan) => Self::Pool(plan.with_isa(isa)),
-            Self::Linear(plan) => Self::Linear(plan.with_isa(isa)),
-            Self::Activation(_) | Self::Flatten => self,
-        }
-    }
-
-    pub(super) const fn lens(&self) -> Lens {
-        match self {
-            Self::Conv(plan) => Lens {
-                weight: plan.weight_len(),
-                bias: plan.bias_len(),
-                packed_weight: plan.packed_weight_len(),
-                scratch: plan.scratch_len(),
-                backward_scratch: plan.backward_scratch_len(),
-            },
-            Self::Linear(plan) => Lens {
-                weight: plan.weight_len(),
-                bias: plan.bias_len(),
-                packed_weight: plan.packed_weight_len(),
-                scratch: plan.scratch_len(),
-                backward_scratch: plan.backward_scratch_len(),
-            },
-            Self::Pool(_) | Self::Activation(_) | Self::Flatten => {
-                Lens { weight: 0, bias: 0, packed_weight: 0, scratch: 0, backward_scratch: 0 }
-            }
-        }
-    }
-
-    /// What packed weights must have been packed for; `None` without weights.
-    pub(super) fn layout(&self) -> Option<Layout> {
-        match self {
-            Self::Conv(plan) => Some(plan.layout()),
-            Self::Linear(plan) => Some(plan.layout()),
-            Self::Pool(_) | Self::Activation(_) | Self::Flatten => None,
-        }
-    }
-}
-
-const fn mismatch(layer: usize, required: usize, given: usize) -> ShapeError {
-    ShapeError::Layer { layer, required, given }
 }

@@ -1,7 +1,7 @@
 //! What a network is made of: its layers and parameters, one by one.
 
-use super::Network;
-use super::plan::{LayerPlan, Op, Shape};
+use super::layer::{LayerPlan, Op, ValueShape};
+use super::plan::Network;
 use crate::activation::Activation;
 use crate::pool::PoolKind;
 use core::ops::Range;
@@ -90,11 +90,13 @@ impl<const L: usize> Network<L> {
         self.layers.iter().enumerate().map(|(index, layer)| LayerSummary {
             index,
             name: layer.op.name(),
-            params: layer.op.lens().weight + layer.op.lens().bias,
+            params: layer.op.sizes().weight + layer.op.sizes().bias,
             multiply_adds: layer.op.multiply_adds(),
             output: match layer.output {
-                Shape::Planes([channels, height, width]) => Dims::new([self.batch, channels, height, width]),
-                Shape::Features(features) => Dims::new([self.batch, features]),
+                ValueShape::Planes([channels, height, width]) => {
+                    Dims::new([self.batch, channels, height, width])
+                }
+                ValueShape::Features(features) => Dims::new([self.batch, features]),
             },
         })
     }
@@ -132,14 +134,14 @@ impl LayerPlan {
         };
         let [outputs, inputs, height, width] = dims.sizes;
         let taps = height * width;
-        let range = self.param_offset..self.param_offset + self.op.lens().weight;
+        let range = self.param_offset..self.param_offset + self.op.sizes().weight;
         Some(Parameter { layer, name: "weight", range, fan_in: inputs * taps, fan_out: outputs * taps, dims })
     }
 
     /// A bias is initialised by the fans of its layer's weight.
     fn bias_parameter(&self, layer: usize) -> Option<Parameter> {
         let weight = self.weight_parameter(layer)?;
-        let range = weight.range.end..weight.range.end + self.op.lens().bias;
+        let range = weight.range.end..weight.range.end + self.op.sizes().bias;
         let dims = Dims::new([range.len()]);
         (!range.is_empty()).then_some(Parameter { name: "bias", range, dims, ..weight })
     }

@@ -3,10 +3,10 @@
 
 use super::backward::MeanBackward;
 use super::backward_from::{BackwardFrom, check_taps};
-use super::plan::tap_bytes;
+use super::params::PoolKind;
+use super::plan::PoolPlan;
 use super::stage::{Label, Stage};
-use super::windows::Pooling;
-use super::{PoolKind, PoolPlan};
+use super::windows::{Pooling, first_maximum, tap_bytes};
 use crate::error::{RunError, check_len};
 use crate::simd::{Kernel, MulAdd, Vectors, dispatch};
 
@@ -240,18 +240,6 @@ fn mark_tiles_2x2<M>(
             mark(Some(place), m);
         }
     }
-}
-
-/// The largest of four values, or the last NaN, and which it is.
-#[inline(always)]
-pub(super) fn first_maximum(values: [f32; 4]) -> (f32, u8) {
-    let (mut max, mut at) = (values[0], 0);
-    for (i, v) in (0..).zip(values) {
-        let wins = v > max || v.is_nan();
-        max = if wins { v } else { max };
-        at = if wins { i } else { at };
-    }
-    (max, at)
 }
 
 #[inline(always)]

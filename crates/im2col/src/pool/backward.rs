@@ -1,8 +1,7 @@
 //! The backward pass, along rows of output.
 
-use super::argmax::first_maximum;
 use super::stage::{Label, Stage};
-use super::windows::Pooling;
+use super::windows::{Pooling, first_maximum};
 use crate::simd::{Kernel, MulAdd, Vectors};
 use crate::window::Window;
 use core::ops::Range;

@@ -1,7 +1,7 @@
 //! The forward pass, along rows of output.
 
-use super::PoolKind;
 use super::max3x3::Max3x3;
+use super::params::PoolKind;
 use super::stage::{Stage, maximum, sum};
 use super::sum::Pairs;
 use super::windows::{Divisor, Pooling};

@@ -3,7 +3,7 @@
 //! First the maximum of each column, of three lines at once, then of the columns of each window:
 //! four steps of a vector for each output, and no line is staged by itself.
 
-use super::PoolKind;
+use super::params::PoolKind;
 use super::stage::maximum;
 use super::windows::Pooling;
 use crate::simd::{Kernel, MulAdd, Vectors};

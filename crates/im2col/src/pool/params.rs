@@ -1,7 +1,16 @@
 //! What a user asks for.
 
-use super::PoolKind;
 use crate::padding::Padding;
+
+/// What is taken from each window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolKind {
+    /// The largest value; NaN, if there is one. Padding never wins.
+    Max,
+    /// The mean. Padding is 0, and counts unless
+    /// [`with_count_include_pad`](PoolParams::with_count_include_pad) says otherwise. 0, if nothing is seen.
+    Average,
+}
 
 /// A pooling over `D` = 1, 2 or 3 spatial axes, without the size of its input.
 ///

@@ -2,8 +2,8 @@
 
 use super::backward::{MaxBackward, MeanBackward};
 use super::forward::Forward;
-use super::windows::{Divisor, Pooling};
-use super::{PoolKind, PoolParams};
+use super::params::{PoolKind, PoolParams};
+use super::windows::{Divisor, Pooling, tap_bytes};
 use crate::error::{RunError, ShapeError, check_len};
 use crate::padding::Padding;
 use crate::simd::{Isa, dispatch};
@@ -186,16 +186,6 @@ const fn exceeds_padding(window: &Window) -> bool {
         axis += 1;
     }
     false
-}
-
-/// How many bytes the number of a tap takes, the largest of which is `taps - 1`.
-pub(super) const fn tap_bytes(taps: usize) -> usize {
-    match taps as u64 - 1 {
-        0..=0xff => 1,
-        0x100..=0xffff => 2,
-        0x1_0000..=0xffff_ffff => 4,
-        _ => 8,
-    }
 }
 
 /// A pooling of one input size.

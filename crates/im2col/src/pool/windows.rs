@@ -1,6 +1,6 @@
 //! Where the windows lie, and what a mean divides by.
 
-use super::PoolKind;
+use super::params::PoolKind;
 use crate::window::Window;
 use core::ops::Range;
 
@@ -256,4 +256,26 @@ fn scaled_up(part: usize, size: usize, parts: usize) -> usize {
         Some(product) => product.div_ceil(parts),
         None => (part as u128 * size as u128).div_ceil(parts as u128) as usize,
     }
+}
+
+/// How many bytes the number of a tap takes, the largest of which is `taps - 1`.
+pub(super) const fn tap_bytes(taps: usize) -> usize {
+    match taps as u64 - 1 {
+        0..=0xff => 1,
+        0x100..=0xffff => 2,
+        0x1_0000..=0xffff_ffff => 4,
+        _ => 8,
+    }
+}
+
+/// The largest of four values, or the last NaN, and which it is.
+#[inline(always)]
+pub(super) fn first_maximum(values: [f32; 4]) -> (f32, u8) {
+    let (mut max, mut at) = (values[0], 0);
+    for (i, v) in (0..).zip(values) {
+        let wins = v > max || v.is_nan();
+        max = if wins { v } else { max };
+        at = if wins { i } else { at };
+    }
+    (max, at)
 }

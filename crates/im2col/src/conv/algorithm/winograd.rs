@@ -11,6 +11,7 @@
 //! at a time are multiplied at all points, transformed back and stored.
 
 mod multiply;
+mod tiling;
 mod transform;
 
 use crate::conv::channel_lanes::{GroupOperands, PANELS_AT_ONCE, Store, Target};
@@ -18,120 +19,21 @@ use crate::conv::pass::Pass;
 use crate::conv::shape::ConvShape;
 use crate::gemm::Panels;
 use crate::gemm::pack::panels_len;
+use crate::scratch::ALIGN;
 use crate::simd::{Isa, Lanes, NR, dispatch};
 use crate::weights::Weights;
 use crate::window::{Window, checked_product, checked_sum};
 use core::ops::Range;
 use multiply::Multiply;
+pub(super) use tiling::POINTS;
+use tiling::{TILE, Tiling, sums_stride};
 use transform::{Fill, Inputs, Outputs, PackPoints};
-
-/// Outputs of a tile along an axis, and the inputs that they see.
-const TILE: usize = 4;
-const SEEN: usize = TILE + 2;
-/// Products for each pair of an input and an output channel of a tile.
-pub(in crate::conv) const POINTS: usize = SEEN * SEEN;
-
-/// The most transformed inputs and sums of a block, unless those are of a few tiles only.
-const VALUES: usize = 128 * 1024;
-/// As many tiles as make it worth to read all weights once more.
-const FEW_TILES: usize = 16;
 
 /// Whether the kernel is 3x3 on the last two axes, with stride 1 and no dilation.
 pub(in crate::conv) const fn fits(shape: &ConvShape) -> bool {
     // The distance between taps has no meaning where there is one.
     let Window { kernel, stride, dilation, .. } = &shape.window;
     matches!((kernel, stride, dilation), ([1, 3, 3], [1, 1, 1], [_, 1, 1]))
-}
-
-/// How the outputs are divided into blocks of tiles.
-///
-/// A row of tiles is four lines of the output, or fewer at the end of a plane; rows follow each other through
-/// planes and images.
-#[derive(Clone, Copy)]
-struct Tiling {
-    /// Rows of tiles of a plane, and tiles of a row.
-    rows: usize,
-    columns: usize,
-    /// The largest block: some rows, or part of one.
-    block_rows: usize,
-    block_columns: usize,
-    /// Vectors from the transformed inputs of a tile to those of the next: an odd number, or else they would
-    /// fall into few sets of L1.
-    depth: usize,
-}
-
-/// Some tiles: rows counted from the first image on, columns in each.
-#[derive(Clone)]
-struct Block {
-    rows: Range<usize>,
-    columns: Range<usize>,
-}
-
-impl Tiling {
-    const fn new(shape: &ConvShape) -> Self {
-        let [planes, height, width] = shape.window.output;
-        let (rows, columns) = (height.div_ceil(TILE), width.div_ceil(TILE));
-        let depth = shape.in_group.div_ceil(NR) | 1;
-        let most = VALUES / POINTS / NR / depth.saturating_add(PANELS_AT_ONCE);
-        let most = if most > FEW_TILES { most } else { FEW_TILES };
-        // An empty batch has blocks, too, and uses none of them.
-        let batch = if shape.batch == 0 { 1 } else { shape.batch };
-        let (block_rows, block_columns) = if columns > most {
-            // Lines of whole vectors.
-            (1, evenly(columns, most).next_multiple_of(NR / TILE))
-        } else {
-            (evenly(batch * planes * rows, most / columns), columns)
-        };
-        Self { rows, columns, block_rows, block_columns, depth }
-    }
-
-    /// Tiles of the largest block.
-    const fn tiles(&self) -> usize {
-        self.block_rows * self.block_columns
-    }
-
-    /// The longest stage: vectors are written less than `NR` of them past its end.
-    const fn stage_len(&self) -> usize {
-        let rows = if self.block_rows < self.rows { self.block_rows } else { self.rows };
-        (TILE * rows + 2) * (TILE * self.block_columns + 2) + NR
-    }
-
-    /// A row of tiles, transformed along one axis.
-    const fn lines_len(&self) -> usize {
-        SEEN * (TILE * self.block_columns + 2)
-    }
-
-    const fn strip_len(&self) -> usize {
-        strip_len(self.tiles())
-    }
-
-    /// The plane of a row, and the row's index in it.
-    const fn plane(&self, row: usize) -> (usize, usize) {
-        (row / self.rows, row % self.rows)
-    }
-
-    /// The place of a row's first output among those of all planes.
-    const fn place(&self, row: usize, shape: &ConvShape) -> usize {
-        let [_, height, width] = shape.window.output;
-        let (plane, row) = self.plane(row);
-        (plane * height + TILE * row) * width
-    }
-}
-
-/// The longest part, if `len` is cut into as few as possible of at most `most`.
-const fn evenly(len: usize, most: usize) -> usize {
-    len.div_ceil(len.div_ceil(most))
-}
-
-/// Length in vectors of the output buffer of `tiles` tiles, with room for the last line and the last vector to overrun.
-const fn strip_len(tiles: usize) -> usize {
-    (TILE * TILE * tiles + TILE + NR) * PANELS_AT_ONCE
-}
-
-/// Positions from the sums of a point to those of the next, odd for the same reason as [`Tiling::depth`]; tiles
-/// come in pairs.
-const fn sums_stride(tiles: usize) -> usize {
-    (tiles + 1) | 1
 }
 
 /// The length of the scratch.
@@ -141,7 +43,7 @@ pub(in crate::conv) const fn scratch_len(shape: &ConvShape) -> Option<usize> {
     let Some(values) = checked_product([POINTS, tiles, tiling.depth, NR]) else { return None };
     let sums = POINTS * sums_stride(tiles) * PANELS_AT_ONCE * NR;
     let stages = tiling.stage_len() + tiling.lines_len() + tiling.strip_len();
-    checked_sum([values, sums, stages * NR])
+    checked_sum([ALIGN, values, sums, stages * NR])
 }
 
 /// Runs the algorithm.
@@ -190,12 +92,19 @@ pub(in crate::conv) fn convolve(
         for column in (0..tiling.columns).step_by(tiling.block_columns) {
             let rows = row..total.min(row + tiling.block_rows);
             let columns = column..tiling.columns.min(column + tiling.block_columns);
-            Block { rows, columns }.convolve(isa, shape, &tiling, &mut operands, scratch);
+            TileBlock { rows, columns }.convolve(isa, shape, &tiling, &mut operands, scratch);
         }
     }
 }
 
-impl Block {
+/// Some tiles: rows counted from the first image on, columns in each.
+#[derive(Clone)]
+struct TileBlock {
+    rows: Range<usize>,
+    columns: Range<usize>,
+}
+
+impl TileBlock {
     fn convolve(
         &self,
         isa: Isa,

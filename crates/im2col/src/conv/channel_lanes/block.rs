@@ -1,6 +1,5 @@
 //! Blocks of positions, and where the input values lie that they see.
 
-use super::{MOST_PRODUCTS, PAIRS_AT_ONCE, PANELS_AT_ONCE};
 use crate::conv::shape::ConvShape;
 use crate::padding::PaddingMode;
 use crate::simd::load::fetch;
@@ -8,6 +7,13 @@ use crate::simd::load::zero;
 use crate::simd::{Kernel, MulAdd, NR, Vectors};
 use crate::window::{Window, checked_product};
 
+/// How many panels of weights are used before the next positions.
+pub(in crate::conv) const PANELS_AT_ONCE: usize = 2;
+/// The most pairs whose sums are computed before they are stored: whole tiles of seven, three, or one.
+pub(in crate::conv) const PAIRS_AT_ONCE: usize = 63;
+/// The most products of a block: their weights, of one panel, or half as many of two, take 12 KiB, and stay in an L1 of
+/// 32 KiB beside the sums while the tiles pass.
+pub(in crate::conv) const MOST_PRODUCTS: usize = 192;
 /// The most values of a stage: 256 KiB, half of the smallest L2 in use.
 const STAGE: usize = 64 * 1024;
 /// Whole tiles, whether they have 14 positions (AVX-512), 6, or 2.

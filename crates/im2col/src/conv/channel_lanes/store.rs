@@ -1,6 +1,6 @@
 //! From sums with channels in lanes to lines of the output.
 
-use super::PANELS_AT_ONCE;
+use super::block::PANELS_AT_ONCE;
 use crate::epilogue::Epilogue;
 use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
 use core::ops::Range;

@@ -1,7 +1,6 @@
 //! The microkernel whose lanes are output channels, and the pairs of positions that it computes.
 
-use super::PANELS_AT_ONCE;
-use super::block::{Block, Field};
+use super::block::{Block, Field, MOST_PRODUCTS, PAIRS_AT_ONCE, PANELS_AT_ONCE};
 use crate::gemm::{Panels, blocks};
 use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
 
@@ -23,9 +22,6 @@ pub(in crate::conv) struct Pair {
     start: usize,
     places: [usize; 2],
 }
-
-/// The most pairs whose sums are computed before they are stored: whole tiles of seven, three, or one.
-pub(in crate::conv) const PAIRS_AT_ONCE: usize = 63;
 
 /// Pairs of a block, and behind them what tiles that need more compute in vain.
 pub(in crate::conv) type PairBuffer = [Pair; PAIRS_AT_ONCE + MOST_PAIRS - 1];
@@ -99,10 +95,6 @@ impl<'a> Pairs<'a> {
         (count, end)
     }
 }
-
-/// The most products of a block: their weights, of one panel, or half as many of two, take 12 KiB, and stay in an L1 of
-/// 32 KiB beside the sums while the tiles pass.
-pub(in crate::conv) const MOST_PRODUCTS: usize = 192;
 
 /// The most products of a block that read as many lines of input: 6 KiB of them.
 const MOST_LINES: usize = 96;

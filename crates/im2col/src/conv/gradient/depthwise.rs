@@ -7,14 +7,13 @@
 //! - `grad_input` is gathered on an empty stage: each tap adds the gradient, times its weight, to the
 //!   stage shifted by `k`, and the padding hands what it got to the values that it showed.
 
-use super::input::StridedInput;
-use super::weight::{Part, Parts};
+use super::parts::{Part, Parts};
 use crate::conv::padded::PaddedPlanes;
 use crate::conv::shape::ConvShape;
 use crate::gemm::pack::panels_len;
 use crate::scratch::aligned;
 use crate::simd::mask::keep;
-use crate::simd::{Isa, Kernel, Lanes, MR, MulAdd, NR, Vectors, dispatch};
+use crate::simd::{Kernel, Lanes, MR, MulAdd, NR, Vectors};
 use crate::sum::{self, Cascade};
 use crate::weights::Weights;
 use crate::window::Window;
@@ -166,11 +165,13 @@ fn replace(old: Lanes, new: Lanes, len: usize) -> Lanes {
 }
 
 /// The gradient of the input, on a padded copy of each plane.
-pub(in crate::conv) fn backward_input(isa: Isa, pass: StridedInput<'_>) {
-    dispatch(isa, DepthwiseInput(pass));
+pub(in crate::conv) struct DepthwiseInput<'a> {
+    pub(in crate::conv) shape: ConvShape,
+    pub(in crate::conv) weight: Weights<'a>,
+    pub(in crate::conv) grad_output: &'a [f32],
+    pub(in crate::conv) grad_input: &'a mut [f32],
+    pub(in crate::conv) scratch: &'a mut [f32],
 }
-
-struct DepthwiseInput<'a>(StridedInput<'a>);
 
 impl Kernel for DepthwiseInput<'_> {
     #[inline(always)]
@@ -179,7 +180,7 @@ impl Kernel for DepthwiseInput<'_> {
         mul_add: impl MulAdd,
         _: impl Vectors,
     ) {
-        let StridedInput { shape, weight, grad_output, grad_input, scratch } = self.0;
+        let Self { shape, weight, grad_output, grad_input, scratch } = self;
         let ConvShape { groups, out_group, window, .. } = shape;
         let taps = window.taps();
         let layout = PaddedPlanes::new(&shape);

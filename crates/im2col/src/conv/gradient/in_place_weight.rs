@@ -3,7 +3,8 @@
 //! Each value is summed in the chains of the kernel that takes a scratch, so a limit changes no bit of it.
 
 use super::depthwise::parts;
-use super::weight::{Chains, Part};
+use super::parts::Part;
+use super::weight::Chains;
 use crate::conv::shape::ConvShape;
 use crate::gemm::blocks;
 use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors, dispatch};

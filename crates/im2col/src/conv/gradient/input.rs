@@ -4,9 +4,10 @@
 //! `grad_input[c, p] = sum over o, tap of grad_output[o, p + padding - tap * dilation] weight[o, c, tap]`: V. Dumoulin,
 //! F. Visin: A guide to convolution arithmetic for deep learning (2016), chapter 4.
 
-use super::depthwise;
+use super::depthwise::{self, DepthwiseInput};
 use crate::activation::Activation;
-use crate::conv::algorithm::{Algorithm, ForwardSizes, best};
+use crate::conv::algorithm::{Algorithm, ForwardSizes};
+use crate::conv::choice::best;
 use crate::conv::pass::Pass;
 use crate::conv::shape::ConvShape;
 use crate::epilogue::Epilogue;
@@ -145,7 +146,8 @@ pub(in crate::conv) struct StridedInput<'a> {
 impl StridedInput<'_> {
     pub(in crate::conv) fn compute(self, isa: Isa) {
         if depthwise::stage_len(&self.shape).is_some() {
-            depthwise::backward_input(isa, self);
+            let Self { shape, weight, grad_output, grad_input, scratch } = self;
+            dispatch(isa, DepthwiseInput { shape, weight, grad_output, grad_input, scratch });
         } else {
             self.multiply(isa);
         }

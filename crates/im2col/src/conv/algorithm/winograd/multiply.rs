@@ -1,6 +1,6 @@
 //! Products at all points: at each a pointwise convolution whose positions are tiles.
 
-use super::{POINTS, sums_stride};
+use super::tiling::{POINTS, sums_stride};
 use crate::conv::channel_lanes::{Block, Field, PANELS_AT_ONCE, Pair, Pairs, Tiles};
 use crate::gemm::Panels;
 use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};

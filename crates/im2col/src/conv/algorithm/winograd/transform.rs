@@ -6,7 +6,7 @@
     reason = "loops over indices are unrolled into registers"
 )]
 
-use super::{POINTS, SEEN, TILE};
+use super::tiling::{POINTS, SEEN, TILE};
 use crate::conv::channel_lanes::PANELS_AT_ONCE;
 use crate::gemm::pack::padded;
 use crate::padding::PaddingMode;

@@ -1,4 +1,4 @@
-//! Estimates of how long each algorithm takes, from which plans choose.
+//! The choice of the algorithm: that which is estimated to take the least time.
 //!
 //! An estimate is a sum of counts (calls, vectors, products, values copied) times picoseconds. The picoseconds
 //! were fitted to the least times of 6,000 random shapes and the catalogue of the benches under AVX2 and under
@@ -9,10 +9,52 @@
 use crate::conv::algorithm::Algorithm;
 use crate::conv::algorithm::{im2col, pointwise};
 use crate::conv::channel_lanes::{Block, is_staged};
+use crate::conv::padded::PaddedPlanes;
 use crate::conv::shape::ConvShape;
 use crate::padding::PaddingMode;
 use crate::simd::{MR, NR};
 use crate::window::Window;
+
+/// The largest padded copy of the input, in values for each that is read, and what it may exceed that by: a block of
+/// the other algorithms.
+const MOST_COPY: usize = 2;
+const SMALL_COPY: usize = 64 * 1024;
+
+/// The algorithm that is estimated to take the least time, of those whose copy of the input is no longer than
+/// [`MOST_COPY`] times what is read.
+pub(super) const fn best(shape: &ConvShape) -> Algorithm {
+    if Algorithm::Depthwise.fits(shape) {
+        return Algorithm::Depthwise;
+    }
+    let candidates = [Algorithm::InPlace, Algorithm::Im2col, Algorithm::Broadcast, Algorithm::Direct];
+    let (mut best, mut least) = (Algorithm::InPlace, u64::MAX);
+    if shape.is_pointwise() {
+        (best, least) = (Algorithm::Pointwise, estimate(shape, Algorithm::Pointwise));
+    }
+    let mut i = 0;
+    while i < candidates.len() {
+        let estimate = estimate(shape, candidates[i]);
+        let is_for = !matches!(candidates[i], Algorithm::Direct) || is_direct(shape);
+        if is_for && estimate < least {
+            (best, least) = (candidates[i], estimate);
+        }
+        i += 1;
+    }
+    best
+}
+
+/// Whether the padded copy of a group's planes is not much longer than what is read of them.
+const fn is_direct(shape: &ConvShape) -> bool {
+    let (mut read, mut axis) = (shape.in_group, 0);
+    while axis < 3 {
+        read = read.saturating_mul(shape.window.values_read(axis));
+        axis += 1;
+    }
+    match PaddedPlanes::new(&shape.simplified()).len() {
+        Some(len) => len.saturating_sub(SMALL_COPY) / MOST_COPY <= read,
+        None => false,
+    }
+}
 
 /// The product of counts, at most `u64::MAX`.
 const fn product<const N: usize>(factors: [usize; N]) -> u64 {

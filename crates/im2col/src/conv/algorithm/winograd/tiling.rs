@@ -1,0 +1,100 @@
+//! How the outputs are divided into blocks of tiles.
+
+use crate::conv::channel_lanes::PANELS_AT_ONCE;
+use crate::conv::shape::ConvShape;
+use crate::simd::NR;
+
+/// Outputs of a tile along an axis, and the inputs that they see.
+pub(super) const TILE: usize = 4;
+pub(super) const SEEN: usize = TILE + 2;
+/// Products for each pair of an input and an output channel of a tile.
+pub(in crate::conv) const POINTS: usize = SEEN * SEEN;
+
+/// The most transformed inputs and sums of a block, unless those are of a few tiles only.
+pub(super) const VALUES: usize = 128 * 1024;
+/// As many tiles as make it worth to read all weights once more.
+pub(super) const FEW_TILES: usize = 16;
+
+/// How the outputs are divided into blocks of tiles.
+///
+/// A row of tiles is four lines of the output, or fewer at the end of a plane; rows follow each other through
+/// planes and images.
+#[derive(Clone, Copy)]
+pub(super) struct Tiling {
+    /// Rows of tiles of a plane, and tiles of a row.
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    /// The largest block: some rows, or part of one.
+    pub(super) block_rows: usize,
+    pub(super) block_columns: usize,
+    /// Vectors from the transformed inputs of a tile to those of the next: an odd number, or else they would
+    /// fall into few sets of L1.
+    pub(super) depth: usize,
+}
+
+impl Tiling {
+    pub(super) const fn new(shape: &ConvShape) -> Self {
+        let [planes, height, width] = shape.window.output;
+        let (rows, columns) = (height.div_ceil(TILE), width.div_ceil(TILE));
+        let depth = shape.in_group.div_ceil(NR) | 1;
+        let most = VALUES / POINTS / NR / depth.saturating_add(PANELS_AT_ONCE);
+        let most = if most > FEW_TILES { most } else { FEW_TILES };
+        // An empty batch has blocks, too, and uses none of them.
+        let batch = if shape.batch == 0 { 1 } else { shape.batch };
+        let (block_rows, block_columns) = if columns > most {
+            // Lines of whole vectors.
+            (1, evenly(columns, most).next_multiple_of(NR / TILE))
+        } else {
+            (evenly(batch * planes * rows, most / columns), columns)
+        };
+        Self { rows, columns, block_rows, block_columns, depth }
+    }
+
+    /// Tiles of the largest block.
+    pub(super) const fn tiles(&self) -> usize {
+        self.block_rows * self.block_columns
+    }
+
+    /// The longest stage: vectors are written less than `NR` of them past its end.
+    pub(super) const fn stage_len(&self) -> usize {
+        let rows = if self.block_rows < self.rows { self.block_rows } else { self.rows };
+        (TILE * rows + 2) * (TILE * self.block_columns + 2) + NR
+    }
+
+    /// A row of tiles, transformed along one axis.
+    pub(super) const fn lines_len(&self) -> usize {
+        SEEN * (TILE * self.block_columns + 2)
+    }
+
+    pub(super) const fn strip_len(&self) -> usize {
+        strip_len(self.tiles())
+    }
+
+    /// The plane of a row, and the row's index in it.
+    pub(super) const fn plane(&self, row: usize) -> (usize, usize) {
+        (row / self.rows, row % self.rows)
+    }
+
+    /// The place of a row's first output among those of all planes.
+    pub(super) const fn place(&self, row: usize, shape: &ConvShape) -> usize {
+        let [_, height, width] = shape.window.output;
+        let (plane, row) = self.plane(row);
+        (plane * height + TILE * row) * width
+    }
+}
+
+/// The longest part, if `len` is cut into as few as possible of at most `most`.
+pub(super) const fn evenly(len: usize, most: usize) -> usize {
+    len.div_ceil(len.div_ceil(most))
+}
+
+/// Length in vectors of the output buffer of `tiles` tiles, with room for the last line and the last vector to overrun.
+pub(super) const fn strip_len(tiles: usize) -> usize {
+    (TILE * TILE * tiles + TILE + NR) * PANELS_AT_ONCE
+}
+
+/// Positions from the sums of a point to those of the next, odd for the same reason as [`Tiling::depth`]; tiles
+/// come in pairs.
+pub(super) const fn sums_stride(tiles: usize) -> usize {
+    (tiles + 1) | 1
+}

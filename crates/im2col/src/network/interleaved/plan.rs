@@ -1,0 +1,180 @@
+//! Planning: whether images are interleaved, and what that takes.
+
+use crate::interleaved::{GradInput, GradKernels, GradWeights, STRETCH};
+use crate::network::interleaving::{BLOCK, Interleaving};
+use crate::network::layer::{LayerPlan, Op};
+use crate::network::plan::Network;
+use crate::padding::PaddingMode;
+use crate::scratch::ALIGN;
+use crate::simd::NR;
+use crate::sum::Cascade;
+use crate::window::checked_sum;
+
+/// Fewer images are computed one by one: a bundle takes as long however many it has.
+const LEAST_IMAGES: usize = 8;
+/// The most parameters, and the most vectors that training keeps of a bundle: what stays in an L2 of 1 MiB, or where
+/// a block has two, of 2 MiB.
+const MOST_PARAMS: usize = 1 << 17;
+const MOST_VECTORS: usize = 1 << 14;
+
+impl<const L: usize> Network<L> {
+    /// Interleaves images where that pays.
+    pub(in crate::network) const fn interleave(&mut self) {
+        let first_trained = self.first_trained();
+        if self.batch < LEAST_IMAGES
+            || first_trained == L
+            || self.param_len > MOST_PARAMS
+            || self.output_len() == 0
+        {
+            return;
+        }
+        let mut lens = Interleaving {
+            tail: L,
+            head_kept: 0,
+            kept: self.kept_image_len(),
+            buffers: [self.image_len, 0],
+            head_grads: [0; 2],
+            tail_grads: [0; 2],
+            // The image before it is padded.
+            forward: if self.kept_image_len() > self.image_len { self.image_len } else { 0 },
+            backward: 0,
+        };
+        // Of a bundle: what decides does not depend on the batch.
+        let mut most = 0;
+        let mut turn = 1;
+        let mut index = 0;
+        while index < L {
+            let layer = self.layers[index];
+            let len = layer.image_len();
+            if matches!(layer.op, Op::Linear(_)) && index < lens.tail {
+                lens.tail = index;
+            }
+            if layer.fused && index > 0 {
+                self.layers[index].lane_offset = self.layers[index.wrapping_sub(1)].lane_offset;
+            } else if matches!(layer.op, Op::Flatten) {
+                // Behind no layer, the image: at 0, as every offset is before it is planned.
+                if index > 0 {
+                    self.layers[index].lane_offset = self.layers[index.wrapping_sub(1)].lane_offset;
+                }
+            } else {
+                self.layers[index].lane_offset = lens.kept;
+                lens.kept = lens.kept.saturating_add(len);
+                lens.buffers[turn] = max(lens.buffers[turn], len);
+                turn ^= 1;
+            }
+            let [forward, backward] = layer.lane_scratch(self.bundles_at_once(), index > first_trained);
+            lens.forward = max(lens.forward, forward);
+            lens.backward = max(lens.backward, backward);
+            let [_, backward] = layer.lane_scratch(1, index > first_trained);
+            most = max(most, max(forward, backward));
+            index = index.wrapping_add(1);
+        }
+        if lens.kept > MOST_VECTORS || most > MOST_VECTORS {
+            return;
+        }
+        lens.head_kept = if lens.tail > 0 { self.layers[lens.tail.wrapping_sub(1)].lane_offset } else { 0 };
+        lens.tail_grads = self.grad_lens(lens.tail, L);
+        if first_trained < lens.tail {
+            lens.head_grads = self.grad_lens(first_trained, lens.tail);
+        }
+        self.set_lens(lens);
+    }
+
+    /// The most vectors of the gradients that stand in either buffer while they go back through some layers, from
+    /// that of the output before `end`.
+    const fn grad_lens(&self, first: usize, end: usize) -> [usize; 2] {
+        let mut lens = [self.layers[end.wrapping_sub(1)].image_len(), 0];
+        let mut turn = 0;
+        let mut index = end;
+        while index > first {
+            index = index.wrapping_sub(1);
+            let layer = self.layers[index];
+            if index > self.first_trained() && !matches!(layer.op, Op::Activation(_) | Op::Flatten) {
+                turn ^= 1;
+                lens[turn] = max(lens[turn], self.layers[index.wrapping_sub(1)].image_len());
+            }
+        }
+        lens
+    }
+
+    const fn set_lens(&mut self, lens: Interleaving) {
+        let kept = lens.kept.saturating_mul(self.batch.div_ceil(NR)).saturating_mul(NR);
+        if checked_sum([self.output_len(), 1, ALIGN, kept]).is_none() {
+            return;
+        }
+        self.interleaving = Some(lens);
+        self.plan_interleaved_inference(&lens);
+        self.plan_interleaved_training(&lens);
+    }
+
+    /// Plans inference of interleaved images. No sum here overflows: none of a bundle exceeds `MOST_VECTORS`.
+    pub(in crate::network) const fn plan_interleaved_inference(&mut self, lens: &Interleaving) {
+        let [first, second] = lens.buffers;
+        let inference = first.saturating_add(second).saturating_add(lens.forward);
+        self.scratch_len = inference.saturating_mul(NR).saturating_add(ALIGN);
+        self.shard = NR;
+        self.buffer_lens = [0; 2];
+        self.infers_interleaved = true;
+        // All of them had a length when images were taken one by one.
+        let _ = self.size_packed();
+    }
+
+    /// Plans training on interleaved images.
+    pub(in crate::network) const fn plan_interleaved_training(&mut self, lens: &Interleaving) {
+        let kept = lens.kept.saturating_mul(self.batch.div_ceil(NR)).saturating_mul(NR);
+        let ([head, more_head], [tail, more_tail]) = (lens.head_grads, lens.tail_grads);
+        let tail = tail.saturating_add(more_tail).saturating_mul(self.bundles_at_once());
+        let backward = tail.saturating_add(head).saturating_add(more_head).saturating_add(lens.backward);
+        let training = max(lens.forward, backward);
+        // `set_lens` has checked this sum.
+        self.workspace_len = self.output_len().saturating_add(1).saturating_add(ALIGN).saturating_add(kept);
+        let sums = self.stretches_len();
+        self.train_scratch_len = training.saturating_mul(NR).saturating_add(ALIGN).saturating_add(sums);
+        self.trains_interleaved = true;
+    }
+
+    /// Where there are many stretches of images: the gradients of one, and the sums of many.
+    pub(super) const fn stretches_len(&self) -> usize {
+        if self.batch <= STRETCH {
+            return 0;
+        }
+        let arrays = Cascade::levels(self.batch.div_ceil(STRETCH)).saturating_add(1);
+        arrays.saturating_mul(self.param_len)
+    }
+
+    /// The vectors of the image as training keeps it: padded, if the first layer wants it so.
+    pub(super) const fn kept_image_len(&self) -> usize {
+        match self.layers[0].op {
+            Op::Conv(plan) if plan.planes().is_padded() => plan.planes().padded_len(),
+            _ => self.image_len,
+        }
+    }
+
+    /// How many bundles the largest block has.
+    pub(super) const fn bundles_at_once(&self) -> usize {
+        let whole = self.batch / NR;
+        if whole > BLOCK { BLOCK } else { max(whole, 1) }
+    }
+}
+
+impl LayerPlan {
+    /// Vectors that the layer needs besides its operands, forward and backward, where its input may have a gradient.
+    const fn lane_scratch(&self, bundles: usize, has_grad_input: bool) -> [usize; 2] {
+        match self.op {
+            Op::Conv(plan) => {
+                let planes = plan.planes();
+                let staged = if planes.is_padded() { planes.padded_len() } else { 0 };
+                let whole = if matches!(plan.window().mode, PaddingMode::Zeros) { 0 } else { staged };
+                let kernels = staged.saturating_add(GradKernels::scratch_len(&planes));
+                let input = whole.saturating_add(GradInput::scratch_len(&planes));
+                [staged, if has_grad_input { max(kernels, input) } else { kernels }]
+            }
+            Op::Linear(plan) => [0, GradWeights::scratch_len(plan.params().inputs(), bundles)],
+            Op::Pool(_) | Op::Activation(_) | Op::Flatten => [0, 0],
+        }
+    }
+}
+
+const fn max(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}
