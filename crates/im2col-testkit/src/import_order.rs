@@ -111,6 +111,13 @@ impl<'a> Reader<'a> {
         while let Some(text) = self.text(0) {
             match text {
                 "#" => self.attribute(),
+                // Who may import an item is no import.
+                "pub" if self.text(1) == Some("(") => {
+                    self.next += 1;
+                    self.skip_brackets();
+                }
+                // What a macro names in the crate that it is used in.
+                "$" if self.text(1) == Some("crate") && !self.is_module(3) => self.next += 2,
                 "use" => {
                     self.next += 1;
                     self.use_tree(&[]);
@@ -135,6 +142,11 @@ impl<'a> Reader<'a> {
                 _ => self.next += 1,
             }
         }
+    }
+
+    /// Whether the token `ahead` tokens after the next one names a module of the crate's root.
+    fn is_module(&self, ahead: usize) -> bool {
+        self.text(ahead).is_some_and(|name| self.modules.contains(name))
     }
 
     /// The text of the token `ahead` tokens after the next one.

@@ -19,7 +19,7 @@ mod tile;
 mod weights;
 
 pub(crate) use blocks::{ImageBlocks, Interleave, STRETCH, Separate};
-pub(crate) use conv::{Convolve, Planes, Stage};
+pub(crate) use conv::{Convolve, Stage};
 pub(crate) use conv_backward::{Fold, GradInput};
 pub(crate) use linear::{GradInputs, GradWeights, Multiply};
 pub(crate) use pool::{Pool, PoolBackward};

@@ -4,6 +4,7 @@
 //! runs it once inside a function compiled for the chosen instruction set, so packing, epilogue
 //! and elementwise loops use it too; nothing crosses the boundary per tile.
 
+mod kernel;
 pub(crate) mod load;
 pub(crate) mod mask;
 mod scalar;
@@ -11,65 +12,7 @@ mod wide;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-/// Rows of a panel of `A`. Six rows and sixteen columns of sums, a row of `B` and a value of `A`
-/// fill 15 of the 16 AVX2 registers: 12 + 2 + 1.
-pub(crate) const MR: usize = 6;
-/// Columns of a panel of `B`: one AVX-512 register, two of AVX2, four of 128 bits.
-pub(crate) const NR: usize = 16;
-
-/// A row of sums, or of a panel of `B`.
-pub(crate) type Lanes = [f32; NR];
-
-/// `a * b + c` on each lane.
-///
-/// Loops written over arrays of `Lanes` keep them in registers where this is inlined: such a loop
-/// reaches 98 % of the FMA peak, as one written in intrinsics does.
-pub(crate) trait MulAdd: Fn(f32, Lanes, Lanes) -> Lanes + Copy {}
-impl<F: Fn(f32, Lanes, Lanes) -> Lanes + Copy> MulAdd for F {}
-
-/// What else an instruction set supplies.
-pub(crate) trait Vectors: Copy {
-    /// Turns sixteen rows into sixteen columns: the only shuffle.
-    ///
-    /// Written as loops it became loads and stores of single values.
-    fn transpose(self, rows: &[Lanes; NR]) -> [Lanes; NR];
-
-    /// `a * b + c`, all three of them vectors, rounded as [`MulAdd`] rounds.
-    fn product_add(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes;
-}
-
-impl<T, P> Vectors for (T, P)
-where
-    T: Fn(&[Lanes; NR]) -> [Lanes; NR] + Copy,
-    P: Fn(Lanes, Lanes, Lanes) -> Lanes + Copy,
-{
-    #[inline(always)]
-    fn transpose(self, rows: &[Lanes; NR]) -> [Lanes; NR] {
-        (self.0)(rows)
-    }
-
-    #[inline(always)]
-    fn product_add(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes {
-        (self.1)(a, b, c)
-    }
-}
-
-/// An operation that [`dispatch`] runs under an instruction set.
-///
-/// `run` and what it calls in its loops must be `#[inline(always)]`: only code inlined into the
-/// dispatching function is compiled for the instruction set.
-pub(crate) trait Kernel {
-    /// Whether wider registers pay: jobs that copy or compare values are not compiled for AVX-512 but run under AVX2.
-    const USES_AVX512: bool = true;
-
-    /// How many sums fit into the registers: `ROWS` (a divisor of `MR`) times `PANELS` of [`Lanes`]
-    /// where the lanes are positions, `2 * PAIRS` times `PANELS` where they are channels.
-    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        self,
-        mul_add: impl MulAdd,
-        vectors: impl Vectors,
-    );
-}
+pub(crate) use kernel::{Kernel, Lanes, MR, MulAdd, NR, Vectors};
 
 /// An instruction set that this CPU has.
 ///

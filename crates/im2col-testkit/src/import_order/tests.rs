@@ -54,6 +54,8 @@ fn what_is_no_import_is_left_out() {
         "#[cfg(test)]\nfn g(x: [u8; 3]) { crate::f::x(); }",
         "mod inner { use super::Item; fn g() { super::super::a::x() } }",
         "use crate::a::Item; use self::Item; use super::a::Item;",
+        "pub(in crate::f) struct S { pub(in crate::b::e) x: u8, pub(crate) y: u8 }",
+        "macro_rules! m { () => { $crate::root_item(1) } }",
     ] {
         assert_eq!(names("a", text), [""; 0], "{text}");
     }

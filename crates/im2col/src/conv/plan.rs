@@ -9,7 +9,6 @@ use crate::activation::Activation;
 use crate::conv::channel_lanes::STRIP_LEN;
 use crate::conv::shape::ConvShape;
 use crate::error::ShapeError;
-use crate::interleaved::Planes;
 use crate::simd::{Isa, MR};
 use crate::window::{Window, lift, unlift};
 
@@ -274,10 +273,9 @@ impl<const D: usize> ConvPlan<D> {
         self
     }
 
-    /// The planes of one image, if there are no more than two axes.
-    pub(crate) const fn planes(&self) -> Planes {
-        let ConvShape { groups, in_group, out_group, window, .. } = self.shape;
-        Planes::new([groups, in_group, out_group], &window)
+    /// Groups, and input and output channels of one group.
+    pub(crate) const fn group_channels(&self) -> [usize; 3] {
+        [self.shape.groups, self.shape.in_group, self.shape.out_group]
     }
 
     pub(crate) const fn window(&self) -> &Window {

@@ -2,6 +2,7 @@
 
 use super::tile::{Grid, Nest, Operands, Tile};
 use crate::activation::{Activation, Finish};
+use crate::conv::ConvPlan;
 use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors, dispatch};
 use crate::window::Window;
 
@@ -18,6 +19,13 @@ pub(crate) struct Planes {
     pub(crate) padding: [[usize; 2]; 2],
     pub(crate) input: [usize; 2],
     pub(crate) output: [usize; 2],
+}
+
+impl ConvPlan<2> {
+    /// The planes of one image.
+    pub(crate) const fn planes(&self) -> Planes {
+        Planes::new(self.group_channels(), self.window())
+    }
 }
 
 impl Planes {

@@ -1,6 +1,7 @@
 //! The partial inverse of a maximum: its values go back to where they came from.
 
-use super::{PoolKind, PoolParams, PoolPlan};
+use super::params::{PoolKind, PoolParams};
+use super::plan::PoolPlan;
 use crate::error::{RunError, ShapeError, check_len};
 use crate::padding::Padding;
 use crate::window::checked_sum;

@@ -1,6 +1,6 @@
 //! Whole vectors from slices, also where a slice ends within one.
 
-use super::{Lanes, NR};
+use super::kernel::{Lanes, NR};
 
 /// Writes `NR` values from `start` on, `stride` apart; 0 for those that are not in the input.
 #[inline(always)]

@@ -3,7 +3,7 @@
 //! A mask is two loads from a table; comparing the numbers of the lanes takes longer than what the
 //! lanes are for.
 
-use crate::simd::{Lanes, NR};
+use super::kernel::{Lanes, NR};
 
 /// All bits of a lane, or none.
 pub(crate) type Mask = [u32; NR];

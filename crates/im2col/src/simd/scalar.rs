@@ -1,6 +1,6 @@
 //! A multiplication, then an addition, each rounded: the same bits on every target.
 
-use super::Lanes;
+use super::kernel::Lanes;
 use bytemuck::must_cast;
 use wide::f32x4;
 

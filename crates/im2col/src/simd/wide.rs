@@ -1,6 +1,6 @@
 //! The `wide` crate: SSE2, NEON or simd128, fixed when it is compiled.
 
-use super::{Lanes, NR};
+use super::kernel::{Lanes, NR};
 use bytemuck::must_cast;
 use wide::f32x4;
 

@@ -4,7 +4,7 @@
 //! without pointers are safe inside a function that has their target feature, and so are they in
 //! its closures, which inherit it.
 
-use super::{Kernel, Lanes, NR};
+use super::kernel::{Kernel, Lanes, NR};
 use bytemuck::must_cast;
 use core::arch::x86_64::{
     __m256, __m512, _mm256_fmadd_ps, _mm256_permute2f128_ps, _mm256_set1_ps, _mm256_setzero_ps,
