@@ -64,7 +64,7 @@ impl Activation {
     /// [`RunError::Length`] if the lengths differ.
     pub fn forward_with_isa(self, isa: Isa, input: &[f32], output: &mut [f32]) -> Result<(), RunError> {
         check_len("output", input.len(), output.len())?;
-        dispatch(isa, Forward { activation: self, input, output });
+        dispatch(isa, Apply { activation: self, input, output });
         Ok(())
     }
 
@@ -83,7 +83,7 @@ impl Activation {
     /// assert_eq!(values, [0.5, 0.731_058_6]);
     /// ```
     pub fn forward_in_place_with_isa(self, isa: Isa, values: &mut [f32]) {
-        dispatch(isa, ForwardInPlace { activation: self, values });
+        dispatch(isa, ApplyInPlace { activation: self, values });
     }
 
     /// `grad_input[i] = f'(x[i]) grad_output[i]`, where `output` is what [`forward`](Self::forward)
@@ -115,7 +115,7 @@ impl Activation {
     ) -> Result<(), RunError> {
         check_len("grad_output", output.len(), grad_output.len())?;
         check_len("grad_input", output.len(), grad_input.len())?;
-        dispatch(isa, Backward { activation: self, output, grad_output, grad_input });
+        dispatch(isa, ApplyBackward { activation: self, output, grad_output, grad_input });
         Ok(())
     }
 
@@ -141,12 +141,12 @@ impl Activation {
         grad: &mut [f32],
     ) -> Result<(), RunError> {
         check_len("grad", output.len(), grad.len())?;
-        dispatch(isa, BackwardInPlace { activation: self, output, grad });
+        dispatch(isa, ApplyBackwardInPlace { activation: self, output, grad });
         Ok(())
     }
 
     /// Whether kernels apply it to sums before they store them. Others would be compiled into each kernel; they
-    /// follow in a pass of their own, [`ForwardInPlace`].
+    /// follow in a pass of their own, [`ApplyInPlace`].
     pub(crate) const fn is_fused(self) -> bool {
         matches!(self, Self::Identity | Self::Relu)
     }
@@ -154,7 +154,7 @@ impl Activation {
     /// Applies it to all values, unless kernels have done so.
     pub(crate) fn complete(self, isa: Isa, values: &mut [f32]) {
         if !self.is_fused() {
-            dispatch(isa, ForwardInPlace { activation: self, values });
+            dispatch(isa, ApplyInPlace { activation: self, values });
         }
     }
 
@@ -261,13 +261,13 @@ impl Kernel for Finish<'_> {
     }
 }
 
-pub(crate) struct Forward<'a> {
+pub(crate) struct Apply<'a> {
     pub(crate) activation: Activation,
     pub(crate) input: &'a [f32],
     pub(crate) output: &'a mut [f32],
 }
 
-impl Kernel for Forward<'_> {
+impl Kernel for Apply<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -279,12 +279,12 @@ impl Kernel for Forward<'_> {
     }
 }
 
-pub(crate) struct ForwardInPlace<'a> {
+pub(crate) struct ApplyInPlace<'a> {
     pub(crate) activation: Activation,
     pub(crate) values: &'a mut [f32],
 }
 
-impl Kernel for ForwardInPlace<'_> {
+impl Kernel for ApplyInPlace<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -295,14 +295,14 @@ impl Kernel for ForwardInPlace<'_> {
     }
 }
 
-struct Backward<'a> {
+struct ApplyBackward<'a> {
     activation: Activation,
     output: &'a [f32],
     grad_output: &'a [f32],
     grad_input: &'a mut [f32],
 }
 
-impl Kernel for Backward<'_> {
+impl Kernel for ApplyBackward<'_> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]
@@ -321,13 +321,13 @@ impl Kernel for Backward<'_> {
     }
 }
 
-pub(crate) struct BackwardInPlace<'a> {
+pub(crate) struct ApplyBackwardInPlace<'a> {
     pub(crate) activation: Activation,
     pub(crate) output: &'a [f32],
     pub(crate) grad: &'a mut [f32],
 }
 
-impl Kernel for BackwardInPlace<'_> {
+impl Kernel for ApplyBackwardInPlace<'_> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]
@@ -406,11 +406,11 @@ mod tests {
                     .collect();
 
                 let mut output = std::vec![7.0; len];
-                dispatch(isa, Forward { activation, input: &input, output: &mut output });
+                dispatch(isa, Apply { activation, input: &input, output: &mut output });
                 assert_eq!(bits(&output), bits(&expected), "{activation:?} of {len} on {}", isa.name());
 
                 let mut output = input;
-                dispatch(isa, ForwardInPlace { activation, values: &mut output });
+                dispatch(isa, ApplyInPlace { activation, values: &mut output });
                 assert_eq!(bits(&output), bits(&expected), "{activation:?} of {len} on {}", isa.name());
             }
         }
@@ -433,11 +433,11 @@ mod tests {
 
                 let mut grad_input = std::vec![7.0; len];
                 let (output, grad_output) = (&output[..], &grad[..]);
-                dispatch(isa, Backward { activation, output, grad_output, grad_input: &mut grad_input });
+                dispatch(isa, ApplyBackward { activation, output, grad_output, grad_input: &mut grad_input });
                 assert_eq!(bits(&grad_input), bits(&expected), "{activation:?} of {len} on {}", isa.name());
 
                 let mut grad = grad;
-                dispatch(isa, BackwardInPlace { activation, output, grad: &mut grad });
+                dispatch(isa, ApplyBackwardInPlace { activation, output, grad: &mut grad });
                 assert_eq!(bits(&grad), bits(&expected), "{activation:?} of {len} on {}", isa.name());
             }
         }

@@ -97,36 +97,36 @@ impl<'a, const W: usize> Panels<'a, W> {
 pub(crate) struct Destination<'a> {
     pub(crate) values: &'a mut [f32],
     pub(crate) row_stride: usize,
-    /// Columns per image; with a single image, all of them.
+    /// PanelColumns per image; with a single image, all of them.
     pub(crate) image_columns: usize,
     pub(crate) image_stride: usize,
 }
 
 /// Where a panel's columns begin, and how many of them follow each other in memory.
 #[derive(Clone, Copy, Debug)]
-struct Spot {
+struct PanelOrigin {
     offset: usize,
     run: usize,
 }
 
 /// The columns of a panel: from `column` on, `len` of them (0 if there is no such panel).
 #[derive(Clone, Copy, Debug)]
-struct Columns {
+struct PanelColumns {
     column: usize,
     len: usize,
-    spot: Spot,
+    spot: PanelOrigin,
 }
 
 impl Destination<'_> {
     #[inline(always)]
-    fn spot(&self, column: usize) -> Spot {
+    fn spot(&self, column: usize) -> PanelOrigin {
         let (image, position) = (column / self.image_columns, column % self.image_columns);
-        Spot { offset: image * self.image_stride + position, run: self.image_columns - position }
+        PanelOrigin { offset: image * self.image_stride + position, run: self.image_columns - position }
     }
 
     /// Takes up the sums of an earlier block.
     #[inline(always)]
-    fn load<const ROWS: usize>(&self, row: usize, height: usize, columns: Columns) -> [Lanes; ROWS] {
+    fn load<const ROWS: usize>(&self, row: usize, height: usize, columns: PanelColumns) -> [Lanes; ROWS] {
         let mut sums = [[0.0; NR]; ROWS];
         if columns.are_together() && height >= ROWS {
             for (i, sums) in sums.iter_mut().enumerate() {
@@ -143,10 +143,10 @@ impl Destination<'_> {
     /// images.
     #[cold]
     #[inline(never)]
-    fn load_part(&self, row: usize, columns: Columns, sums: &mut [Lanes]) {
+    fn load_part(&self, row: usize, columns: PanelColumns, sums: &mut [Lanes]) {
         let mut lane = 0;
         while lane < columns.len {
-            let Spot { offset, run } = self.spot(columns.column + lane);
+            let PanelOrigin { offset, run } = self.spot(columns.column + lane);
             let end = columns.len.min(lane.saturating_add(run));
             for (i, sums) in sums.iter_mut().enumerate() {
                 let start = offset + (row + i) * self.row_stride;
@@ -161,7 +161,7 @@ impl Destination<'_> {
         &mut self,
         row: usize,
         height: usize,
-        columns: Columns,
+        columns: PanelColumns,
         sums: &[Lanes; ROWS],
     ) {
         if columns.are_together() && height >= ROWS {
@@ -178,10 +178,10 @@ impl Destination<'_> {
     /// images.
     #[cold]
     #[inline(never)]
-    fn store_part(&mut self, row: usize, columns: Columns, sums: &[Lanes]) {
+    fn store_part(&mut self, row: usize, columns: PanelColumns, sums: &[Lanes]) {
         let mut lane = 0;
         while lane < columns.len {
-            let Spot { offset, run } = self.spot(columns.column + lane);
+            let PanelOrigin { offset, run } = self.spot(columns.column + lane);
             let end = columns.len.min(lane.saturating_add(run));
             for (i, sums) in sums.iter().enumerate() {
                 let start = offset + (row + i) * self.row_stride;
@@ -192,7 +192,7 @@ impl Destination<'_> {
     }
 }
 
-impl Columns {
+impl PanelColumns {
     /// Whether they fill the lanes and follow each other in memory.
     #[inline(always)]
     fn are_together(&self) -> bool {
@@ -277,14 +277,14 @@ impl Blocks<'_, '_> {
         let (rows, epilogue, accumulate) =
             (self.rows, (k.end == self.depth).then_some(self.epilogue), k.start > 0);
         let (a, c) = (self.a.columns(k), &mut self.c);
-        dispatch(isa, Multiply { rows, columns, a, b, accumulate, epilogue, c });
+        dispatch(isa, MultiplyPanels { rows, columns, a, b, accumulate, epilogue, c });
     }
 }
 
 /// Multiplies `rows` rows of `a` by the `columns` of `b`, whose panel 0 holds `columns.start`.
 ///
 /// Starts from 0, or with `accumulate` from what `c` holds. `epilogue` is applied where the sums are complete.
-struct Multiply<'a, 'c> {
+struct MultiplyPanels<'a, 'c> {
     rows: usize,
     columns: Range<usize>,
     a: Rows<'a>,
@@ -294,7 +294,7 @@ struct Multiply<'a, 'c> {
     c: &'a mut Destination<'c>,
 }
 
-impl Kernel for Multiply<'_, '_> {
+impl Kernel for MultiplyPanels<'_, '_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         mut self,
@@ -314,7 +314,7 @@ impl Kernel for Multiply<'_, '_> {
 /// Panels of `B` that stay in L1 while those of `A` pass.
 const PANELS_IN_L1: usize = 2;
 
-impl Multiply<'_, '_> {
+impl MultiplyPanels<'_, '_> {
     #[inline(always)]
     fn multiply<const W: usize, const ROWS: usize, const PANELS: usize>(
         &mut self,
@@ -343,11 +343,12 @@ impl Multiply<'_, '_> {
         mul_add: impl MulAdd,
     ) {
         let Range { start, end } = self.columns;
-        let mut places = [Columns { column: end, len: 0, spot: Spot { offset: 0, run: 0 } }; PANELS];
+        let mut places =
+            [PanelColumns { column: end, len: 0, spot: PanelOrigin { offset: 0, run: 0 } }; PANELS];
         let mut b: [&[Lanes]; PANELS] = [&[]; PANELS];
         for panel in 0..PANELS {
             let column = (first + panel * NR).min(end);
-            places[panel] = Columns { column, len: NR.min(end - column), spot: self.c.spot(column) };
+            places[panel] = PanelColumns { column, len: NR.min(end - column), spot: self.c.spot(column) };
             // A panel too many repeats the first one and is not stored.
             let from = if column < end { column } else { first };
             b[panel] = self.b.panel((from - start) / NR);
@@ -377,7 +378,7 @@ impl Multiply<'_, '_> {
         b: [&[Lanes]; PANELS],
         row: usize,
         height: usize,
-        places: [Columns; PANELS],
+        places: [PanelColumns; PANELS],
         mul_add: impl MulAdd,
     ) {
         let mut sums = [[[0.0; NR]; ROWS]; PANELS];

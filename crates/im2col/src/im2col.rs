@@ -1,6 +1,6 @@
 //! im2col: the input seen as a matrix whose product with the weights is the convolution.
 //!
-//! Row `r = (channel, tap)` and column `j = (image, position)` of the matrix hold the input value
+//! MatrixRow `r = (channel, tap)` and column `j = (image, position)` of the matrix hold the input value
 //! that tap `r` sees when the window is at `j`, or 0 where it sees a padding of zeros. The matrix is virtual:
 //! blocks of it are packed straight into panels for the microkernel ([`Patches::pack`]). The whole
 //! matrix exists only where a caller asks for it ([`Patches::copy_block`]).
@@ -20,7 +20,7 @@ use crate::gemm::blocks;
 use crate::padding::PaddingMode;
 use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
 use core::ops::Range;
-use matrix::{Cursor, Row};
+use matrix::{Cursor, MatrixRow};
 use panel::Panel;
 
 /// Packs a block of the matrix: see [`Patches::pack`].
@@ -119,7 +119,7 @@ impl Patches {
     ) {
         let window = &self.window;
         for (row, values) in rows.zip(block.chunks_exact_mut(columns.len().max(1))) {
-            let Row { channel, tap: [kz, ky, kx] } = Row::at(row, window);
+            let MatrixRow { channel, tap: [kz, ky, kx] } = MatrixRow::at(row, window);
             let mut cursor = Cursor::at(columns.start, window);
             let mut at = 0;
             while at < columns.len() {
@@ -162,7 +162,7 @@ impl Patches {
         while at < columns.len() {
             let run = cursor.next(window, columns.len() - at);
             for row in 0..self.rows() {
-                let Row { channel, tap: [kz, ky, kx] } = Row::at(row, window);
+                let MatrixRow { channel, tap: [kz, ky, kx] } = MatrixRow::at(row, window);
                 let Some(line) = run.line(window, kz, ky) else { continue };
                 let x = run.x(window, kx);
                 let inside = run.inside(window, x);
@@ -210,7 +210,7 @@ impl Patches {
             for (chunk, planes) in image.chunks_mut(CHANNELS * window.plane_len()).enumerate() {
                 let channel = chunk * CHANNELS;
                 for tap in 0..window.taps() {
-                    let Row { tap: [kz, ky, kx], .. } = Row::at(tap, window);
+                    let MatrixRow { tap: [kz, ky, kx], .. } = MatrixRow::at(tap, window);
                     let Some(line) = run.line(window, kz, ky) else { continue };
                     let x = run.x(window, kx);
                     let inside = run.inside(window, x);

@@ -19,8 +19,8 @@ mod tile;
 mod weights;
 
 pub(crate) use blocks::{ImageBlocks, Interleave, STRETCH, Separate};
-pub(crate) use conv::{Convolve, Stage};
+pub(crate) use conv::{Convolve, PadPlanes};
 pub(crate) use conv_backward::{Fold, GradInput};
-pub(crate) use linear::{GradInputs, GradWeights, Multiply};
+pub(crate) use linear::{GradInputs, GradWeights, LinearForward};
 pub(crate) use pool::{Pool, PoolBackward};
 pub(crate) use weights::{GradKernels, Grads};

@@ -6,7 +6,7 @@ use crate::activation::Activation;
 use crate::epilogue::{Bias, Epilogue};
 use crate::error::{RunError, ShapeError, check_len, check_scratch};
 use crate::gemm::pack::{Matrix, PackRows, panels_len};
-use crate::gemm::product::{InPlace, Product, Right};
+use crate::gemm::product::{Product, ProductInPlace, Right};
 use crate::simd::{Isa, NR, dispatch};
 use crate::sum::{Add, Cascade, SumColumns};
 use crate::weights::{Layout, PackedWeights, Weights};
@@ -181,7 +181,7 @@ impl LinearPlan {
     /// Runs a product, in place or not; in place, each sum in chains of at most `chain` products.
     fn run(&self, is_in_place: bool, chain: usize, product: Product<'_>) {
         if is_in_place {
-            dispatch(self.isa(), InPlace { product, chain });
+            dispatch(self.isa(), ProductInPlace { product, chain });
         } else {
             product.compute(self.isa());
         }

@@ -193,7 +193,7 @@ mod tests {
     extern crate std;
 
     use super::{exp, ln, ln_1p, tanh};
-    use crate::activation::{Activation, ForwardInPlace};
+    use crate::activation::{Activation, ApplyInPlace};
     use crate::simd::{Isa, dispatch};
     use std::vec::Vec;
 
@@ -281,7 +281,7 @@ mod tests {
         assert!(worst_ulp_error(each(|x| Activation::Sigmoid.apply(x)), exact) <= 2.0);
         for isa in Isa::available() {
             std::println!("{}", isa.name());
-            let forward = move |values: &mut [f32]| dispatch(isa, ForwardInPlace { activation, values });
+            let forward = move |values: &mut [f32]| dispatch(isa, ApplyInPlace { activation, values });
             assert!(worst_ulp_error(forward, exact) <= 2.0);
         }
     }

@@ -118,7 +118,7 @@ fn slide2d(
 /// `y[n, m, o] = act(b[m] + sum over c, k of x[n, c, o * stride + k * dilation - padding] w[m, c, k])`
 ///
 /// where `c` runs over the channels of the group of `m`, and `x` outside its bounds is what the
-/// [`PaddingMode`] says.
+/// [`PaddingMode`](crate::PaddingMode) says.
 ///
 /// ```
 /// use im2col::{ConvParams, naive};

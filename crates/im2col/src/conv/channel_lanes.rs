@@ -19,15 +19,15 @@ mod tile;
 
 pub(super) use block::{Block, Field, PANELS_AT_ONCE, STRIP_LEN, is_staged};
 pub(super) use store::{Store, Target};
-pub(super) use tile::{Pair, Pairs, Tiles};
+pub(super) use tile::{BlockTiles, Pair, PositionPairs};
 
 use crate::conv::shape::ConvShape;
 use crate::epilogue::Epilogue;
 use crate::gemm::Panels;
 use crate::simd::{Isa, NR, dispatch};
-use block::{Fill, Position};
+use block::{FillPadded, Position};
 use core::ops::Range;
-use tile::Multiply;
+use tile::ComputeSums;
 
 /// The operands of some output channels of a group.
 pub(super) struct GroupOperands<'a> {
@@ -80,7 +80,7 @@ pub(super) fn convolve(
     while first.image < shape.batch {
         let part = block.at(&first, shape);
         let (field, values) = if is_staged(shape) {
-            dispatch(isa, Fill { block: &part, first: &first, shape, field: &whole, input, stage });
+            dispatch(isa, FillPadded { block: &part, first: &first, shape, field: &whole, input, stage });
             (Field::stage(&part, shape), &*stage)
         } else {
             (whole, &input[whole.at(first.image, first.at)..])
@@ -98,7 +98,7 @@ pub(super) fn convolve(
             channel_stride,
             image_stride,
         };
-        let tiles = Tiles { field, values, block: &part, kernel: window.kernel, channels: in_group };
+        let tiles = BlockTiles { field, values, block: &part, kernel: window.kernel, channels: in_group };
         for (pair, start) in channels.clone().step_by(PANELS_AT_ONCE * NR).enumerate() {
             let weights = weights.skip(pair * PANELS_AT_ONCE);
             let channels = start..channels.end.min(start + PANELS_AT_ONCE * NR);
@@ -108,7 +108,7 @@ pub(super) fn convolve(
     }
 }
 
-impl Tiles<'_> {
+impl BlockTiles<'_> {
     /// Computes the channels, as many as two panels have, of the block.
     fn convolve(
         &self,
@@ -122,11 +122,11 @@ impl Tiles<'_> {
         let sums = strip.as_chunks_mut::<NR>().0;
         let (panels, spare) = (channels.len().div_ceil(NR), sums.len() / PANELS_AT_ONCE - 1);
         let total = self.block.images * self.block.positions.iter().product::<usize>();
-        let (mut all, mut pairs) = (Pairs::new(self), [Pair::default(); _]);
+        let (mut all, mut pairs) = (PositionPairs::new(self), [Pair::default(); _]);
         let mut first = 0;
         while first < total {
             let (count, end) = all.take(first, spare, &mut pairs);
-            dispatch(isa, Multiply { tiles: self, weights, panels, pairs: &pairs, count, sums });
+            dispatch(isa, ComputeSums { tiles: self, weights, panels, pairs: &pairs, count, sums });
             // Whole vectors, except at the end; the rest is the beginning of the next strip.
             let len = if end == total { end - first } else { (end - first) / NR * NR };
             let (strip, target, channels) = (&*sums, &mut *target, channels.clone());

@@ -195,7 +195,7 @@ impl<const D: usize> ConvParams<D> {
         self.stride
     }
 
-    /// What was asked for; [`ConvPlan::padding`] says how much it is.
+    /// What was asked for; [`ConvPlan::padding`](crate::ConvPlan::padding) says how much it is.
     #[must_use]
     pub const fn padding(&self) -> Padding<D> {
         self.padding

@@ -66,13 +66,13 @@ impl Product<'_> {
 
 /// A product whose matrices are read where they lie: its scratch is not used.
 #[derive(Debug)]
-pub(crate) struct InPlace<'a> {
+pub(crate) struct ProductInPlace<'a> {
     pub(crate) product: Product<'a>,
     /// The most products that are summed in one chain; the chains are added as in a [`Cascade`].
     pub(crate) chain: usize,
 }
 
-impl Kernel for InPlace<'_> {
+impl Kernel for ProductInPlace<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

@@ -106,12 +106,12 @@ impl Cursor {
 
 /// A row of the matrix as channel and tap.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Row {
+pub(super) struct MatrixRow {
     pub(super) channel: usize,
     pub(super) tap: [usize; 3],
 }
 
-impl Row {
+impl MatrixRow {
     #[inline(always)]
     pub(super) fn at(row: usize, window: &Window) -> Self {
         let [_, height, width] = window.kernel;

@@ -1,6 +1,6 @@
 //! Packing of the im2col matrix, panel by panel.
 
-use super::matrix::{Cursor, Patches, Row};
+use super::matrix::{Cursor, MatrixRow, Patches};
 use crate::simd::load::fetch;
 use crate::simd::{Lanes, NR};
 use crate::window::Window;
@@ -115,7 +115,7 @@ const fn next_tap([z, y, x]: [usize; 3], kernel: &[usize; 3]) -> [usize; 3] {
 
 /// Packs `depth` rows, from `first` on, of neighbouring panels, each followed by a spare row.
 ///
-/// Row by row over all of the panels: the columns of a row are neighbours in the input, while its
+/// MatrixRow by row over all of the panels: the columns of a row are neighbours in the input, while its
 /// rows may be pages apart.
 #[inline(always)]
 pub(super) fn pack<const STRIDE: usize>(
@@ -127,7 +127,7 @@ pub(super) fn pack<const STRIDE: usize>(
     block: &mut [f32],
 ) {
     let window = &patches.window;
-    let mut row = Row::at(first, window);
+    let mut row = MatrixRow::at(first, window);
     let mut at = 0;
     while at < depth {
         let [kz, ky, kx] = row.tap;

@@ -1,6 +1,6 @@
 //! The forward pass of a convolution.
 
-use super::tile::{Grid, Nest, Operands, Tile};
+use super::tile::{Grid, Nest, Operands, TileSize};
 use crate::activation::{Activation, Finish};
 use crate::conv::ConvPlan;
 use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors, dispatch};
@@ -78,7 +78,7 @@ const fn min(a: usize, b: usize) -> usize {
 }
 
 /// Copies planes into planes with padding.
-pub(crate) struct Stage<'a> {
+pub(crate) struct PadPlanes<'a> {
     pub(crate) window: &'a Window,
     /// `[channels, height, width]`
     pub(crate) input: &'a [Lanes],
@@ -86,7 +86,7 @@ pub(crate) struct Stage<'a> {
     pub(crate) staged: &'a mut [Lanes],
 }
 
-impl Kernel for Stage<'_> {
+impl Kernel for PadPlanes<'_> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]
@@ -146,7 +146,7 @@ impl Convolve<'_> {
         let ([height, width], [_, padded_width]) = (planes.output, planes.padded());
         let (positions, depth) = (planes.positions(), planes.in_group * planes.taps());
         let input_len = planes.padded_len() / planes.groups;
-        let tile = Tile::best(isa, planes.out_group, width, |columns| width.div_ceil(columns));
+        let tile = TileSize::best(isa, planes.out_group, width, |columns| width.div_ceil(columns));
         let nest = Nest::new(
             [planes.in_group, planes.kernel[0], planes.kernel[1]],
             [planes.taps(), planes.kernel[1], 1],

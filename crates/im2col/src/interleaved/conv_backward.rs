@@ -6,7 +6,7 @@
 
 use super::blocks::starts;
 use super::conv::Planes;
-use super::tile::{Grid, Nest, Operands, Tile};
+use super::tile::{Grid, Nest, Operands, TileSize};
 use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors};
 use crate::window::Window;
 use core::ops::Range;
@@ -28,7 +28,7 @@ pub(crate) struct GradInput<'a> {
 /// The taps of an axis that meet positions from the inputs of one residue modulo the stride:
 /// `first + n * step` for `n < count`. Where `first` meets position `p`, tap `n` meets `p - n * shift`.
 #[derive(Clone, Copy)]
-struct Taps {
+struct TapProgression {
     first: usize,
     step: usize,
     shift: usize,
@@ -65,13 +65,18 @@ impl Residues {
     }
 
     /// The taps that meet a position from inputs whose residue modulo the stride is this one.
-    fn taps(&self, residue: usize) -> Taps {
+    fn taps(&self, residue: usize) -> TapProgression {
         let Self { kernel, stride, dilation, common, inverse } = *self;
-        // Taps meet positions from one residue at multiples of `stride / common`.
+        // TapProgression meet positions from one residue at multiples of `stride / common`.
         let step = stride / common;
         let meets = residue.is_multiple_of(common);
         let first = if meets { (residue / common * inverse % step).min(kernel) } else { kernel };
-        Taps { first, step, shift: step * dilation / stride, count: (kernel - first).div_ceil(step) }
+        TapProgression {
+            first,
+            step,
+            shift: step * dilation / stride,
+            count: (kernel - first).div_ceil(step),
+        }
     }
 }
 
@@ -86,7 +91,7 @@ impl Planes {
     }
 }
 
-impl Taps {
+impl TapProgression {
     /// Which of the taps meet a position in `0..positions`, from any of `len` inputs of which the first meets
     /// position `first` by the first tap.
     #[inline(always)]
@@ -115,11 +120,11 @@ impl GradInput<'_> {
         self.widen();
         let rows = self.planes.in_group;
         let [lines, columns] = [0, 1].map(|axis| self.dims()[axis].div_ceil(self.planes.stride[axis]));
-        let tile = Tile::best(isa, rows, columns, |columns_of_tile| {
+        let tile = TileSize::best(isa, rows, columns, |columns_of_tile| {
             let [height, width] = layout(columns_of_tile);
             self.meetings(0, lines, height.min(lines)) * self.meetings(1, columns, width)
         });
-        let single = Tile::best(isa, rows, 1, |_| 1);
+        let single = TileSize::best(isa, rows, 1, |_| 1);
         self.gather(isa, tile, single);
     }
 }
@@ -161,7 +166,7 @@ impl GradInput<'_> {
     }
 
     /// Computes tiles of inputs, or single ones where the inputs of a phase are fewer than a tile.
-    fn gather(&mut self, isa: Isa, tile: Tile, single: Tile) {
+    fn gather(&mut self, isa: Isa, tile: TileSize, single: TileSize) {
         let planes = self.planes;
         let [height, width] = self.dims();
         let before = self.before();
@@ -185,7 +190,7 @@ impl GradInput<'_> {
                         let y = phase_y + line * stride_y;
                         let position_y = place(y + before[0], taps_y.first, planes.dilation[0], stride_y);
                         let meeting_y = taps_y.meeting(position_y, size[0], planes.output[0]);
-                        let line = Line { y, position_y, taps_y, meeting_y, taps_x, phase };
+                        let line = PhaseLine { y, position_y, taps_y, meeting_y, taps_x, phase };
                         self.gather_tile(isa, tile, size, &line, column);
                     }
                 }
@@ -195,7 +200,7 @@ impl GradInput<'_> {
 
     /// All channels of a tile of inputs, `size` lines and columns of them, of which the first is number `column` of
     /// its phase.
-    fn gather_tile(&mut self, isa: Isa, tile: Tile, size: [usize; 2], line: &Line, column: usize) {
+    fn gather_tile(&mut self, isa: Isa, tile: TileSize, size: [usize; 2], line: &PhaseLine, column: usize) {
         let planes = self.planes;
         let (taps_x, taps_y, [stride_y, stride]) = (line.taps_x, line.taps_y, planes.stride);
         let (x, before) = (line.phase + column * stride, self.before()[1]);
@@ -250,12 +255,12 @@ const fn layout(columns: usize) -> [usize; 2] {
 }
 
 /// A line of inputs, those of one phase, the first of its tile.
-struct Line {
+struct PhaseLine {
     y: usize,
     position_y: isize,
-    taps_y: Taps,
+    taps_y: TapProgression,
     meeting_y: Range<usize>,
-    taps_x: Taps,
+    taps_x: TapProgression,
     phase: usize,
 }
 
@@ -327,7 +332,7 @@ mod tests {
             };
             let residues = Residues::new(&planes, 1);
             for residue in 0..stride {
-                let Taps { first, step, shift, count } = residues.taps(residue);
+                let TapProgression { first, step, shift, count } = residues.taps(residue);
                 let meeting = (0..kernel).filter(|tap| tap * dilation % stride == residue);
                 assert!(meeting.eq((0..count).map(|n| first + n * step)), "{stride} {dilation} {residue}");
                 assert_eq!(shift * stride, step * dilation);

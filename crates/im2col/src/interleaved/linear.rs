@@ -1,12 +1,12 @@
 //! Fully connected layers: all bundles of a block at once, for there are more weights than L1 holds.
 
 use super::blocks::{ImageBlocks, transposed};
-use super::tile::{Grid, Nest, Operands, Tile};
+use super::tile::{Grid, Nest, Operands, TileSize};
 use crate::activation::{Activation, Finish};
 use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors, dispatch};
 
 /// `output[o] = sum over i of weight[o, i] input[i]`, bias and activation.
-pub(crate) struct Multiply<'a> {
+pub(crate) struct LinearForward<'a> {
     /// `[outputs, inputs]`
     pub(crate) weight: &'a [f32],
     /// `[outputs]`, or empty
@@ -19,11 +19,12 @@ pub(crate) struct Multiply<'a> {
     pub(crate) output: &'a mut [Lanes],
 }
 
-impl Multiply<'_> {
+impl LinearForward<'_> {
     pub(crate) fn compute(self, isa: Isa) {
         let Self { weight, bias, activation, bundles, input, output } = self;
         let (inputs, outputs) = (input.len() / bundles, output.len() / bundles);
-        let product = Product { weight, steps: [inputs, 1], bundles, factor: input, product: &mut *output };
+        let product =
+            InterleavedProduct { weight, steps: [inputs, 1], bundles, factor: input, product: &mut *output };
         product.compute(isa);
         let (plane_len, columns, output) = (NR, 0..NR, output.as_flattened_mut());
         let bias = &bias[..bias.len().min(outputs)];
@@ -46,12 +47,12 @@ impl GradInputs<'_> {
     pub(crate) fn compute(self, isa: Isa) {
         let Self { weight, bundles, grad_output, grad_input } = self;
         let steps = [1, grad_input.len() / bundles];
-        Product { weight, steps, bundles, factor: grad_output, product: grad_input }.compute(isa);
+        InterleavedProduct { weight, steps, bundles, factor: grad_output, product: grad_input }.compute(isa);
     }
 }
 
 /// `product[bundle, i] = sum over k of weight[i, k] factor[bundle, k]`.
-struct Product<'a> {
+struct InterleavedProduct<'a> {
     weight: &'a [f32],
     /// From one `i` to the next in the weight, and from one `k`.
     steps: [usize; 2],
@@ -60,12 +61,12 @@ struct Product<'a> {
     product: &'a mut [Lanes],
 }
 
-impl Product<'_> {
+impl InterleavedProduct<'_> {
     fn compute(self, isa: Isa) {
         let Self { weight, steps: [row_step, step], bundles, factor, product } = self;
         let (len, depth) = (product.len() / bundles, factor.len() / bundles);
         let grid = Grid {
-            tile: Tile::best(isa, len, bundles, |columns| bundles.div_ceil(columns)),
+            tile: TileSize::best(isa, len, bundles, |columns| bundles.div_ceil(columns)),
             nest: &Nest::new([1, 1, depth], [0, 0, step], [0, 0, 1]),
             operands: Operands {
                 weights: weight,

@@ -1,8 +1,8 @@
 //! Pooling, forward and backward.
 
-use crate::activation::{Activation, BackwardInPlace, relu_backward, sigmoid_backward, tanh_backward};
+use crate::activation::{Activation, ApplyBackwardInPlace, relu_backward, sigmoid_backward, tanh_backward};
 use crate::pool::PoolKind;
-use crate::pool::sum::{CHAINS, Pairs, block_end, plus, sum_of_chains};
+use crate::pool::sum::{CHAINS, PairwiseMean, block_end, plus, sum_of_chains};
 use crate::pool::windows::{Divisor, Pooling};
 use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
 use core::ops::Range;
@@ -26,7 +26,7 @@ impl Kernel for Pool<'_> {
         let Self { pooling, input, output } = self;
         match (pooling.kind, pooling.is_2x2()) {
             (PoolKind::Max, true) => {
-                for (output, offsets) in output.iter_mut().zip(Tiles::new(pooling)) {
+                for (output, offsets) in output.iter_mut().zip(Offsets2x2::new(pooling)) {
                     let [first, rest @ ..] = offsets.map(|offset| &input[offset]);
                     let mut max = *first;
                     rest.into_iter().for_each(|values| fold(&mut max, values, larger));
@@ -34,7 +34,7 @@ impl Kernel for Pool<'_> {
                 }
             }
             (PoolKind::Average, true) => {
-                for (output, offsets) in output.iter_mut().zip(Tiles::new(pooling)) {
+                for (output, offsets) in output.iter_mut().zip(Offsets2x2::new(pooling)) {
                     let [a, b, c, d] = offsets.map(|offset| &input[offset]);
                     let mut mean = [0.0; NR];
                     for i in 0..NR {
@@ -49,7 +49,7 @@ impl Kernel for Pool<'_> {
                 output[at] = max;
             }),
             (PoolKind::Average, false) => {
-                let mut pairs = Pairs::new();
+                let mut pairs = PairwiseMean::new();
                 for_each_window(&pooling.flattened(), output.len(), |offset, at, window| {
                     let plane = &input[offset..];
                     output[at] = if pooling.is_long() {
@@ -90,7 +90,7 @@ impl Kernel for PoolBackward<'_> {
     ) {
         let [_, height, width] = self.pooling.window.input;
         let is_tiled = self.pooling.is_2x2();
-        // Tiles write each value of even planes once.
+        // Offsets2x2 write each value of even planes once.
         if !is_tiled || (height | width) & 1 != 0 {
             self.grad_input.fill([0.0; NR]);
         }
@@ -124,7 +124,7 @@ impl Kernel for PoolBackward<'_> {
                 }
             });
             let (output, grad) = (input.as_flattened(), grad_input.as_flattened_mut());
-            BackwardInPlace { activation, output, grad }.run::<ROWS, PANELS, PAIRS>(mul_add, vectors);
+            ApplyBackwardInPlace { activation, output, grad }.run::<ROWS, PANELS, PAIRS>(mul_add, vectors);
         }
     }
 }
@@ -136,7 +136,7 @@ impl PoolBackward<'_> {
         let Self { pooling, input, grad_output, grad_input, .. } = self;
         match pooling.kind {
             PoolKind::Max => {
-                for (grad, offsets) in grad_output.iter().zip(Tiles::new(pooling)) {
+                for (grad, offsets) in grad_output.iter().zip(Offsets2x2::new(pooling)) {
                     let values = offsets.map(|offset| &input[offset]);
                     let (mut max, mut winner) = (*values[0], [0; NR]);
                     win(1, values[1], &mut max, &mut winner);
@@ -152,7 +152,7 @@ impl PoolBackward<'_> {
                 }
             }
             PoolKind::Average => {
-                for (grad, offsets) in grad_output.iter().zip(Tiles::new(pooling)) {
+                for (grad, offsets) in grad_output.iter().zip(Offsets2x2::new(pooling)) {
                     for offset in offsets {
                         let (values, mut share) = (&input[offset], [0.0; NR]);
                         for i in 0..NR {
@@ -190,7 +190,7 @@ fn share(tap: u32, winner: &[u32; NR], grad: &Lanes) -> Lanes {
 ///
 /// An iterator, for the body of a loop is compiled for the instruction set of the function that it is in; a closure
 /// that several of them share need not be.
-struct Tiles {
+struct Offsets2x2 {
     input: [usize; 2],
     output: [usize; 2],
     plane: usize,
@@ -200,7 +200,7 @@ struct Tiles {
     upper: usize,
 }
 
-impl Tiles {
+impl Offsets2x2 {
     #[inline(always)]
     fn new(pooling: &Pooling) -> Self {
         let ([_, height, width], [_, input_height, input_width]) =
@@ -209,7 +209,7 @@ impl Tiles {
     }
 }
 
-impl Iterator for Tiles {
+impl Iterator for Offsets2x2 {
     type Item = [usize; 4];
 
     /// Never ends: zipped with the outputs.
@@ -262,7 +262,7 @@ impl Seen {
     fn long_sum(
         &self,
         plane: &[Lanes],
-        pairs: &mut Pairs<NR>,
+        pairs: &mut PairwiseMean<NR>,
         plus: impl Fn(Lanes, Lanes) -> Lanes + Copy,
     ) -> Lanes {
         for row in 0..self.rows {

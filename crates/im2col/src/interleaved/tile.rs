@@ -72,12 +72,12 @@ const OVERHEAD: usize = 8;
 
 /// The size of a tile: rows and columns of sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tile {
+pub(super) struct TileSize {
     pub(super) rows: usize,
     pub(super) columns: usize,
 }
 
-impl Tile {
+impl TileSize {
     /// The tile whose columns may be two lines of two.
     pub(super) const SQUARE: Self = Self { rows: 6, columns: 4 };
 
@@ -102,7 +102,7 @@ impl Tile {
 ///
 /// `output[i * row + j * column] = sum over the nest of weight(i) * value(j)`.
 pub(super) struct Grid<'a> {
-    pub(super) tile: Tile,
+    pub(super) tile: TileSize,
     pub(super) nest: &'a Nest,
     pub(super) operands: Operands<'a>,
     pub(super) rows: usize,
@@ -128,8 +128,8 @@ impl Kernel for Grid<'_> {
         mul_add: impl MulAdd,
         _: impl Vectors,
     ) {
-        if PANELS > 1 && self.tile == Tile::SQUARE && self.operands.line_step > 0 {
-            self.cover_by_lines::<{ Tile::SQUARE.rows }, { Tile::SQUARE.columns }, 2>(mul_add);
+        if PANELS > 1 && self.tile == TileSize::SQUARE && self.operands.line_step > 0 {
+            self.cover_by_lines::<{ TileSize::SQUARE.rows }, { TileSize::SQUARE.columns }, 2>(mul_add);
         } else {
             with_tile!(ROWS, PANELS, self.tile, self.cover(mul_add));
         }

@@ -6,7 +6,7 @@
 use super::blocks::{ImageBlocks, starts, transposed};
 use super::conv::Planes;
 use super::pool::PoolBackward;
-use super::tile::{Tile, with_tile};
+use super::tile::{TileSize, with_tile};
 use crate::activation::Activation;
 use crate::pool::windows::Pooling;
 use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors};
@@ -81,7 +81,7 @@ impl Kernel for GradKernels<'_> {
     ) {
         let planes = self.planes;
         let (taps, [height, width], [_, padded_width]) = (planes.taps(), planes.output, planes.padded());
-        let tile = Tile::best(self.isa, planes.out_group, taps, |columns| taps.div_ceil(columns));
+        let tile = TileSize::best(self.isa, planes.out_group, taps, |columns| taps.div_ceil(columns));
         let rows = tile.rows;
         let band = (BAND / (rows * width + planes.stride[0] * padded_width)).max(1);
         // Pooled lines come in pairs, once for all input channels; of others, one channel at a time needs least room.

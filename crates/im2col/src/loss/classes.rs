@@ -20,7 +20,7 @@ pub(super) struct Axis {
 
 /// All classes at `width` neighbouring positions of an image.
 #[derive(Clone, Copy)]
-pub(super) struct Tile {
+pub(super) struct RowTile {
     /// Where the first class of the first position is.
     pub(super) start: usize,
     /// The first position, counted over all images.
@@ -31,11 +31,11 @@ pub(super) struct Tile {
 impl Axis {
     /// The tiles of so many values, which are a whole number of images.
     #[inline(always)]
-    pub(super) fn tiles<const W: usize>(self, len: usize) -> impl Iterator<Item = Tile> {
+    pub(super) fn tiles<const W: usize>(self, len: usize) -> impl Iterator<Item = RowTile> {
         let Self { classes, positions } = self;
         let images = len.checked_div(classes.saturating_mul(positions)).unwrap_or(0);
         (0..images).flat_map(move |image| {
-            (0..positions).step_by(W).map(move |position| Tile {
+            (0..positions).step_by(W).map(move |position| RowTile {
                 start: image * classes * positions + position,
                 row: image * positions + position,
                 width: W.min(positions - position),
@@ -60,7 +60,7 @@ impl Axis {
     pub(super) fn load<const W: usize>(
         self,
         values: &[f32],
-        tile: Tile,
+        tile: RowTile,
         first: usize,
         fill: f32,
     ) -> Group<W> {
@@ -91,7 +91,7 @@ impl Axis {
         self,
         group: &Group<W>,
         values: &mut [f32],
-        tile: Tile,
+        tile: RowTile,
         first: usize,
     ) {
         let classes = NR.min(self.classes - first);
@@ -115,7 +115,7 @@ impl Axis {
 
     /// The largest logit of each position, without the NaN.
     #[inline(always)]
-    pub(super) fn max<const W: usize>(self, logits: &[f32], tile: Tile) -> [f32; W] {
+    pub(super) fn max<const W: usize>(self, logits: &[f32], tile: RowTile) -> [f32; W] {
         let mut largest = [[f32::NEG_INFINITY; W]; NR];
         for first in self.groups() {
             let group = self.load::<W>(logits, tile, first, f32::NEG_INFINITY);
@@ -135,7 +135,7 @@ impl Axis {
     pub(super) fn other_powers<const W: usize>(
         self,
         logits: &[f32],
-        tile: Tile,
+        tile: RowTile,
         max: [f32; W],
         mut powers: Option<&mut [f32]>,
         [rest, ties]: &mut [Sum<W>; 2],

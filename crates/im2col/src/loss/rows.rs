@@ -1,6 +1,6 @@
 //! The cross-entropy of each row, and its gradient.
 
-use super::classes::{Axis, Sum, Tile};
+use super::classes::{Axis, RowTile, Sum};
 use crate::math;
 use crate::simd::{Kernel, MulAdd, NR, Vectors};
 use crate::sum::Pairwise;
@@ -47,7 +47,7 @@ impl<const W: usize> Kernel for Losses<'_, W> {
             let others = axis.other_powers(logits, tile, max, powers, &mut sums);
             let mut logs = others;
             logs.iter_mut().for_each(|x| *x = math::ln_1p(*x));
-            let row = Row { axis, tile, max, others, logs };
+            let row = LossRow { axis, tile, max, others, logs };
             match targets {
                 Targets::Labels(class_of) => {
                     let mut classes = [None; W];
@@ -76,9 +76,9 @@ impl<const W: usize> Kernel for Losses<'_, W> {
 }
 
 /// Neighbouring rows: the logits of one class are neighbours.
-struct Row<const W: usize> {
+struct LossRow<const W: usize> {
     axis: Axis,
-    tile: Tile,
+    tile: RowTile,
     /// The largest logits.
     max: [f32; W],
     /// The sums of e^(logit - max), less 1.
@@ -87,7 +87,7 @@ struct Row<const W: usize> {
     logs: [f32; W],
 }
 
-impl<const W: usize> Row<W> {
+impl<const W: usize> LossRow<W> {
     /// Turns powers into the gradient; `classes`: the label of each row, or none if it is ignored.
     #[inline(always)]
     fn label_gradient(&self, classes: [Option<usize>; W], scale: f32, grad: &mut [f32]) {

@@ -73,8 +73,8 @@ impl Softmax {
         check_len("probabilities", logits.len(), probabilities.len())?;
         let isa = self.isa.unwrap_or_else(Isa::detect);
         match self.axis.positions {
-            1 => dispatch(isa, Forward::<1> { axis: self.axis, logits, probabilities }),
-            _ => dispatch(isa, Forward::<NR> { axis: self.axis, logits, probabilities }),
+            1 => dispatch(isa, SoftmaxForward::<1> { axis: self.axis, logits, probabilities }),
+            _ => dispatch(isa, SoftmaxForward::<NR> { axis: self.axis, logits, probabilities }),
         }
         Ok(())
     }
@@ -100,8 +100,10 @@ impl Softmax {
         check_len("grad_logits", probabilities.len(), grad_logits.len())?;
         let (axis, isa) = (self.axis, self.isa.unwrap_or_else(Isa::detect));
         match axis.positions {
-            1 => dispatch(isa, Backward::<1> { axis, probabilities, grad_probabilities, grad_logits }),
-            _ => dispatch(isa, Backward::<NR> { axis, probabilities, grad_probabilities, grad_logits }),
+            1 => dispatch(isa, SoftmaxBackward::<1> { axis, probabilities, grad_probabilities, grad_logits }),
+            _ => {
+                dispatch(isa, SoftmaxBackward::<NR> { axis, probabilities, grad_probabilities, grad_logits })
+            }
         }
         Ok(())
     }
@@ -158,13 +160,13 @@ impl Axis {
     }
 }
 
-struct Forward<'a, const W: usize> {
+struct SoftmaxForward<'a, const W: usize> {
     axis: Axis,
     logits: &'a [f32],
     probabilities: &'a mut [f32],
 }
 
-impl<const W: usize> Kernel for Forward<'_, W> {
+impl<const W: usize> Kernel for SoftmaxForward<'_, W> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]
@@ -191,14 +193,14 @@ impl<const W: usize> Kernel for Forward<'_, W> {
     }
 }
 
-struct Backward<'a, const W: usize> {
+struct SoftmaxBackward<'a, const W: usize> {
     axis: Axis,
     probabilities: &'a [f32],
     grad_probabilities: &'a [f32],
     grad_logits: &'a mut [f32],
 }
 
-impl<const W: usize> Kernel for Backward<'_, W> {
+impl<const W: usize> Kernel for SoftmaxBackward<'_, W> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! The backward pass: from the gradient of the output to the gradients of the parameters.
 
-use super::interleaved::Gradients;
+use super::interleaved::GradientSlices;
 use super::layer::{LayerPlan, Op};
 use super::ping_pong::PingPong;
 use super::plan::Network;
@@ -55,7 +55,7 @@ impl<const L: usize> Network<L> {
         check_scratch(self.train_scratch_len, scratch.len())?;
 
         if let (Some(interleaving), true) = (&self.interleaving, self.trains_interleaved) {
-            let grads = Gradients { params, workspace, grad_output, grad_params };
+            let grads = GradientSlices { params, workspace, grad_output, grad_params };
             self.backward_interleaved(interleaving, grads, scratch, after);
             return Ok(());
         }

@@ -14,10 +14,10 @@ use super::interleaving::{BLOCK, Interleaving};
 use super::layer::{LayerPlan, Op};
 use super::ping_pong::PingPong;
 use super::plan::Network;
-use crate::activation::{Activation, BackwardInPlace, Forward};
+use crate::activation::{Activation, Apply, ApplyBackwardInPlace};
 use crate::interleaved::{
     Convolve, Fold, GradInput, GradInputs, GradKernels, GradWeights, Grads, ImageBlocks, Interleave,
-    Multiply, Pool, PoolBackward, STRETCH, Separate, Stage,
+    LinearForward, PadPlanes, Pool, PoolBackward, STRETCH, Separate,
 };
 use crate::padding::PaddingMode;
 use crate::pool::windows::Pooling;
@@ -98,7 +98,7 @@ impl<const L: usize> Network<L> {
                     Op::Conv(plan) if plan.planes().is_padded() => {
                         let bundle = &mut scratch[..self.image_len];
                         dispatch(isa, Interleave { images, bundle: &mut *bundle });
-                        dispatch(isa, Stage { window: plan.window(), input: bundle, staged: image });
+                        dispatch(isa, PadPlanes { window: plan.window(), input: bundle, staged: image });
                     }
                     _ => dispatch(isa, Interleave { images, bundle: image }),
                 }
@@ -118,12 +118,12 @@ impl<const L: usize> Network<L> {
     pub(super) fn backward_interleaved(
         &self,
         lens: &Interleaving,
-        operands: Gradients<'_>,
+        operands: GradientSlices<'_>,
         scratch: &mut [f32],
         mut after: impl FnMut(usize),
     ) {
         let isa = self.isa();
-        let Gradients { params, workspace, grad_output, grad_params } = operands;
+        let GradientSlices { params, workspace, grad_output, grad_params } = operands;
         let (spare, scratch) = scratch.split_at_mut(self.stretches_len());
         // Of one stretch, or of many.
         let mut stretches = None;
@@ -166,7 +166,7 @@ impl<const L: usize> Network<L> {
                     if activation != Activation::Identity && !is_pooled {
                         let (output, grad) =
                             (layer_output.as_flattened(), grad.value_mut().as_flattened_mut());
-                        dispatch(isa, BackwardInPlace { activation, output, grad });
+                        dispatch(isa, ApplyBackwardInPlace { activation, output, grad });
                     }
                     let of = place.block();
                     let grads = match pooled {
@@ -294,7 +294,7 @@ fn images_of(block: ImageBlocks, images: &[f32], len: usize) -> &[f32] {
 }
 
 /// What a backward pass reads and writes.
-pub(super) struct Gradients<'a> {
+pub(super) struct GradientSlices<'a> {
     pub(super) params: &'a [f32],
     pub(super) workspace: &'a [f32],
     pub(super) grad_output: &'a [f32],
@@ -321,12 +321,12 @@ impl LayerPlan {
             }
             Op::Linear(_) => {
                 let bundles = output.len() / self.image_len();
-                Multiply { weight, bias, activation, bundles, input, output }.compute(isa);
+                LinearForward { weight, bias, activation, bundles, input, output }.compute(isa);
             }
             Op::Pool(plan) => dispatch(isa, Pool { pooling: &plan.pooling, input, output }),
             Op::Activation(activation) => {
                 let (input, output) = (input.as_flattened(), output.as_flattened_mut());
-                dispatch(isa, Forward { activation: *activation, input, output });
+                dispatch(isa, Apply { activation: *activation, input, output });
             }
             Op::Flatten => {}
         }
@@ -407,7 +407,7 @@ fn staged<'a>(
         return (input, scratch);
     }
     let (staged, scratch) = scratch.split_at_mut(planes.padded_len());
-    dispatch(isa, Stage { window: plan.window(), input, staged: &mut *staged });
+    dispatch(isa, PadPlanes { window: plan.window(), input, staged: &mut *staged });
     (staged, scratch)
 }
 

@@ -5,7 +5,7 @@ use super::backward::MeanBackward;
 use super::backward_from::{BackwardFrom, check_taps};
 use super::params::PoolKind;
 use super::plan::PoolPlan;
-use super::stage::{Label, Stage};
+use super::stage::{Label, RowBuffers};
 use super::windows::{Pooling, first_maximum, tap_bytes};
 use crate::error::{RunError, check_len};
 use crate::simd::{Kernel, MulAdd, Vectors, dispatch};
@@ -195,7 +195,7 @@ impl<M, F: Fn(Option<usize>, &mut [M])> Kernel for Marking<'_, M, F> {
             return;
         }
         let [_, height, width] = pooling.window.output;
-        let mut stage = Stage::new();
+        let mut stage = RowBuffers::new();
         for (plane, (output, marks)) in planes.zip(results) {
             let rows = output.chunks_exact_mut(width).zip(marks.chunks_exact_mut(width * size));
             for (row, (output, marks)) in rows.enumerate() {

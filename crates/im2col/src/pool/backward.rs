@@ -1,6 +1,6 @@
 //! The backward pass, along rows of output.
 
-use super::stage::{Label, Stage};
+use super::stage::{Label, RowBuffers};
 use super::windows::{Pooling, first_maximum};
 use crate::simd::{Kernel, MulAdd, Vectors};
 use crate::window::Window;
@@ -37,7 +37,7 @@ impl Kernel for MaxBackward<'_> {
             });
             return;
         }
-        let (plane_len, mut stage) = (pooling.window.plane_len(), Stage::new());
+        let (plane_len, mut stage) = (pooling.window.plane_len(), RowBuffers::new());
         for_each_row(&pooling, grad_output, grad_input, |row, at, grad_output, grad_input| {
             let plane = &input[row / (depth * out_height) * plane_len..][..plane_len];
             stage.for_each_winner(&pooling, plane, at, Label::Offset, |x, _, offset| {

@@ -2,18 +2,18 @@
 
 use super::max3x3::Max3x3;
 use super::params::PoolKind;
-use super::stage::{Stage, maximum, sum};
-use super::sum::Pairs;
+use super::stage::{RowBuffers, maximum, sum};
+use super::sum::PairwiseMean;
 use super::windows::{Divisor, Pooling};
 use crate::simd::{Isa, Kernel, MulAdd, Vectors, dispatch};
 
-pub(super) struct Forward<'a> {
+pub(super) struct PoolForward<'a> {
     pub(super) pooling: Pooling,
     pub(super) input: &'a [f32],
     pub(super) output: &'a mut [f32],
 }
 
-impl Forward<'_> {
+impl PoolForward<'_> {
     /// Pools all planes on this thread.
     pub(super) fn run_all(self, isa: Isa) {
         let Self { pooling, input, output } = self;
@@ -45,7 +45,7 @@ impl Forward<'_> {
     }
 }
 
-impl Kernel for Forward<'_> {
+impl Kernel for PoolForward<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -90,7 +90,7 @@ fn tiles_2x2(
 #[inline(always)]
 fn max_rows(pooling: &Pooling, input: &[f32], output: &mut [f32]) {
     let chunks = pooling.staged_chunks();
-    let mut stage = Stage::new();
+    let mut stage = RowBuffers::new();
     for (plane, at, output) in rows(pooling, input, output) {
         if chunks > 0 {
             stage.max_row(pooling, plane, at, output, chunks);
@@ -106,7 +106,7 @@ fn max_rows(pooling: &Pooling, input: &[f32], output: &mut [f32]) {
 #[inline(always)]
 fn sum_rows(pooling: &Pooling, input: &[f32], output: &mut [f32], mul_add: impl MulAdd) {
     let chunks = pooling.staged_chunks();
-    let mut stage = Stage::new();
+    let mut stage = RowBuffers::new();
     for (plane, at, output) in rows(pooling, input, output) {
         if chunks > 0 {
             stage.sum_row(pooling, plane, at, output, chunks, mul_add);
@@ -136,12 +136,12 @@ impl Kernel for LongMeans<'_> {
         let flattened = pooling.flattened();
         let rows = rows(&flattened, input, output);
         if flattened.staged_chunks() > 0 {
-            let (mut stage, mut pairs) = (Stage::new(), Pairs::new());
+            let (mut stage, mut pairs) = (RowBuffers::new(), PairwiseMean::new());
             for (plane, at, output) in rows {
                 stage.long_sum_row(&mut pairs, &flattened, plane, at, output, mul_add);
             }
         } else {
-            let mut pairs = Pairs::new();
+            let mut pairs = PairwiseMean::new();
             for (plane, at, output) in rows {
                 for (x, output) in output.iter_mut().enumerate() {
                     *output = long_sum(&mut pairs, &flattened, plane, [at[0], at[1], x], mul_add);
@@ -182,7 +182,7 @@ fn values(pooling: &Pooling, plane: &[f32], [z, y]: [usize; 2], x: usize) -> imp
 /// The sum of what the window of output `x` sees, a vector at a time.
 #[inline(always)]
 fn long_sum(
-    pairs: &mut Pairs<1>,
+    pairs: &mut PairwiseMean<1>,
     pooling: &Pooling,
     plane: &[f32],
     [z, y, x]: [usize; 3],

@@ -1,7 +1,7 @@
 //! The plan: every size checked once.
 
 use super::backward::{MaxBackward, MeanBackward};
-use super::forward::Forward;
+use super::forward::PoolForward;
 use super::params::{PoolKind, PoolParams};
 use super::windows::{Divisor, Pooling, tap_bytes};
 use crate::error::{RunError, ShapeError, check_len};
@@ -338,7 +338,7 @@ impl<const D: usize> PoolPlan<D> {
     pub fn forward(&self, input: &[f32], output: &mut [f32]) -> Result<(), RunError> {
         check_len("input", self.input_len, input.len())?;
         check_len("output", self.output_len, output.len())?;
-        let forward = Forward { pooling: self.pooling, input, output };
+        let forward = PoolForward { pooling: self.pooling, input, output };
         #[cfg(feature = "rayon")]
         forward.run_parts(self.isa(), self.threads.min(input.len() / PART));
         #[cfg(not(feature = "rayon"))]

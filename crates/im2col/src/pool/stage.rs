@@ -1,6 +1,6 @@
 //! Rows of input laid out so that rows of output are vectors.
 
-use super::sum::{CHAINS, Pairs, plus, sum_of_chains};
+use super::sum::{CHAINS, PairwiseMean, plus, sum_of_chains};
 use super::windows::Pooling;
 use crate::simd::{Lanes, MulAdd, NR};
 
@@ -60,7 +60,7 @@ impl Pooling {
 
 /// Where a row of input lies with its padding, so that the loops over outputs are whole chunks
 /// without special cases, and what becomes of it. Less than 3 KiB of stack.
-pub(super) struct Stage {
+pub(super) struct RowBuffers {
     columns: [f32; COLUMNS],
     results: [[f32; NR]; CHUNKS],
     labels: [[u32; NR]; CHUNKS],
@@ -69,7 +69,7 @@ pub(super) struct Stage {
 /// The label of a maximum that has not been found.
 const NOWHERE: u32 = u32::MAX;
 
-impl Stage {
+impl RowBuffers {
     pub(super) const fn new() -> Self {
         Self { columns: [0.0; COLUMNS], results: [[0.0; NR]; CHUNKS], labels: [[NOWHERE; NR]; CHUNKS] }
     }
@@ -132,7 +132,7 @@ impl Stage {
     #[inline(always)]
     pub(super) fn long_sum_row(
         &mut self,
-        pairs: &mut Pairs<NR>,
+        pairs: &mut PairwiseMean<NR>,
         pooling: &Pooling,
         plane: &[f32],
         [z, y]: [usize; 2],

@@ -12,12 +12,12 @@ const LEVELS: usize = usize::BITS as usize - 1;
 
 /// The sums of `N` windows at once, as a binary counter: level `i` holds the sum of `2^i` blocks wherever bit `i` of
 /// their number is set.
-pub(crate) struct Pairs<const N: usize> {
+pub(crate) struct PairwiseMean<const N: usize> {
     levels: [[f32; N]; LEVELS],
     blocks: usize,
 }
 
-impl<const N: usize> Pairs<N> {
+impl<const N: usize> PairwiseMean<N> {
     pub(crate) const fn new() -> Self {
         Self { levels: [[0.0; N]; LEVELS], blocks: 0 }
     }
@@ -74,7 +74,7 @@ pub(crate) fn block_end(first: usize, taps: &Range<usize>) -> usize {
     taps.end.min((first / BLOCK + 1) * BLOCK)
 }
 
-impl Pairs<1> {
+impl PairwiseMean<1> {
     /// Adds a row of a window: `taps` see `values[0]`, `values[step]`, ...
     #[inline(always)]
     pub(crate) fn add_row(&mut self, values: &[f32], step: usize, taps: &Range<usize>, mul_add: impl MulAdd) {
@@ -171,7 +171,7 @@ mod tests {
         for len in [0, 1, 15, 16, 17, 40, 511, 512, 513, 1024, 1500, 5000, 9000] {
             let values: Vec<f32> = (0..len).map(|i| 1.0 / (1 + i * 7919 % 61) as f32).collect();
             let blocks: Vec<f32> = values.chunks(512).map(block).collect();
-            let mut pairs = Pairs::new();
+            let mut pairs = PairwiseMean::new();
             // What the first taps see is padding, which counts as zeros.
             for seen in [0, 3, 16, 700] {
                 let seen = seen.min(len);
@@ -186,7 +186,7 @@ mod tests {
                 assert_eq!(sum, by_pairs(&blocks), "{len} {seen}");
             }
             // Rows one after the other, all windows of a vector alike.
-            let (mut rows, mut vectors) = (Pairs::new(), Pairs::<NR>::new());
+            let (mut rows, mut vectors) = (PairwiseMean::new(), PairwiseMean::<NR>::new());
             for block in &blocks {
                 rows.add([*block], PLUS);
                 vectors.add([*block; NR], plus(multiply_add));

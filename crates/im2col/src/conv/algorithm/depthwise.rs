@@ -75,8 +75,8 @@ impl<
         let (shape, activation) = (pass.shape, pass.activation);
         let Window { input: [in_depth, in_height, in_width], output, stride, padding, .. } = shape.window;
         let [depth, height, width] = output;
-        let singles = Columns::<K, STRIDE, OPEN, 1, SOURCES, SPAN>::new(&shape.window);
-        let pairs = Columns::<K, STRIDE, OPEN, 2, PAIR_SOURCES, PAIR_SPAN>::new(&shape.window);
+        let singles = ColumnKernel::<K, STRIDE, OPEN, 1, SOURCES, SPAN>::new(&shape.window);
+        let pairs = ColumnKernel::<K, STRIDE, OPEN, 2, PAIR_SOURCES, PAIR_SPAN>::new(&shape.window);
         // Where there are registers enough, neighbours share what both read at stride 2: 1.3x on
         // `mb_dw3x3s2_64_112`. At stride 1 there is nothing to share.
         let in_pairs = PANELS == 2 && STRIDE == 2 && width >= 2 * NR;
@@ -133,8 +133,8 @@ struct Strip<'a, const K: usize> {
     weights: &'a [[f32; K]; K],
 }
 
-/// Columns of outputs that are `VECTORS` wide.
-struct Columns<
+/// ColumnKernel of outputs that are `VECTORS` wide.
+struct ColumnKernel<
     'a,
     const K: usize,
     const STRIDE: usize,
@@ -157,7 +157,7 @@ impl<
     const VECTORS: usize,
     const SOURCES: usize,
     const SPAN: usize,
-> Columns<'a, K, STRIDE, OPEN, VECTORS, SOURCES, SPAN>
+> ColumnKernel<'a, K, STRIDE, OPEN, VECTORS, SOURCES, SPAN>
 {
     #[inline(always)]
     fn new(window: &'a Window) -> Self {

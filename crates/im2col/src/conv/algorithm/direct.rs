@@ -117,10 +117,10 @@ impl PaddedPlanes {
     ) {
         let positions = self.window.positions();
         let [planes, lines, width] = self.window.output;
-        let mut next = Spot::default();
+        let mut next = OutputVector::default();
         let mut at = [0, 0, 0];
         while at[0] < planes {
-            let mut spots = [Spot { len: 0, ..next }; SPOTS];
+            let mut spots = [OutputVector { len: 0, ..next }; SPOTS];
             for spot in &mut spots {
                 if at[0] == planes {
                     break;
@@ -156,9 +156,9 @@ impl PaddedPlanes {
 
     /// The vector of outputs that begins at `[z, y, x]`.
     #[inline(always)]
-    pub(in crate::conv) fn spot(&self, [z, y, x]: [usize; 3]) -> Spot {
+    pub(in crate::conv) fn spot(&self, [z, y, x]: [usize; 3]) -> OutputVector {
         let Window { output, stride, .. } = &self.window;
-        Spot {
+        OutputVector {
             stage: (z * stride[0] * self.lines[1] + y * stride[1]) * self.line_len() + x,
             output: (z * output[1] + y) * output[2] + x,
             len: NR.min(output[2] - x),
@@ -171,7 +171,7 @@ impl PaddedPlanes {
         &self,
         weights: &[Lanes],
         part: usize,
-        spots: &[Spot; SPOTS],
+        spots: &[OutputVector; SPOTS],
         stage: &[f32],
         mul_add: impl MulAdd,
     ) -> [[Lanes; ROWS]; SPOTS] {
@@ -237,7 +237,7 @@ impl PaddedPlanes {
 
 /// `NR` consecutive outputs of a line, of which `len` exist.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::conv) struct Spot {
+pub(in crate::conv) struct OutputVector {
     /// Where tap 0 of the first one reads.
     pub(in crate::conv) stage: usize,
     /// Where the first one is stored in its plane.

@@ -24,10 +24,10 @@ use crate::simd::{Isa, Lanes, NR, dispatch};
 use crate::weights::Weights;
 use crate::window::{Window, checked_product, checked_sum};
 use core::ops::Range;
-use multiply::Multiply;
+use multiply::MultiplyPoints;
 pub(super) use tiling::POINTS;
 use tiling::{TILE, Tiling, sums_stride};
-use transform::{Fill, Inputs, Outputs, PackPoints};
+use transform::{Inputs, LoadTiles, Outputs, PackPoints};
 
 /// Whether the kernel is 3x3 on the last two axes, with stride 1 and no dilation.
 pub(in crate::conv) const fn fits(shape: &ConvShape) -> bool {
@@ -125,7 +125,7 @@ impl TileBlock {
             let channels = start..operands.channels.end.min(start + PANELS_AT_ONCE * NR);
             let panels = channels.len().div_ceil(NR);
             let weights = operands.weights.skip(pair * PANELS_AT_ONCE);
-            dispatch(isa, Multiply { values, stride, tiles, depth, weights, panels, sums });
+            dispatch(isa, MultiplyPoints { values, stride, tiles, depth, weights, panels, sums });
             self.transform_sums(isa, shape, tiling, sums, panels, strip);
             self.store(isa, shape, tiling, strip, channels, operands);
         }
@@ -161,7 +161,7 @@ impl TileBlock {
             let (stage, lines) = stage.split_at_mut(tiling.stage_len());
             for (chunk, channel) in (0..*in_group).step_by(NR).enumerate() {
                 let size = [TILE * rows + 2, width];
-                dispatch(isa, Fill { window, input, channel, channels: *in_group, at, size, stage });
+                dispatch(isa, LoadTiles { window, input, channel, channels: *in_group, at, size, stage });
                 let place = tile * tiling.depth + chunk;
                 let steps = [tiles * tiling.depth, tiling.depth];
                 dispatch(isa, Inputs { stage, size: [rows, columns], place, steps, lines, values });

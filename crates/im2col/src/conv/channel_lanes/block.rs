@@ -211,7 +211,7 @@ impl Field {
     }
 }
 
-pub(in crate::conv) struct Fill<'a> {
+pub(in crate::conv) struct FillPadded<'a> {
     pub(in crate::conv) block: &'a Block,
     pub(in crate::conv) first: &'a Position,
     pub(in crate::conv) shape: &'a ConvShape,
@@ -220,7 +220,7 @@ pub(in crate::conv) struct Fill<'a> {
     pub(in crate::conv) stage: &'a mut [f32],
 }
 
-impl Kernel for Fill<'_> {
+impl Kernel for FillPadded<'_> {
     const USES_AVX512: bool = false;
 
     #[inline(always)]

@@ -5,7 +5,7 @@ use crate::gemm::{Panels, blocks};
 use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
 
 /// A block, ready to be multiplied by panels of weights.
-pub(in crate::conv) struct Tiles<'a> {
+pub(in crate::conv) struct BlockTiles<'a> {
     pub(in crate::conv) field: Field,
     pub(in crate::conv) values: &'a [f32],
     pub(in crate::conv) block: &'a Block,
@@ -23,14 +23,14 @@ pub(in crate::conv) struct Pair {
     places: [usize; 2],
 }
 
-/// Pairs of a block, and behind them what tiles that need more compute in vain.
+/// PositionPairs of a block, and behind them what tiles that need more compute in vain.
 pub(in crate::conv) type PairBuffer = [Pair; PAIRS_AT_ONCE + MOST_PAIRS - 1];
-/// Pairs of the largest tile.
+/// PositionPairs of the largest tile.
 const MOST_PAIRS: usize = 7;
 
 /// Goes through the positions of a block in pairs.
-pub(in crate::conv) struct Pairs<'a> {
-    tiles: &'a Tiles<'a>,
+pub(in crate::conv) struct PositionPairs<'a> {
+    tiles: &'a BlockTiles<'a>,
     left: usize,
     image: usize,
     at: [usize; 3],
@@ -39,9 +39,9 @@ pub(in crate::conv) struct Pairs<'a> {
     place: usize,
 }
 
-impl<'a> Pairs<'a> {
+impl<'a> PositionPairs<'a> {
     #[inline(always)]
-    pub(in crate::conv) fn new(tiles: &'a Tiles<'a>) -> Self {
+    pub(in crate::conv) fn new(tiles: &'a BlockTiles<'a>) -> Self {
         let Block { images, positions: [planes, lines, width] } = *tiles.block;
         let left = images * planes * lines * width.div_ceil(2);
         Self { tiles, left, image: 0, at: [0; 3], start: 0, place: 0 }
@@ -100,8 +100,8 @@ impl<'a> Pairs<'a> {
 const MOST_LINES: usize = 96;
 
 /// Computes the sums of pairs of positions: `[panel][position][lane]`.
-pub(in crate::conv) struct Multiply<'a> {
-    pub(in crate::conv) tiles: &'a Tiles<'a>,
+pub(in crate::conv) struct ComputeSums<'a> {
+    pub(in crate::conv) tiles: &'a BlockTiles<'a>,
     pub(in crate::conv) weights: Panels<'a, NR>,
     pub(in crate::conv) panels: usize,
     pub(in crate::conv) pairs: &'a PairBuffer,
@@ -109,7 +109,7 @@ pub(in crate::conv) struct Multiply<'a> {
     pub(in crate::conv) sums: &'a mut [Lanes],
 }
 
-impl Kernel for Multiply<'_> {
+impl Kernel for ComputeSums<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -121,7 +121,7 @@ impl Kernel for Multiply<'_> {
     }
 }
 
-impl Tiles<'_> {
+impl BlockTiles<'_> {
     /// Computes the sums of up to two panels at `count` pairs, a block of products after the other.
     #[inline(always)]
     pub(in crate::conv) fn multiply<const PAIRS: usize, const PANELS: usize>(

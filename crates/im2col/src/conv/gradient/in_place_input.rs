@@ -5,7 +5,7 @@
 //! - where it is a convolution ([`Mirrored`]), by the in-place algorithm, with the weights read from the last tap to
 //!   the first;
 //! - otherwise ([`Spread`]) the values of `weight^T grad_output` are added, one by one, where `col2im` adds them;
-//! - with one input channel and few outputs per group ([`Depthwise`]) each line of the padded plane is summed, then
+//! - with one input channel and few outputs per group ([`DepthwiseInputInPlace`]) each line of the padded plane is summed, then
 //!   added to the line that it shows.
 
 use super::{depthwise, input};
@@ -39,7 +39,7 @@ pub(in crate::conv) fn spread(
 ) {
     let shape = *shape;
     if depthwise::stage_len(&shape).is_some() {
-        dispatch(isa, Depthwise { shape, weight, grad_output, grad_input });
+        dispatch(isa, DepthwiseInputInPlace { shape, weight, grad_output, grad_input });
     } else {
         dispatch(isa, Spread { shape, weight, grad_output, grad_input });
     }
@@ -73,14 +73,14 @@ impl Kernel for Mirrored<'_> {
 
 /// The weights of one group: `at(output, row)`, a row being an input channel of the group and a tap.
 #[derive(Clone, Copy)]
-enum GroupWeights<'a> {
+enum TransposedWeights<'a> {
     /// `[out_group, depth]`
     Plain(&'a [f32]),
     /// Panels of rows.
     Packed(&'a [[f32; NR]]),
 }
 
-impl<'a> GroupWeights<'a> {
+impl<'a> TransposedWeights<'a> {
     #[inline(always)]
     fn new(weight: Weights<'a>, shape: &ConvShape, group: usize) -> Self {
         let (depth, out_group) = (shape.depth(), shape.out_group);
@@ -124,7 +124,7 @@ impl Kernel for Spread<'_> {
         let images = grad_input.chunks_exact_mut(in_group * window.plane_len());
         let grads = grad_output.chunks_exact(out_group * positions);
         for (place, (image, grads)) in images.zip(grads).enumerate() {
-            let weight = GroupWeights::new(weight, &shape, place % groups);
+            let weight = TransposedWeights::new(weight, &shape, place % groups);
             // Values of `weight^T grad_output` for some channels, at one tap and sixteen positions.
             let product = |channel: usize, tap: usize, position: usize| {
                 let mut sums = [[0.0; NR]; ROWS];
@@ -145,14 +145,14 @@ impl Kernel for Spread<'_> {
     }
 }
 
-struct Depthwise<'a> {
+struct DepthwiseInputInPlace<'a> {
     shape: ConvShape,
     weight: Weights<'a>,
     grad_output: &'a [f32],
     grad_input: &'a mut [f32],
 }
 
-impl Kernel for Depthwise<'_> {
+impl Kernel for DepthwiseInputInPlace<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -168,7 +168,7 @@ impl Kernel for Depthwise<'_> {
         let planes = grad_input.chunks_exact_mut(window.plane_len());
         let grads = grad_output.chunks_exact(out_group * window.positions());
         for (place, (plane, grads)) in planes.zip(grads).enumerate() {
-            let weight = GroupWeights::new(weight, &shape, place % groups);
+            let weight = TransposedWeights::new(weight, &shape, place % groups);
             for z in 0..padded(0) {
                 for y in 0..padded(1) {
                     let shown = [z.wrapping_sub(padding[0][0]), y.wrapping_sub(padding[1][0]), 0];
@@ -198,7 +198,7 @@ impl Kernel for Depthwise<'_> {
 /// A line of the padded plane, and what is summed there.
 struct StagedLine<'a> {
     shape: &'a ConvShape,
-    weight: GroupWeights<'a>,
+    weight: TransposedWeights<'a>,
     /// `[out_group, positions]`
     grads: &'a [f32],
     /// Its `z` and `y`, counted from the first line of the padding.

@@ -23,7 +23,7 @@ pub(in crate::conv) fn weight(
     if shape.batch == 0 {
         grad_weight.fill(0.0);
     } else if super::depthwise::stage_len(&shape).is_some() {
-        dispatch(isa, Depthwise { shape, input, grad_output, grad_weight });
+        dispatch(isa, DepthwiseWeightInPlace { shape, input, grad_output, grad_weight });
     } else {
         dispatch(isa, Weight { shape, input, grad_output, grad_weight });
     }
@@ -94,7 +94,7 @@ struct Plane<'a> {
 impl<'a> Plane<'a> {
     /// What the tap sees of the positions `[z, y, ..]`.
     #[inline(always)]
-    fn line(&self, window: &Window, z: usize, y: usize) -> Line<'a> {
+    fn line(&self, window: &Window, z: usize, y: usize) -> InputLine<'a> {
         let Window { kernel, stride, dilation, padding, .. } = window;
         let [_, height, width] = *kernel;
         let tap = [self.tap / (height * width), self.tap / width % height, self.tap % width];
@@ -102,18 +102,18 @@ impl<'a> Plane<'a> {
             (output * stride[axis] + tap[axis] * dilation[axis]).wrapping_sub(padding[axis][0])
         };
         let line = window.source([at(0, z), at(1, y), 0]);
-        Line { values: line.map(|line| &self.values[line..][..window.input[2]]), first: at(2, 0) }
+        InputLine { values: line.map(|line| &self.values[line..][..window.input[2]]), first: at(2, 0) }
     }
 }
 
 /// A line of a plane, none if all of it is zero, and where position 0 sees it, which wraps around before the line.
 #[derive(Clone, Copy)]
-struct Line<'a> {
+struct InputLine<'a> {
     values: Option<&'a [f32]>,
     first: usize,
 }
 
-impl Line<'_> {
+impl InputLine<'_> {
     #[inline(always)]
     fn at(&self, window: &Window, x: usize) -> f32 {
         let Some(values) = self.values else { return 0.0 };
@@ -137,7 +137,7 @@ fn add_products<const ROWS: usize>(
     let [first_z, first_y, first_x] = part.start;
     for z in first_z..first_z + part.size[0] {
         for y in first_y..first_y + part.size[1] {
-            let mut lines = [Line { values: None, first: 0 }; ROWS];
+            let mut lines = [InputLine { values: None, first: 0 }; ROWS];
             for (line, plane) in lines.iter_mut().zip(planes) {
                 *line = plane.line(window, z, y);
             }
@@ -154,14 +154,14 @@ fn add_products<const ROWS: usize>(
     }
 }
 
-struct Depthwise<'a> {
+struct DepthwiseWeightInPlace<'a> {
     shape: ConvShape,
     input: &'a [f32],
     grad_output: &'a [f32],
     grad_weight: &'a mut [f32],
 }
 
-impl Kernel for Depthwise<'_> {
+impl Kernel for DepthwiseWeightInPlace<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

@@ -132,7 +132,7 @@ pub(in crate::conv) fn backward_weight(
             let images = chains.images.min(batch - first);
             for part in chains.parts.iter() {
                 let mirror = mirror(shape, images, &part, is_staged);
-                let grads = Gradients { shape, group, first, images, part: &part };
+                let grads = PartGradients { shape, group, first, images, part: &part };
                 grads.pack(isa, grad_output, panels);
                 let skipped = if is_staged { 0 } else { offset(&window, &part) };
                 let place = (first * groups + group) * in_group * plane_len + skipped;
@@ -154,7 +154,7 @@ pub(in crate::conv) fn backward_weight(
 }
 
 /// The gradients of a part of the positions of some images, and of a group's channels.
-struct Gradients<'a> {
+struct PartGradients<'a> {
     shape: &'a ConvShape,
     group: usize,
     /// The first image.
@@ -163,7 +163,7 @@ struct Gradients<'a> {
     part: &'a Part,
 }
 
-impl Gradients<'_> {
+impl PartGradients<'_> {
     /// Packs them into panels of `NR` channels, image by image.
     fn pack(&self, isa: Isa, grad_output: &[f32], panels: &mut [f32]) {
         let ConvShape { groups, out_group, window, .. } = *self.shape;

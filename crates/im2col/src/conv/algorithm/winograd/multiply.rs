@@ -1,12 +1,12 @@
 //! Products at all points: at each a pointwise convolution whose positions are tiles.
 
 use super::tiling::{POINTS, sums_stride};
-use crate::conv::channel_lanes::{Block, Field, PANELS_AT_ONCE, Pair, Pairs, Tiles};
+use crate::conv::channel_lanes::{Block, BlockTiles, Field, PANELS_AT_ONCE, Pair, PositionPairs};
 use crate::gemm::Panels;
 use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
 
 /// Computes the sums of up to two panels of output channels: `[point][panel][tile][lane]`.
-pub(in crate::conv) struct Multiply<'a> {
+pub(in crate::conv) struct MultiplyPoints<'a> {
     /// The transformed inputs, `[point][tile][channel]`.
     pub(in crate::conv) values: &'a [Lanes],
     /// Vectors from a tile to the next.
@@ -20,7 +20,7 @@ pub(in crate::conv) struct Multiply<'a> {
     pub(in crate::conv) sums: &'a mut [Lanes],
 }
 
-impl Kernel for Multiply<'_> {
+impl Kernel for MultiplyPoints<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -38,9 +38,9 @@ impl Kernel for Multiply<'_> {
             };
             let values = values[point * tiles * stride..][..tiles * stride].as_flattened();
             let tile = Field { image: 0, channel: 1, tap: [0; 3], position: [0, 0, stride * NR] };
-            let points = Tiles { field: tile, values, block: &block, kernel: [1; 3], channels: depth };
+            let points = BlockTiles { field: tile, values, block: &block, kernel: [1; 3], channels: depth };
             let weights = weights.rows(point * depth..(point + 1) * depth);
-            let mut all = Pairs::new(&points);
+            let mut all = PositionPairs::new(&points);
             let mut done = 0;
             while done < tiles {
                 let (count, end) = all.take(0, sums_stride(tiles) - 1, &mut pairs);

@@ -117,7 +117,7 @@ impl Kernel for PackPoints<'_> {
 }
 
 /// Fills the stage with what the window sees of up to sixteen channels, `[y][x][channel]`.
-pub(in crate::conv) struct Fill<'a> {
+pub(in crate::conv) struct LoadTiles<'a> {
     pub(in crate::conv) window: &'a Window,
     /// The planes of a group, of which there are `channels`.
     pub(in crate::conv) input: &'a [f32],
@@ -130,7 +130,7 @@ pub(in crate::conv) struct Fill<'a> {
     pub(in crate::conv) stage: &'a mut [Lanes],
 }
 
-impl Kernel for Fill<'_> {
+impl Kernel for LoadTiles<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         mut self,
@@ -148,7 +148,7 @@ impl Kernel for Fill<'_> {
     }
 }
 
-impl Fill<'_> {
+impl LoadTiles<'_> {
     /// Fills the line at `to` from the line at `from` of each channel's plane.
     #[inline(always)]
     fn fill_line(&mut self, from: usize, to: usize, vectors: impl Vectors) {
