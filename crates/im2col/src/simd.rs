@@ -99,7 +99,7 @@ impl Isa {
 ///
 /// Not inlined where debug assertions are on: rustc then takes the kernels that this crate has compiled (for the
 /// layers of a network), where it would otherwise compile them anew for each test, example and crate that calls a
-/// plan. In release it may inline, which the direct kernel gains by (ARCHITECTURE.md).
+/// plan. In release it may inline, which the direct kernel gains by (docs/measurements.md).
 #[cfg_attr(debug_assertions, inline(never))]
 #[allow(unsafe_code, reason = "the call into a function of an instruction set that was detected")]
 pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) {

@@ -65,7 +65,7 @@ pub(crate) fn draw(results: &Results, threads: &str) -> Result<String> {
 
     let mut svg = String::new();
     let threads = if threads == "1" { "one thread".to_owned() } else { format!("{threads} threads") };
-    let title = format!("{} convolutions, {threads}: everybody's time / ours", cases.len());
+    let title = format!("{} convolutions, {threads}: other libraries' time / ours", cases.len());
     writeln!(
         svg,
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img">"#
