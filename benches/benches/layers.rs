@@ -106,8 +106,9 @@ fn lenet(criterion: &mut Criterion, name: &str, layers: [Layer; 12], batch: usiz
     let network = Network::plan(layers, batch, [1, 28, 28])?;
     let input = operand(network.input_len(), 1);
     let params: Vec<f32> = operand(network.param_len(), 2).iter().map(|value| 0.1 * value).collect();
-    let mut packed = vec![0.0; network.packed_len()];
-    let weights = NetworkWeights::Packed { params: &params, packed: network.pack(&params, &mut packed)? };
+    let mut packed = vec![0.0; network.packed_weight_len()];
+    let weights =
+        NetworkWeights::Packed { params: &params, packed: network.pack_weights(&params, &mut packed)? };
     let mut scratch = vec![0.0; network.scratch_len()];
     let mut output = vec![f32::NAN; network.output_len()];
     network.forward(weights, &input, &mut output, &mut scratch)?;
@@ -125,6 +126,6 @@ fn layer_by_layer<const L: usize>(network: &Network<L>, params: &[f32], input: &
     let mut workspace = vec![f32::NAN; network.workspace_len()];
     let mut scratch = vec![f32::NAN; network.train_scratch_len()];
     network.forward_train(NetworkWeights::Plain(params), input, &mut workspace, &mut scratch)?;
-    let logits = network.activation(L - 1, &workspace).context("no layers")?;
+    let logits = network.layer_output(L - 1, &workspace).context("no layers")?;
     Ok(logits.to_vec())
 }

@@ -208,15 +208,15 @@ fn run_pool<const D: usize>(plan: Option<PoolPlan<D>>, random: Random) {
     });
     let mut random = random;
     let (x, mut y) = (random.hostile_floats(input), vec![0.0; output]);
-    let mut workspace = vec![0; plan.workspace_len()];
+    let mut workspace = vec![0; plan.workspace_bytes()];
     assert_eq!(plan.forward_train(&x, &mut y, &mut workspace), Ok(()));
     probe_lengths([output, input, 0], random, |[grad_output, grad_input, _]| {
-        plan.backward_from(&workspace, grad_output, grad_input)
+        plan.backward_from_workspace(&workspace, grad_output, grad_input)
     });
     // Bytes and indices that nobody wrote are errors or are used, but nothing else.
     let any = random.integers(workspace.len());
     any.iter().zip(&mut workspace).for_each(|(v, byte)| *byte = *v as i8 as u8);
-    let _ = plan.backward_from(&workspace, &y, &mut vec![0.0; input]);
+    let _ = plan.backward_from_workspace(&workspace, &y, &mut vec![0.0; input]);
     let indices: Vec<i64> = random.integers(output).into_iter().map(|v| v as i64).collect();
     let _ = plan.unpool(&y, &indices, &mut vec![0.0; input]);
     let _ = plan.unpool_backward(&x, &indices, &mut vec![0.0; output]);
@@ -270,7 +270,7 @@ fn run_network(layers: &[NetworkLayer; 3], batch: usize, input: [usize; 3], rand
     let multiply_adds = net.layers().fold(0_usize, |sum, layer| sum.saturating_add(layer.multiply_adds));
     assert!(net.parameters().all(|parameter| parameter.range.end <= net.param_len()));
     let (params, packed, input, output) =
-        (net.param_len(), net.packed_len(), net.input_len(), net.output_len());
+        (net.param_len(), net.packed_weight_len(), net.input_len(), net.output_len());
     let (scratch, workspace, train_scratch) =
         (net.scratch_len(), net.workspace_len(), net.train_scratch_len());
     if !small(&[params, packed, input, output, scratch, workspace, train_scratch], multiply_adds) {

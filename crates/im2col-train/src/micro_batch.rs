@@ -122,7 +122,7 @@ impl Worker {
         let forward = |layer| observe(Phase::Forward(layer));
         network.forward_train_observed(weights, input, workspace, scratch, forward)?;
 
-        let logits = network.activation(L.saturating_sub(1), workspace).unwrap_or_default();
+        let logits = network.layer_output(L.saturating_sub(1), workspace).unwrap_or_default();
         let classes = network.output_len() / network.batch();
         micro_batch.correct = count_correct(logits, labels);
         micro_batch.loss = im2col::cross_entropy_backward(logits, labels, classes, scale, grad_logits)?;

@@ -98,7 +98,7 @@ impl<const L: usize> Runner<L> {
             image_dims,
             workers: (0..threads.min(in_flight)).map(|_| Mutex::new(Worker::new(&plans))).collect(),
             micro_batches: (0..in_flight).map(|_| MicroBatch::new(largest)).collect(),
-            packed: vec![0.0; largest.packed_len()],
+            packed: vec![0.0; largest.packed_weight_len()],
             plans,
         })
     }
@@ -254,7 +254,7 @@ fn weights<'a, const L: usize>(
         images.checked_sub(1).and_then(|plan| plans.get(plan)).is_some_and(Network::reads_packed_weights)
     };
     if lens.into_iter().flatten().any(reads_packed) {
-        let packed = plans[MICRO_BATCH - 1].pack(params, packed)?;
+        let packed = plans[MICRO_BATCH - 1].pack_weights(params, packed)?;
         Ok(NetworkWeights::Packed { params, packed })
     } else {
         Ok(NetworkWeights::Plain(params))

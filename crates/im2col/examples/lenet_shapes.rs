@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("image       [1, 1, 28, 28]        784                              {}", range(&image));
     for (layer, (name, dims)) in NETWORK.layers().zip(TABLE) {
         assert_eq!((layer.name, layer.output_dims()), (name, dims));
-        let values = NETWORK.activation(layer.index, &workspace).ok_or("no such layer")?;
+        let values = NETWORK.layer_output(layer.index, &workspace).ok_or("no such layer")?;
         assert_eq!(values.len(), dims.iter().product::<usize>());
         let (shape, range) = (format!("{dims:?}"), range(values));
         println!(
@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Inference keeps two layers at a time. It gives the same bits; the scalar kernels give the same
     // up to rounding.
-    let logits = NETWORK.activation(11, &workspace).ok_or("no such layer")?;
+    let logits = NETWORK.layer_output(11, &workspace).ok_or("no such layer")?;
     let mut again = [0.0; NETWORK.output_len()];
     NETWORK.forward(weights, &image, &mut again, &mut scratch)?;
     assert_eq!(again, logits);

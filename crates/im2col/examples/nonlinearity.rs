@@ -86,7 +86,7 @@ fn learn<const L: usize>(layers: [Layer; L], points: &[[f32; 2]], targets: &[f32
     let mut scratch = vec![0.0; network.train_scratch_len()];
     for _ in 0..1000 {
         network.forward_train(NetworkWeights::Plain(&params), input, &mut workspace, &mut scratch)?;
-        let output = network.activation(L - 1, &workspace).ok_or("no such layer")?;
+        let output = network.layer_output(L - 1, &workspace).ok_or("no such layer")?;
         let grad_output: Vec<f32> =
             output.iter().zip(targets).map(|(y, t)| 2.0 * (y - t) / targets.len() as f32).collect();
         network.backward(&params, input, &workspace, &grad_output, &mut grad_params, &mut scratch)?;

@@ -76,8 +76,11 @@ pub enum ShapeError {
         /// What does not have it: `"adaptive pooling"` ...
         operation: &'static str,
     },
-    /// The algorithm or operation does not support this shape.
-    Algorithm,
+    /// The algorithm cannot compute the shape.
+    Unsupported {
+        /// Its [name](crate::Algorithm::name).
+        algorithm: &'static str,
+    },
     /// A layer of a network does not take what the layer before it gives.
     Layer {
         /// The layer's index.
@@ -110,7 +113,7 @@ impl ShapeError {
             Self::PaddingExceedsOutput { .. } => "the padding takes away the whole output",
             Self::OutputPadding { .. } => "the output padding is not less than the stride or the dilation",
             Self::Inapplicable { .. } => "an option does not apply to this operation",
-            Self::Algorithm => "the algorithm or operation does not support this shape",
+            Self::Unsupported { .. } => "the algorithm does not support this shape",
             Self::Layer { .. } => "a layer does not take what the layer before it gives",
             Self::ScratchLimit { .. } => "a network keeps more between two layers than its limit of scratch",
         }
@@ -142,7 +145,9 @@ impl fmt::Display for ShapeError {
                  and dilation"
             ),
             Self::Inapplicable { option, operation } => write!(f, "{option} does not apply to {operation}"),
-            Self::Algorithm => f.write_str(self.message()),
+            Self::Unsupported { algorithm } => {
+                write!(f, "the algorithm {algorithm} does not support this shape")
+            }
             Self::Layer { layer, required, given } => {
                 write!(f, "layer {layer} takes {required} channels or features and is given {given}")
             }

@@ -16,7 +16,8 @@ const LAYERS: &[&[&str]] = &[
     &["activation", "include", "padding", "sum"],
     &["epilogue", "window"],
     // Products of matrices, and the input as a matrix.
-    &["gemm/pack"],
+    &["gemm/panels"],
+    &["gemm/pack", "gemm/tile"],
     &["gemm"],
     &["gemm/product", "im2col/matrix"],
     &["im2col/panel"],
@@ -64,6 +65,7 @@ const LAYERS: &[&[&str]] = &[
     &["pool/argmax"],
     &["pool/unpool"],
     &["pool"],
+    &["linear/params"],
     &["linear"],
     &["linear/limit"],
     &["loss/classes"],
@@ -79,7 +81,7 @@ const LAYERS: &[&[&str]] = &[
     // Networks.
     &["network/interleaving", "network/layer", "network/ping_pong"],
     &["network/plan"],
-    &["network/interleaved/plan"],
+    &["network/interleaved/layer", "network/interleaved/plan"],
     &["network/forward", "network/interleaved", "network/limit", "network/summary"],
     &["network/backward"],
     &["network"],

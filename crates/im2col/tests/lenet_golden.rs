@@ -71,14 +71,14 @@ fn train(network: &Network<12>, reference: &Reference<'_>, rate: Rate, losses: &
         for (i, (input, labels)) in parts.enumerate() {
             let weights = NetworkWeights::Plain(&params);
             network.forward_train(weights, input, &mut workspace, &mut scratch).unwrap();
-            let logits = network.activation(11, &workspace).unwrap();
+            let logits = network.layer_output(11, &workspace).unwrap();
             let scale = 1.0 / BATCH as f32;
             let sum = cross_entropy_backward(logits, labels, CLASSES, scale, &mut grad_logits).unwrap();
             loss += f64::from(sum) / BATCH as f64;
             network.backward(&params, input, &workspace, &grad_logits, &mut part, &mut scratch).unwrap();
             grads.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
             for layer in (0..12).filter(|_| step == 0) {
-                match network.activation(layer, &workspace) {
+                match network.layer_output(layer, &workspace) {
                     Some(output) => reference.compare_part(&format!("layer{layer}"), output, i * images),
                     None => assert!(images == BATCH && layer < 11),
                 }

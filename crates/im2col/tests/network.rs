@@ -287,8 +287,8 @@ fn every_operand_length_is_checked_before_anything_is_written() {
     }
     assert_eq!(backward(operands, &mut grads[1..]), wrong("grad_params", &params));
     assert!(grads.iter().all(|&x| x == 0.5));
-    assert_eq!(NETWORK.activation(12, &workspace), None);
-    assert_eq!(NETWORK.activation(0, &workspace[1..]), None);
+    assert_eq!(NETWORK.layer_output(12, &workspace), None);
+    assert_eq!(NETWORK.layer_output(0, &workspace[1..]), None);
 }
 
 #[test]
@@ -296,8 +296,8 @@ fn weights_packed_by_another_network_are_refused() {
     let layers = |last| [Layer::Flatten, Layer::Linear(LinearParams::new(12, 4)), Layer::Linear(last)];
     let plan = |outputs| Network::plan(layers(LinearParams::new(4, outputs)), 2, [3, 2, 2]).unwrap();
     let (three, two) = (plan(3), plan(2));
-    let (params, mut packed) = (parameters(&three), vec![0.0; three.packed_len()]);
-    let packed = three.pack(&params, &mut packed).unwrap();
+    let (params, mut packed) = (parameters(&three), vec![0.0; three.packed_weight_len()]);
+    let packed = three.pack_weights(&params, &mut packed).unwrap();
     let params = parameters(&two);
     let weights = NetworkWeights::Packed { params: &params, packed };
     let (mut output, mut workspace) = ([0.5; 4], [0.5; 12]);
@@ -309,7 +309,7 @@ fn weights_packed_by_another_network_are_refused() {
     assert!(matches!(error, Err(RunError::PackedWeights { .. })));
     assert_eq!((output, workspace), ([0.5; 4], [0.5; 12]));
 
-    let error = three.pack(&params, &mut vec![0.0; three.packed_len()]).unwrap_err();
+    let error = three.pack_weights(&params, &mut vec![0.0; three.packed_weight_len()]).unwrap_err();
     assert!(matches!(error, RunError::Length { operand: "params", .. }));
 }
 
@@ -336,21 +336,22 @@ fn check_bits_under<const L: usize>(
             assert_eq!(bits(&infer(&network, plain, &input, garbage(seed, network.scratch_len()))), expected);
         }
 
-        let mut packed = garbage(4, network.packed_len());
-        let packed = network.pack(&params, &mut packed).unwrap();
+        let mut packed = garbage(4, network.packed_weight_len());
+        let packed = network.pack_weights(&params, &mut packed).unwrap();
         let packed = NetworkWeights::Packed { params: &params, packed };
         assert_eq!(bits(&infer(&network, packed, &input, vec![0.0; network.scratch_len()])), expected);
 
         let [workspace, grads] = step(&network, &params, &input, 10);
         for seed in [20, 30] {
             let [same_workspace, same_grads] = step(&network, &params, &input, seed);
-            let output = |workspace| bits(network.activation(L - 1, workspace).unwrap());
+            let output = |workspace| bits(network.layer_output(L - 1, workspace).unwrap());
             assert_eq!(output(&same_workspace), output(&workspace));
             assert_eq!(bits(&same_grads), bits(&grads));
         }
-        assert_eq!(bits(network.activation(L - 1, &workspace).unwrap()), expected);
+        assert_eq!(bits(network.layer_output(L - 1, &workspace).unwrap()), expected);
 
         let single = Network::plan(layers, 1, input_dims).unwrap().with_isa(isa);
+        assert_eq!(single.is_interleaved(), [false; 2]);
         let images = input.chunks(single.input_len());
         let one_by_one =
             images.flat_map(|image| infer(&single, packed, image, vec![0.0; single.scratch_len()]));
@@ -380,7 +381,7 @@ fn check_both_passes<const L: usize>(layers: [Layer; L], input_dims: [usize; 3],
         let mut workspace = vec![f32::NAN; network.workspace_len()];
         let mut scratch = vec![f32::NAN; network.train_scratch_len()];
         network.forward_train(weights, &input, &mut workspace, &mut scratch).unwrap();
-        let trained = network.activation(L - 1, &workspace).unwrap();
+        let trained = network.layer_output(L - 1, &workspace).unwrap();
         let different = bits(&inferred).iter().zip(bits(trained)).filter(|(a, b)| *a != b).count();
         assert_eq!(different, 0, "of {} outputs, batch {batch}, {}", inferred.len(), isa.name());
     }
@@ -400,7 +401,7 @@ fn an_instruction_set_has_one_set_of_bits() {
         Activation::Sigmoid.forward_in_place_with_isa(isa, &mut expected);
         let network = Network::plan(ALONE, 1, [1, 1, 100_000]).unwrap().with_isa(isa);
         let [workspace, _] = step(&network, &[], &input, 3);
-        assert_eq!(bits(network.activation(1, &workspace).unwrap()), bits(&expected), "{}", isa.name());
+        assert_eq!(bits(network.layer_output(1, &workspace).unwrap()), bits(&expected), "{}", isa.name());
         let inferred = infer(&network, NetworkWeights::Plain(&[]), &input, vec![0.0; network.scratch_len()]);
         assert_eq!(bits(&inferred), bits(&expected), "{}", isa.name());
     }
@@ -422,7 +423,7 @@ fn check_reference<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], b
         reference::run(&layers, input_dims, &params, &input, &grad_output);
     let values = |sums: &[Sum]| sums.iter().map(|sum| sum.value).collect::<Vec<_>>();
     let [workspace, grads] = step(&network, &params, &input, 5);
-    assert_close(network.activation(L - 1, &workspace).unwrap(), &values(&output));
+    assert_close(network.layer_output(L - 1, &workspace).unwrap(), &values(&output));
     for parameter in network.parameters() {
         assert_close(&grads[parameter.range.clone()], &values(&expected[parameter.range]));
     }
@@ -480,7 +481,7 @@ fn check_interleaved<const L: usize>(layers: [Layer; L], input_dims: [usize; 3],
         let single = Network::plan(layers, 1, input_dims).unwrap().with_isa(isa);
         let (params, input) = (parameters(&network), uniform(2, network.input_len()));
         let [workspace, grads] = step(&network, &params, &input, 7);
-        assert!(L < 2 || network.activation(0, &workspace).is_none(), "not interleaved");
+        assert!(L < 2 || network.layer_output(0, &workspace).is_none(), "not interleaved");
 
         let grad_output = uniform(9, network.output_len());
         let mut expected = vec![0.0; network.param_len()];
@@ -550,7 +551,8 @@ fn large_batches_are_interleaved_like_small_ones() {
     fn check<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], layer: usize) {
         for batch in [8, 16, 31, 32, 53] {
             let network = Network::plan(layers, batch, input_dims).unwrap();
-            assert!(network.activation(layer, &vec![0.0; network.workspace_len()]).is_none(), "{batch}");
+            assert!(network.layer_output(layer, &vec![0.0; network.workspace_len()]).is_none(), "{batch}");
+            assert_eq!(network.is_interleaved(), [true; 2], "{batch}");
         }
     }
     let wide =
@@ -636,7 +638,7 @@ fn a_network_may_have_no_parameters_and_nothing_to_compute() {
         let flatten = Network::plan([Layer::Flatten; 2], batch, [1, 2, 3]).unwrap();
         let input = uniform(1, 6 * batch);
         assert_eq!(infer(&flatten, NetworkWeights::Plain(&[]), &input, vec![]), input);
-        assert_eq!((flatten.workspace_len(), flatten.activation(1, &[])), (0, None));
+        assert_eq!((flatten.workspace_len(), flatten.layer_output(1, &[])), (0, None));
         let [workspace, grads] = step(&flatten, &[], &input, 1);
         assert!(workspace.is_empty() && grads.is_empty());
 
@@ -653,13 +655,13 @@ fn a_network_may_have_no_parameters_and_nothing_to_compute() {
 fn nothing_allocates() {
     let network = Network::plan(LENET_RELU, 3, [1, 28, 28]).unwrap();
     let (params, input) = (parameters(&network), uniform(2, network.input_len()));
-    let mut packed = vec![0.0; network.packed_len()];
+    let mut packed = vec![0.0; network.packed_weight_len()];
     let mut output = vec![0.0; network.output_len()];
     let mut scratch = vec![0.0; network.scratch_len().max(network.train_scratch_len())];
     let mut workspace = vec![0.0; network.workspace_len()];
     let mut grads = vec![0.0; network.param_len()];
     let (result, allocations) = count_allocations(|| {
-        let packed = network.pack(&params, &mut packed)?;
+        let packed = network.pack_weights(&params, &mut packed)?;
         let plain = NetworkWeights::Plain(&params);
         network.forward(
             NetworkWeights::Packed { params: &params, packed },

@@ -154,8 +154,8 @@ fn networks_are_the_same() {
     let serial = Network::plan(LENET, 100, [1, 28, 28]).unwrap();
     let (params, input) = (values(6, serial.param_len()), values(7, serial.input_len()));
     let infer = |network: Network<12>, images: &[f32]| {
-        let mut packed = vec![0.0; network.packed_len()];
-        let packed = network.pack(&params, &mut packed).unwrap();
+        let mut packed = vec![0.0; network.packed_weight_len()];
+        let packed = network.pack_weights(&params, &mut packed).unwrap();
         let weights = NetworkWeights::Packed { params: &params, packed };
         let mut output = vec![f32::NAN; network.output_len()];
         network.forward(weights, images, &mut output, &mut vec![f32::NAN; network.scratch_len()]).unwrap();

@@ -89,8 +89,9 @@ pub(crate) fn lenet(case: &Case, limits: Limits) -> Result<Answer> {
     let input = case.tensor("x")?;
     let params = lenet_params(case)?;
     let network = Network::plan(LENET, case.shape.batch, [1, 28, 28])?.with_threads(current_num_threads());
-    let mut packed = vec![0.0; network.packed_len()];
-    let weights = NetworkWeights::Packed { params: &params, packed: network.pack(&params, &mut packed)? };
+    let mut packed = vec![0.0; network.packed_weight_len()];
+    let weights =
+        NetworkWeights::Packed { params: &params, packed: network.pack_weights(&params, &mut packed)? };
     let mut scratch = vec![0.0; network.scratch_len()];
     let mut output = vec![0.0; network.output_len()];
     let timing = time(limits, || {

@@ -142,7 +142,7 @@ impl Example {
                 index: layer.index,
                 name: layer.name,
                 dims: layer.output_dims()[1..].to_vec(),
-                values: network.activation(layer.index, &workspace).unwrap_or(&input).to_vec(),
+                values: network.layer_output(layer.index, &workspace).unwrap_or(&input).to_vec(),
             })
             .collect();
         let logits = outputs.last().map_or(&[][..], |last| &last.values);

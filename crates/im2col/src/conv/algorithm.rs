@@ -67,6 +67,22 @@ pub(super) const ALL: &[Algorithm] = &[
 ];
 
 impl Algorithm {
+    /// The name of the variant, such as `"Broadcast"`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Im2col => "Im2col",
+            Self::Pointwise => "Pointwise",
+            Self::Broadcast => "Broadcast",
+            Self::Direct => "Direct",
+            Self::Depthwise => "Depthwise",
+            Self::Winograd => "Winograd",
+            Self::InPlace => "InPlace",
+            #[cfg(feature = "matrixmultiply")]
+            Self::Matrixmultiply => "Matrixmultiply",
+        }
+    }
+
     /// Whether this algorithm can compute the shape.
     pub(super) const fn fits(self, shape: &ConvShape) -> bool {
         match self {

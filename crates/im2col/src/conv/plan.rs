@@ -144,11 +144,11 @@ impl<const D: usize> ConvPlan<D> {
     ///
     /// # Errors
     ///
-    /// [`ShapeError::Algorithm`] for [`Algorithm::Pointwise`], [`Algorithm::Depthwise`] or
+    /// [`ShapeError::Unsupported`] for [`Algorithm::Pointwise`], [`Algorithm::Depthwise`] or
     /// [`Algorithm::Winograd`] if the shape is not theirs; [`ShapeError::Overflow`] if its scratch does not fit in `usize`.
     pub const fn with_algorithm(mut self, algorithm: Algorithm) -> Result<Self, ShapeError> {
         if !algorithm.fits(&self.shape) {
-            return Err(ShapeError::Algorithm);
+            return Err(ShapeError::Unsupported { algorithm: algorithm.name() });
         }
         self.requested = Some(algorithm);
         self.resolved()

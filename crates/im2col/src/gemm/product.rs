@@ -1,7 +1,9 @@
 //! The product of two plain matrices, as linear layers need it.
 
 use super::pack::Matrix;
-use super::{Blocking, Blocks, Destination, Panels, Rows, blocks};
+use super::panels::{Panels, Rows, blocks};
+use super::tile::Destination;
+use super::{Blocking, Blocks};
 use crate::epilogue::Epilogue;
 use crate::scratch::{ALIGN, aligned};
 use crate::simd::{Isa, Kernel, MulAdd, NR, Vectors};

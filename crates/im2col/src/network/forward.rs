@@ -9,7 +9,7 @@ use crate::linear::LinearOperands;
 use crate::simd::Isa;
 use crate::weights::{PackedWeights, Weights};
 
-/// The packed weights of a network, from [`Network::pack`].
+/// The packed weights of a network, from [`Network::pack_weights`].
 #[derive(Clone, Copy, Debug)]
 pub struct PackedNetwork<'a, const L: usize> {
     layers: [Option<PackedWeights<'a>>; L],
@@ -44,14 +44,14 @@ impl<const L: usize> Network<L> {
     /// # Errors
     ///
     /// [`RunError::Length`] if `params` is not [`param_len`](Self::param_len) or `packed` not
-    /// [`packed_len`](Self::packed_len) long.
-    pub fn pack<'a>(
+    /// [`packed_weight_len`](Self::packed_weight_len) long.
+    pub fn pack_weights<'a>(
         &self,
         params: &[f32],
         mut packed: &'a mut [f32],
     ) -> Result<PackedNetwork<'a, L>, RunError> {
         check_len("params", self.param_len, params.len())?;
-        check_len("packed", self.packed_len, packed.len())?;
+        check_len("packed", self.packed_weight_len, packed.len())?;
         let mut layers = [None; L];
         for (index, (slot, layer)) in layers.iter_mut().zip(&self.layers).enumerate() {
             let op = self.inferring(index, self.batch);
@@ -156,7 +156,7 @@ impl<const L: usize> Network<L> {
     }
 
     /// Runs the network and keeps every layer's output in `workspace`, for
-    /// [`backward`](Self::backward) and [`activation`](Self::activation).
+    /// [`backward`](Self::backward) and [`layer_output`](Self::layer_output).
     ///
     /// # Errors
     ///
@@ -217,7 +217,7 @@ impl<const L: usize> Network<L> {
     /// the network's input itself: a Flatten that stands first. A plan that [interleaves](Network#large-batches)
     /// images shows the last layer's output only.
     #[must_use]
-    pub fn activation<'w>(&self, layer: usize, workspace: &'w [f32]) -> Option<&'w [f32]> {
+    pub fn layer_output<'w>(&self, layer: usize, workspace: &'w [f32]) -> Option<&'w [f32]> {
         let is_last = layer.saturating_add(1) == L;
         let layer = self.layers.get(layer)?;
         let offset = layer.output_offset?;

@@ -8,21 +8,20 @@
 //! that one and those of the tail's layers, each for all bundles. An activation behind a convolution or a linear layer
 //! overwrites that layer's output, which no gradient needs.
 
+mod layer;
 mod plan;
 
 use super::interleaving::{BLOCK, Interleaving};
 use super::layer::{LayerPlan, Op};
 use super::ping_pong::PingPong;
 use super::plan::Network;
-use crate::activation::{Activation, Apply, ApplyBackwardInPlace};
+use crate::activation::{Activation, ApplyBackwardInPlace};
 use crate::interleaved::{
-    Convolve, Fold, GradInput, GradInputs, GradKernels, GradWeights, Grads, ImageBlocks, Interleave,
-    LinearForward, PadPlanes, Pool, PoolBackward, STRETCH, Separate,
+    GradKernels, Grads, ImageBlocks, Interleave, PadPlanes, PoolBackward, STRETCH, Separate,
 };
-use crate::padding::PaddingMode;
 use crate::pool::windows::Pooling;
 use crate::scratch::{ALIGN, aligned};
-use crate::simd::{Isa, Lanes, NR, dispatch};
+use crate::simd::{Lanes, NR, dispatch};
 use crate::sum::{Add, Cascade};
 use core::ops::Range;
 
@@ -299,116 +298,6 @@ pub(super) struct GradientSlices<'a> {
     pub(super) workspace: &'a [f32],
     pub(super) grad_output: &'a [f32],
     pub(super) grad_params: &'a mut [f32],
-}
-
-impl LayerPlan {
-    /// Computes the layer's output, with this activation.
-    fn forward_lanes(
-        &self,
-        isa: Isa,
-        activation: Activation,
-        params: &[f32],
-        input: &[Lanes],
-        output: &mut [Lanes],
-        scratch: &mut [Lanes],
-    ) {
-        let (weight, bias) = (self.weight(params), self.bias(params));
-        match &self.op {
-            Op::Conv(plan) => {
-                let input = staged(isa, plan, input, scratch).0;
-                let planes = plan.planes();
-                Convolve { planes, weight, bias, activation, input, output }.compute(isa);
-            }
-            Op::Linear(_) => {
-                let bundles = output.len() / self.image_len();
-                LinearForward { weight, bias, activation, bundles, input, output }.compute(isa);
-            }
-            Op::Pool(plan) => dispatch(isa, Pool { pooling: &plan.pooling, input, output }),
-            Op::Activation(activation) => {
-                let (input, output) = (input.as_flattened(), output.as_flattened_mut());
-                dispatch(isa, Apply { activation: *activation, input, output });
-            }
-            Op::Flatten => {}
-        }
-    }
-
-    /// Begins the gradients of weight and bias, or adds to them.
-    fn backward_params_lanes(
-        &self,
-        isa: Isa,
-        block: ImageBlocks,
-        input: &[Lanes],
-        grads: Grads<'_>,
-        grad_params: &mut [f32],
-        scratch: &mut [Lanes],
-    ) {
-        let lens = self.op.sizes();
-        let (grad_weight, rest) = grad_params[self.param_offset..].split_at_mut(lens.weight);
-        let grad_bias = &mut rest[..lens.bias];
-        match (&self.op, grads) {
-            (Op::Conv(plan), _) => {
-                let (input, scratch) = staged(isa, plan, input, scratch);
-                let planes = plan.planes();
-                let kernels =
-                    GradKernels { isa, planes, block, input, grads, scratch, grad_weight, grad_bias };
-                dispatch(isa, kernels);
-            }
-            (Op::Linear(plan), Grads::Output(grad_output)) => {
-                let scratch = &mut scratch[..GradWeights::scratch_len(plan.params().inputs(), block.bundles)];
-                dispatch(isa, GradWeights { block, input, grad_output, scratch, grad_weight, grad_bias });
-            }
-            _ => {}
-        }
-    }
-
-    fn backward_input_lanes(
-        &self,
-        isa: Isa,
-        params: &[f32],
-        grad_output: &[Lanes],
-        grad_input: &mut [Lanes],
-        scratch: &mut [Lanes],
-    ) {
-        let weight = self.weight(params);
-        match &self.op {
-            Op::Conv(plan) => {
-                let (planes, window) = (plan.planes(), plan.window());
-                let is_whole = planes.is_padded() && !matches!(window.mode, PaddingMode::Zeros);
-                let whole_len = if is_whole { planes.padded_len() } else { 0 };
-                let (whole, scratch) = scratch.split_at_mut(whole_len);
-                if is_whole {
-                    let grad_whole =
-                        GradInput { planes, is_whole, weight, grad_output, scratch, grad_input: &mut *whole };
-                    grad_whole.compute(isa);
-                    dispatch(isa, Fold { window, staged: whole, grad_input });
-                } else {
-                    GradInput { planes, is_whole, weight, grad_output, scratch, grad_input }.compute(isa);
-                }
-            }
-            Op::Linear(_) => {
-                let bundles = grad_output.len() / self.image_len();
-                GradInputs { weight, bundles, grad_output, grad_input }.compute(isa);
-            }
-            Op::Pool(_) | Op::Activation(_) | Op::Flatten => {}
-        }
-    }
-}
-
-/// The input with its padding, and the rest of the scratch.
-fn staged<'a>(
-    isa: Isa,
-    plan: &crate::conv::ConvPlan<2>,
-    input: &'a [Lanes],
-    scratch: &'a mut [Lanes],
-) -> (&'a [Lanes], &'a mut [Lanes]) {
-    let planes = plan.planes();
-    // Without padding, or with it already.
-    if input.len() == planes.padded_len() {
-        return (input, scratch);
-    }
-    let (staged, scratch) = scratch.split_at_mut(planes.padded_len());
-    dispatch(isa, PadPlanes { window: plan.window(), input, staged: &mut *staged });
-    (staged, scratch)
 }
 
 /// Two buffers, and what is left.

@@ -159,16 +159,16 @@ impl<const L: usize> Network<L> {
 
     /// Sizes the packed weights of the algorithms that inference uses.
     pub(super) const fn size_packed(&mut self) -> Result<(), ShapeError> {
-        let (mut packed_len, mut index) = (0, 0);
+        let (mut packed_weight_len, mut index) = (0, 0);
         while index < L {
             let len = self.inferring(index, self.batch).sizes().packed_weight;
-            packed_len = match checked_sum([packed_len, len]) {
+            packed_weight_len = match checked_sum([packed_weight_len, len]) {
                 Some(len) => len,
                 None => return Err(ShapeError::Overflow { what: "packed weights" }),
             };
             index = index.wrapping_add(1);
         }
-        self.packed_len = packed_len;
+        self.packed_weight_len = packed_weight_len;
         Ok(())
     }
 

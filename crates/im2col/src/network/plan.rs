@@ -29,7 +29,7 @@ use crate::window::checked_sum;
 /// Where a network is small, up to 2^17 parameters, and a batch has at least eight images, these are interleaved:
 /// sixteen images fill the lanes of the vectors, so that no channel or row needs to. A plan decides by itself. The
 /// outputs are the same, bit for bit; gradients are summed in another order, in each image before the images. Packed
-/// weights are not used then, and [`activation`](Network::activation) knows the last output only, because the workspace
+/// weights are not used then, and [`layer_output`](Network::layer_output) knows the last output only, because the workspace
 /// holds the others interleaved. What observes a pass is called for each layer once for up to 32 images, or for sixteen.
 ///
 /// # Stack
@@ -70,7 +70,7 @@ pub struct Network<const L: usize> {
     /// Of one image.
     pub(super) image_len: usize,
     pub(super) param_len: usize,
-    pub(super) packed_len: usize,
+    pub(super) packed_weight_len: usize,
     pub(super) workspace_len: usize,
     /// What inference keeps of a shard between two layers stands in one of two buffers in turn.
     pub(super) buffer_lens: [usize; 2],
@@ -146,11 +146,11 @@ impl<const L: usize> Network<L> {
 
     /// The length of the packed weights of all layers.
     #[must_use]
-    pub const fn packed_len(&self) -> usize {
-        self.packed_len
+    pub const fn packed_weight_len(&self) -> usize {
+        self.packed_weight_len
     }
 
-    /// Whether the passes read [packed](Self::pack) weights. A plan that [interleaves](Network#large-batches) images
+    /// Whether the passes read [packed](Self::pack_weights) weights. A plan that [interleaves](Network#large-batches) images
     /// does not: packing for it alone would be in vain.
     ///
     /// ```
@@ -216,7 +216,7 @@ impl<const L: usize> Network<L> {
             input_len,
             image_len,
             param_len: 0,
-            packed_len: 0,
+            packed_weight_len: 0,
             workspace_len: 0,
             buffer_lens: [0; 2],
             scratch_len: 0,

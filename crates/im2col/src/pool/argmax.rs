@@ -62,10 +62,10 @@ impl<const D: usize> PoolPlan<D> {
     }
 
     /// Pools as [`forward`](Self::forward), and leaves in `workspace` what
-    /// [`backward_from`](Self::backward_from) needs, so that the input need not be kept.
+    /// [`backward_from_workspace`](Self::backward_from_workspace) needs, so that the input need not be kept.
     ///
     /// input: `[batch, channels, input_dims..]`, output: `[batch, channels, output_dims..]`,
-    /// workspace: [`workspace_len`](Self::workspace_len) bytes.
+    /// workspace: [`workspace_bytes`](Self::workspace_bytes) bytes.
     ///
     /// The workspace of a maximum holds for each output the number of the tap that won, row-major in
     /// its window, in little-endian bytes: a quarter of the output's size where no window has more than
@@ -82,7 +82,7 @@ impl<const D: usize> PoolPlan<D> {
     /// assert_eq!((output, workspace), ([4., 8.], [2, 0]));
     ///
     /// let mut grad_input = [0.0; 8];
-    /// plan.backward_from(&workspace, &[10., 20.], &mut grad_input)?;
+    /// plan.backward_from_workspace(&workspace, &[10., 20.], &mut grad_input)?;
     /// assert_eq!(grad_input, [0., 0., 20., 0., 10., 0., 0., 0.]);
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
@@ -99,7 +99,7 @@ impl<const D: usize> PoolPlan<D> {
     ) -> Result<(), RunError> {
         check_len("input", self.input_len, input.len())?;
         check_len("output", self.output_len, output.len())?;
-        check_len("workspace", self.workspace_len, workspace.len())?;
+        check_len("workspace", self.workspace_bytes, workspace.len())?;
         if let PoolKind::Average = self.pooling.kind {
             return self.forward(input, output);
         }
@@ -122,7 +122,7 @@ impl<const D: usize> PoolPlan<D> {
     /// The gradient of [`forward`](Self::forward), as [`backward`](Self::backward) computes it, from
     /// the workspace of [`forward_train`](Self::forward_train) instead of the input.
     ///
-    /// workspace: [`workspace_len`](Self::workspace_len) bytes,
+    /// workspace: [`workspace_bytes`](Self::workspace_bytes) bytes,
     /// grad_output: `[batch, channels, output_dims..]`, grad_input: `[batch, channels, input_dims..]`.
     ///
     /// `grad_input` is overwritten, not added to. Costs one step for each output of a maximum, and
@@ -134,13 +134,13 @@ impl<const D: usize> PoolPlan<D> {
     /// workspace holds a number that is not a tap of its window. `grad_input` is then untouched.
     /// Nothing else is asked of a workspace: a tap that is not the maximum receives the gradient,
     /// and one in the padding loses it.
-    pub fn backward_from(
+    pub fn backward_from_workspace(
         &self,
         workspace: &[u8],
         grad_output: &[f32],
         grad_input: &mut [f32],
     ) -> Result<(), RunError> {
-        check_len("workspace", self.workspace_len, workspace.len())?;
+        check_len("workspace", self.workspace_bytes, workspace.len())?;
         check_len("grad_output", self.output_len, grad_output.len())?;
         check_len("grad_input", self.input_len, grad_input.len())?;
         if let PoolKind::Average = self.pooling.kind {

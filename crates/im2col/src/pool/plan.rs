@@ -44,7 +44,7 @@ impl<const D: usize> PoolParams<D> {
         };
         // One plane's part is computed even where there are no planes.
         let plane = checked_product([window.positions(), tap_bytes]);
-        let (Some(workspace_len), Some(_)) = (checked_product([output_len, tap_bytes]), plane) else {
+        let (Some(workspace_bytes), Some(_)) = (checked_product([output_len, tap_bytes]), plane) else {
             return Err(ShapeError::Overflow { what: "workspace" });
         };
         let pooling = Pooling { kind: self.kind, divisor: self.divisor(&window, adaptive), window, adaptive };
@@ -55,7 +55,7 @@ impl<const D: usize> PoolParams<D> {
             pooling,
             input_len,
             output_len,
-            workspace_len,
+            workspace_bytes,
             isa: None,
             #[cfg(feature = "rayon")]
             threads: 1,
@@ -196,7 +196,7 @@ const fn exceeds_padding(window: &Window) -> bool {
 /// | [`forward_with_indices`](Self::forward_with_indices) | input | output, indices |
 /// | [`forward_train`](Self::forward_train) | input | output, workspace |
 /// | [`backward`](Self::backward) | input, grad_output | grad_input |
-/// | [`backward_from`](Self::backward_from) | workspace, grad_output | grad_input |
+/// | [`backward_from_workspace`](Self::backward_from_workspace) | workspace, grad_output | grad_input |
 /// | [`unpool`](Self::unpool) | pooled, indices | output |
 /// | [`unpool_backward`](Self::unpool_backward) | grad_output, indices | grad_pooled |
 ///
@@ -226,7 +226,7 @@ pub struct PoolPlan<const D: usize> {
     pub(crate) pooling: Pooling,
     pub(super) input_len: usize,
     pub(super) output_len: usize,
-    pub(super) workspace_len: usize,
+    pub(super) workspace_bytes: usize,
     /// At most as many threads.
     #[cfg(feature = "rayon")]
     threads: usize,
@@ -300,8 +300,8 @@ impl<const D: usize> PoolPlan<D> {
     /// output, or 2, 4 or 8 where the largest window has more than 256, 65,536 or 2^32 taps; for a
     /// mean none.
     #[must_use]
-    pub const fn workspace_len(&self) -> usize {
-        self.workspace_len
+    pub const fn workspace_bytes(&self) -> usize {
+        self.workspace_bytes
     }
 
     /// Forces an instruction set. Otherwise each call takes the fastest that the CPU has.

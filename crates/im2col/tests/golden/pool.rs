@@ -61,7 +61,7 @@ fn maxima<const D: usize>(case: &Case<'_>, oracle: &PoolCase, params: PoolParams
         let mut grad_input = unwritten(plan.input_len());
         match workspace {
             None => plan.backward(input, grad_output, &mut grad_input)?,
-            Some(workspace) => plan.backward_from(workspace, grad_output, &mut grad_input)?,
+            Some(workspace) => plan.backward_from_workspace(workspace, grad_output, &mut grad_input)?,
         }
         case.check("grad_input", &grad_input, &grads, oracle.products())
     };
@@ -72,7 +72,7 @@ fn maxima<const D: usize>(case: &Case<'_>, oracle: &PoolCase, params: PoolParams
         case.check_exact("output", &output)?;
         check_grad(&plan, None)?;
 
-        let mut workspace = vec![0xff; plan.workspace_len()];
+        let mut workspace = vec![0xff; plan.workspace_bytes()];
         plan.forward_train(input, &mut output, &mut workspace)?;
         case.check_exact("output", &output)?;
         check_grad(&plan, Some(&workspace))?;

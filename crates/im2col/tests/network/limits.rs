@@ -49,8 +49,8 @@ fn inference<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: 
             assert_eq!(limited.train_scratch_len(), network.train_scratch_len());
             let output = infer(&limited, plain, &input, garbage(2, limited.scratch_len()));
             assert_equal(&output, &expected, (limit, isa));
-            let mut packed = garbage(3, limited.packed_len());
-            let packed = limited.pack(&params, &mut packed).unwrap();
+            let mut packed = garbage(3, limited.packed_weight_len());
+            let packed = limited.pack_weights(&params, &mut packed).unwrap();
             let packed = NetworkWeights::Packed { params: &params, packed };
             let output = infer(&limited, packed, &input, garbage(4, limited.scratch_len()));
             assert_equal(&output, &expected, ("packed", limit, isa));
@@ -70,7 +70,7 @@ fn training<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: u
         let network = Network::plan(layers, batch, input_dims).unwrap().with_isa(isa);
         let (params, input) = (parameters(&network), uniform(2, network.input_len()));
         let [workspace, grads] = step(&network, &params, &input, 7);
-        let output = network.activation(L - 1, &workspace).unwrap();
+        let output = network.layer_output(L - 1, &workspace).unwrap();
         // Whether images are interleaved, which decides the order of the sums.
         let is_as_planned = |limited: &Network<L>| limited.workspace_len() == network.workspace_len();
         let mut one_by_one: Option<Vec<f32>> = None;

@@ -178,9 +178,9 @@ fn random_networks_are_their_definition() {
         for isa in Isa::available() {
             let network = network.with_isa(isa);
             let [workspace, grads] = step(&network, &params, &input, 5);
-            count(&interleaved, network.activation(0, &workspace).is_none() && batch > 7);
+            count(&interleaved, network.layer_output(0, &workspace).is_none() && batch > 7);
             let within = |sum: &Sum| TOLERANCE * sum.magnitude;
-            if let Some(output) = network.activation(LAYERS - 1, &workspace) {
+            if let Some(output) = network.layer_output(LAYERS - 1, &workspace) {
                 bound::check_each(output, &reference.output, within).unwrap();
             }
             if is_clear {

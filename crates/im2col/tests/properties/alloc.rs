@@ -124,12 +124,12 @@ fn a_pooling_does_not_allocate<const D: usize>(case: &PoolCase, _seed: u64) {
             let plan = plan.with_isa(isa);
             let [input, mut output, mut grad_input] =
                 [plan.input_len(), plan.output_len(), plan.input_len()].map(zeros);
-            let (mut workspace, mut indices) = (vec![0; plan.workspace_len()], vec![0; plan.output_len()]);
+            let (mut workspace, mut indices) = (vec![0; plan.workspace_bytes()], vec![0; plan.output_len()]);
             assert_no_allocation(|| {
                 plan.forward(&input, &mut output)?;
                 plan.backward(&input, &output, &mut grad_input)?;
                 plan.forward_train(&input, &mut output, &mut workspace)?;
-                plan.backward_from(&workspace, &output, &mut grad_input)?;
+                plan.backward_from_workspace(&workspace, &output, &mut grad_input)?;
                 if kind == PoolKind::Max {
                     plan.forward_with_indices(&input, &mut output, &mut indices)?;
                     plan.unpool(&output, &indices, &mut grad_input)?;

@@ -201,7 +201,7 @@ fn pooling_with_indices() {
     let (input, output) = (("input", plan.input_len()), ("output", plan.output_len()));
     let (pooled, indices) = (("pooled", plan.output_len()), ("indices", plan.output_len()));
     let (grad_output, grad_input) = (("grad_output", plan.output_len()), ("grad_input", plan.input_len()));
-    let workspace = ("workspace", plan.workspace_len());
+    let workspace = ("workspace", plan.workspace_bytes());
     let zeros = |like: &[f32]| vec![0_i64; like.len()];
 
     check_lengths(&[input, indices, output], |given, output| {
@@ -217,7 +217,7 @@ fn pooling_with_indices() {
         result
     });
     check_lengths(&[workspace, grad_output, grad_input], |given, grad| {
-        plan.backward_from(&vec![0; given[0].len()], &given[1], grad)
+        plan.backward_from_workspace(&vec![0; given[0].len()], &given[1], grad)
     });
     check_lengths(&[pooled, indices, ("output", plan.input_len())], |given, output| {
         naive::unpool(&plan, &given[0], &zeros(&given[1]), &mut output.to_vec())?;
@@ -281,11 +281,11 @@ fn bytes_that_name_no_tap() {
         assert!(grad_input.iter().all(|&grad| grad == SENTINEL));
         assert!(error.to_string().starts_with(&format!("workspace: output {position}: {given}")), "{error}");
     };
-    check(&|grad| sliding.backward_from(&[0, 1, 3, 2], &[1.0; 4], grad), 6, 2, 3, 3);
-    check(&|grad| square.backward_from(&[0, 3, 2, 255], &[1.0; 4], grad), 16, 3, 4, 255);
+    check(&|grad| sliding.backward_from_workspace(&[0, 1, 3, 2], &[1.0; 4], grad), 6, 2, 3, 3);
+    check(&|grad| square.backward_from_workspace(&[0, 3, 2, 255], &[1.0; 4], grad), 16, 3, 4, 255);
     // The windows are 0..2, 1..3, 3..5, 4..6, and the largest counts for none of the others.
-    check(&|grad| adaptive.backward_from(&[0, 1, 1, 2], &[1.0; 4], grad), 6, 3, 2, 2);
-    check(&|grad| wide.backward_from(&[44, 1], &[1.0], grad), 301, 0, 300, 300);
+    check(&|grad| adaptive.backward_from_workspace(&[0, 1, 1, 2], &[1.0; 4], grad), 6, 3, 2, 2);
+    check(&|grad| wide.backward_from_workspace(&[44, 1], &[1.0], grad), 301, 0, 300, 300);
 }
 
 #[test]
@@ -464,9 +464,9 @@ fn shapes() {
     assert!(matches!(overflow, Err(ShapeError::Overflow { .. })));
     assert!(matches!(conv.plan(usize::MAX, [5, 5]), Err(ShapeError::Overflow { .. })));
     let pointwise = conv.plan(1, [5, 5]).unwrap().with_algorithm(Algorithm::Pointwise);
-    assert_eq!(pointwise, Err(ShapeError::Algorithm));
+    assert_eq!(pointwise, Err(ShapeError::Unsupported { algorithm: "Pointwise" }));
     let depthwise = conv.plan(1, [5, 5]).unwrap().with_algorithm(Algorithm::Depthwise);
-    assert_eq!(depthwise, Err(ShapeError::Algorithm));
+    assert_eq!(depthwise, Err(ShapeError::Unsupported { algorithm: "Depthwise" }));
     winograd_is_for_3x3_of_stride_1();
     assert_eq!(ConvParams::new(1, 1, [1; 4]).plan(1, [1; 4]), Err(ShapeError::Rank { rank: 4 }));
 
@@ -504,7 +504,9 @@ fn algorithms_that_take_a_shape() {
         assert!(listed.contains(&plan.algorithm()));
         for (i, algorithm) in every.into_iter().enumerate() {
             let planned = plan.with_algorithm(algorithm).map(|plan| plan.algorithm());
-            let expected = if taken.contains(&i) { Ok(algorithm) } else { Err(ShapeError::Algorithm) };
+            assert_eq!(algorithm.name(), format!("{algorithm:?}"));
+            let unsupported = ShapeError::Unsupported { algorithm: algorithm.name() };
+            let expected = if taken.contains(&i) { Ok(algorithm) } else { Err(unsupported) };
             assert_eq!(planned, expected);
         }
     }
@@ -532,5 +534,5 @@ fn winograd_is_for_3x3_of_stride_1() {
         winograd(ConvParams::new(4, 6, [3, 3, 3])),
         winograd(ConvParams::new(4, 6, [1, 3, 3]).with_stride([2, 1, 1])),
     ];
-    assert_eq!(given, [Err(ShapeError::Algorithm); 7]);
+    assert_eq!(given, [Err(ShapeError::Unsupported { algorithm: "Winograd" }); 7]);
 }

@@ -152,7 +152,7 @@ fn pooling_of_any_size<const D: usize>(case: &ConvCase, params: PoolParams<D>, t
     if plan.input_len() > RUN || plan.output_len().saturating_mul(taps) > 4 * RUN {
         assert!(plan.forward(&[], &mut []).is_err());
         assert!(plan.forward_train(&[], &mut [], &mut []).is_err());
-        assert!(plan.backward_from(&[], &[], &mut []).is_err());
+        assert!(plan.backward_from_workspace(&[], &[], &mut []).is_err());
         assert!(plan.forward_with_indices(&[], &mut [], &mut []).is_err());
         assert!(plan.unpool(&[], &[], &mut []).is_err());
         assert!(plan.unpool_backward(&[], &[], &mut []).is_err());
@@ -167,10 +167,10 @@ fn pooling_of_any_size<const D: usize>(case: &ConvCase, params: PoolParams<D>, t
         let (mut output, mut grad) = (garbage(3, plan.output_len()), garbage(4, plan.input_len()));
         plan.forward(&input, &mut output).unwrap();
         plan.backward(&input, &grad_output, &mut grad).unwrap();
-        let mut workspace = vec![0; plan.workspace_len()];
+        let mut workspace = vec![0; plan.workspace_bytes()];
         let (mut output_too, mut grad_too) = (output.clone(), garbage(5, plan.input_len()));
         plan.forward_train(&input, &mut output_too, &mut workspace).unwrap();
-        plan.backward_from(&workspace, &grad_output, &mut grad_too).unwrap();
+        plan.backward_from_workspace(&workspace, &grad_output, &mut grad_too).unwrap();
         assert_same(&output_too, &output, plan);
         assert_same(&grad_too, &grad, plan);
         // Means are rounded; their bound is tested where the oracle can follow.
@@ -201,9 +201,9 @@ fn hostile_indices_and_bytes<const D: usize>(plan: &PoolPlan<D>, seed: u64) {
         assert_eq!(result.is_err(), untouched(&grad) && !grad.is_empty());
 
         let limit = u8::MAX >> (8 - bits.min(8));
-        let bytes: Vec<u8> = (0..plan.workspace_len()).map(|_| rng.bits() as u8 & limit).collect();
+        let bytes: Vec<u8> = (0..plan.workspace_bytes()).map(|_| rng.bits() as u8 & limit).collect();
         let mut grad_input = vec![UNTOUCHED; places.len()];
-        let result = plan.backward_from(&bytes, &values, &mut grad_input);
+        let result = plan.backward_from_workspace(&bytes, &values, &mut grad_input);
         assert_eq!(result.is_err(), untouched(&grad_input) && !grad_input.is_empty());
     }
 }

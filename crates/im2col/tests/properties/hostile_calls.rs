@@ -243,9 +243,9 @@ fn pooling<const D: usize>(caller: &mut Caller, plan: &PoolPlan<D>) {
     caller.call(&[x], y, 0, |given, grad, _| plan.unpool_backward(&given[0], &indices, grad));
     caller.call(&[y], x, 0, |given, output, _| naive::unpool(&plan, &given[0], &indices, output));
     caller.call(&[x], y, 0, |given, grad, _| naive::unpool_grad_pooled(&plan, &given[0], &indices, grad));
-    let len = caller.length(plan.workspace_len());
+    let len = caller.length(plan.workspace_bytes());
     let mut workspace: Vec<u8> = (0..len).map(|_| caller.below(256) as u8).collect();
-    caller.call(&[y], x, 0, |given, grad, _| plan.backward_from(&workspace, &given[0], grad));
+    caller.call(&[y], x, 0, |given, grad, _| plan.backward_from_workspace(&workspace, &given[0], grad));
     caller.call(&[x], y, 0, |given, output, _| plan.forward_train(&given[0], output, &mut workspace));
 }
 
@@ -398,10 +398,11 @@ fn network<const L: usize>(caller: &mut Caller, layers: [Layer; L]) {
     caller.call(&[p, x, workspace, y], p, network.train_scratch_len(), |given, grads, scratch| {
         network.backward(&given[0], &given[1], &given[2], &given[3], grads, scratch)
     });
-    caller
-        .call(&[p], network.packed_len(), 0, |given, packed, _| network.pack(&given[0], packed).map(|_| ()));
+    caller.call(&[p], network.packed_weight_len(), 0, |given, packed, _| {
+        network.pack_weights(&given[0], packed).map(|_| ())
+    });
     let values = garbage(1, caller.length(workspace));
-    let _ = network.activation(caller.below(20), &values);
+    let _ = network.layer_output(caller.below(20), &values);
     caller.calls += 1;
 }
 

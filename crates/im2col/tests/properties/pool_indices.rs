@@ -15,14 +15,18 @@ fn with_indices<const D: usize>(plan: &PoolPlan<D>, input: &[f32]) -> (Vec<f32>,
 }
 
 fn train<const D: usize>(plan: &PoolPlan<D>, input: &[f32]) -> (Vec<f32>, Vec<u8>) {
-    let (mut output, mut workspace) = (garbage(2, plan.output_len()), vec![0xa5; plan.workspace_len()]);
+    let (mut output, mut workspace) = (garbage(2, plan.output_len()), vec![0xa5; plan.workspace_bytes()]);
     plan.forward_train(input, &mut output, &mut workspace).unwrap();
     (output, workspace)
 }
 
-fn backward_from<const D: usize>(plan: &PoolPlan<D>, workspace: &[u8], grad_output: &[f32]) -> Vec<f32> {
+fn backward_from_workspace<const D: usize>(
+    plan: &PoolPlan<D>,
+    workspace: &[u8],
+    grad_output: &[f32],
+) -> Vec<f32> {
     let mut grad_input = garbage(3, plan.input_len());
-    plan.backward_from(workspace, grad_output, &mut grad_input).unwrap();
+    plan.backward_from_workspace(workspace, grad_output, &mut grad_input).unwrap();
     grad_input
 }
 
@@ -66,14 +70,14 @@ fn the_workspace_stands_for_the_input<const D: usize>(case: &PoolCase, seed: u64
     let grad_output = reals(!seed, plan.output_len());
     for input in [reals(seed, plan.input_len()), specials(seed, plan.input_len())] {
         let taps = case.winning_taps(&input);
-        let size = plan.workspace_len() / plan.output_len().max(1);
+        let size = plan.workspace_bytes() / plan.output_len().max(1);
         let bytes: Vec<u8> = taps.iter().flat_map(|tap| tap.to_le_bytes()[..size].to_vec()).collect();
         for plan in isas(plan) {
             let (output, workspace) = train(&plan, &input);
             assert_same(&output, &forward(&plan, &input), plan);
             assert_eq!(workspace, bytes, "{plan:?}");
             let expected = backward(&plan, &input, &grad_output);
-            assert_same(&backward_from(&plan, &workspace, &grad_output), &expected, plan);
+            assert_same(&backward_from_workspace(&plan, &workspace, &grad_output), &expected, plan);
         }
     }
 }
@@ -84,12 +88,12 @@ each_rank!(adaptive_average_workspace, 100, adaptive_pool_case, an_average_remem
 fn an_average_remembers_nothing<const D: usize>(case: &PoolCase, seed: u64) {
     let plan = pool_plan::<D>(case, PoolKind::Average);
     let (input, grad_output) = (reals(seed, plan.input_len()), reals(!seed, plan.output_len()));
-    assert_eq!(plan.workspace_len(), 0);
+    assert_eq!(plan.workspace_bytes(), 0);
     for plan in isas(plan) {
         let (output, workspace) = train(&plan, &input);
         assert_same(&output, &forward(&plan, &input), plan);
         let expected = backward(&plan, &input, &grad_output);
-        assert_same(&backward_from(&plan, &workspace, &grad_output), &expected, plan);
+        assert_same(&backward_from_workspace(&plan, &workspace, &grad_output), &expected, plan);
     }
 }
 
@@ -102,14 +106,14 @@ fn any_bytes_are_taps_or_an_error<const D: usize>(case: &PoolCase, seed: u64) {
     let plan = pool_plan::<D>(case, PoolKind::Max);
     let mut rng = Rng::new(seed);
     let limit = if seed & 1 == 0 { 256 } else { case.window.iter().product::<usize>() as u64 };
-    let workspace: Vec<u8> = (0..plan.workspace_len()).map(|_| (rng.bits() % limit) as u8).collect();
+    let workspace: Vec<u8> = (0..plan.workspace_bytes()).map(|_| (rng.bits() % limit) as u8).collect();
     let grad_output: Vec<f32> = integers(seed, plan.output_len()).into_iter().map(f32::abs).collect();
     let planes = case.batch * case.channels;
     for plan in isas(plan) {
         let mut grad_input = vec![-1.0; plan.input_len()];
-        match plan.backward_from(&workspace, &grad_output, &mut grad_input) {
+        match plan.backward_from_workspace(&workspace, &grad_output, &mut grad_input) {
             Err(RunError::Tap { position, taps, given }) => {
-                let size = plan.workspace_len() / plan.output_len();
+                let size = plan.workspace_bytes() / plan.output_len();
                 assert!(given >= taps as u64 && position < plan.output_len());
                 assert_eq!(given.to_le_bytes()[..size], workspace[position * size..][..size]);
                 assert!(grad_input.iter().all(|&grad| grad == -1.0));
@@ -179,7 +183,7 @@ fn unpooling_is_its_definition<const D: usize>(case: &PoolCase, seed: u64) {
 fn taps_of_every_size() {
     for (window, size) in [(256, 1), (257, 2), (65_536, 2), (65_537, 4)] {
         let plan = PoolParams::max([window]).with_stride([3]).plan(2, 1, [window + 7]).unwrap();
-        assert_eq!(plan.workspace_len(), plan.output_len() * size);
+        assert_eq!(plan.workspace_bytes(), plan.output_len() * size);
         // The maximum of the third window is its last value.
         let mut input = reals(1, plan.input_len());
         input[window + 5] = 1e9;
@@ -188,10 +192,10 @@ fn taps_of_every_size() {
             let (_, workspace) = train(&plan, &input);
             assert_eq!(workspace[2 * size..3 * size], (window - 1).to_le_bytes()[..size]);
             let expected = backward(&plan, &input, &grad_output);
-            assert_same(&backward_from(&plan, &workspace, &grad_output), &expected, plan);
+            assert_same(&backward_from_workspace(&plan, &workspace, &grad_output), &expected, plan);
         }
     }
     // Eight bytes only in theory: such a window has more than 2^32 taps.
     #[cfg(target_pointer_width = "64")]
-    assert_eq!(PoolParams::max([1 << 33]).plan(1, 1, [1 << 33]).unwrap().workspace_len(), 8);
+    assert_eq!(PoolParams::max([1 << 33]).plan(1, 1, [1 << 33]).unwrap().workspace_bytes(), 8);
 }

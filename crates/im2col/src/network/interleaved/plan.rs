@@ -18,6 +18,12 @@ const MOST_PARAMS: usize = 1 << 17;
 const MOST_VECTORS: usize = 1 << 14;
 
 impl<const L: usize> Network<L> {
+    /// Whether [inference](Self::forward) and [training](Self::forward_train) [interleave](Network#large-batches) images.
+    #[must_use]
+    pub const fn is_interleaved(&self) -> [bool; 2] {
+        [self.infers_interleaved, self.trains_interleaved]
+    }
+
     /// Interleaves images where that pays.
     pub(in crate::network) const fn interleave(&mut self) {
         let first_trained = self.first_trained();
