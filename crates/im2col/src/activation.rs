@@ -242,6 +242,13 @@ pub(crate) struct Finish<'a> {
     pub(crate) output: &'a mut [f32],
 }
 
+impl Finish<'_> {
+    /// Runs it.
+    pub(crate) fn compute(self, isa: Isa) {
+        dispatch(isa, self);
+    }
+}
+
 impl Kernel for Finish<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
@@ -325,6 +332,13 @@ pub(crate) struct ApplyBackwardInPlace<'a> {
     pub(crate) activation: Activation,
     pub(crate) output: &'a [f32],
     pub(crate) grad: &'a mut [f32],
+}
+
+impl ApplyBackwardInPlace<'_> {
+    /// Runs it.
+    pub(crate) fn compute(self, isa: Isa) {
+        dispatch(isa, self);
+    }
 }
 
 impl Kernel for ApplyBackwardInPlace<'_> {

@@ -33,7 +33,7 @@ enum Kind {
 }
 
 impl Isa {
-    /// Plain loops; a multiplication, then an addition. The same bits on every target.
+    /// A multiplication, then an addition, each rounded, as scalar code computes them: the same bits on every target.
     pub const SCALAR: Self = Self(Kind::Scalar);
 
     /// The `wide` crate: whatever the compilation target guarantees (SSE2, NEON, wasm simd128).
@@ -95,7 +95,7 @@ impl Isa {
     }
 }
 
-/// Runs `job` under `isa`.
+/// Runs `kernel` under `isa`.
 ///
 /// Not inlined where debug assertions are on: rustc then takes the kernels that this crate has compiled (for the
 /// layers of a network), where it would otherwise compile them anew for each test, example and crate that calls a
@@ -104,16 +104,8 @@ impl Isa {
 #[allow(unsafe_code, reason = "the call into a function of an instruction set that was detected")]
 pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) {
     match isa.0 {
-        Kind::Wide if wide::IS_FUSED => kernel.run::<{ wide::ROWS }, 1, { wide::ROWS / 2 }>(
-            wide::mul_add,
-            (wide::transpose, wide::product_add),
-        ),
-        Kind::Scalar | Kind::Wide => {
-            kernel.run::<{ wide::ROWS }, 1, { wide::ROWS / 2 }>(
-                scalar::mul_add,
-                (wide::transpose, scalar::product_add),
-            );
-        }
+        Kind::Wide if wide::IS_FUSED => wide::run(kernel),
+        Kind::Scalar | Kind::Wide => scalar::run(kernel),
         #[cfg(target_arch = "x86_64")]
         Kind::Avx512F if K::USES_AVX512 => {
             // SAFETY: a function with `#[target_feature]` may be called where the CPU has the

@@ -6,7 +6,7 @@
 //! `16 + log2(n)` additions. The order depends on the lengths alone. N. J. Higham: The Accuracy of Floating Point
 //! Summation (1993), section 3.
 
-use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
+use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors, dispatch};
 
 /// The vectors whose lanes are chains of additions.
 const CHAINS: usize = 4;
@@ -135,6 +135,13 @@ pub(crate) struct SumPlanes<'a> {
     pub(crate) sums: &'a mut [f32],
 }
 
+impl SumPlanes<'_> {
+    /// Runs it.
+    pub(crate) fn compute(self, isa: Isa) {
+        dispatch(isa, self);
+    }
+}
+
 impl Kernel for SumPlanes<'_> {
     const USES_AVX512: bool = false;
 
@@ -219,6 +226,13 @@ fn block_of_columns(rows: &[f32], columns: usize, first: usize) -> Lanes {
 pub(crate) struct Add<'a> {
     pub(crate) values: &'a [f32],
     pub(crate) sums: &'a mut [f32],
+}
+
+impl Add<'_> {
+    /// Runs it.
+    pub(crate) fn compute(self, isa: Isa) {
+        dispatch(isa, self);
+    }
 }
 
 impl Kernel for Add<'_> {

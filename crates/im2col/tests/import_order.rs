@@ -10,8 +10,8 @@ use im2col_testkit::import_order::check;
 const LAYERS: &[&[&str]] = &[
     // Vocabulary.
     &["error", "math", "scratch", "weights", "simd/kernel"],
-    &["simd/load", "simd/mask", "simd/scalar", "simd/wide"],
-    &["simd/x86_64"],
+    &["simd/load", "simd/mask", "simd/wide", "simd/x86_64"],
+    &["simd/scalar"],
     &["simd"],
     &["activation", "include", "padding", "sum"],
     &["epilogue", "window"],

@@ -15,7 +15,6 @@ use crate::conv::gradient::weight::backward_weight;
 use crate::conv::gradient::{in_place_input, in_place_weight};
 use crate::conv::plan::ConvPlan;
 use crate::error::{RunError, check_len, check_scratch};
-use crate::simd::dispatch;
 use crate::sum::SumPlanes;
 use crate::weights::Weights;
 
@@ -89,7 +88,7 @@ impl<const D: usize> ConvPlan<D> {
         let (isa, shape) = (self.isa(), &self.shape);
         match self.backward.weight.most() {
             Some(_) if depthwise::stage_len(shape).is_some() => {
-                dispatch(isa, DepthwiseWeight { shape, input, grad_output, grad_weight, scratch });
+                DepthwiseWeight { shape, input, grad_output, grad_weight, scratch }.compute(isa);
             }
             Some(most) => backward_weight(isa, shape, most, input, grad_output, grad_weight, scratch),
             None => in_place_weight::weight(isa, shape, input, grad_output, grad_weight),
@@ -110,7 +109,7 @@ impl<const D: usize> ConvPlan<D> {
         check_len("grad_output", self.output_len(), grad_output.len())?;
         check_len("grad_bias", self.bias_len(), grad_bias.len())?;
         let plane_len = self.shape.window.positions();
-        dispatch(self.isa(), SumPlanes { values: grad_output, plane_len, sums: grad_bias });
+        SumPlanes { values: grad_output, plane_len, sums: grad_bias }.compute(self.isa());
         Ok(())
     }
 

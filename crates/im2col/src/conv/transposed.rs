@@ -17,7 +17,7 @@ use crate::conv::plan::ConvPlan;
 use crate::conv::shape::ConvShape;
 use crate::error::{RunError, ShapeError, check_len, check_scratch};
 use crate::padding::{Padding, PaddingMode};
-use crate::simd::{Isa, dispatch};
+use crate::simd::Isa;
 use crate::sum::SumPlanes;
 use crate::weights::{Layout, PackedWeights, Weights};
 use crate::window::{checked_sum, lift, volume};
@@ -341,7 +341,7 @@ impl<const D: usize> ConvTransposePlan<D> {
         }
         let activation = self.params.activation;
         let plane_len = shape.window.plane_len();
-        dispatch(isa, Finish { plane_len, columns: 0..plane_len, bias, activation, output });
+        Finish { plane_len, columns: 0..plane_len, bias, activation, output }.compute(isa);
         Ok(())
     }
 
@@ -401,7 +401,7 @@ impl<const D: usize> ConvTransposePlan<D> {
         check_len("grad_output", self.output_len(), grad_output.len())?;
         check_len("grad_bias", self.bias_len(), grad_bias.len())?;
         let plane_len = self.mirror.shape.window.plane_len();
-        dispatch(self.mirror.isa(), SumPlanes { values: grad_output, plane_len, sums: grad_bias });
+        SumPlanes { values: grad_output, plane_len, sums: grad_bias }.compute(self.mirror.isa());
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Images in the lanes of vectors: to and fro.
 
-use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
+use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors, dispatch};
 
 /// The most images whose gradients are added one after the other: of 64 bundles.
 pub(crate) const STRETCH: usize = 64 * NR;
@@ -38,6 +38,13 @@ pub(crate) struct Interleave<'a> {
     pub(crate) bundle: &'a mut [Lanes],
 }
 
+impl Interleave<'_> {
+    /// Runs it.
+    pub(crate) fn compute(self, isa: Isa) {
+        dispatch(isa, self);
+    }
+}
+
 impl Kernel for Interleave<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
@@ -68,6 +75,13 @@ impl Kernel for Interleave<'_> {
 pub(crate) struct Separate<'a> {
     pub(crate) bundle: &'a [Lanes],
     pub(crate) images: &'a mut [f32],
+}
+
+impl Separate<'_> {
+    /// Runs it.
+    pub(crate) fn compute(self, isa: Isa) {
+        dispatch(isa, self);
+    }
 }
 
 impl Kernel for Separate<'_> {

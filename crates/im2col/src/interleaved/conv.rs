@@ -86,6 +86,13 @@ pub(crate) struct PadPlanes<'a> {
     pub(crate) staged: &'a mut [Lanes],
 }
 
+impl PadPlanes<'_> {
+    /// Runs it.
+    pub(crate) fn compute(self, isa: Isa) {
+        dispatch(isa, self);
+    }
+}
+
 impl Kernel for PadPlanes<'_> {
     const USES_AVX512: bool = false;
 

@@ -4,7 +4,7 @@ use crate::activation::{Activation, ApplyBackwardInPlace, relu_backward, sigmoid
 use crate::pool::PoolKind;
 use crate::pool::sum::{CHAINS, PairwiseMean, block_end, plus, sum_of_chains};
 use crate::pool::windows::{Divisor, Pooling};
-use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
+use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors, dispatch};
 use core::ops::Range;
 
 /// Pools planes; windows have one tap and one position on their first axis.
@@ -79,6 +79,13 @@ pub(crate) struct PoolBackward<'a> {
     pub(crate) grad_output: &'a [Lanes],
     /// `[channels, height, width]`, of what the activation was applied to
     pub(crate) grad_input: &'a mut [Lanes],
+}
+
+impl PoolBackward<'_> {
+    /// Runs it.
+    pub(crate) fn compute(self, isa: Isa) {
+        dispatch(isa, self);
+    }
 }
 
 impl Kernel for PoolBackward<'_> {

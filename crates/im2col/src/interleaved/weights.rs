@@ -9,13 +9,11 @@ use super::pool::PoolBackward;
 use super::tile::{TileSize, with_tile};
 use crate::activation::Activation;
 use crate::pool::windows::Pooling;
-use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors};
+use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors, dispatch};
 use core::ops::Range;
 
 /// The gradients that a bundle contributes.
 pub(crate) struct GradKernels<'a> {
-    /// The one that runs it.
-    pub(crate) isa: Isa,
     pub(crate) planes: Planes,
     /// Of a single bundle.
     pub(crate) block: ImageBlocks,
@@ -72,16 +70,11 @@ impl GradKernels<'_> {
     }
 }
 
-impl Kernel for GradKernels<'_> {
-    #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        mut self,
-        mul_add: impl MulAdd,
-        vectors: impl Vectors,
-    ) {
+impl GradKernels<'_> {
+    pub(crate) fn compute(mut self, isa: Isa) {
         let planes = self.planes;
         let (taps, [height, width], [_, padded_width]) = (planes.taps(), planes.output, planes.padded());
-        let tile = TileSize::best(self.isa, planes.out_group, taps, |columns| taps.div_ceil(columns));
+        let tile = TileSize::best(isa, planes.out_group, taps, |columns| taps.div_ceil(columns));
         let rows = tile.rows;
         let band = (BAND / (rows * width + planes.stride[0] * padded_width)).max(1);
         // Pooled lines come in pairs, once for all input channels; of others, one channel at a time needs least room.
@@ -119,7 +112,7 @@ impl Kernel for GradKernels<'_> {
                                             &output[(row + i) * planes.positions() + y * width..][..len];
                                         let grad_output = pooled_lines(pooling, grad_pooled, row + i, &lines);
                                         PoolBackward { pooling, activation, input, grad_output, grad_input }
-                                            .run::<ROWS, PANELS, PAIRS>(mul_add, vectors);
+                                            .compute(isa);
                                     }
                                     (&*strip, len)
                                 }
@@ -133,12 +126,14 @@ impl Kernel for GradKernels<'_> {
                                 let plane = self.plane(group * planes.in_group + channel + i, y);
                                 let band =
                                     Band { planes: &planes, plane, grads, grad_step, lines: lines.len() };
-                                with_tile!(ROWS, PANELS, tile, band.add(sums, vectors));
+                                dispatch(isa, AddBand { band, tile, sums });
                             }
                         }
                         let is_first = self.block.is_first() && start == 0;
                         for (i, sums) in all_sums.chunks_exact_mut(rows * taps).enumerate() {
-                            let sums = added_lanes(sums, self.block.lanes, vectors);
+                            let lanes = self.block.lanes;
+                            dispatch(isa, AddLanes { sums: &mut *sums, lanes });
+                            let sums = sums.as_flattened();
                             let sums = &sums[new.start * taps..new.end * taps];
                             self.add_weights(done, channel + i, sums, is_first);
                         }
@@ -329,20 +324,52 @@ impl Band<'_> {
     }
 }
 
-/// The sum of the first lanes of each vector, by pairs. The vectors make room for the sums.
-#[inline(always)]
-fn added_lanes(sums: &mut [Lanes], lanes: usize, vectors: impl Vectors) -> &[f32] {
-    let len = sums.len();
-    for (block, first) in (0..len).step_by(NR).enumerate() {
-        let mut rows = transposed(&sums[first..len.min(first + NR)], vectors);
-        rows[lanes.min(NR)..].fill([0.0; NR]);
-        for half in [8, 4, 2, 1] {
-            for i in 0..half {
-                let other = rows[i + half];
-                rows[i].iter_mut().zip(other).for_each(|(sum, other)| *sum += other);
-            }
-        }
-        sums[block] = rows[0];
+/// Adds the products with all taps to `[rows][taps]` sums.
+struct AddBand<'a> {
+    band: Band<'a>,
+    tile: TileSize,
+    sums: &'a mut [Lanes],
+}
+
+impl Kernel for AddBand<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        vectors: impl Vectors,
+    ) {
+        let Self { band, tile, sums } = self;
+        with_tile!(ROWS, PANELS, tile, band.add(sums, vectors));
     }
-    sums.as_flattened()
+}
+
+/// Adds the first lanes of each vector, by pairs. The vectors make room for the sums, which come first.
+struct AddLanes<'a> {
+    sums: &'a mut [Lanes],
+    lanes: usize,
+}
+
+impl Kernel for AddLanes<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        vectors: impl Vectors,
+    ) {
+        let Self { sums, lanes } = self;
+        let len = sums.len();
+        for (block, first) in (0..len).step_by(NR).enumerate() {
+            let mut rows = transposed(&sums[first..len.min(first + NR)], vectors);
+            rows[lanes.min(NR)..].fill([0.0; NR]);
+            for half in [8, 4, 2, 1] {
+                for i in 0..half {
+                    let other = rows[i + half];
+                    for lane in 0..NR {
+                        rows[i][lane] += other[lane];
+                    }
+                }
+            }
+            sums[block] = rows[0];
+        }
+    }
 }

@@ -21,7 +21,7 @@ use crate::interleaved::{
 };
 use crate::pool::windows::Pooling;
 use crate::scratch::{ALIGN, aligned};
-use crate::simd::{Lanes, NR, dispatch};
+use crate::simd::{Lanes, NR};
 use crate::sum::{Add, Cascade};
 use core::ops::Range;
 
@@ -42,13 +42,13 @@ impl<const L: usize> Network<L> {
             let (first, rest) = vectors(scratch).split_at_mut(lens.buffers[0]);
             let (second, scratch) = rest.split_at_mut(lens.buffers[1]);
             let mut value = PingPong::new(&[], [first, second]);
-            value.step(self.image_len, |_, bundle| dispatch(isa, Interleave { images, bundle }));
+            value.step(self.image_len, |_, bundle| Interleave { images, bundle }.compute(isa));
             for (index, layer) in self.layers.iter().enumerate().filter(|(_, layer)| layer.is_step()) {
                 value.step(layer.image_len(), |input, output| {
                     layer.forward_lanes(isa, self.activation_of(index), params, input, output, scratch);
                 });
             }
-            dispatch(isa, Separate { bundle: value.value(), images: output });
+            Separate { bundle: value.value(), images: output }.compute(isa);
         }
     }
 
@@ -96,10 +96,10 @@ impl<const L: usize> Network<L> {
                 match &self.layers[0].op {
                     Op::Conv(plan) if plan.planes().is_padded() => {
                         let bundle = &mut scratch[..self.image_len];
-                        dispatch(isa, Interleave { images, bundle: &mut *bundle });
-                        dispatch(isa, PadPlanes { window: plan.window(), input: bundle, staged: image });
+                        Interleave { images, bundle: &mut *bundle }.compute(isa);
+                        PadPlanes { window: plan.window(), input: bundle, staged: image }.compute(isa);
                     }
-                    _ => dispatch(isa, Interleave { images, bundle: image }),
+                    _ => Interleave { images, bundle: image }.compute(isa),
                 }
                 layers(0..lens.tail, place, kept, scratch);
             }
@@ -108,7 +108,7 @@ impl<const L: usize> Network<L> {
             let bundles = kept[self.range(lens, L, place)].chunks_exact(output_len);
             let outputs = &mut outputs[block.first * output_len..][..block.images() * output_len];
             for (bundle, images) in bundles.zip(outputs.chunks_mut(NR * output_len)) {
-                dispatch(isa, Separate { bundle, images });
+                Separate { bundle, images }.compute(isa);
             }
         }
     }
@@ -147,7 +147,7 @@ impl<const L: usize> Network<L> {
             grad.step(bundles * output_len, |_, bundles| {
                 let images = images_of(block, grad_output, output_len).chunks(NR * output_len);
                 for (images, bundle) in images.zip(bundles.chunks_exact_mut(output_len)) {
-                    dispatch(isa, Interleave { images, bundle });
+                    Interleave { images, bundle }.compute(isa);
                 }
             });
             let mut layers = |layers: Range<usize>,
@@ -165,7 +165,7 @@ impl<const L: usize> Network<L> {
                     if activation != Activation::Identity && !is_pooled {
                         let (output, grad) =
                             (layer_output.as_flattened(), grad.value_mut().as_flattened_mut());
-                        dispatch(isa, ApplyBackwardInPlace { activation, output, grad });
+                        ApplyBackwardInPlace { activation, output, grad }.compute(isa);
                     }
                     let of = place.block();
                     let grads = match pooled {
@@ -184,10 +184,8 @@ impl<const L: usize> Network<L> {
                         grad.step(layer_input.len(), |grad_output, grad_input| match &layer.op {
                             Op::Pool(plan) => {
                                 let (pooling, activation, input) = (&plan.pooling, before, layer_input);
-                                dispatch(
-                                    isa,
-                                    PoolBackward { pooling, activation, input, grad_output, grad_input },
-                                );
+                                PoolBackward { pooling, activation, input, grad_output, grad_input }
+                                    .compute(isa);
                             }
                             _ => layer.backward_input_lanes(isa, params, grad_output, grad_input, scratch),
                         });
@@ -208,7 +206,7 @@ impl<const L: usize> Network<L> {
             if let Some(stretches) = &mut stretches
                 && block.is_last(self.batch)
             {
-                dispatch(isa, Add { values: grad_params, sums: stretches.lowest() });
+                Add { values: grad_params, sums: stretches.lowest() }.compute(isa);
                 stretches.carry();
             }
         }

@@ -8,7 +8,7 @@ use super::plan::PoolPlan;
 use super::stage::{Label, RowBuffers};
 use super::windows::{Pooling, first_maximum, tap_bytes};
 use crate::error::{RunError, check_len};
-use crate::simd::{Kernel, MulAdd, Vectors, dispatch};
+use crate::simd::{Isa, Kernel, MulAdd, Vectors, dispatch};
 
 impl<const D: usize> PoolPlan<D> {
     /// Pools as [`forward`](Self::forward), and says where each maximum is: PyTorch's
@@ -46,18 +46,7 @@ impl<const D: usize> PoolPlan<D> {
         check_len("input", self.input_len, input.len())?;
         check_len("output", self.output_len, output.len())?;
         check_len("indices", self.output_len, indices.len())?;
-        dispatch(
-            self.isa(),
-            Marking {
-                pooling: self.pooling,
-                input,
-                output,
-                marks: indices,
-                size: 1,
-                label: Label::Offset,
-                mark: mark_index,
-            },
-        );
+        mark_indices(self.isa(), self.pooling, input, output, indices);
         Ok(())
     }
 
@@ -103,19 +92,7 @@ impl<const D: usize> PoolPlan<D> {
         if let PoolKind::Average = self.pooling.kind {
             return self.forward(input, output);
         }
-        let size = tap_bytes(self.pooling.window.taps());
-        dispatch(
-            self.isa(),
-            Marking {
-                pooling: self.pooling,
-                input,
-                output,
-                marks: workspace,
-                size,
-                label: Label::Tap,
-                mark: mark_tap,
-            },
-        );
+        mark_taps(self.isa(), self.pooling, input, output, workspace);
         Ok(())
     }
 
@@ -144,15 +121,12 @@ impl<const D: usize> PoolPlan<D> {
         check_len("grad_output", self.output_len, grad_output.len())?;
         check_len("grad_input", self.input_len, grad_input.len())?;
         if let PoolKind::Average = self.pooling.kind {
-            dispatch(self.isa(), MeanBackward { pooling: self.pooling, grad_output, grad_input });
+            MeanBackward { pooling: self.pooling, grad_output, grad_input }.compute(self.isa());
             return Ok(());
         }
         let size = tap_bytes(self.pooling.window.taps());
         check_taps(&self.pooling, workspace, size)?;
-        dispatch(
-            self.isa(),
-            BackwardFrom { pooling: self.pooling, workspace, size, grad_output, grad_input },
-        );
+        BackwardFrom { pooling: self.pooling, workspace, size, grad_output, grad_input }.compute(self.isa());
         Ok(())
     }
 
@@ -162,6 +136,18 @@ impl<const D: usize> PoolPlan<D> {
             PoolKind::Average => Err(RunError::NoIndices),
         }
     }
+}
+
+/// Maxima, and the offset in its plane of each.
+fn mark_indices(isa: Isa, pooling: Pooling, input: &[f32], output: &mut [f32], marks: &mut [i64]) {
+    let (size, label, mark) = (1, Label::Offset, mark_index);
+    dispatch(isa, Marking { pooling, input, output, marks, size, label, mark });
+}
+
+/// Maxima, and the tap of each.
+fn mark_taps(isa: Isa, pooling: Pooling, input: &[f32], output: &mut [f32], marks: &mut [u8]) {
+    let (size, label, mark) = (tap_bytes(pooling.window.taps()), Label::Tap, mark_tap);
+    dispatch(isa, Marking { pooling, input, output, marks, size, label, mark });
 }
 
 /// The forward pass of a maximum that leaves a mark of `size` values for each output.

@@ -2,7 +2,7 @@
 
 use super::stage::{Label, RowBuffers};
 use super::windows::{Pooling, first_maximum};
-use crate::simd::{Kernel, MulAdd, Vectors};
+use crate::simd::{Isa, Kernel, MulAdd, Vectors, dispatch};
 use crate::window::Window;
 use core::ops::Range;
 
@@ -11,6 +11,13 @@ pub(super) struct MaxBackward<'a> {
     pub(super) input: &'a [f32],
     pub(super) grad_output: &'a [f32],
     pub(super) grad_input: &'a mut [f32],
+}
+
+impl MaxBackward<'_> {
+    /// Runs it.
+    pub(crate) fn compute(self, isa: Isa) {
+        dispatch(isa, self);
+    }
 }
 
 impl Kernel for MaxBackward<'_> {
@@ -54,6 +61,13 @@ pub(super) struct MeanBackward<'a> {
     pub(super) pooling: Pooling,
     pub(super) grad_output: &'a [f32],
     pub(super) grad_input: &'a mut [f32],
+}
+
+impl MeanBackward<'_> {
+    /// Runs it.
+    pub(crate) fn compute(self, isa: Isa) {
+        dispatch(isa, self);
+    }
 }
 
 impl Kernel for MeanBackward<'_> {

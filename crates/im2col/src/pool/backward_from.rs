@@ -3,7 +3,7 @@
 use super::backward::{for_each_row, max_tiles_2x2};
 use super::windows::Pooling;
 use crate::error::RunError;
-use crate::simd::{Kernel, MulAdd, Vectors};
+use crate::simd::{Isa, Kernel, MulAdd, Vectors, dispatch};
 use crate::window::Window;
 use core::ops::Range;
 
@@ -35,6 +35,13 @@ pub(super) struct BackwardFrom<'a> {
     pub(super) size: usize,
     pub(super) grad_output: &'a [f32],
     pub(super) grad_input: &'a mut [f32],
+}
+
+impl BackwardFrom<'_> {
+    /// Runs it.
+    pub(crate) fn compute(self, isa: Isa) {
+        dispatch(isa, self);
+    }
 }
 
 impl Kernel for BackwardFrom<'_> {

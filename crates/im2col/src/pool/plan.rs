@@ -6,7 +6,7 @@ use super::params::{PoolKind, PoolParams};
 use super::windows::{Divisor, Pooling, tap_bytes};
 use crate::error::{RunError, ShapeError, check_len};
 use crate::padding::Padding;
-use crate::simd::{Isa, dispatch};
+use crate::simd::Isa;
 use crate::window::{Window, checked_product, lift, unlift, volume};
 
 impl<const D: usize> PoolParams<D> {
@@ -385,8 +385,8 @@ impl<const D: usize> PoolPlan<D> {
         check_len("grad_input", self.input_len, grad_input.len())?;
         let pooling = self.pooling;
         match pooling.kind {
-            PoolKind::Max => dispatch(self.isa(), MaxBackward { pooling, input, grad_output, grad_input }),
-            PoolKind::Average => dispatch(self.isa(), MeanBackward { pooling, grad_output, grad_input }),
+            PoolKind::Max => MaxBackward { pooling, input, grad_output, grad_input }.compute(self.isa()),
+            PoolKind::Average => MeanBackward { pooling, grad_output, grad_input }.compute(self.isa()),
         }
         Ok(())
     }

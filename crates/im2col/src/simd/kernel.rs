@@ -43,7 +43,10 @@ where
     }
 }
 
-/// An operation that [`dispatch`] runs under an instruction set.
+/// An operation that [`dispatch`](super::dispatch) runs under an instruction set.
+///
+/// Generic functions run it by a function that is not generic, such as an inherent `compute`: it is then compiled in this crate
+/// only, and not again in every crate that calls.
 ///
 /// `run` and what it calls in its loops must be `#[inline(always)]`: only code inlined into the
 /// dispatching function is compiled for the instruction set.

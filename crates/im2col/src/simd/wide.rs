@@ -1,6 +1,6 @@
 //! The `wide` crate: SSE2, NEON or simd128, fixed when it is compiled.
 
-use super::kernel::{Lanes, NR};
+use super::kernel::{Kernel, Lanes, NR};
 use bytemuck::must_cast;
 use wide::f32x4;
 
@@ -14,13 +14,19 @@ pub(super) const IS_FUSED: bool = cfg!(any(
     target_feature = "relaxed-simd"
 ));
 
+/// Runs a kernel.
+#[inline(never)]
+pub(super) fn run<K: Kernel>(kernel: K) {
+    kernel.run::<ROWS, 1, { ROWS / 2 }>(mul_add, (transpose, product_add));
+}
+
 #[inline(always)]
-pub(super) fn mul_add(a: f32, b: Lanes, c: Lanes) -> Lanes {
+fn mul_add(a: f32, b: Lanes, c: Lanes) -> Lanes {
     product_add(must_cast([f32x4::splat(a); 4]), b, c)
 }
 
 #[inline(always)]
-pub(super) fn product_add(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+fn product_add(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
     let [a, b, c]: [[f32x4; 4]; 3] = [must_cast(a), must_cast(b), must_cast(c)];
     must_cast([
         a[0].mul_add(b[0], c[0]),

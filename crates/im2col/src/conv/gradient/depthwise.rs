@@ -13,7 +13,7 @@ use crate::conv::shape::ConvShape;
 use crate::gemm::pack::panels_len;
 use crate::scratch::aligned;
 use crate::simd::mask::keep;
-use crate::simd::{Kernel, Lanes, MR, MulAdd, NR, Vectors};
+use crate::simd::{Isa, Kernel, Lanes, MR, MulAdd, NR, Vectors, dispatch};
 use crate::sum::{self, Cascade};
 use crate::weights::Weights;
 use crate::window::Window;
@@ -215,6 +215,13 @@ pub(in crate::conv) struct DepthwiseWeight<'a> {
     pub(in crate::conv) grad_output: &'a [f32],
     pub(in crate::conv) grad_weight: &'a mut [f32],
     pub(in crate::conv) scratch: &'a mut [f32],
+}
+
+impl DepthwiseWeight<'_> {
+    /// Runs it.
+    pub(crate) fn compute(self, isa: Isa) {
+        dispatch(isa, self);
+    }
 }
 
 impl Kernel for DepthwiseWeight<'_> {

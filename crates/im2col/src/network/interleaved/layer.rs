@@ -57,9 +57,7 @@ impl LayerPlan {
             (Op::Conv(plan), _) => {
                 let (input, scratch) = staged(isa, plan, input, scratch);
                 let planes = plan.planes();
-                let kernels =
-                    GradKernels { isa, planes, block, input, grads, scratch, grad_weight, grad_bias };
-                dispatch(isa, kernels);
+                GradKernels { planes, block, input, grads, scratch, grad_weight, grad_bias }.compute(isa);
             }
             (Op::Linear(plan), Grads::Output(grad_output)) => {
                 let scratch = &mut scratch[..GradWeights::scratch_len(plan.params().inputs(), block.bundles)];
