@@ -27,8 +27,11 @@ const KC: usize = 128;
 /// The most values in a strip of `B`, unless two panels have more: 16 KiB, which stay in an L1 of 32 KiB with 8 ways while
 /// the panels of `A` pass, 8 KiB each. Each line of `A` is then read from L2 once for 512 multiply-adds.
 const STRIP: usize = 2 * NR * KC;
-/// The same where one panel of `A` passes, so that nothing is read twice: 64 KiB.
-const SINGLE_STRIP: usize = 4 * STRIP;
+/// The most values in a strip of `B` where one panel of `A` passes, so that nothing is read twice, or where sums have few
+/// products, so that long lines of `C` should be stored: 64 KiB.
+const LONG_STRIP: usize = 4 * STRIP;
+/// With at most this many products, two panels of `A` stay in L1 while those of `B` pass.
+const FEW_PRODUCTS: usize = 64;
 /// The most values in a block of `C`, unless a strip has more: 256 KiB, half of the smallest L2 in use.
 const C_BLOCK: usize = 64 * 1024;
 
@@ -45,7 +48,7 @@ impl Blocking {
     pub(crate) const fn new(rows: usize, k: usize, columns: usize) -> Self {
         let kc = k.div_ceil(k.div_ceil(KC));
         // An even number of panels: microkernels take them in pairs.
-        let most = if rows > NR { STRIP } else { SINGLE_STRIP };
+        let most = if rows > NR && kc > FEW_PRODUCTS { STRIP } else { LONG_STRIP };
         let most = most / kc / (2 * NR) * (2 * NR);
         let strip = if columns < most { columns } else { most };
         let strips = if rows == 0 || strip == 0 { 1 } else { C_BLOCK / rows / strip };
@@ -116,7 +119,9 @@ impl Blocks<'_, '_> {
     fn multiply(&mut self, isa: Isa, k: Range<usize>, columns: Range<usize>, b: Panels<'_, NR>) {
         let (rows, epilogue, accumulate) =
             (self.rows, (k.end == self.depth).then_some(self.epilogue), k.start > 0);
+        // Panels of `A` that stay in L1 while those of `B` pass; otherwise it is two of `B` that stay.
+        let a_panels_at_once = if k.len() > FEW_PRODUCTS { usize::MAX } else { 2 };
         let (a, c) = (self.a.columns(k), &mut self.c);
-        dispatch(isa, MultiplyPanels { rows, columns, a, b, accumulate, epilogue, c });
+        dispatch(isa, MultiplyPanels { a_panels_at_once, rows, columns, a, b, accumulate, epilogue, c });
     }
 }

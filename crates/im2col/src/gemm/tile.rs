@@ -1,6 +1,6 @@
 //! The microkernel, and what its sums are stored to.
 
-use super::panels::{Panels, Rows};
+use super::panels::{Panels, Rows, blocks};
 use crate::epilogue::Epilogue;
 use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
 use core::ops::Range;
@@ -118,6 +118,8 @@ impl PanelColumns {
 ///
 /// Starts from 0, or with `accumulate` from what `c` holds. `epilogue` is applied where the sums are complete.
 pub(super) struct MultiplyPanels<'a, 'c> {
+    /// Panels of `A` that meet all of `B` before the next.
+    pub(super) a_panels_at_once: usize,
     pub(super) rows: usize,
     pub(super) columns: Range<usize>,
     pub(super) a: Rows<'a>,
@@ -144,8 +146,8 @@ impl Kernel for MultiplyPanels<'_, '_> {
     }
 }
 
-/// Panels of `B` that stay in L1 while those of `A` pass.
-const PANELS_IN_L1: usize = 2;
+/// Panels of `B` that a panel of `A` meets before the next one: with 128 products, 16 KiB.
+const PANELS_AT_ONCE: usize = 2;
 
 impl MultiplyPanels<'_, '_> {
     #[inline(always)]
@@ -154,13 +156,14 @@ impl MultiplyPanels<'_, '_> {
         a: Panels<'_, W>,
         mul_add: impl MulAdd,
     ) {
-        let (rows, columns, group) = (self.rows, self.columns.clone(), PANELS_IN_L1.max(PANELS));
-        for start in columns.clone().step_by(group * NR) {
-            let end = columns.end.min(start + group * NR);
-            for (panel, row) in (0..rows).step_by(W).enumerate() {
-                let a = a.panel(panel);
-                for first in (start..end).step_by(PANELS * NR) {
-                    self.multiply_panel::<W, ROWS, PANELS>(a, row, first, mul_add);
+        let (panels, group) = (self.rows.div_ceil(W), PANELS_AT_ONCE.max(PANELS) * NR);
+        for panels in blocks(panels, self.a_panels_at_once) {
+            for columns in blocks(self.columns.len(), group) {
+                for panel in panels.clone() {
+                    for first in columns.clone().step_by(PANELS * NR) {
+                        let first = self.columns.start + first;
+                        self.multiply_panel::<W, ROWS, PANELS>(a.panel(panel), panel * W, first, mul_add);
+                    }
                 }
             }
         }
