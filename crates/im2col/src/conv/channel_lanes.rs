@@ -17,7 +17,7 @@ mod block;
 mod store;
 mod tile;
 
-pub(super) use block::{Block, Field, PANELS_AT_ONCE, STRIP_LEN, is_staged};
+pub(super) use block::{Block, Field, MOST_LINES, PANELS_AT_ONCE, STRIP_LEN, is_staged};
 pub(super) use store::{Store, Target};
 pub(super) use tile::{BlockTiles, Pair, PositionPairs};
 

@@ -1,14 +1,13 @@
 //! The choice of the algorithm: that which is estimated to take the least time.
 //!
 //! An estimate is a sum of counts (calls, vectors, products, values copied) times picoseconds. The picoseconds
-//! were fitted to the least times of 6,000 random shapes and the catalogue of the benches under AVX2 and under
+//! were fitted to the least times of 4,000 random shapes and the catalogue of the benches under AVX2 and under
 //! AVX-512, by least squares of their logarithms; `choices --random` in the benches draws such shapes and measures
-//! the choices. A plan cannot know the CPU, so one estimate serves all instruction sets; `Im2col`, which wins large
-//! layers by a little under AVX2 and loses them by more under AVX-512, is put a tenth higher than it was fitted.
+//! the choices. A plan cannot know the CPU, so one estimate serves all instruction sets.
 
 use crate::conv::algorithm::Algorithm;
 use crate::conv::algorithm::{im2col, pointwise};
-use crate::conv::channel_lanes::{Block, is_staged};
+use crate::conv::channel_lanes::{Block, MOST_LINES, is_staged};
 use crate::conv::padded::PaddedPlanes;
 use crate::conv::shape::ConvShape;
 use crate::padding::PaddingMode;
@@ -136,23 +135,17 @@ pub(super) const fn estimate(shape: &ConvShape, algorithm: Algorithm) -> u64 {
 const fn pointwise_time(shape: &ConvShape, counts: &Counts) -> u64 {
     let Counts { passes, groups, outputs, depth, panels, .. } = *counts;
     let vectors = shape.window.positions().div_ceil(NR);
-    let rows = match outputs % NR {
-        0 => outputs,
-        1..=MR => outputs / NR * NR + MR,
-        7 | 8 => outputs / NR * NR + 8,
-        _ => panels.saturating_mul(NR),
-    };
     let blocks = depth.div_ceil(pointwise::blocking(shape).kc);
-    let packed = product([passes, vectors, depth]);
     total([
-        (1, 39_000),
-        (product([passes]), 35_500),
-        (product([groups, depth, panels]), 650),
-        (product([passes, vectors, depth, panels]), 552),
-        (product([passes, vectors, depth, rows]), 255),
-        (product([passes, vectors, outputs, blocks]), 1470),
-        (packed, 1970),
-        (product([passes, vectors, blocks, panels]), 5340),
+        (1, 54_800),
+        (product([passes]), 43_100),
+        (product([groups, depth, panels]), 1430),
+        (product([passes, vectors, depth, panels]), 276),
+        (product([passes, vectors, depth, outputs.next_multiple_of(8)]), 230),
+        (product([passes, vectors, outputs, blocks]), 2370),
+        (product([passes, vectors, depth]), 1560),
+        (product([passes, vectors, blocks]), 1100),
+        (product([passes, vectors, blocks, panels]), 14_300),
     ])
 }
 
@@ -173,16 +166,18 @@ const fn broadcast_time(shape: &ConvShape, counts: &Counts) -> u64 {
     // Values that follow each other in the input are copied by vectors.
     let is_together = columns == block.extent(&shape.window, 2);
     let (together, apart) = if is_together { (values, 0) } else { (0, values) };
+    // Sums are stored and resumed.
+    let resumed = depth.div_ceil(MOST_LINES) - 1;
     total([
-        (1, 54_000),
-        (product([groups]), 101_000),
-        (product([passes, paired, depth]), 25),
-        (product([passes, paired, depth, panels]), 303),
-        (product([passes, positions, panels]), 1840),
-        (product([passes, positions.div_ceil(NR), outputs]), 3410),
-        (staged_lines, 7720),
-        (together, 22),
-        (apart, 2470),
+        (1, 92_300),
+        (product([groups]), 123_000),
+        (product([passes, paired, depth, panels]), 305),
+        (product([passes, positions, panels]), 1860),
+        (product([passes, positions, panels, resumed]), 493),
+        (product([passes, positions.div_ceil(NR), outputs]), 3560),
+        (staged_lines, 8660),
+        (together, 169),
+        (apart, 2730),
     ])
 }
 
@@ -203,15 +198,14 @@ const fn direct_time(shape: &ConvShape, counts: &Counts) -> u64 {
         _ => (0, staged_lines.saturating_mul(residue as u64)),
     };
     total([
-        (1, 64_000),
-        (product([passes]), 22_300),
-        (product([groups, depth, panels]), 3390),
-        (staged_lines, 3780),
-        (vectors_copied, 2960),
-        (values_copied, 479),
-        (product([passes, vectors, depth, tiles]), 328),
-        (product([passes, vectors, depth, tile_rows]), 272),
-        (product([passes, vectors, outputs]), 2520),
+        (1, 51_900),
+        (product([passes]), 34_000),
+        (product([groups, depth, panels]), 3220),
+        (vectors_copied, 2810),
+        (values_copied, 453),
+        (product([passes, vectors, depth, tiles]), 365),
+        (product([passes, vectors, depth, tile_rows]), 291),
+        (product([passes, vectors, outputs]), 2500),
     ])
 }
 
@@ -222,27 +216,22 @@ const fn in_place_time(shape: &ConvShape, counts: &Counts) -> u64 {
     let seen = pairs_inside(&shape.window, 0).saturating_mul(pairs_inside(&shape.window, 1));
     let fetched = product([passes, channels, seen, line_vectors, kernel[2]]);
     let picoseconds = match stride[2] {
-        1 => 2800,
-        2 => 3620,
-        _ => 10_700,
+        1 => 3560,
+        2 => 4130,
+        _ => 7330,
     };
-    // Vectors at the ends of a line, which see padding.
-    let outside = shape.window.output[2].saturating_mul(kernel[2]) - pairs_inside(&shape.window, 2);
-    let ends = if line_vectors < 2 { line_vectors } else { 2 };
-    let mended = product([passes, channels, seen, ends, outside, tiles]) / shape.window.output[2] as u64;
     total([
-        (1, 68_000),
-        (product([passes]), 8900),
+        (1, 73_700),
+        (product([passes]), 9700),
         (fetched.saturating_mul(tiles as u64), picoseconds),
-        (fetched.saturating_mul(tile_rows as u64), 186),
-        (product([passes, vectors, outputs]), 4200),
-        (product([passes, counts.lines, channels, kernel[0], kernel[1], tiles]), 1230),
-        (mended, 776),
+        (fetched.saturating_mul(tile_rows as u64), 292),
+        (product([passes, vectors, outputs]), 4250),
+        (product([passes, counts.lines, channels, kernel[0], kernel[1], tiles]), 1150),
     ])
 }
 
 const fn im2col_time(shape: &ConvShape, counts: &Counts) -> u64 {
-    let Counts { passes, groups, outputs, depth, panels, tiles, line_vectors, lines, .. } = *counts;
+    let Counts { passes, groups, outputs, depth, panels, line_vectors, lines, .. } = *counts;
     let Window { input, stride, output, .. } = &shape.window;
     let columns = shape.batch.saturating_mul(lines).saturating_mul(output[2]);
     let vectors = columns.div_ceil(NR);
@@ -253,22 +242,23 @@ const fn im2col_time(shape: &ConvShape, counts: &Counts) -> u64 {
     } else {
         vectors.saturating_add(shape.batch.saturating_mul(lines).saturating_mul(line_vectors))
     };
-    let picoseconds = if stride[2] <= 2 { 1900 } else { 4790 };
+    let picoseconds = if stride[2] <= 2 { 1400 } else { 2420 };
     let blocks = depth.div_ceil(im2col::blocking(shape).kc);
     let mended = shape.batch.saturating_mul(positions_that_see_padding(&shape.window));
     let taps = shape.window.taps();
     total([
-        (1, 64_400),
-        (product([groups]), 27_100),
-        (product([passes]), 18_200),
-        (product([groups, depth, panels]), 1380),
-        (product([groups, segments]), 2690),
+        (1, 63_800),
+        (product([groups]), 60_600),
+        (product([passes]), 16_500),
+        (product([groups, depth, panels]), 1440),
+        (product([groups, segments]), 2400),
         (product([groups, depth, segments]), picoseconds),
-        (product([groups, vectors, depth, tiles]), 1530),
-        (product([groups, vectors, outputs, blocks]), 3700),
-        (product([groups, mended, taps]), 2400),
-        (product([groups, mended, depth]), 393),
-        (product([groups, vectors, blocks]), 34_100),
+        (product([groups, vectors, depth, panels]), 2390),
+        (product([groups, vectors, depth, outputs.next_multiple_of(8)]), 134),
+        (product([groups, vectors, outputs, blocks]), 3260),
+        (product([groups, mended, taps]), 1990),
+        (product([groups, mended, depth]), 598),
+        (product([groups, vectors, blocks]), 20_900),
     ])
 }
 

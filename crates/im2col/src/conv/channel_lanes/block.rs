@@ -14,6 +14,8 @@ pub(in crate::conv) const PAIRS_AT_ONCE: usize = 63;
 /// The most products of a block: their weights, of one panel, or half as many of two, take 12 KiB, and stay in an L1 of
 /// 32 KiB beside the sums while the tiles pass.
 pub(in crate::conv) const MOST_PRODUCTS: usize = 192;
+/// The most products of a block that read as many lines of input: 6 KiB of them.
+pub(in crate::conv) const MOST_LINES: usize = 96;
 /// The most values of a stage: 256 KiB, half of the smallest L2 in use.
 const STAGE: usize = 64 * 1024;
 /// Whole tiles, whether they have 14 positions (AVX-512), 6, or 2.

@@ -1,6 +1,6 @@
 //! The microkernel whose lanes are output channels, and the pairs of positions that it computes.
 
-use super::block::{Block, Field, MOST_PRODUCTS, PAIRS_AT_ONCE, PANELS_AT_ONCE};
+use super::block::{Block, Field, MOST_LINES, MOST_PRODUCTS, PAIRS_AT_ONCE, PANELS_AT_ONCE};
 use crate::gemm::{Panels, blocks};
 use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
 
@@ -95,9 +95,6 @@ impl<'a> PositionPairs<'a> {
         (count, end)
     }
 }
-
-/// The most products of a block that read as many lines of input: 6 KiB of them.
-const MOST_LINES: usize = 96;
 
 /// Computes the sums of pairs of positions: `[panel][position][lane]`.
 pub(in crate::conv) struct ComputeSums<'a> {
