@@ -58,7 +58,7 @@ fn inference<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: 
             let mut workspace = garbage(5, limited.workspace_len());
             let mut scratch = garbage(6, limited.train_scratch_len());
             limited.forward_train(packed, &input, &mut workspace, &mut scratch).unwrap();
-            assert_equal(limited.activation(L - 1, &workspace).unwrap(), &expected, ("training", limit, isa));
+            assert_equal(limited.layer_output(L - 1, &workspace).unwrap(), &expected, ("training", limit, isa));
             served += 1;
         }
         assert!(served >= 3);
@@ -82,7 +82,7 @@ fn training<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: u
             assert_eq!(limited.scratch_len(), network.scratch_len());
             assert!(limit < network.train_scratch_len() || limited == network);
             let [limited_workspace, limited_grads] = step(&limited, &params, &input, 9);
-            assert_equal(limited.activation(L - 1, &limited_workspace).unwrap(), output, (limit, isa));
+            assert_equal(limited.layer_output(L - 1, &limited_workspace).unwrap(), output, (limit, isa));
             if is_as_planned(&limited) {
                 assert_equal(&limited_grads, &grads, (limit, isa));
             } else {
