@@ -279,7 +279,9 @@ fn run_network(layers: &[NetworkLayer; 3], batch: usize, input: [usize; 3], rand
     probe_lengths([params, input, output, scratch], random, |[params, input, output, scratch]| {
         net.forward(NetworkWeights::Plain(params), input, output, scratch)
     });
-    probe_lengths([params, packed, 0], random, |[params, packed, _]| net.pack(params, packed).map(|_| ()));
+    probe_lengths([params, packed, 0], random, |[params, packed, _]| {
+        net.pack_weights(params, packed).map(|_| ())
+    });
     probe_lengths(
         [params, input, workspace, train_scratch],
         random,
