@@ -58,7 +58,11 @@ fn inference<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: 
             let mut workspace = garbage(5, limited.workspace_len());
             let mut scratch = garbage(6, limited.train_scratch_len());
             limited.forward_train(packed, &input, &mut workspace, &mut scratch).unwrap();
-            assert_equal(limited.layer_output(L - 1, &workspace).unwrap(), &expected, ("training", limit, isa));
+            assert_equal(
+                limited.layer_output(L - 1, &workspace).unwrap(),
+                &expected,
+                ("training", limit, isa),
+            );
             served += 1;
         }
         assert!(served >= 3);
