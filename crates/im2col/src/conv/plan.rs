@@ -222,7 +222,7 @@ impl<const D: usize> ConvPlan<D> {
     /// use im2col::{Algorithm, ConvParams};
     ///
     /// let plan = ConvParams::new(64, 64, [3, 3]).with_padding([1, 1]).plan(1, [56, 56])?;
-    /// assert_eq!(plan.scratch_len(), 100_416);
+    /// assert_eq!(plan.scratch_len(), 100_928);
     /// let plan = plan.with_scratch_limit(50_000);
     /// assert_eq!((plan.algorithm(), plan.scratch_len()), (Algorithm::Broadcast, 44_096));
     /// let plan = plan.with_scratch_limit(0);
