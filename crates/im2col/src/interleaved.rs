@@ -12,15 +12,15 @@
 
 mod blocks;
 mod conv;
-mod conv_backward;
+mod conv_grad_input;
+mod conv_grad_weight;
 mod linear;
 mod pool;
 mod tile;
-mod weights;
 
 pub(crate) use blocks::{ImageBlocks, Interleave, STRETCH, Separate};
 pub(crate) use conv::{Convolve, PadPlanes};
-pub(crate) use conv_backward::{Fold, GradInput};
+pub(crate) use conv_grad_input::{Fold, GradInput};
+pub(crate) use conv_grad_weight::{GradKernels, Grads};
 pub(crate) use linear::{GradInputs, GradWeights, LinearForward};
 pub(crate) use pool::{Pool, PoolBackward};
-pub(crate) use weights::{GradKernels, Grads};

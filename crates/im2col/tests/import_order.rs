@@ -76,7 +76,7 @@ const LAYERS: &[&[&str]] = &[
     &["interleaved/blocks"],
     &["interleaved/tile"],
     &["interleaved/conv", "interleaved/linear", "interleaved/pool"],
-    &["interleaved/conv_backward", "interleaved/weights"],
+    &["interleaved/conv_grad_input", "interleaved/conv_grad_weight"],
     &["interleaved"],
     // Networks.
     &["network/interleaving", "network/layer", "network/ping_pong"],

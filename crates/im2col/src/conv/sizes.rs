@@ -1,4 +1,5 @@
-//! How long operands and scratches are, checked: what follows may multiply sizes freely.
+//! How long the operands of a plan are, and all its scratches together, checked: what follows may multiply sizes freely.
+//! What an algorithm or a gradient takes stands in its own file.
 
 use crate::conv::algorithm::{Algorithm, ForwardSizes};
 use crate::conv::gradient::{depthwise, input, weight};
