@@ -61,8 +61,8 @@
 //!
 //! All algorithms under all instruction sets are in a program, unless the linker sees that a plan needs only one: where
 //! plans are constants, `lto = "fat"` in `[profile.release]` leaves out the rest. By `size`, a program with one
-//! convolution (x86-64, `opt-level = 3`, this crate without `std`) has 1,411,000 bytes without it and 370,514 with it;
-//! an empty program has 341,944 and 300,934.
+//! convolution (x86-64, `opt-level = 3`, this crate without `std`) has 862,101 bytes without it and 386,925 with it;
+//! an empty program has 346,037 and 305,003.
 //!
 //! Plans that are constants cost nothing when the program runs. [`Network`](Network#stack) says how much of the stack
 //! a plan takes that is made at run time, and a pass; a convolution alone takes 4 KiB, in debug builds 120.

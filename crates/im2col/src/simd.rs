@@ -70,6 +70,11 @@ impl Isa {
         [Some(Self::SCALAR), Some(Self::WIDE), Self::avx2_fma(), Self::avx512f()].into_iter().flatten()
     }
 
+    /// Whether it is what an x86-64 CPU without AVX2 runs, or the reference.
+    pub(crate) const fn is_fallback(self) -> bool {
+        cfg!(target_arch = "x86_64") && matches!(self.0, Kind::Scalar | Kind::Wide)
+    }
+
     /// How many [`Lanes`] of sums its registers hold, and leave room for operands.
     pub(crate) const fn most_sums(self) -> usize {
         match self.0 {
@@ -104,8 +109,9 @@ impl Isa {
 #[allow(unsafe_code, reason = "the call into a function of an instruction set that was detected")]
 pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) {
     match isa.0 {
-        Kind::Wide if wide::IS_FUSED => wide::run(kernel),
-        Kind::Scalar | Kind::Wide => scalar::run(kernel),
+        Kind::Wide if wide::IS_FUSED && K::HAS_FALLBACK => wide::run(kernel),
+        Kind::Scalar | Kind::Wide if K::HAS_FALLBACK => scalar::run(kernel),
+        Kind::Scalar | Kind::Wide => debug_assert!(false, "a kernel without a fallback"),
         #[cfg(target_arch = "x86_64")]
         Kind::Avx512F if K::USES_AVX512 => {
             // SAFETY: a function with `#[target_feature]` may be called where the CPU has the

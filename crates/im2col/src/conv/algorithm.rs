@@ -205,6 +205,8 @@ impl Pass<'_> {
             Algorithm::Broadcast => broadcast::forward(isa, pass),
             Algorithm::Winograd => winograd::forward(isa, pass),
             Algorithm::Direct => direct::forward(isa, pass),
+            // Without registers for its columns of sums; the bits are equal.
+            Algorithm::Depthwise if isa.is_fallback() => in_place::forward(isa, pass),
             Algorithm::Depthwise => depthwise::forward(isa, pass),
             Algorithm::InPlace => in_place::forward(isa, pass),
             #[cfg(feature = "matrixmultiply")]

@@ -191,7 +191,7 @@ pub(super) fn sums<const ROWS: usize, const COLUMNS: usize, const WIDTH: usize>(
     operands: Operands<'_>,
     mul_add: impl MulAdd,
 ) -> [[Lanes; COLUMNS]; ROWS] {
-    if (3..=6).contains(&COLUMNS) && operands.column_step == 1 {
+    if (3..=4).contains(&COLUMNS) && operands.column_step == 1 {
         // Then columns need no addresses of their own.
         sums_at_steps::<ROWS, COLUMNS, WIDTH>(nest, Operands { column_step: 1, ..operands }, mul_add)
     } else {

@@ -54,6 +54,10 @@ pub(crate) trait Kernel {
     /// Whether wider registers pay: jobs that copy or compare values are not compiled for AVX-512 but run under AVX2.
     const USES_AVX512: bool = true;
 
+    /// Whether it is compiled for what the target guarantees, too. On x86-64 that serves CPUs from before 2013 only, where
+    /// callers may run a simpler kernel ([`Isa::is_fallback`](super::Isa::is_fallback)).
+    const HAS_FALLBACK: bool = true;
+
     /// How many sums fit into the registers: `ROWS` (a divisor of `MR`) times `PANELS` of [`Lanes`]
     /// where the lanes are positions, `2 * PAIRS` times `PANELS` where they are channels.
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(

@@ -65,6 +65,8 @@ impl<
     const PAIR_SPAN: usize,
 > Kernel for Depthwise<'_, K, STRIDE, OPEN, SOURCES, SPAN, PAIR_SOURCES, PAIR_SPAN>
 {
+    const HAS_FALLBACK: bool = cfg!(not(target_arch = "x86_64"));
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
