@@ -29,24 +29,21 @@ impl Kernel for MultiplyPoints<'_> {
     ) {
         let Self { values, stride, tiles, depth, weights, panels, sums } = self;
         let block = Block { images: 1, positions: [1, 1, tiles] };
-        let mut sums = sums.chunks_exact_mut(sums_stride(tiles) * PANELS_AT_ONCE);
-        let mut pairs = [Pair::default(); _];
-        for point in 0..POINTS {
-            let Some(sums) = sums.next() else {
-                debug_assert!(false, "no room for the sums of the last points");
-                return;
-            };
-            let values = values[point * tiles * stride..][..tiles * stride].as_flattened();
-            let tile = Field { image: 0, channel: 1, tap: [0; 3], position: [0, 0, stride * NR] };
-            let points = BlockTiles { field: tile, values, block: &block, kernel: [1; 3], channels: depth };
-            let weights = weights.rows(point * depth..(point + 1) * depth);
-            let mut all = PositionPairs::new(&points);
-            let mut done = 0;
-            while done < tiles {
-                let (count, end) = all.take(0, sums_stride(tiles) - 1, &mut pairs);
+        let field = Field { image: 0, channel: 1, tap: [0; 3], position: [0, 0, stride * NR] };
+        let values = values[..POINTS * tiles * stride].as_flattened();
+        let first = BlockTiles { field, values, block: &block, kernel: [1; 3], channels: depth };
+        let (mut all, mut pairs, mut done) = (PositionPairs::new(&first), [Pair::default(); _], 0);
+        // The pairs of tiles are those of every point.
+        while done < tiles {
+            let (count, end) = all.take(0, sums_stride(tiles) - 1, &mut pairs);
+            let sums = sums.chunks_exact_mut(sums_stride(tiles) * PANELS_AT_ONCE);
+            for (point, sums) in sums.enumerate().take(POINTS) {
+                let values = &values[point * tiles * stride * NR..];
+                let points = BlockTiles { values, ..first };
+                let weights = weights.rows(point * depth..(point + 1) * depth);
                 points.multiply::<PAIRS, PANELS>(weights, panels, (&pairs, count), sums, mul_add);
-                done = end;
             }
+            done = end;
         }
     }
 }
