@@ -18,10 +18,17 @@ const MOST_PARAMS: usize = 1 << 17;
 const MOST_VECTORS: usize = 1 << 14;
 
 impl<const L: usize> Network<L> {
-    /// Whether [inference](Self::forward) and [training](Self::forward_train) [interleave](Network#large-batches) images.
+    /// Whether [`forward`](Self::forward) [interleaves](Network#large-batches) images.
     #[must_use]
-    pub const fn is_interleaved(&self) -> [bool; 2] {
-        [self.infers_interleaved, self.trains_interleaved]
+    pub const fn is_interleaved(&self) -> bool {
+        self.infers_interleaved
+    }
+
+    /// Whether [`forward_train`](Self::forward_train) and [`backward`](Self::backward)
+    /// [interleave](Network#large-batches) images: under limits of scratch inference may differ.
+    #[must_use]
+    pub const fn is_training_interleaved(&self) -> bool {
+        self.trains_interleaved
     }
 
     /// Interleaves images where that pays.
