@@ -1,8 +1,7 @@
 //! Which instruction set runs, and the one call that crosses into it.
 //!
-//! A [`Kernel`] is a whole operation: a convolution, a pooling pass, an activation. [`dispatch`]
-//! runs it once inside a function compiled for the chosen instruction set, so packing, epilogue
-//! and elementwise loops use it too; nothing crosses the boundary per tile.
+//! A [`Kernel`] is a step of an operation with all of its loops, such as the tiles of a block, a pooling pass, an
+//! activation. [`dispatch`] runs it inside a function compiled for the chosen instruction set.
 
 mod kernel;
 pub(crate) mod load;

@@ -6,8 +6,9 @@
 //! no matrix to pack, no lane is lost at the end of a line, and a stride costs nothing: what would be a
 //! column of the im2col matrix is read where it lies, in the input or, where there is padding, in a
 //! padded copy of it, the *stage*. The tile is [`PAIRS`](crate::simd::Kernel::run) pairs of
-//! neighbouring positions by `PANELS` vectors of channels. Its sums stay in registers for all products;
-//! then sixteen positions at a time are transposed into lines of the output.
+//! neighbouring positions by `PANELS` vectors of channels. Its sums stay in registers for a block of
+//! products, whose weights stay in L1 while all tiles pass; between blocks they wait in a buffer. Finished
+//! sums of sixteen positions at a time are transposed into lines of the output.
 //!
 //! The layout of weights and the choice of lanes are those of E. Georganas et al.: Anatomy of
 //! High-Performance Deep Learning Convolutions on SIMD Architectures (2018); that tiles read the input

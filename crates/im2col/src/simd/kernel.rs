@@ -1,7 +1,7 @@
 //! What a kernel is, and what an instruction set supplies to it.
 
-/// Rows of a panel of `A`. Six rows and sixteen columns of sums, a row of `B` and a value of `A`
-/// fill 15 of the 16 AVX2 registers: 12 + 2 + 1.
+/// Rows of the tile of AVX2: six rows and sixteen columns of sums, a row of `B` and a value of `A` fill 15 of its 16
+/// registers, 12 + 2 + 1.
 pub(crate) const MR: usize = 6;
 /// Columns of a panel of `B`: one AVX-512 register, two of AVX2, four of 128 bits.
 pub(crate) const NR: usize = 16;
