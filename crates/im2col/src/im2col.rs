@@ -1,6 +1,6 @@
 //! im2col: the input seen as a matrix whose product with the weights is the convolution.
 //!
-//! MatrixRow `r = (channel, tap)` and column `j = (image, position)` of the matrix hold the input value
+//! Row `r = (channel, tap)` and column `j = (image, position)` of the matrix hold the input value
 //! that tap `r` sees when the window is at `j`, or 0 where it sees a padding of zeros. The matrix is virtual:
 //! blocks of it are packed straight into panels for the microkernel ([`Patches::pack`]). The whole
 //! matrix exists only where a caller asks for it ([`Patches::copy_block`]).

@@ -55,7 +55,7 @@ pub struct CrossEntropy {
 }
 
 impl CrossEntropy {
-    /// The sum over all rows, of so many classes, at one position.
+    /// The sum over all rows, of `classes` classes, at one position.
     #[must_use]
     pub const fn new(classes: usize) -> Self {
         Self { axis: Axis { classes, positions: 1 }, ignore_index: None, is_mean: false, isa: None }

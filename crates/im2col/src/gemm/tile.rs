@@ -11,7 +11,7 @@ use core::ops::Range;
 pub(crate) struct Destination<'a> {
     pub(crate) values: &'a mut [f32],
     pub(crate) row_stride: usize,
-    /// PanelColumns per image; with a single image, all of them.
+    /// Columns per image; with a single image, all of them.
     pub(crate) image_columns: usize,
     pub(crate) image_stride: usize,
 }

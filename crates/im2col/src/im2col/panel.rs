@@ -115,7 +115,7 @@ const fn next_tap([z, y, x]: [usize; 3], kernel: &[usize; 3]) -> [usize; 3] {
 
 /// Packs `depth` rows, from `first` on, of neighbouring panels, each followed by a spare row.
 ///
-/// MatrixRow by row over all of the panels: the columns of a row are neighbours in the input, while its
+/// Row by row over all of the panels: the columns of a row are neighbours in the input, while its
 /// rows may be pages apart.
 #[inline(always)]
 pub(super) fn pack<const STRIDE: usize>(

@@ -67,7 +67,7 @@ impl Residues {
     /// The taps that meet a position from inputs whose residue modulo the stride is this one.
     fn taps(&self, residue: usize) -> TapProgression {
         let Self { kernel, stride, dilation, common, inverse } = *self;
-        // TapProgression meet positions from one residue at multiples of `stride / common`.
+        // Taps meet positions from one residue at multiples of `stride / common`.
         let step = stride / common;
         let meets = residue.is_multiple_of(common);
         let first = if meets { (residue / common * inverse % step).min(kernel) } else { kernel };

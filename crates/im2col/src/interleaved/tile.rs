@@ -82,7 +82,7 @@ impl TileSize {
     pub(super) const SQUARE: Self = Self { rows: 6, columns: 4 };
 
     /// The tile that covers a grid of sums in the least time, of those that fit the registers. `iterations(columns)`
-    /// is how many iterations of the loops the tiles of a row take together, if they have so many columns.
+    /// is how many iterations of the loops the tiles of a row take together, if each is `columns` wide.
     pub(super) fn best(isa: Isa, rows: usize, columns: usize, iterations: impl Fn(usize) -> usize) -> Self {
         let tiles: &[[usize; 2]] = match isa.most_sums() {
             24.. => &[[6, 4], [4, 5], [12, 2], [12, 1], [6, 1], [1, 8], [1, 1]],

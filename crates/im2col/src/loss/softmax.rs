@@ -42,7 +42,7 @@ pub struct Softmax {
 }
 
 impl Softmax {
-    /// Of so many classes, at one position.
+    /// Softmax of `classes` classes, at one position.
     #[must_use]
     pub const fn new(classes: usize) -> Self {
         Self { axis: Axis { classes, positions: 1 }, isa: None }
@@ -151,7 +151,7 @@ pub fn softmax_backward(
 }
 
 impl Axis {
-    /// Checks that so many values are a whole number of images.
+    /// Checks that `len` values are a whole number of images.
     pub(super) fn check_images(self, operand: &'static str, len: usize) -> Result<(), RunError> {
         // A product that saturates is longer than any slice.
         let image_len = self.classes.saturating_mul(self.positions);

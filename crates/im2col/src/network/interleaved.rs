@@ -1,11 +1,12 @@
-//! Large batches of small images: sixteen images at a time, interleaved (`lanes.rs`).
+//! Large batches of small images: sixteen images at a time, interleaved (`interleaved/`).
 //!
-//! Training takes two such bundles at a time, a block, through the fully connected layers: the *tail* of the network.
-//! Those before, its *head*, have few weights, and take one bundle after the other.
+//! A *bundle* is a block of sixteen images. Training takes two bundles at a time, a pair, through the fully connected
+//! layers, the *classifier* of the network. The *feature layers* before have few weights, and take one bundle after the
+//! other.
 //!
 //! A workspace holds the output of the last layer, image by image, then how many values were skipped up to a cache
-//! line, then block by block: for each bundle the image and the outputs of the head's layers, but for the last; then
-//! that one and those of the tail's layers, each for all bundles. An activation behind a convolution or a linear layer
+//! line, then block by block: for each bundle the image and the outputs of the feature layers, but for the last; then
+//! that one and those of the classifier's layers, each for all bundles. An activation behind a convolution or a linear layer
 //! overwrites that layer's output, which no gradient needs.
 
 mod layer;
@@ -101,10 +102,10 @@ impl<const L: usize> Network<L> {
                     }
                     _ => Interleave { images, bundle: image }.compute(isa),
                 }
-                layers(0..lens.tail, place, kept, scratch);
+                layers(0..lens.classifier, place, kept, scratch);
             }
             let place = Place { block, bundle: None };
-            layers(lens.tail..L, place, kept, scratch);
+            layers(lens.classifier..L, place, kept, scratch);
             let bundles = kept[self.range(lens, L, place)].chunks_exact(output_len);
             let outputs = &mut outputs[block.first * output_len..][..block.images() * output_len];
             for (bundle, images) in bundles.zip(outputs.chunks_mut(NR * output_len)) {
@@ -142,8 +143,9 @@ impl<const L: usize> Network<L> {
         for block in blocks(self.batch) {
             let bundles = block.bundles;
             let kept = &all_kept[block.first / NR * lens.kept..][..bundles * lens.kept];
-            let (tail, rest) = split_two(vectors(scratch), lens.tail_grads.map(|len| bundles * len));
-            let mut grad = PingPong::new(&[], tail);
+            let (classifier, rest) =
+                split_two(vectors(scratch), lens.classifier_grads.map(|len| bundles * len));
+            let mut grad = PingPong::new(&[], classifier);
             grad.step(bundles * output_len, |_, bundles| {
                 let images = images_of(block, grad_output, output_len).chunks(NR * output_len);
                 for (images, bundle) in images.zip(bundles.chunks_exact_mut(output_len)) {
@@ -193,14 +195,19 @@ impl<const L: usize> Network<L> {
                     after(index);
                 }
             };
-            layers(lens.tail..L, Place { block, bundle: None }, &mut grad, rest);
-            if first_trained < lens.tail {
-                let ([first, second], rest) = split_two(rest, lens.head_grads);
+            layers(lens.classifier..L, Place { block, bundle: None }, &mut grad, rest);
+            if first_trained < lens.classifier {
+                let ([first, second], rest) = split_two(rest, lens.feature_grads);
                 let len = grad.value().len() / bundles;
                 for (bundle, given) in grad.value().chunks_exact(len).enumerate() {
                     let mut grad = PingPong::new(&[], [&mut *first, &mut *second]);
                     grad.step(len, |_, grad| grad.copy_from_slice(given));
-                    layers(first_trained..lens.tail, Place { block, bundle: Some(bundle) }, &mut grad, rest);
+                    layers(
+                        first_trained..lens.classifier,
+                        Place { block, bundle: Some(bundle) },
+                        &mut grad,
+                        rest,
+                    );
                 }
             }
             if let Some(stretches) = &mut stretches
@@ -245,8 +252,8 @@ impl<const L: usize> Network<L> {
         };
         let bundles = place.block.bundles;
         match place.bundle {
-            Some(bundle) if offset < lens.head_kept => {
-                let start = bundle * lens.head_kept + offset;
+            Some(bundle) if offset < lens.features_kept => {
+                let start = bundle * lens.features_kept + offset;
                 start..start + len
             }
             Some(bundle) => {

@@ -135,7 +135,7 @@ struct Strip<'a, const K: usize> {
     weights: &'a [[f32; K]; K],
 }
 
-/// ColumnKernel of outputs that are `VECTORS` wide.
+/// Columns of outputs that are `VECTORS` wide.
 struct ColumnKernel<
     'a,
     const K: usize,
@@ -363,7 +363,7 @@ fn store_end(output: &mut [f32], sums: Lanes) {
     store_part::<1>(output, &mut rest);
 }
 
-/// Stores so many values where there is room for them.
+/// Stores `LEN` values where there is room for them.
 #[inline(always)]
 fn store_part<'a, const LEN: usize>(output: &'a mut [f32], rest: &mut Lanes) -> &'a mut [f32] {
     if output.len() < LEN {

@@ -23,9 +23,9 @@ pub(in crate::conv) struct Pair {
     places: [usize; 2],
 }
 
-/// PositionPairs of a block, and behind them what tiles that need more compute in vain.
+/// The pairs that are computed together, and behind them those that fill up the last tile.
 pub(in crate::conv) type PairBuffer = [Pair; PAIRS_AT_ONCE + MOST_PAIRS - 1];
-/// PositionPairs of the largest tile.
+/// Pairs of the largest tile.
 const MOST_PAIRS: usize = 7;
 
 /// Goes through the positions of a block in pairs.

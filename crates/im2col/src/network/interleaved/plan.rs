@@ -42,12 +42,12 @@ impl<const L: usize> Network<L> {
             return;
         }
         let mut lens = Interleaving {
-            tail: L,
-            head_kept: 0,
+            classifier: L,
+            features_kept: 0,
             kept: self.kept_image_len(),
             buffers: [self.image_len, 0],
-            head_grads: [0; 2],
-            tail_grads: [0; 2],
+            feature_grads: [0; 2],
+            classifier_grads: [0; 2],
             // The image before it is padded.
             forward: if self.kept_image_len() > self.image_len { self.image_len } else { 0 },
             backward: 0,
@@ -59,8 +59,8 @@ impl<const L: usize> Network<L> {
         while index < L {
             let layer = self.layers[index];
             let len = layer.image_len();
-            if matches!(layer.op, Op::Linear(_)) && index < lens.tail {
-                lens.tail = index;
+            if matches!(layer.op, Op::Linear(_)) && index < lens.classifier {
+                lens.classifier = index;
             }
             if layer.fused && index > 0 {
                 self.layers[index].lane_offset = self.layers[index.wrapping_sub(1)].lane_offset;
@@ -85,10 +85,11 @@ impl<const L: usize> Network<L> {
         if lens.kept > MOST_VECTORS || most > MOST_VECTORS {
             return;
         }
-        lens.head_kept = if lens.tail > 0 { self.layers[lens.tail.wrapping_sub(1)].lane_offset } else { 0 };
-        lens.tail_grads = self.grad_lens(lens.tail, L);
-        if first_trained < lens.tail {
-            lens.head_grads = self.grad_lens(first_trained, lens.tail);
+        lens.features_kept =
+            if lens.classifier > 0 { self.layers[lens.classifier.wrapping_sub(1)].lane_offset } else { 0 };
+        lens.classifier_grads = self.grad_lens(lens.classifier, L);
+        if first_trained < lens.classifier {
+            lens.feature_grads = self.grad_lens(first_trained, lens.classifier);
         }
         self.set_lens(lens);
     }
@@ -135,9 +136,11 @@ impl<const L: usize> Network<L> {
     /// Plans training on interleaved images.
     pub(in crate::network) const fn plan_interleaved_training(&mut self, lens: &Interleaving) {
         let kept = lens.kept.saturating_mul(self.batch.div_ceil(NR)).saturating_mul(NR);
-        let ([head, more_head], [tail, more_tail]) = (lens.head_grads, lens.tail_grads);
-        let tail = tail.saturating_add(more_tail).saturating_mul(self.bundles_at_once());
-        let backward = tail.saturating_add(head).saturating_add(more_head).saturating_add(lens.backward);
+        let ([features, more_features], [classifier, more_classifier]) =
+            (lens.feature_grads, lens.classifier_grads);
+        let classifier = classifier.saturating_add(more_classifier).saturating_mul(self.bundles_at_once());
+        let backward =
+            classifier.saturating_add(features).saturating_add(more_features).saturating_add(lens.backward);
         let training = max(lens.forward, backward);
         // `set_lens` has checked this sum.
         self.workspace_len = self.output_len().saturating_add(1).saturating_add(ALIGN).saturating_add(kept);

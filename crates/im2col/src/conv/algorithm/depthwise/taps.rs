@@ -7,7 +7,7 @@
 use crate::simd::mask::{self, Mask};
 use crate::simd::{Lanes, MulAdd, NR};
 
-/// How many sources so many vectors of outputs have on a line.
+/// Sources that `vectors` vectors of outputs have on a line.
 pub(crate) const fn sources(taps: usize, stride: usize, vectors: usize) -> usize {
     if stride == 1 { taps } else { 2 * vectors + 1 }
 }

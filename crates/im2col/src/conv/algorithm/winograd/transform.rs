@@ -287,7 +287,7 @@ impl Kernel for Inputs<'_> {
     }
 }
 
-/// The first `SEEN` parts of so many lanes.
+/// The first `SEEN` parts of `lanes`, `len` vectors each.
 #[inline(always)]
 fn split_mut(lanes: &mut [Lanes], len: usize) -> Option<[&mut [Lanes]; SEEN]> {
     let mut parts = lanes.chunks_exact_mut(len);
