@@ -124,12 +124,12 @@ impl<const D: usize> ConvPlan<D> {
     /// use im2col::ConvParams;
     ///
     /// let plan = ConvParams::new(64, 64, [3, 3]).with_padding([1, 1]).plan(1, [56, 56])?;
-    /// let lens = |limit| {
+    /// let lengths = |limit| {
     ///     let plan = plan.with_backward_scratch_limit(limit);
     ///     [plan.backward_input_scratch_len(), plan.backward_weight_scratch_len()]
     /// };
-    /// assert!(lens(60_000).iter().all(|len| *len <= 60_000));
-    /// assert_eq!(lens(0), [0, 0]);
+    /// assert!(lengths(60_000).iter().all(|len| *len <= 60_000));
+    /// assert_eq!(lengths(0), [0, 0]);
     /// # Ok::<(), im2col::ShapeError>(())
     /// ```
     #[must_use]

@@ -61,7 +61,7 @@ impl Strides {
 
 /// Computes channels of all images, block by block.
 ///
-/// Each step is a job of its own: in one function, what the others keep in registers would push the sums
+/// Each step is a kernel of its own: in one function, what the others keep in registers would push the sums
 /// out of them.
 pub(super) fn convolve(
     isa: Isa,

@@ -118,7 +118,7 @@ fn sum_rows(pooling: &Pooling, input: &[f32], output: &mut [f32], mul_add: impl 
     }
 }
 
-/// Means of windows of many values: a job of its own, for it needs 5 KiB more of the stack.
+/// Means of windows of many values: a kernel of its own, for it needs 5 KiB more of the stack.
 struct LongMeans<'a> {
     pooling: Pooling,
     input: &'a [f32],

@@ -25,7 +25,7 @@ impl Pooling {
     }
 }
 
-/// A job of its own, as each algorithm is: 1.1x on `max3x3s2p1_64_112`.
+/// A kernel of its own, as each algorithm is: 1.1x on `max3x3s2p1_64_112`.
 pub(super) struct Max3x3<'a> {
     pub(super) pooling: Pooling,
     pub(super) input: &'a [f32],

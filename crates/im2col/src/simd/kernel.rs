@@ -51,7 +51,7 @@ where
 /// `run` and what it calls in its loops must be `#[inline(always)]`: only code inlined into the
 /// dispatching function is compiled for the instruction set.
 pub(crate) trait Kernel {
-    /// Whether wider registers pay: jobs that copy or compare values are not compiled for AVX-512 but run under AVX2.
+    /// Whether wider registers pay: kernels that copy or compare values are not compiled for AVX-512 but run under AVX2.
     const USES_AVX512: bool = true;
 
     /// Whether it is compiled for what the target guarantees, too. On x86-64 that serves CPUs from before 2013 only, where

@@ -42,7 +42,7 @@ pub(in crate::conv) fn forward(isa: Isa, pass: Pass<'_>) {
 }
 
 /// A line of input is for at most `OPEN` lines of output. A vector of outputs reads `SPAN` of its values as
-/// `SOURCES` vectors, two read `PAIR_SPAN` as `PAIR_SOURCES`. Each kernel is a job of its own, or they
+/// `SOURCES` vectors, two read `PAIR_SPAN` as `PAIR_SOURCES`. Each size is a kernel of its own, or they
 /// would compete for registers.
 struct Depthwise<
     'a,

@@ -76,7 +76,7 @@ pub(super) fn pack(isa: Isa, shape: &ConvShape, weight: &[f32], panels: &mut [f3
 
 /// Computes the channels, for all images, block by block.
 ///
-/// Each step is a job of its own: in one function, the constants of one would push the sums of another out
+/// Each step is a kernel of its own: in one function, the constants of one would push the sums of another out
 /// of the registers.
 pub(in crate::conv) fn convolve(
     isa: Isa,
