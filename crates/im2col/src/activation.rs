@@ -64,7 +64,8 @@ impl Activation {
     /// [`RunError::Length`] if the lengths differ.
     pub fn forward_with_isa(self, isa: Isa, input: &[f32], output: &mut [f32]) -> Result<(), RunError> {
         check_len("output", input.len(), output.len())?;
-        dispatch(isa, Apply { activation: self, input, output });
+        output.copy_from_slice(input);
+        self.forward_in_place_with_isa(isa, output);
         Ok(())
     }
 
@@ -83,7 +84,8 @@ impl Activation {
     /// assert_eq!(values, [0.5, 0.731_058_6]);
     /// ```
     pub fn forward_in_place_with_isa(self, isa: Isa, values: &mut [f32]) {
-        dispatch(isa, ApplyInPlace { activation: self, values });
+        let plane_len = values.len();
+        Finish { plane_len, columns: 0..plane_len, bias: &[], activation: self, output: values }.compute(isa);
     }
 
     /// `grad_input[i] = f'(x[i]) grad_output[i]`, where `output` is what [`forward`](Self::forward)
@@ -115,8 +117,8 @@ impl Activation {
     ) -> Result<(), RunError> {
         check_len("grad_output", output.len(), grad_output.len())?;
         check_len("grad_input", output.len(), grad_input.len())?;
-        dispatch(isa, ApplyBackward { activation: self, output, grad_output, grad_input });
-        Ok(())
+        grad_input.copy_from_slice(grad_output);
+        self.backward_in_place_with_isa(isa, output, grad_input)
     }
 
     /// `grad[i] *= f'(x[i])`, where `output` is what [`forward`](Self::forward) made of `x`, on the
@@ -141,12 +143,12 @@ impl Activation {
         grad: &mut [f32],
     ) -> Result<(), RunError> {
         check_len("grad", output.len(), grad.len())?;
-        dispatch(isa, ApplyBackwardInPlace { activation: self, output, grad });
+        ApplyBackward { activation: self, output, grad }.compute(isa);
         Ok(())
     }
 
     /// Whether kernels apply it to sums before they store them. Others would be compiled into each kernel; they
-    /// follow in a pass of their own, [`ApplyInPlace`].
+    /// follow in a pass of their own, [`Finish`].
     pub(crate) const fn is_fused(self) -> bool {
         matches!(self, Self::Identity | Self::Relu)
     }
@@ -154,7 +156,7 @@ impl Activation {
     /// Applies it to all values, unless kernels have done so.
     pub(crate) fn complete(self, isa: Isa, values: &mut [f32]) {
         if !self.is_fused() {
-            dispatch(isa, ApplyInPlace { activation: self, values });
+            self.forward_in_place_with_isa(isa, values);
         }
     }
 
@@ -167,18 +169,6 @@ impl Activation {
             Self::Relu => sums.iter_mut().for_each(|y| *y = relu(*y + bias)),
             Self::Sigmoid => sigmoids(sums, bias, mul_add),
             Self::Tanh => sums.iter_mut().for_each(|y| *y = math::tanh(*y + bias)),
-        }
-    }
-
-    /// Applies it to each value.
-    #[inline(always)]
-    pub(crate) fn apply_to(self, values: &mut [f32], mul_add: impl MulAdd) {
-        // Matched outside the loop, so that each loop is one vectorised expression.
-        match self {
-            Self::Identity => {}
-            Self::Relu => values.iter_mut().for_each(|x| *x = relu(*x)),
-            Self::Sigmoid => sigmoids(values, 0.0, mul_add),
-            Self::Tanh => values.iter_mut().for_each(|x| *x = math::tanh(*x)),
         }
     }
 
@@ -257,56 +247,30 @@ impl Kernel for Finish<'_> {
         _: impl Vectors,
     ) {
         let Self { plane_len, columns, bias, activation, output } = self;
-        if bias.is_empty() && activation == Activation::Identity {
+        if plane_len == 0 || bias.is_empty() && activation == Activation::Identity {
             return;
         }
         let mut biases = bias.iter().cycle();
         for plane in output.chunks_exact_mut(plane_len) {
-            let bias = biases.next().copied().unwrap_or_default();
+            // Adding -0 changes nothing, not even the sign of a zero.
+            let bias = biases.next().copied().unwrap_or(-0.0);
             activation.finish(&mut plane[columns.clone()], bias, mul_add);
         }
     }
 }
 
-pub(crate) struct Apply<'a> {
+/// Multiplies gradients by the derivative, which follows from the output.
+pub(crate) struct ApplyBackward<'a> {
     pub(crate) activation: Activation,
-    pub(crate) input: &'a [f32],
-    pub(crate) output: &'a mut [f32],
+    pub(crate) output: &'a [f32],
+    pub(crate) grad: &'a mut [f32],
 }
 
-impl Kernel for Apply<'_> {
-    #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        self,
-        mul_add: impl MulAdd,
-        _: impl Vectors,
-    ) {
-        self.output.copy_from_slice(self.input);
-        self.activation.apply_to(self.output, mul_add);
+impl ApplyBackward<'_> {
+    /// Runs it.
+    pub(crate) fn compute(self, isa: Isa) {
+        dispatch(isa, self);
     }
-}
-
-pub(crate) struct ApplyInPlace<'a> {
-    pub(crate) activation: Activation,
-    pub(crate) values: &'a mut [f32],
-}
-
-impl Kernel for ApplyInPlace<'_> {
-    #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        self,
-        mul_add: impl MulAdd,
-        _: impl Vectors,
-    ) {
-        self.activation.apply_to(self.values, mul_add);
-    }
-}
-
-struct ApplyBackward<'a> {
-    activation: Activation,
-    output: &'a [f32],
-    grad_output: &'a [f32],
-    grad_input: &'a mut [f32],
 }
 
 impl Kernel for ApplyBackward<'_> {
@@ -318,56 +282,17 @@ impl Kernel for ApplyBackward<'_> {
         _: impl MulAdd,
         _: impl Vectors,
     ) {
-        let Self { activation, output, grad_output, grad_input } = self;
-        match activation {
-            Activation::Identity => grad_input.copy_from_slice(grad_output),
-            Activation::Relu => zip_map(output, grad_output, grad_input, relu_backward),
-            Activation::Sigmoid => zip_map(output, grad_output, grad_input, sigmoid_backward),
-            Activation::Tanh => zip_map(output, grad_output, grad_input, tanh_backward),
-        }
-    }
-}
-
-pub(crate) struct ApplyBackwardInPlace<'a> {
-    pub(crate) activation: Activation,
-    pub(crate) output: &'a [f32],
-    pub(crate) grad: &'a mut [f32],
-}
-
-impl ApplyBackwardInPlace<'_> {
-    /// Runs it.
-    pub(crate) fn compute(self, isa: Isa) {
-        dispatch(isa, self);
-    }
-}
-
-impl Kernel for ApplyBackwardInPlace<'_> {
-    const USES_AVX512: bool = false;
-
-    #[inline(always)]
-    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
-        self,
-        _: impl MulAdd,
-        _: impl Vectors,
-    ) {
         match self.activation {
             Activation::Identity => {}
-            Activation::Relu => zip_map_in_place(self.output, self.grad, relu_backward),
-            Activation::Sigmoid => zip_map_in_place(self.output, self.grad, sigmoid_backward),
-            Activation::Tanh => zip_map_in_place(self.output, self.grad, tanh_backward),
+            Activation::Relu => zip_map(self.output, self.grad, relu_backward),
+            Activation::Sigmoid => zip_map(self.output, self.grad, sigmoid_backward),
+            Activation::Tanh => zip_map(self.output, self.grad, tanh_backward),
         }
     }
 }
 
 #[inline(always)]
-fn zip_map(output: &[f32], grad_output: &[f32], grad_input: &mut [f32], f: impl Fn(f32, f32) -> f32) {
-    for ((y, grad_output), grad_input) in output.iter().zip(grad_output).zip(grad_input) {
-        *grad_input = f(*y, *grad_output);
-    }
-}
-
-#[inline(always)]
-fn zip_map_in_place(output: &[f32], grad: &mut [f32], f: impl Fn(f32, f32) -> f32) {
+fn zip_map(output: &[f32], grad: &mut [f32], f: impl Fn(f32, f32) -> f32) {
     for (y, grad) in output.iter().zip(grad) {
         *grad = f(*y, *grad);
     }

@@ -193,8 +193,8 @@ mod tests {
     extern crate std;
 
     use super::{exp, ln, ln_1p, tanh};
-    use crate::activation::{Activation, ApplyInPlace};
-    use crate::simd::{Isa, dispatch};
+    use crate::activation::Activation;
+    use crate::simd::Isa;
     use std::vec::Vec;
 
     /// |got - exact| in units of the last place of an `f32` near `exact`.
@@ -281,7 +281,7 @@ mod tests {
         assert!(worst_ulp_error(each(|x| Activation::Sigmoid.apply(x)), exact) <= 2.0);
         for isa in Isa::available() {
             std::println!("{}", isa.name());
-            let forward = move |values: &mut [f32]| dispatch(isa, ApplyInPlace { activation, values });
+            let forward = move |values: &mut [f32]| activation.forward_in_place_with_isa(isa, values);
             assert!(worst_ulp_error(forward, exact) <= 2.0);
         }
     }

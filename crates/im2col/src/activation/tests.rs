@@ -42,11 +42,11 @@ fn every_isa_gives_the_bits_of_the_function() {
                 .collect();
 
             let mut output = std::vec![7.0; len];
-            dispatch(isa, Apply { activation, input: &input, output: &mut output });
+            activation.forward_with_isa(isa, &input, &mut output).unwrap();
             assert_eq!(bits(&output), bits(&expected), "{activation:?} of {len} on {}", isa.name());
 
             let mut output = input;
-            dispatch(isa, ApplyInPlace { activation, values: &mut output });
+            activation.forward_in_place_with_isa(isa, &mut output);
             assert_eq!(bits(&output), bits(&expected), "{activation:?} of {len} on {}", isa.name());
         }
     }
@@ -69,11 +69,11 @@ fn every_isa_gives_the_gradient() {
 
             let mut grad_input = std::vec![7.0; len];
             let (output, grad_output) = (&output[..], &grad[..]);
-            dispatch(isa, ApplyBackward { activation, output, grad_output, grad_input: &mut grad_input });
+            activation.backward_with_isa(isa, output, grad_output, &mut grad_input).unwrap();
             assert_eq!(bits(&grad_input), bits(&expected), "{activation:?} of {len} on {}", isa.name());
 
             let mut grad = grad;
-            dispatch(isa, ApplyBackwardInPlace { activation, output, grad: &mut grad });
+            activation.backward_in_place_with_isa(isa, output, &mut grad).unwrap();
             assert_eq!(bits(&grad), bits(&expected), "{activation:?} of {len} on {}", isa.name());
         }
     }

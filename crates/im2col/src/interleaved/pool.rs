@@ -1,6 +1,6 @@
 //! Pooling, forward and backward.
 
-use crate::activation::{Activation, ApplyBackwardInPlace, relu_backward, sigmoid_backward, tanh_backward};
+use crate::activation::{Activation, ApplyBackward, relu_backward, sigmoid_backward, tanh_backward};
 use crate::pool::PoolKind;
 use crate::pool::sum::{CHAINS, PairwiseMean, block_end, plus, sum_of_chains};
 use crate::pool::windows::{Divisor, Pooling};
@@ -131,7 +131,7 @@ impl Kernel for PoolBackward<'_> {
                 }
             });
             let (output, grad) = (input.as_flattened(), grad_input.as_flattened_mut());
-            ApplyBackwardInPlace { activation, output, grad }.run::<ROWS, PANELS, PAIRS>(mul_add, vectors);
+            ApplyBackward { activation, output, grad }.run::<ROWS, PANELS, PAIRS>(mul_add, vectors);
         }
     }
 }

@@ -16,7 +16,7 @@ use super::interleaving::{BLOCK, Interleaving};
 use super::layer::{LayerPlan, Op};
 use super::ping_pong::PingPong;
 use super::plan::Network;
-use crate::activation::{Activation, ApplyBackwardInPlace};
+use crate::activation::{Activation, ApplyBackward};
 use crate::interleaved::{
     GradKernels, Grads, ImageBlocks, Interleave, PadPlanes, PoolBackward, STRETCH, Separate,
 };
@@ -167,7 +167,7 @@ impl<const L: usize> Network<L> {
                     if activation != Activation::Identity && !is_pooled {
                         let (output, grad) =
                             (layer_output.as_flattened(), grad.value_mut().as_flattened_mut());
-                        ApplyBackwardInPlace { activation, output, grad }.compute(isa);
+                        ApplyBackward { activation, output, grad }.compute(isa);
                     }
                     let of = place.block();
                     let grads = match pooled {

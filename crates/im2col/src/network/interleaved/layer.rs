@@ -1,6 +1,6 @@
 //! The passes of a layer over a block of images.
 
-use crate::activation::{Activation, Apply};
+use crate::activation::Activation;
 use crate::interleaved::{
     Convolve, Fold, GradInput, GradInputs, GradKernels, GradWeights, Grads, ImageBlocks, LinearForward,
     PadPlanes, Pool,
@@ -33,8 +33,8 @@ impl LayerPlan {
             }
             Op::Pool(plan) => dispatch(isa, Pool { pooling: &plan.pooling, input, output }),
             Op::Activation(activation) => {
-                let (input, output) = (input.as_flattened(), output.as_flattened_mut());
-                dispatch(isa, Apply { activation: *activation, input, output });
+                output.copy_from_slice(input);
+                activation.forward_in_place_with_isa(isa, output.as_flattened_mut());
             }
             Op::Flatten => {}
         }
