@@ -138,10 +138,8 @@ fn logistic<const N: usize, const IS_FAR: bool>(
     }
     // -x = n ln 2 - r with |r| <= ln 2 / 2, as in `exp_parts`.
     let rounded = mul_add(-LOG2_E, x, [BIASED_ROUND; N]);
-    let mut n = rounded;
-    for n in &mut n {
-        *n -= BIASED_ROUND;
-    }
+    // A loop that subtracts is taken apart by the compiler, and what follows with it.
+    let n = mul_add(1.0, rounded, [-BIASED_ROUND; N]);
     let r = mul_add(LN2_LOW, n, mul_add(LN2_HIGH, n, x));
     let mut square = r;
     for square in &mut square {
