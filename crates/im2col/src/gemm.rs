@@ -22,14 +22,14 @@ use core::ops::Range;
 use pack::panels_len;
 use tile::MultiplyPanels;
 
-/// The longest `k` of a block.
+/// The longest `k` of a block. Two panels of `B`, 16 KiB, then stay in an L1 of 32 KiB with 8 ways while the panels of `A`
+/// pass, 8 KiB each. Each line of `A` is read from L2 once for 512 multiply-adds.
 const KC: usize = 128;
-/// The most values in a strip of `B`, unless two panels have more: 16 KiB, which stay in an L1 of 32 KiB with 8 ways while
-/// the panels of `A` pass, 8 KiB each. Each line of `A` is then read from L2 once for 512 multiply-adds.
-const STRIP: usize = 2 * NR * KC;
+/// The most values in a strip of `B`: four panels, 32 KiB. They are packed together, because rows may be pages apart.
+const STRIP: usize = 4 * NR * KC;
 /// The most values in a strip of `B` where one panel of `A` passes, so that nothing is read twice, or where sums have few
 /// products, so that long lines of `C` should be stored: 64 KiB.
-const LONG_STRIP: usize = 4 * STRIP;
+const LONG_STRIP: usize = 2 * STRIP;
 /// With at most this many products, two panels of `A` stay in L1 while those of `B` pass.
 const FEW_PRODUCTS: usize = 64;
 /// The most values in a block of `C`, unless a strip has more: 256 KiB, half of the smallest L2 in use.
@@ -80,9 +80,10 @@ impl Blocks<'_, '_> {
     /// ```text
     /// for columns in blocks of nc:        C, [rows, nc], stays in L2
     ///     for k in blocks of kc:          A, [rows, kc], is read from L2
-    ///         for strip in columns:       B, [kc, strip], is packed, and stays in L1
-    ///             for a panel of A:       [kc, 16], from L2
-    ///                 for a tile:         sums in registers: C += A B
+    ///         for strip in columns:       B, [kc, strip], is packed
+    ///             for two panels of B:    [kc, 32], stay in L1
+    ///                 for a panel of A:   [kc, 16], is read from L2
+    ///                     for a tile:     sums in registers: C += A B
     /// ```
     pub(crate) fn compute(
         mut self,
