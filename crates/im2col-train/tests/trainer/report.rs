@@ -1,7 +1,5 @@
 //! `lenet report` and `lenet profile` from outside, and the page in a real browser.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,7 +1,5 @@
 //! What `lenet fetch` leaves: where it fails, and where a link was.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;

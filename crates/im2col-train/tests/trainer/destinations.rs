@@ -1,7 +1,6 @@
 //! What `lenet export --out` may be, beside a plain file: links, FIFOs, the standard output. And what stays.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};

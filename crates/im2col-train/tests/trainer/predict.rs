@@ -1,7 +1,5 @@
 //! Pictures of digits of any size, place and format.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::fs::{self, File};
 use std::io::Cursor;
 use std::path::Path;

@@ -1,7 +1,5 @@
 //! Twenty steps as PyTorch takes them, where the reference data is at hand.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::path::{Path, PathBuf};
 
 use im2col::Layer;

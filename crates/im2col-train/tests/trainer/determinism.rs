@@ -1,8 +1,6 @@
 //! The weights depend on the seed and on nothing else: not on the threads, not on what ran before, not on where the
 //! images are.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::path::Path;
 

@@ -1,9 +1,5 @@
 //! A run goes on from anywhere, with other epochs, from other weights, and after a loss of files.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod run_folders;
-
 use std::fs;
 
 use im2col::Network;
@@ -11,7 +7,7 @@ use im2col::lenet::LENET_RELU;
 use im2col_train::metrics::{self, Record};
 use im2col_train::weights::save;
 
-use run_folders::{command, fails, files, folder, succeeds, weights, write_digits};
+use crate::run_folders::{command, fails, files, folder, succeeds, weights, write_digits};
 
 #[test]
 fn a_run_goes_on_from_another_folder_and_after_a_move() {

@@ -1,7 +1,6 @@
 //! Paths that are not Unicode, in every command.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::ffi::{OsStr, OsString};
 use std::fs;

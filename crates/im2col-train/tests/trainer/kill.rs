@@ -1,7 +1,6 @@
 //! A run that is killed, again and again, ends with the same bits as one that is not.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::Path;

@@ -1,10 +1,6 @@
 //! The life of a run from outside: it keeps what others have left, and says what it cannot do before it touches
 //! anything.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod run_folders;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -14,7 +10,7 @@ use std::time::Duration;
 use im2col_train::metrics::{self, Record};
 use serde_json::Value;
 
-use run_folders::{command, fails, files, folder, succeeds, weights, write_digits};
+use crate::run_folders::{command, fails, files, folder, succeeds, weights, write_digits};
 
 fn interrupt(dir: &Path, args: &str, until: impl Fn() -> bool) -> String {
     let mut child = command(dir, args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();

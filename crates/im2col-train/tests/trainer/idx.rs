@@ -1,7 +1,5 @@
 //! IDX files that are sound, and many that are not.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::io::Write;
 
 use flate2::write::GzEncoder;

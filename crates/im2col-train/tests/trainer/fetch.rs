@@ -1,7 +1,5 @@
 //! `lenet fetch`: what it prints and what arrives.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;

@@ -1,7 +1,5 @@
 //! Parameters survive the way through a file; files that are not theirs are refused.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::path::Path;
 

@@ -1,7 +1,5 @@
 //! The program from outside: what it prints, what it leaves, what it refuses.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};

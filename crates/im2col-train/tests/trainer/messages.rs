@@ -1,7 +1,5 @@
 //! What `lenet train` says, to whom, and how: messages, hints, commands to paste, lines for programs.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;

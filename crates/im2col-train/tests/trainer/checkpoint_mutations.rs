@@ -1,7 +1,5 @@
 //! Checkpoints that are damaged in any way are refused, by name, and the one before is offered.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;

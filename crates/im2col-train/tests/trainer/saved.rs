@@ -1,7 +1,5 @@
 //! What files of weights say about themselves, and what the commands make of it.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,7 +1,5 @@
 //! What other programs make of exported parameters.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};

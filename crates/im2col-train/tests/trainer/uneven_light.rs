@@ -1,9 +1,5 @@
 //! Digits under uneven light are read, and pictures without a digit are not taken for one.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod sheets;
-
 use std::path::Path;
 use std::process::Command;
 
@@ -55,7 +51,7 @@ fn digits_under_uneven_light_are_read_and_nothing_else_is() {
     let dir = tempfile::tempdir().unwrap();
     save(&dir.path().join("w"), "lenet-relu", &network, &params).unwrap();
 
-    let digits = sheets::digits(&test, 1);
+    let digits = crate::sheets::digits(&test, 1);
     // A drawn digit is a photograph, which is a JPEG file.
     let file = |(index, (digit, picture)): (usize, &(usize, GrayImage))| {
         (format!("{index}-{digit}.{}", if index / 10 % 2 == 1 { "jpg" } else { "png" }), picture.clone())
@@ -65,8 +61,10 @@ fn digits_under_uneven_light_are_read_and_nothing_else_is() {
     let is_right =
         |(line, (digit, _)): &(&Value, &(usize, GrayImage))| line["sure"] == true && line["class"] == *digit;
     let right = answers.iter().zip(&digits).filter(is_right).count();
-    let others: Vec<_> =
-        sheets::others(1).into_iter().map(|(name, picture)| (format!("{name}.png"), picture)).collect();
+    let others: Vec<_> = crate::sheets::others(1)
+        .into_iter()
+        .map(|(name, picture)| (format!("{name}.png"), picture))
+        .collect();
     let taken: Vec<_> =
         predicted(dir.path(), &others).into_iter().filter(|line| line["sure"] == true).collect();
     println!(
@@ -83,11 +81,13 @@ fn digits_under_uneven_light_are_read_and_nothing_else_is() {
             let answer = answer(&network, &params, &prepared).unwrap();
             answer.is_sure().then_some(answer.class)
         };
-        let answers: Vec<_> =
-            sheets::digits(&test, seed).iter().map(|(digit, picture)| (*digit, sure(picture))).collect();
+        let answers: Vec<_> = crate::sheets::digits(&test, seed)
+            .iter()
+            .map(|(digit, picture)| (*digit, sure(picture)))
+            .collect();
         let right = answers.iter().filter(|&&(digit, answer)| answer == Some(digit)).count();
         let wrong = answers.iter().filter(|&&(digit, answer)| answer.is_some_and(|c| c != digit)).count();
-        let taken = sheets::others(seed).iter().filter(|(_, picture)| sure(picture).is_some()).count();
+        let taken = crate::sheets::others(seed).iter().filter(|(_, picture)| sure(picture).is_some()).count();
         println!(
             "seed {seed}: {right} of 40 digits right and sure, {wrong} wrong and sure, {taken} of 20 others sure"
         );

@@ -1,7 +1,5 @@
 //! The built-in digits, and folders of IDX files.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::io::Write;
 use std::path::Path;

@@ -1,7 +1,5 @@
 //! Every example in a `--help` runs as it stands: all commands in order, in one folder.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;

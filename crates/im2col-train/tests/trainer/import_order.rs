@@ -1,7 +1,5 @@
 //! Modules import from lower layers only.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::path::Path;
 
 use im2col_testkit::import_order::check;
