@@ -1,6 +1,6 @@
 //! Runs properties: how many cases, and where failing ones are kept.
 
-use proptest::strategy::Strategy;
+use proptest::strategy::{BoxedStrategy, Strategy};
 use proptest::test_runner::{Config, TestRunner};
 use std::ffi::OsStr;
 use std::fmt::Debug;
@@ -33,12 +33,16 @@ fn cases_of(asked: Option<&OsStr>, default: u32) -> u32 {
 #[track_caller]
 pub fn for_all<S>(cases: u32, strategy: S, property: impl Fn(S::Value)) -> u32
 where
-    S: Strategy,
+    S: Strategy + 'static,
     S::Value: Debug,
 {
-    let source_file = Some(Location::caller().file());
-    let mut runner = TestRunner::new(Config { cases, source_file, ..Config::default() });
-    let result = runner.run(&strategy, |value| {
+    run(cases, Location::caller().file(), &strategy.boxed(), &property)
+}
+
+/// Compiled once for a type of values, not for every property.
+fn run<T: Debug>(cases: u32, file: &'static str, strategy: &BoxedStrategy<T>, property: &dyn Fn(T)) -> u32 {
+    let mut runner = TestRunner::new(Config { cases, source_file: Some(file), ..Config::default() });
+    let result = runner.run(strategy, |value| {
         property(value);
         Ok(())
     });
