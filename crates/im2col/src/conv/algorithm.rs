@@ -181,6 +181,7 @@ impl ForwardSizes {
 
 impl Pass<'_> {
     /// The pass of an algorithm, as yet without operands.
+    #[inline]
     pub(super) fn new(shape: &ConvShape, algorithm: Algorithm, sizes: &ForwardSizes) -> Self {
         Self {
             shape: algorithm.shape(shape),
@@ -196,6 +197,8 @@ impl Pass<'_> {
         }
     }
 
+    /// Inlined into the caller, so that of a plan that is a constant only its algorithm is linked.
+    #[inline]
     pub(super) fn run(mut self, algorithm: Algorithm, isa: Isa) {
         let output = core::mem::take(&mut self.output);
         let (activation, pass) = (self.activation, Pass { output: &mut *output, ..self });
