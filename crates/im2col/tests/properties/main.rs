@@ -31,6 +31,7 @@ mod padding;
 mod plans;
 mod pool;
 mod pool_indices;
+mod pool_shapes;
 mod pool_sums;
 mod scratch;
 mod small_shapes;

@@ -22,15 +22,19 @@ pub(crate) fn backward<const D: usize>(plan: &PoolPlan<D>, input: &[f32], grad_o
     grad_input
 }
 
-fn naive_forward<const D: usize>(plan: &PoolPlan<D>, input: &[f32]) -> Vec<f32> {
+pub(crate) fn naive_forward<const D: usize>(plan: &PoolPlan<D>, input: &[f32]) -> Vec<f32> {
     let mut output = garbage(3, plan.output_len());
     naive::pool_forward(plan, input, &mut output).unwrap();
     output
 }
 
-fn naive_backward<const D: usize>(plan: &PoolPlan<D>, input: &[f32], grad_output: &[f32]) -> Vec<f32> {
+pub(crate) fn naive_backward<const D: usize>(
+    plan: &PoolPlan<D>,
+    input: &[f32],
+    grad_output: &[f32],
+) -> Vec<f32> {
     let mut grad_input = garbage(4, plan.input_len());
-    naive::pool_grad_input(plan, input, grad_output, &mut grad_input).unwrap();
+    naive::pool_backward(plan, input, grad_output, &mut grad_input).unwrap();
     grad_input
 }
 
