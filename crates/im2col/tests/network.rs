@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "network/interleaving.rs"]
+mod interleaving;
 #[path = "network/limits.rs"]
 mod limits;
 #[path = "network/long_sums.rs"]

@@ -7,7 +7,7 @@ use super::plan::Network;
 use crate::error::ShapeError;
 use crate::simd::MR;
 use crate::weights::Layout;
-use crate::window::checked_sum;
+use crate::window::{checked_sum, max};
 
 impl<const L: usize> Network<L> {
     /// The same network with at most `len` values of scratch for [`forward`](Self::forward), on all threads together.
@@ -34,9 +34,9 @@ impl<const L: usize> Network<L> {
         if let Some(lens) = self.interleaving {
             self.plan_interleaved_inference(&lens);
             interleaved = self.scratch_len;
-        }
-        if interleaved <= len {
-            return Ok(self);
+            if interleaved <= len {
+                return Ok(self);
+            }
         }
         match self.plan_inference(len) {
             Ok(()) => Ok(self),
@@ -56,13 +56,14 @@ impl<const L: usize> Network<L> {
     /// [`ShapeError::ScratchLimit`] if the gradients of activations, twice the longest output of a trained layer for the
     /// whole batch, take more, and interleaved images do as well.
     pub const fn with_train_scratch_limit(mut self, len: usize) -> Result<Self, ShapeError> {
+        self.train_scratch_limit = len;
         let mut interleaved = usize::MAX;
         if let Some(lens) = self.interleaving {
             self.plan_interleaved_training(&lens);
             interleaved = self.train_scratch_len;
-        }
-        if interleaved <= len {
-            return Ok(self);
+            if interleaved <= len {
+                return Ok(self);
+            }
         }
         match self.plan_training(len) {
             Ok(()) => Ok(self),
@@ -292,8 +293,4 @@ impl Op {
             _ => self,
         }
     }
-}
-
-const fn max(a: usize, b: usize) -> usize {
-    if a > b { a } else { b }
 }

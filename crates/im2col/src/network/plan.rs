@@ -27,7 +27,8 @@ use crate::window::checked_sum;
 /// # Large batches
 ///
 /// Where a network is small, up to 2^17 parameters, and a batch has at least eight images, these are interleaved:
-/// sixteen images fill the lanes of the vectors, so that no channel or row needs to. A plan decides by itself. The
+/// sixteen images fill the lanes of the vectors, so that no channel or row needs to. A plan decides by itself,
+/// unless [asked](Network::with_interleaving). The
 /// outputs are the same, bit for bit; gradients are summed in another order, in each image before the images. Packed
 /// weights are not used then, and [`layer_output`](Network::layer_output) knows the last output only, because the workspace
 /// holds the others interleaved. What observes a pass is called for each layer once for up to 32 images, or for sixteen.
@@ -85,8 +86,9 @@ pub struct Network<const L: usize> {
     pub(super) interleaving: Option<Interleaving>,
     pub(super) infers_interleaved: bool,
     pub(super) trains_interleaved: bool,
-    /// The most scratch of all threads of inference together.
+    /// The most scratch of all threads of inference together, and of training.
     pub(super) scratch_limit: usize,
+    pub(super) train_scratch_limit: usize,
 }
 
 impl<const L: usize> Network<L> {
@@ -227,6 +229,7 @@ impl<const L: usize> Network<L> {
             infers_interleaved: false,
             trains_interleaved: false,
             scratch_limit: usize::MAX,
+            train_scratch_limit: usize::MAX,
         };
         let mut index = 0;
         while index < L {

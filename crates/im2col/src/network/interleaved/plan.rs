@@ -1,5 +1,6 @@
 //! Planning: whether images are interleaved, and what that takes.
 
+use crate::error::ShapeError;
 use crate::interleaved::{GradInput, GradKernels, GradWeights, STRETCH};
 use crate::network::interleaving::{BLOCK, Interleaving};
 use crate::network::layer::{LayerPlan, Op};
@@ -8,7 +9,7 @@ use crate::padding::PaddingMode;
 use crate::scratch::ALIGN;
 use crate::simd::NR;
 use crate::sum::Cascade;
-use crate::window::checked_sum;
+use crate::window::{checked_sum, max};
 
 /// Fewer images are computed one by one: a bundle takes as long however many it has.
 const LEAST_IMAGES: usize = 8;
@@ -31,15 +32,67 @@ impl<const L: usize> Network<L> {
         self.trains_interleaved
     }
 
+    /// The same network with interleaved images, or without; a plan that is not asked [decides by
+    /// itself](Network#large-batches). Images that are asked to interleave are still taken one by one where they
+    /// exceed a limit of scratch and single images do not.
+    ///
+    /// The outputs stay the same, bit for bit; gradients are summed in another order.
+    ///
+    /// ```
+    /// use im2col::{Network, lenet::LENET};
+    ///
+    /// let network = Network::plan(LENET, 64, [1, 28, 28])?;
+    /// assert!(network.is_interleaved() && network.is_training_interleaved());
+    /// let network = network.with_interleaving(false)?;
+    /// assert!(!network.is_interleaved() && !network.is_training_interleaved());
+    /// # Ok::<(), im2col::ShapeError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::Inapplicable`] for interleaving an empty batch, or a network without parameters;
+    /// [`ShapeError::Overflow`]; [`ShapeError::ScratchLimit`] if the network does not fit its limits.
+    pub const fn with_interleaving(mut self, is_interleaved: bool) -> Result<Self, ShapeError> {
+        self.interleaving = if is_interleaved { self.plan_interleaving().0 } else { None };
+        if is_interleaved && self.interleaving.is_none() {
+            let (option, operation) = ("interleaving", "a network without images or parameters");
+            return Err(ShapeError::Inapplicable { option, operation });
+        }
+        let (limit, train_limit) = (self.scratch_limit, self.train_scratch_limit);
+        let network = match self.with_scratch_limit(limit) {
+            Ok(network) => match network.with_train_scratch_limit(train_limit) {
+                Ok(network) => network,
+                Err(error) => return Err(error),
+            },
+            Err(error) => return Err(error),
+        };
+        // Sums that overflow saturate.
+        if network.scratch_len == usize::MAX || network.train_scratch_len == usize::MAX {
+            return Err(ShapeError::Overflow { what: "scratch" });
+        }
+        Ok(network)
+    }
+
     /// Interleaves images where that pays.
     pub(in crate::network) const fn interleave(&mut self) {
-        let first_trained = self.first_trained();
-        if self.batch < LEAST_IMAGES
-            || first_trained == L
-            || self.param_len > MOST_PARAMS
-            || self.output_len() == 0
+        if let (Some(lens), most) = self.plan_interleaving()
+            && self.batch >= LEAST_IMAGES
+            && self.param_len <= MOST_PARAMS
+            && lens.kept <= MOST_VECTORS
+            && most <= MOST_VECTORS
         {
-            return;
+            self.interleaving = Some(lens);
+            self.plan_interleaved_inference(&lens);
+            self.plan_interleaved_training(&lens);
+        }
+    }
+
+    /// How images are interleaved, unless there are none, no parameters, or too many values; and the most vectors that a
+    /// layer needs for a bundle besides its operands, which do not depend on the batch.
+    const fn plan_interleaving(&mut self) -> (Option<Interleaving>, usize) {
+        let first_trained = self.first_trained();
+        if first_trained == L || self.output_len() == 0 {
+            return (None, 0);
         }
         let mut lens = Interleaving {
             classifier: L,
@@ -52,7 +105,6 @@ impl<const L: usize> Network<L> {
             forward: if self.kept_image_len() > self.image_len { self.image_len } else { 0 },
             backward: 0,
         };
-        // Of a bundle: what decides does not depend on the batch.
         let mut most = 0;
         let mut turn = 1;
         let mut index = 0;
@@ -82,16 +134,15 @@ impl<const L: usize> Network<L> {
             most = max(most, max(forward, backward));
             index = index.wrapping_add(1);
         }
-        if lens.kept > MOST_VECTORS || most > MOST_VECTORS {
-            return;
-        }
         lens.features_kept =
             if lens.classifier > 0 { self.layers[lens.classifier.wrapping_sub(1)].lane_offset } else { 0 };
         lens.classifier_grads = self.grad_lens(lens.classifier, L);
         if first_trained < lens.classifier {
             lens.feature_grads = self.grad_lens(first_trained, lens.classifier);
         }
-        self.set_lens(lens);
+        let kept = lens.kept.saturating_mul(self.batch.div_ceil(NR)).saturating_mul(NR);
+        let fits = checked_sum([self.output_len(), 1, ALIGN, kept]).is_some();
+        (if fits { Some(lens) } else { None }, most)
     }
 
     /// The most vectors of the gradients that stand in either buffer while they go back through some layers, from
@@ -111,17 +162,7 @@ impl<const L: usize> Network<L> {
         lens
     }
 
-    const fn set_lens(&mut self, lens: Interleaving) {
-        let kept = lens.kept.saturating_mul(self.batch.div_ceil(NR)).saturating_mul(NR);
-        if checked_sum([self.output_len(), 1, ALIGN, kept]).is_none() {
-            return;
-        }
-        self.interleaving = Some(lens);
-        self.plan_interleaved_inference(&lens);
-        self.plan_interleaved_training(&lens);
-    }
-
-    /// Plans inference of interleaved images. No sum here overflows: none of a bundle exceeds `MOST_VECTORS`.
+    /// Plans inference of interleaved images.
     pub(in crate::network) const fn plan_interleaved_inference(&mut self, lens: &Interleaving) {
         let [first, second] = lens.buffers;
         let inference = first.saturating_add(second).saturating_add(lens.forward);
@@ -142,7 +183,7 @@ impl<const L: usize> Network<L> {
         let backward =
             classifier.saturating_add(features).saturating_add(more_features).saturating_add(lens.backward);
         let training = max(lens.forward, backward);
-        // `set_lens` has checked this sum.
+        // `plan_interleaving` has checked this sum.
         self.workspace_len = self.output_len().saturating_add(1).saturating_add(ALIGN).saturating_add(kept);
         let sums = self.stretches_len();
         self.train_scratch_len = training.saturating_mul(NR).saturating_add(ALIGN).saturating_add(sums);
@@ -189,8 +230,4 @@ impl LayerPlan {
             Op::Pool(_) | Op::Activation(_) | Op::Flatten => [0, 0],
         }
     }
-}
-
-const fn max(a: usize, b: usize) -> usize {
-    if a > b { a } else { b }
 }
