@@ -83,9 +83,9 @@ fn check<const D: usize>(case: &Case) -> Result<(), RunError> {
         grad_bias: vec![0.0; plan.bias_len()],
     };
     naive::conv_forward(&plan, &input, &weight, &bias, &mut expected.output)?;
-    naive::conv_grad_input(&plan, &weight, &grad_output, &mut expected.grad_input)?;
-    naive::conv_grad_weight(&plan, &input, &grad_output, &mut expected.grad_weight)?;
-    naive::conv_grad_bias(&plan, &grad_output, &mut expected.grad_bias)?;
+    naive::conv_backward_input(&plan, &weight, &grad_output, &mut expected.grad_input)?;
+    naive::conv_backward_weight(&plan, &input, &grad_output, &mut expected.grad_weight)?;
+    naive::conv_backward_bias(&plan, &grad_output, &mut expected.grad_bias)?;
 
     for algorithm in ALGORITHMS {
         let Ok(plan) = plan.with_algorithm(algorithm) else { continue };

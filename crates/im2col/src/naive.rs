@@ -5,21 +5,23 @@
 //! Sums start from 0 and add their terms in ascending order, a multiplication and an addition each.
 
 mod dense;
+mod linear;
 mod loops;
 mod loss;
 mod pool;
 mod transpose;
 
 pub use dense::dense_matrix;
-pub use loss::{cross_entropy, cross_entropy_grad_logits, softmax, softmax_grad_logits};
-pub use pool::{pool_forward, pool_grad_input, pool_indices, unpool, unpool_grad_pooled};
+pub use linear::{linear_backward_bias, linear_backward_input, linear_backward_weight, linear_forward};
+pub use loss::{cross_entropy, cross_entropy_backward, softmax, softmax_backward};
+pub use pool::{pool_backward, pool_forward, pool_indices, unpool, unpool_backward};
 pub use transpose::{
-    conv_transpose_forward, conv_transpose_grad_bias, conv_transpose_grad_input, conv_transpose_grad_weight,
+    conv_transpose_backward_bias, conv_transpose_backward_input, conv_transpose_backward_weight,
+    conv_transpose_forward,
 };
 
 use crate::conv::ConvPlan;
 use crate::error::{RunError, check_len};
-use crate::linear::LinearPlan;
 use crate::window::lift;
 use loops::{for_each_product, volume};
 
@@ -165,7 +167,7 @@ pub fn conv_forward<const D: usize>(
 /// # Errors
 ///
 /// If an operand's length is not the plan's.
-pub fn conv_grad_input<const D: usize>(
+pub fn conv_backward_input<const D: usize>(
     plan: &ConvPlan<D>,
     weight: &[f32],
     grad_output: &[f32],
@@ -184,7 +186,7 @@ pub fn conv_grad_input<const D: usize>(
 /// # Errors
 ///
 /// If an operand's length is not the plan's.
-pub fn conv_grad_weight<const D: usize>(
+pub fn conv_backward_weight<const D: usize>(
     plan: &ConvPlan<D>,
     input: &[f32],
     grad_output: &[f32],
@@ -203,7 +205,7 @@ pub fn conv_grad_weight<const D: usize>(
 /// # Errors
 ///
 /// If an operand's length is not the plan's.
-pub fn conv_grad_bias<const D: usize>(
+pub fn conv_backward_bias<const D: usize>(
     plan: &ConvPlan<D>,
     grad_output: &[f32],
     grad_bias: &mut [f32],
@@ -215,37 +217,6 @@ pub fn conv_grad_bias<const D: usize>(
         for (o, grad) in grad_output.iter().enumerate() {
             grad_bias[out_channel(plan, o)] += grad;
         }
-    }
-    Ok(())
-}
-
-/// A fully connected layer: `y[n, m] = act(b[m] + sum over i of x[n, i] w[m, i])`.
-///
-/// # Errors
-///
-/// If an operand's length is not the plan's.
-pub fn linear_forward(
-    plan: &LinearPlan,
-    input: &[f32],
-    weight: &[f32],
-    bias: &[f32],
-    output: &mut [f32],
-) -> Result<(), RunError> {
-    check_len("input", plan.input_len(), input.len())?;
-    check_len("weight", plan.weight_len(), weight.len())?;
-    check_len("bias", plan.bias_len(), bias.len())?;
-    check_len("output", plan.output_len(), output.len())?;
-    let (inputs, outputs) = (plan.params().inputs(), plan.params().outputs());
-    for (o, y) in output.iter_mut().enumerate() {
-        let (n, m) = (o / outputs, o % outputs);
-        *y = 0.0;
-        for i in 0..inputs {
-            *y += input[n * inputs + i] * weight[m * inputs + i];
-        }
-        if plan.params().has_bias() {
-            *y += bias[m];
-        }
-        *y = plan.params().activation().apply(*y);
     }
     Ok(())
 }

@@ -87,7 +87,7 @@ const LAYERS: &[&[&str]] = &[
     &["network"],
     // Definitions, examples, and the face of the crate.
     &["naive/loops", "naive/loss"],
-    &["naive/dense", "naive/pool", "naive/transpose"],
+    &["naive/dense", "naive/linear", "naive/pool", "naive/transpose"],
     &["naive"],
     &["lenet"],
     &["lib"],

@@ -34,7 +34,7 @@ pub fn softmax(logits: &[f32], dims: [usize; 3], probabilities: &mut [f32]) -> R
 /// # Errors
 ///
 /// If the length of an operand is not the product of `dims`.
-pub fn softmax_grad_logits(
+pub fn softmax_backward(
     probabilities: &[f32],
     grad_probabilities: &[f32],
     dims: [usize; 3],
@@ -86,7 +86,7 @@ pub fn cross_entropy(logits: &[f32], targets: &[f32], dims: [usize; 3]) -> Resul
 /// # Errors
 ///
 /// If the length of an operand is not the product of `dims`.
-pub fn cross_entropy_grad_logits(
+pub fn cross_entropy_backward(
     logits: &[f32],
     targets: &[f32],
     dims: [usize; 3],

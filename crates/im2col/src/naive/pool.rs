@@ -54,7 +54,7 @@ pub fn pool_forward<const D: usize>(
 /// # Errors
 ///
 /// If an operand's length is not the plan's.
-pub fn pool_grad_input<const D: usize>(
+pub fn pool_backward<const D: usize>(
     plan: &PoolPlan<D>,
     input: &[f32],
     grad_output: &[f32],
@@ -124,7 +124,7 @@ pub fn unpool<const D: usize>(
 /// # Errors
 ///
 /// As [`unpool`].
-pub fn unpool_grad_pooled<const D: usize>(
+pub fn unpool_backward<const D: usize>(
     plan: &PoolPlan<D>,
     grad_output: &[f32],
     indices: &[i64],

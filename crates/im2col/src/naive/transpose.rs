@@ -50,7 +50,7 @@ pub fn conv_transpose_forward<const D: usize>(
 /// # Errors
 ///
 /// If an operand's length is not the plan's.
-pub fn conv_transpose_grad_input<const D: usize>(
+pub fn conv_transpose_backward_input<const D: usize>(
     plan: &ConvTransposePlan<D>,
     weight: &[f32],
     grad_output: &[f32],
@@ -69,7 +69,7 @@ pub fn conv_transpose_grad_input<const D: usize>(
 /// # Errors
 ///
 /// If an operand's length is not the plan's.
-pub fn conv_transpose_grad_weight<const D: usize>(
+pub fn conv_transpose_backward_weight<const D: usize>(
     plan: &ConvTransposePlan<D>,
     input: &[f32],
     grad_output: &[f32],
@@ -88,7 +88,7 @@ pub fn conv_transpose_grad_weight<const D: usize>(
 /// # Errors
 ///
 /// If an operand's length is not the plan's.
-pub fn conv_transpose_grad_bias<const D: usize>(
+pub fn conv_transpose_backward_bias<const D: usize>(
     plan: &ConvTransposePlan<D>,
     grad_output: &[f32],
     grad_bias: &mut [f32],

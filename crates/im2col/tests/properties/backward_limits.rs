@@ -116,7 +116,7 @@ fn of_fewer_images_in_the_end() {
     let plan = conv.plan(5, [440, 440]).unwrap();
     let (input, grad_output) = (integers(1, plan.input_len()), integers(2, plan.output_len()));
     let mut expected = garbage(3, plan.weight_len());
-    naive::conv_grad_weight(&plan, &input, &grad_output, &mut expected).unwrap();
+    naive::conv_backward_weight(&plan, &input, &grad_output, &mut expected).unwrap();
     for limit in [usize::MAX, plan.backward_weight_scratch_len() - 1, 0] {
         let plan = plan.with_backward_scratch_limit(limit);
         let mut grad_weight = garbage(4, plan.weight_len());

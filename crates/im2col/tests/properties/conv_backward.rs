@@ -13,11 +13,11 @@ pub(crate) fn equals_naive<const D: usize>(case: &ConvCase, seed: u64) {
     let plan = conv_plan::<D>(case, &operands, Activation::Identity);
     let Operands { input, weight, grad_output, .. } = &operands;
     let mut grad_input = vec![f32::NAN; plan.input_len()];
-    naive::conv_grad_input(&plan, weight, grad_output, &mut grad_input).unwrap();
+    naive::conv_backward_input(&plan, weight, grad_output, &mut grad_input).unwrap();
     let mut grad_weight = vec![f32::NAN; plan.weight_len()];
-    naive::conv_grad_weight(&plan, input, grad_output, &mut grad_weight).unwrap();
+    naive::conv_backward_weight(&plan, input, grad_output, &mut grad_weight).unwrap();
     let mut grad_bias = vec![f32::NAN; plan.bias_len()];
-    naive::conv_grad_bias(&plan, grad_output, &mut grad_bias).unwrap();
+    naive::conv_backward_bias(&plan, grad_output, &mut grad_bias).unwrap();
     for plan in isas(plan) {
         let given = backward(&plan, &operands);
         assert_same(&given[0], &grad_input, ("grad_input", plan));

@@ -190,7 +190,7 @@ fn pooling() {
         });
         check_lengths(&[input, output], |given, output| naive::pool_forward(&plan, &given[0], output));
         check_lengths(&[input, grad_output, grad_input], |given, grad| {
-            naive::pool_grad_input(&plan, &given[0], &given[1], grad)
+            naive::pool_backward(&plan, &given[0], &given[1], grad)
         });
     }
 }
@@ -225,7 +225,7 @@ fn pooling_with_indices() {
     });
     let grads = [("grad_output", plan.input_len()), indices, ("grad_pooled", plan.output_len())];
     check_lengths(&grads, |given, grad| {
-        naive::unpool_grad_pooled(&plan, &given[0], &zeros(&given[1]), &mut grad.to_vec())?;
+        naive::unpool_backward(&plan, &given[0], &zeros(&given[1]), &mut grad.to_vec())?;
         plan.unpool_backward(&given[0], &zeros(&given[1]), grad)
     });
     assert_eq!(
@@ -244,7 +244,7 @@ fn an_average_has_no_indices() {
         plan.unpool(&[0.0; 2], &[0; 2], &mut places),
         naive::unpool(&plan, &[0.0; 2], &[0; 2], &mut places),
         plan.unpool_backward(&[0.0; 4], &[0; 2], &mut output),
-        naive::unpool_grad_pooled(&plan, &[0.0; 4], &[0; 2], &mut output),
+        naive::unpool_backward(&plan, &[0.0; 4], &[0; 2], &mut output),
     ];
     assert_eq!(results, [Err(RunError::NoIndices); 6]);
     assert_eq!((output, indices, places), ([SENTINEL; 2], [7; 2], [SENTINEL; 4]));
@@ -262,7 +262,7 @@ fn indices_outside_their_plane() {
         assert_eq!(plan.unpool(&[1.0; 4], &indices, &mut output), Err(error));
         assert_eq!(naive::unpool(&plan, &[1.0; 4], &indices, &mut output), Err(error));
         assert_eq!(plan.unpool_backward(&[1.0; 8], &indices, &mut grad), Err(error));
-        assert_eq!(naive::unpool_grad_pooled(&plan, &[1.0; 8], &indices, &mut grad), Err(error));
+        assert_eq!(naive::unpool_backward(&plan, &[1.0; 8], &indices, &mut grad), Err(error));
         assert_eq!((output, grad), ([SENTINEL; 8], [SENTINEL; 4]));
         assert!(error.to_string().contains(&format!("index 3: {given}")), "{error}");
     }
@@ -349,13 +349,13 @@ fn definitions() {
         naive::conv_forward(&plan, &given[0], &given[1], &given[2], output)
     });
     check_lengths(&[weight, grad_output, ("grad_input", plan.input_len())], |given, grad| {
-        naive::conv_grad_input(&plan, &given[0], &given[1], grad)
+        naive::conv_backward_input(&plan, &given[0], &given[1], grad)
     });
     check_lengths(&[input, grad_output, ("grad_weight", plan.weight_len())], |given, grad| {
-        naive::conv_grad_weight(&plan, &given[0], &given[1], grad)
+        naive::conv_backward_weight(&plan, &given[0], &given[1], grad)
     });
     check_lengths(&[grad_output, ("grad_bias", plan.bias_len())], |given, grad| {
-        naive::conv_grad_bias(&plan, &given[0], grad)
+        naive::conv_backward_bias(&plan, &given[0], grad)
     });
     let plan = LinearParams::new(5, 3).plan(2).unwrap();
     check_lengths(&[("input", 10), ("weight", 15), ("bias", 3), ("output", 6)], |given, output| {

@@ -40,9 +40,9 @@ fn convolution_of_any_size<const D: usize>(case: &ConvCase, seed: u64) {
     let mut output = garbage(seed, plan.output_len());
     naive::conv_forward(&plan, input, weight, bias, &mut output).unwrap();
     let mut grad_input = garbage(seed, plan.input_len());
-    naive::conv_grad_input(&plan, weight, grad_output, &mut grad_input).unwrap();
+    naive::conv_backward_input(&plan, weight, grad_output, &mut grad_input).unwrap();
     let mut grad_weight = garbage(seed, plan.weight_len());
-    naive::conv_grad_weight(&plan, input, grad_output, &mut grad_weight).unwrap();
+    naive::conv_backward_weight(&plan, input, grad_output, &mut grad_weight).unwrap();
     let [mut columns, mut sums] = [plan.columns_len(), plan.input_len()].map(|len| garbage(seed, len));
     let small = |plan: &ConvPlan<D>| plan.scratch_len() <= 16 * RUN;
     for plan in algorithms(plan).filter(small).flat_map(isas) {
@@ -161,7 +161,7 @@ fn pooling_of_any_size<const D: usize>(case: &ConvCase, params: PoolParams<D>, t
     let (input, grad_output) = (specials(seed, plan.input_len()), integers(seed, plan.output_len()));
     let (mut expected, mut grad_input) = (garbage(1, plan.output_len()), garbage(2, plan.input_len()));
     naive::pool_forward(&plan, &input, &mut expected).unwrap();
-    naive::pool_grad_input(&plan, &input, &grad_output, &mut grad_input).unwrap();
+    naive::pool_backward(&plan, &input, &grad_output, &mut grad_input).unwrap();
     for isa in Isa::available() {
         let plan = plan.with_isa(isa);
         let (mut output, mut grad) = (garbage(3, plan.output_len()), garbage(4, plan.input_len()));

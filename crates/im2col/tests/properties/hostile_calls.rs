@@ -20,6 +20,9 @@ use std::cell::RefCell;
 /// Plans with longer operands are not called.
 const LONGEST: usize = 1 << 11;
 
+/// Calls with operands, an output and a scratch, and says whether that was an error.
+type IsRefused<'a> = dyn FnMut(&[Vec<f32>], &mut [f32], &mut [f32]) -> bool + 'a;
+
 struct Caller {
     rng: Rng,
     calls: u64,
@@ -62,13 +65,7 @@ impl Caller {
     }
 
     /// Compiled once, not for every `f`, which says whether it refused its operands.
-    fn call_once(
-        &mut self,
-        operands: &[usize],
-        output: usize,
-        scratch: usize,
-        f: &mut dyn FnMut(&[Vec<f32>], &mut [f32], &mut [f32]) -> bool,
-    ) {
+    fn call_once(&mut self, operands: &[usize], output: usize, scratch: usize, f: &mut IsRefused<'_>) {
         let given: Vec<Vec<f32>> = operands
             .iter()
             .map(|&right| {
@@ -132,9 +129,11 @@ fn conv<const D: usize>(caller: &mut Caller, plan: &ConvPlan<D>) {
     caller.call(&[x, w, b], y, 0, |given, output, _| {
         naive::conv_forward(&plan, &given[0], &given[1], &given[2], output)
     });
-    caller.call(&[w, y], x, 0, |given, grad, _| naive::conv_grad_input(&plan, &given[0], &given[1], grad));
-    caller.call(&[x, y], w, 0, |given, grad, _| naive::conv_grad_weight(&plan, &given[0], &given[1], grad));
-    caller.call(&[y], b, 0, |given, grad, _| naive::conv_grad_bias(&plan, &given[0], grad));
+    caller
+        .call(&[w, y], x, 0, |given, grad, _| naive::conv_backward_input(&plan, &given[0], &given[1], grad));
+    caller
+        .call(&[x, y], w, 0, |given, grad, _| naive::conv_backward_weight(&plan, &given[0], &given[1], grad));
+    caller.call(&[y], b, 0, |given, grad, _| naive::conv_backward_bias(&plan, &given[0], grad));
     view(caller, &plan);
 }
 
@@ -224,12 +223,12 @@ fn transposed<const D: usize>(caller: &mut Caller, plan: &ConvTransposePlan<D>) 
         naive::conv_transpose_forward(&plan, &given[0], &given[1], &given[2], output)
     });
     caller.call(&[w, y], x, 0, |given, grad, _| {
-        naive::conv_transpose_grad_input(&plan, &given[0], &given[1], grad)
+        naive::conv_transpose_backward_input(&plan, &given[0], &given[1], grad)
     });
     caller.call(&[x, y], w, 0, |given, grad, _| {
-        naive::conv_transpose_grad_weight(&plan, &given[0], &given[1], grad)
+        naive::conv_transpose_backward_weight(&plan, &given[0], &given[1], grad)
     });
-    caller.call(&[y], b, 0, |given, grad, _| naive::conv_transpose_grad_bias(&plan, &given[0], grad));
+    caller.call(&[y], b, 0, |given, grad, _| naive::conv_transpose_backward_bias(&plan, &given[0], grad));
 }
 
 fn pooling<const D: usize>(caller: &mut Caller, plan: &PoolPlan<D>) {
@@ -238,7 +237,7 @@ fn pooling<const D: usize>(caller: &mut Caller, plan: &PoolPlan<D>) {
     caller.call(&[x], y, 0, |given, output, _| plan.forward(&given[0], output));
     caller.call(&[x, y], x, 0, |given, grad, _| plan.backward(&given[0], &given[1], grad));
     caller.call(&[x], y, 0, |given, output, _| naive::pool_forward(&plan, &given[0], output));
-    caller.call(&[x, y], x, 0, |given, grad, _| naive::pool_grad_input(&plan, &given[0], &given[1], grad));
+    caller.call(&[x, y], x, 0, |given, grad, _| naive::pool_backward(&plan, &given[0], &given[1], grad));
     let wild = |caller: &mut Caller, right: usize| -> Vec<i64> {
         let len = caller.length(right);
         let most = [2, 70][caller.below(2)];
@@ -255,7 +254,7 @@ fn pooling<const D: usize>(caller: &mut Caller, plan: &PoolPlan<D>) {
     caller.call(&[y], x, 0, |given, output, _| plan.unpool(&given[0], &indices, output));
     caller.call(&[x], y, 0, |given, grad, _| plan.unpool_backward(&given[0], &indices, grad));
     caller.call(&[y], x, 0, |given, output, _| naive::unpool(&plan, &given[0], &indices, output));
-    caller.call(&[x], y, 0, |given, grad, _| naive::unpool_grad_pooled(&plan, &given[0], &indices, grad));
+    caller.call(&[x], y, 0, |given, grad, _| naive::unpool_backward(&plan, &given[0], &indices, grad));
     let len = caller.length(plan.workspace_bytes());
     let mut workspace: Vec<u8> = (0..len).map(|_| caller.below(256) as u8).collect();
     caller.call(&[y], x, 0, |given, grad, _| plan.backward_from_workspace(&workspace, &given[0], grad));
@@ -288,6 +287,13 @@ fn linear(caller: &mut Caller, plan: &LinearPlan) {
     caller.call(&[x, w, b], y, 0, |given, output, _| {
         naive::linear_forward(&plan, &given[0], &given[1], &given[2], output)
     });
+    caller.call(&[w, y], x, 0, |given, output, _| {
+        naive::linear_backward_input(&plan, &given[0], &given[1], output)
+    });
+    caller.call(&[x, y], w, 0, |given, output, _| {
+        naive::linear_backward_weight(&plan, &given[0], &given[1], output)
+    });
+    caller.call(&[y], b, 0, |given, output, _| naive::linear_backward_bias(&plan, &given[0], output));
 }
 
 fn elementwise(caller: &mut Caller) {
@@ -374,10 +380,10 @@ fn losses(caller: &mut Caller) {
     let dims = [batch, classes, positions];
     caller.call(&[len], len, 0, |given, output, _| naive::softmax(&given[0], dims, output));
     caller.call(&[len, len], len, 0, |given, output, _| {
-        naive::softmax_grad_logits(&given[0], &given[1], dims, output)
+        naive::softmax_backward(&given[0], &given[1], dims, output)
     });
     caller.call(&[len, len], len, 0, |given, output, _| {
-        naive::cross_entropy_grad_logits(&given[0], &given[1], dims, output)
+        naive::cross_entropy_backward(&given[0], &given[1], dims, output)
     });
     caller
         .call(&[len], len, 0, |given, targets, _| naive::cross_entropy(&given[0], targets, dims).map(|_| ()));
@@ -400,6 +406,10 @@ fn network<const L: usize>(caller: &mut Caller, layers: [Layer; L]) {
     let (inference, training) = (limit(), limit());
     let network = network.with_scratch_limit(inference).unwrap_or(network);
     let network = network.with_train_scratch_limit(training).unwrap_or(network);
+    let network = match caller.below(3) {
+        0 => network,
+        choice => network.with_interleaving(choice == 1).unwrap_or(network),
+    };
     let [p, x, y] = [network.param_len(), network.input_len(), network.output_len()];
     caller.call(&[p, x], y, network.scratch_len(), |given, output, scratch| {
         network.forward(NetworkWeights::Plain(&given[0]), &given[1], output, scratch)

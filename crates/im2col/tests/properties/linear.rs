@@ -56,6 +56,15 @@ fn check_exact(case: &ConvCase, seed: u64) {
     let grad_input = exact(case.grad_input(weight, grad_output));
     let grad_weight = exact(case.grad_weight(input, grad_output));
     let grad_bias = exact(case.grad_bias(grad_output));
+    let mut naive_grads =
+        [plan.input_len(), plan.weight_len(), plan.bias_len()].map(|len| vec![f32::NAN; len]);
+    let [of_input, of_weight, of_bias] = &mut naive_grads;
+    naive::linear_backward_input(&plan, weight, grad_output, of_input).unwrap();
+    naive::linear_backward_weight(&plan, input, grad_output, of_weight).unwrap();
+    naive::linear_backward_bias(&plan, grad_output, of_bias).unwrap();
+    assert_same(&naive_grads[0], &grad_input, "naive");
+    assert_same(&naive_grads[1], &grad_weight, "naive");
+    assert_same(&naive_grads[2], &grad_bias[..plan.bias_len()], "naive");
     for plan in isas(plan) {
         for output in forward(&plan, &operands) {
             assert_same(&output, &expected, plan);

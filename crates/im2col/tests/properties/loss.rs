@@ -119,7 +119,7 @@ fn softmax_and_its_gradient_are_within_their_bounds() {
         let roundings = 2 * spread(&case, &logits) + classes + 14;
         let expected = exact(case.softmax(&logits));
         check_each(&of_definition, &expected, |p| bound(roundings, p.value)).unwrap();
-        naive::softmax_grad_logits(&p, &grads, [batch, classes, positions], &mut of_definition).unwrap();
+        naive::softmax_backward(&p, &grads, [batch, classes, positions], &mut of_definition).unwrap();
         let expected = case.softmax_grad(&p, &grads);
         check_each(&of_definition, &expected, |g| gamma(classes + 5) * g.magnitude + 1e-36).unwrap();
     });
@@ -207,7 +207,7 @@ fn cross_entropy_of_probabilities_is_within_its_bound() {
 
         let dims = [case.batch, case.classes, case.positions];
         let mut of_definition = garbage(1, case.len());
-        naive::cross_entropy_grad_logits(&logits, &targets, dims, &mut of_definition).unwrap();
+        naive::cross_entropy_backward(&logits, &targets, dims, &mut of_definition).unwrap();
         let expected = exact(case.loss_grad(&logits, &targets));
         let roundings = 2 * spread(&case, &logits) + 2 * case.classes + 22;
         check_each(&of_definition, &expected, |_| gamma(roundings) * case.classes as f64).unwrap();

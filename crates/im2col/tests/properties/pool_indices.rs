@@ -169,7 +169,7 @@ fn unpooling_is_its_definition<const D: usize>(case: &PoolCase, seed: u64) {
     for indices in [&any, &once] {
         let (mut output, mut grad) = (garbage(6, plan.input_len()), garbage(7, plan.output_len()));
         naive::unpool(&plan, &pooled, indices, &mut output).unwrap();
-        naive::unpool_grad_pooled(&plan, &grad_output, indices, &mut grad).unwrap();
+        naive::unpool_backward(&plan, &grad_output, indices, &mut grad).unwrap();
         assert_same(&unpool(&plan, &pooled, indices), &output, plan);
         assert_same(&unpool_backward(&plan, &grad_output, indices), &grad, plan);
     }

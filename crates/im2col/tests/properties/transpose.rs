@@ -98,11 +98,11 @@ fn equals_naive<const D: usize>(case: &TransposeCase, seed: u64) {
     let mut output = vec![f32::NAN; plan.output_len()];
     naive::conv_transpose_forward(&plan, input, weight, bias, &mut output).unwrap();
     let mut grad_input = vec![f32::NAN; plan.input_len()];
-    naive::conv_transpose_grad_input(&plan, weight, grad_output, &mut grad_input).unwrap();
+    naive::conv_transpose_backward_input(&plan, weight, grad_output, &mut grad_input).unwrap();
     let mut grad_weight = vec![f32::NAN; plan.weight_len()];
-    naive::conv_transpose_grad_weight(&plan, input, grad_output, &mut grad_weight).unwrap();
+    naive::conv_transpose_backward_weight(&plan, input, grad_output, &mut grad_weight).unwrap();
     let mut grad_bias = vec![f32::NAN; plan.bias_len()];
-    naive::conv_transpose_grad_bias(&plan, grad_output, &mut grad_bias).unwrap();
+    naive::conv_transpose_backward_bias(&plan, grad_output, &mut grad_bias).unwrap();
     for plan in isas(plan) {
         let [plain, packed] = forward(&plan, &operands);
         assert_same(&plain, &output, plan);
