@@ -3,6 +3,7 @@
 use crate::conv::{ConvPlan, ConvTransposePlan};
 use crate::error::{RunError, check_len, check_scratch};
 use crate::linear::LinearPlan;
+use crate::window::max;
 
 /// Where a layer's `backward` writes: the gradients of everything that the forward pass read.
 ///
@@ -40,10 +41,6 @@ fn check(
     check_len("grad_input", input_len, gradients.input.len())?;
     check_len("grad_weight", weight_len, gradients.weight.len())?;
     check_len("grad_bias", bias_len, gradients.bias.len())
-}
-
-const fn max(a: usize, b: usize) -> usize {
-    if a > b { a } else { b }
 }
 
 impl<const D: usize> ConvPlan<D> {

@@ -13,7 +13,7 @@ use crate::gemm::product::{Product, ProductInPlace, Right};
 use crate::simd::{Isa, NR, dispatch};
 use crate::sum::{Add, Cascade, SumColumns};
 use crate::weights::{Layout, PackedWeights, Weights};
-use crate::window::{checked_product, checked_sum};
+use crate::window::{checked, checked_product, checked_sum};
 
 impl LinearParams {
     /// Plans the layer for `batch` inputs.
@@ -85,14 +85,6 @@ const fn backward_weight_scratch_len(batch: usize, inputs: usize, outputs: usize
 impl LinearPlan {
     const fn new(params: LinearParams, batch: usize) -> Option<Self> {
         let LinearParams { inputs, outputs, .. } = params;
-        macro_rules! checked {
-            ($size:expr) => {
-                match $size {
-                    Some(size) => size,
-                    None => return None,
-                }
-            };
-        }
         // Whole panels, of either matrix, must fit as well.
         let widest = checked!(checked_sum([batch, inputs, outputs, NR]));
         checked!(checked_product([4, 2 * NR, widest]));

@@ -239,6 +239,16 @@ pub(crate) const fn checked_product<const N: usize>(factors: [usize; N]) -> Opti
     Some(product)
 }
 
+/// The larger one, in constants.
+pub(crate) const fn max(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}
+
+/// The smaller one, in constants.
+pub(crate) const fn min(a: usize, b: usize) -> usize {
+    if a < b { a } else { b }
+}
+
 /// The sum of any number of sizes, if it fits.
 pub(crate) const fn checked_sum<const N: usize>(terms: [usize; N]) -> Option<usize> {
     let mut sum = 0_usize;

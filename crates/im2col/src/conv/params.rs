@@ -3,7 +3,7 @@
 use crate::activation::Activation;
 use crate::error::ShapeError;
 use crate::padding::{Padding, PaddingMode};
-use crate::window::Window;
+use crate::window::{Window, checked_sum, lift, volume};
 
 /// A convolution over `D` = 1, 2 or 3 spatial axes, without the size of its input.
 ///
@@ -269,5 +269,52 @@ impl<const D: usize> ConvParams<D> {
             Ok(window) => window.with_mode(self.padding_mode, D),
             Err(error) => Err(error),
         }
+    }
+
+    /// The output of a transposed convolution: `(input - 1) stride + dilation (kernel - 1) + output_padding + 1 - padding`.
+    pub(super) const fn transposed_output(
+        &self,
+        padding: [[usize; 2]; D],
+        input: [usize; D],
+    ) -> Result<[usize; D], ShapeError> {
+        let mut output = [0; D];
+        let mut axis = 0;
+        while axis < D {
+            let (kernel, stride, dilation) = (self.kernel[axis], self.stride[axis], self.dilation[axis]);
+            let sizes =
+                [("input", input[axis]), ("kernel", kernel), ("stride", stride), ("dilation", dilation)];
+            let mut i = 0;
+            while i < sizes.len() {
+                if sizes[i].1 == 0 {
+                    return Err(ShapeError::Zero { what: sizes[i].0 });
+                }
+                i += 1;
+            }
+            let limit = if stride > dilation { stride } else { dilation };
+            let output_padding = self.output_padding[axis];
+            if output_padding >= limit {
+                return Err(ShapeError::OutputPadding { axis, output_padding, limit });
+            }
+            let Some(input_extent) = (input[axis] - 1).checked_mul(stride) else {
+                return Err(ShapeError::Overflow { what: "output" });
+            };
+            let Some(reach) = (kernel - 1).checked_mul(dilation) else {
+                return Err(ShapeError::Overflow { what: "kernel" });
+            };
+            let unpadded = checked_sum([input_extent, reach, output_padding, 1]);
+            let cropped = checked_sum(padding[axis]);
+            let (Some(unpadded), Some(cropped)) = (unpadded, cropped) else {
+                return Err(ShapeError::Overflow { what: "output" });
+            };
+            if cropped >= unpadded {
+                return Err(ShapeError::PaddingExceedsOutput { axis, padding: cropped, unpadded });
+            }
+            output[axis] = unpadded - cropped;
+            axis += 1;
+        }
+        if volume(lift(output, 1)).is_none() {
+            return Err(ShapeError::Overflow { what: "output" });
+        }
+        Ok(output)
     }
 }

@@ -10,7 +10,7 @@ use crate::conv::channel_lanes::STRIP_LEN;
 use crate::conv::shape::ConvShape;
 use crate::error::ShapeError;
 use crate::simd::{Isa, MR};
-use crate::window::{Window, lift, unlift};
+use crate::window::{Window, lift, min, unlift};
 
 /// A convolution of one input size: lengths, algorithm and blocking.
 ///
@@ -46,21 +46,6 @@ pub struct ConvPlan<const D: usize> {
     pub(super) shape: ConvShape,
     pub(super) sizes: ConvSizes,
     pub(super) backward: BackwardScratch,
-}
-
-/// The fewest multiply-adds that repay a thread: 15 us of AVX-512, where starting one takes 2 to 5.
-const PART: usize = 1 << 21;
-/// How many times longer a multiply-add of a depthwise convolution takes.
-const DEPTHWISE: usize = 8;
-
-const fn least(sizes: [usize; 4]) -> usize {
-    let mut least = sizes[0];
-    let mut i = 1;
-    while i < sizes.len() {
-        least = if sizes[i] < least { sizes[i] } else { least };
-        i += 1;
-    }
-    least
 }
 
 impl<const D: usize> ConvParams<D> {
@@ -379,26 +364,12 @@ impl<const D: usize> ConvPlan<D> {
 
     /// How many parts the forward pass is divided into, each with a scratch of its own.
     pub(super) const fn parts(&self) -> usize {
-        let ConvShape { batch, groups, out_group, .. } = self.shape;
-        let weight = match self.algorithm {
-            Algorithm::Depthwise => DEPTHWISE,
-            #[cfg(feature = "matrixmultiply")]
-            Algorithm::Matrixmultiply => return 1,
-            _ => 1,
-        };
-        let divisible = match (batch, groups) {
-            // Its weights do not lie channel by channel.
-            (0 | 1, 1) if matches!(self.algorithm, Algorithm::Winograd) => 1,
-            (0 | 1, 1) => out_group.div_ceil(self.algorithm.channels_at_once()),
-            (0 | 1, groups) => groups,
-            (batch, _) => batch,
-        };
-        let worthwhile = self.sizes.multiply_adds.saturating_mul(weight) / PART;
         let affordable = match self.scratch_limit.checked_div(self.sizes.forward.plain) {
             Some(parts) => parts,
             None => usize::MAX,
         };
-        let parts = least([self.threads, divisible, worthwhile, affordable]);
+        let most = self.sizes.most_parts(&self.shape, self.algorithm);
+        let parts = min(min(self.threads, affordable), most);
         if parts == 0 { 1 } else { parts }
     }
 

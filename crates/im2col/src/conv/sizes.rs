@@ -6,7 +6,7 @@ use crate::conv::gradient::{depthwise, input, weight};
 use crate::conv::shape::ConvShape;
 use crate::scratch::ALIGN;
 use crate::simd::NR;
-use crate::window::{checked, checked_product, checked_sum};
+use crate::window::{checked, checked_product, checked_sum, min};
 
 /// The lengths of operands and scratches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,31 @@ pub(super) struct ConvSizes {
     pub(super) backward_weight: usize,
 }
 
+/// The fewest multiply-adds that repay a thread: 15 us of AVX-512, where starting one takes 2 to 5.
+const PART: usize = 1 << 21;
+/// How many times longer a multiply-add of a depthwise convolution takes.
+const DEPTHWISE: usize = 8;
+
 impl ConvSizes {
+    /// The most parts that the forward pass can be divided into, each worth a thread.
+    pub(super) const fn most_parts(&self, shape: &ConvShape, algorithm: Algorithm) -> usize {
+        let ConvShape { batch, groups, out_group, .. } = *shape;
+        let weight = match algorithm {
+            Algorithm::Depthwise => DEPTHWISE,
+            #[cfg(feature = "matrixmultiply")]
+            Algorithm::Matrixmultiply => return 1,
+            _ => 1,
+        };
+        let divisible = match (batch, groups) {
+            // Its weights do not lie channel by channel.
+            (0 | 1, 1) if matches!(algorithm, Algorithm::Winograd) => 1,
+            (0 | 1, 1) => out_group.div_ceil(algorithm.channels_at_once()),
+            (0 | 1, groups) => groups,
+            (batch, _) => batch,
+        };
+        min(divisible, self.multiply_adds.saturating_mul(weight) / PART)
+    }
+
     /// All of them, if they fit in `usize`. `most` limits the blocks of the forward pass, in values.
     pub(super) const fn new(shape: &ConvShape, algorithm: Algorithm, most: usize) -> Option<Self> {
         let ConvShape { batch, groups, in_group, out_group, window } = *shape;

@@ -20,7 +20,6 @@ use crate::padding::{Padding, PaddingMode};
 use crate::simd::Isa;
 use crate::sum::SumPlanes;
 use crate::weights::{Layout, PackedWeights, Weights};
-use crate::window::{checked_sum, lift, volume};
 
 /// A transposed convolution of one input size. Made by [`ConvParams::plan_transposed`].
 ///
@@ -77,7 +76,6 @@ impl<const D: usize> ConvTransposePlan<D> {
         batch: usize,
         input: [usize; D],
     ) -> Result<Self, ShapeError> {
-        let output_padding = params.output_padding;
         let operation = "transposed convolution";
         let Padding::PerSide(padding) = params.padding else {
             return Err(ShapeError::Inapplicable { option: "a padding rule", operation });
@@ -89,48 +87,10 @@ impl<const D: usize> ConvTransposePlan<D> {
         if let Err(error) = params.check_channels() {
             return Err(error);
         }
-        let mut output = [0; D];
-        let mut axis = 0;
-        while axis < D {
-            let (kernel, stride, dilation) =
-                (params.kernel[axis], params.stride[axis], params.dilation[axis]);
-            let sizes =
-                [("input", input[axis]), ("kernel", kernel), ("stride", stride), ("dilation", dilation)];
-            let mut i = 0;
-            while i < sizes.len() {
-                if sizes[i].1 == 0 {
-                    return Err(ShapeError::Zero { what: sizes[i].0 });
-                }
-                i += 1;
-            }
-            let limit = if stride > dilation { stride } else { dilation };
-            if output_padding[axis] >= limit {
-                let output_padding = output_padding[axis];
-                return Err(ShapeError::OutputPadding { axis, output_padding, limit });
-            }
-            let input_extent = match (input[axis] - 1).checked_mul(stride) {
-                Some(extent) => extent,
-                None => return Err(ShapeError::Overflow { what: "output" }),
-            };
-            let reach = match (kernel - 1).checked_mul(dilation) {
-                Some(reach) => reach,
-                None => return Err(ShapeError::Overflow { what: "kernel" }),
-            };
-            let unpadded = checked_sum([input_extent, reach, output_padding[axis], 1]);
-            let cropped = checked_sum(padding[axis]);
-            let (Some(unpadded), Some(cropped)) = (unpadded, cropped) else {
-                return Err(ShapeError::Overflow { what: "output" });
-            };
-            if cropped >= unpadded {
-                return Err(ShapeError::PaddingExceedsOutput { axis, padding: cropped, unpadded });
-            }
-            output[axis] = unpadded - cropped;
-            axis += 1;
-        }
-        // The mirror would call it its input.
-        if volume(lift(output, 1)).is_none() {
-            return Err(ShapeError::Overflow { what: "output" });
-        }
+        let output = match params.transposed_output(padding, input) {
+            Ok(output) => output,
+            Err(error) => return Err(error),
+        };
         let mirror = ConvParams {
             in_channels: params.out_channels,
             out_channels: params.in_channels,

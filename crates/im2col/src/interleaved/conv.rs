@@ -4,7 +4,7 @@ use super::tile::{Grid, Nest, Operands, TileSize};
 use crate::activation::{Activation, Finish};
 use crate::conv::ConvPlan;
 use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors, dispatch};
-use crate::window::Window;
+use crate::window::{Window, min};
 
 /// A convolution of one group of channels after the other, on planes of two axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,10 +71,6 @@ impl Planes {
         let [[top, bottom], [left, right]] = self.padding;
         top | bottom | left | right != 0
     }
-}
-
-const fn min(a: usize, b: usize) -> usize {
-    if a < b { a } else { b }
 }
 
 /// Copies planes into planes with padding.
