@@ -75,6 +75,8 @@ pub(crate) struct ProductInPlace<'a> {
 }
 
 impl Kernel for ProductInPlace<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

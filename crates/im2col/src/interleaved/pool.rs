@@ -82,9 +82,14 @@ pub(crate) struct PoolBackward<'a> {
 }
 
 impl PoolBackward<'_> {
-    /// Runs it.
+    /// Runs it; the derivative of the activation is a pass of its own unless the windows are tiles.
     pub(crate) fn compute(self, isa: Isa) {
-        dispatch(isa, self);
+        let Self { pooling, activation, input, grad_output, grad_input } = self;
+        dispatch(isa, PoolBackward { pooling, activation, input, grad_output, grad_input: &mut *grad_input });
+        if !pooling.is_2x2() {
+            let (output, grad) = (input.as_flattened(), grad_input.as_flattened_mut());
+            ApplyBackward { activation, output, grad }.compute(isa);
+        }
     }
 }
 
@@ -92,8 +97,8 @@ impl Kernel for PoolBackward<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
-        mul_add: impl MulAdd,
-        vectors: impl Vectors,
+        _: impl MulAdd,
+        _: impl Vectors,
     ) {
         let [_, height, width] = self.pooling.window.input;
         let is_tiled = self.pooling.is_2x2();
@@ -110,7 +115,7 @@ impl Kernel for PoolBackward<'_> {
                 Activation::Tanh => self.tiles(tanh_backward),
             }
         } else {
-            let Self { pooling, activation, input, grad_output, grad_input } = self;
+            let Self { pooling, input, grad_output, grad_input, .. } = self;
             for_each_window(pooling, grad_output.len(), |offset, at, window| {
                 let (plane, grad_plane) = (&input[offset..], &mut grad_input[offset..]);
                 let grad = &grad_output[at];
@@ -130,8 +135,6 @@ impl Kernel for PoolBackward<'_> {
                     }
                 }
             });
-            let (output, grad) = (input.as_flattened(), grad_input.as_flattened_mut());
-            ApplyBackward { activation, output, grad }.run::<ROWS, PANELS, PAIRS>(mul_add, vectors);
         }
     }
 }

@@ -193,9 +193,7 @@ impl<const W: usize> Sum<W> {
     #[inline(always)]
     pub(super) fn add(&mut self, group: &[[f32; W]]) {
         if self.groups == BLOCK {
-            let sum = self.take_chains();
-            self.blocks.push_vector(sum);
-            self.is_long = true;
+            self.flush();
         }
         for (sum, x) in self.chains.as_flattened_mut().iter_mut().zip(group.as_flattened()) {
             *sum += x;
@@ -206,11 +204,22 @@ impl<const W: usize> Sum<W> {
     /// The sum, and zero from then on.
     #[inline(always)]
     pub(super) fn take(&mut self) -> [f32; W] {
+        if self.is_long { self.take_blocks() } else { self.take_chains() }
+    }
+
+    /// Adds what the chains hold to the sums of 256 classes. Few sums are so long: not compiled into each loop.
+    #[cold]
+    #[inline(never)]
+    fn flush(&mut self) {
         let sum = self.take_chains();
-        if !self.is_long {
-            return sum;
-        }
         self.blocks.push_vector(sum);
+        self.is_long = true;
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_blocks(&mut self) -> [f32; W] {
+        self.flush();
         let sum = self.blocks.total_vector();
         (self.blocks, self.is_long) = (Pairwise::of_vectors(), false);
         sum

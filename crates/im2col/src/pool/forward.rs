@@ -46,6 +46,8 @@ impl PoolForward<'_> {
 }
 
 impl Kernel for PoolForward<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -126,6 +128,8 @@ struct LongMeans<'a> {
 }
 
 impl Kernel for LongMeans<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

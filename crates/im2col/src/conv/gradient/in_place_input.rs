@@ -53,6 +53,8 @@ struct Mirrored<'a> {
 }
 
 impl Kernel for Mirrored<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -110,6 +112,8 @@ struct Spread<'a> {
 }
 
 impl Kernel for Spread<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -153,6 +157,8 @@ struct DepthwiseInputInPlace<'a> {
 }
 
 impl Kernel for DepthwiseInputInPlace<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

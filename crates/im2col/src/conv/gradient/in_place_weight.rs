@@ -37,6 +37,8 @@ struct Weight<'a> {
 }
 
 impl Kernel for Weight<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -162,6 +164,8 @@ struct DepthwiseWeightInPlace<'a> {
 }
 
 impl Kernel for DepthwiseWeightInPlace<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
