@@ -1,14 +1,14 @@
 //! Sixteen images at a time: each is a lane of every vector.
 //!
-//! A small network has few channels and short rows, which fill vectors badly; but it has images enough. A *bundle*
+//! A small network has few channels and short rows, which fill vectors badly; but it has images enough. A *block*
 //! is sixteen of them, interleaved: `[channels, height, width]` of vectors, the value of each image in a lane of its
 //! own. Then the loops are those of the definition, with vectors for numbers: nothing is packed or shuffled, no lane
 //! is lost, whatever the shape. Where there are fewer images, the other lanes are those of black ones, and count
 //! for nothing.
 //!
-//! Fully connected layers have many weights, and take the bundles of a *block* at once: each weight is read for all.
+//! Fully connected layers have many weights, and take a pair of blocks at once: each weight is read for both.
 //!
-//! It pays where all that a bundle touches stays in the cache: [`Network`](crate::Network) decides.
+//! It pays where all that a block touches stays in the cache: [`Network`](crate::Network) decides.
 
 mod blocks;
 mod conv;

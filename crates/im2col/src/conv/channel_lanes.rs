@@ -18,7 +18,7 @@ mod block;
 mod store;
 mod tile;
 
-pub(super) use block::{Block, Field, MOST_LINES, PANELS_AT_ONCE, STRIP_LEN, is_staged};
+pub(super) use block::{Block, Field, MOST_LINES, PANELS_AT_ONCE, SUMS_LEN, is_staged};
 pub(super) use store::{Store, Target};
 pub(super) use tile::{BlockTiles, Pair, PositionPairs};
 
@@ -76,7 +76,7 @@ pub(super) fn convolve(
     let Strides { input: whole, image: image_stride, channel: channel_stride } = *strides;
     let [_, height, width] = window.output;
     let input = input.get(group * in_group * window.plane_len()..).unwrap_or_default();
-    let (strip, stage) = scratch.split_at_mut(block.strip_len());
+    let (waiting, stage) = scratch.split_at_mut(block.sums_len());
     let mut first = Position::default();
     while first.image < shape.batch {
         let part = block.at(&first, shape);
@@ -103,7 +103,7 @@ pub(super) fn convolve(
         for (pair, start) in channels.clone().step_by(PANELS_AT_ONCE * NR).enumerate() {
             let weights = weights.skip(pair * PANELS_AT_ONCE);
             let channels = start..channels.end.min(start + PANELS_AT_ONCE * NR);
-            tiles.convolve(isa, weights, channels, epilogue, &mut target, strip);
+            tiles.convolve(isa, weights, channels, epilogue, &mut target, waiting);
         }
         first.next(block, shape);
     }
@@ -118,9 +118,9 @@ impl BlockTiles<'_> {
         channels: Range<usize>,
         epilogue: Epilogue<'_>,
         target: &mut Target<'_>,
-        strip: &mut [f32],
+        waiting: &mut [f32],
     ) {
-        let sums = strip.as_chunks_mut::<NR>().0;
+        let sums = waiting.as_chunks_mut::<NR>().0;
         let (panels, spare) = (channels.len().div_ceil(NR), sums.len() / PANELS_AT_ONCE - 1);
         let total = self.block.images * self.block.positions.iter().product::<usize>();
         let (mut all, mut pairs) = (PositionPairs::new(self), [Pair::default(); _]);
@@ -128,10 +128,10 @@ impl BlockTiles<'_> {
         while first < total {
             let (count, end) = all.take(first, spare, &mut pairs);
             dispatch(isa, ComputeSums { tiles: self, weights, panels, pairs: &pairs, count, sums });
-            // Whole vectors, except at the end; the rest is the beginning of the next strip.
+            // Whole vectors, except at the end; the rest is the beginning of the next block.
             let len = if end == total { end - first } else { (end - first) / NR * NR };
-            let (strip, target, channels) = (&*sums, &mut *target, channels.clone());
-            dispatch(isa, Store { strip, start: 0, panels, channels, epilogue, first, len, target });
+            let (waiting, target, channels) = (&*sums, &mut *target, channels.clone());
+            dispatch(isa, Store { waiting, start: 0, panels, channels, epilogue, first, len, target });
             for sums in sums.chunks_exact_mut(spare + 1) {
                 sums.copy_within(len..end - first, 0);
             }

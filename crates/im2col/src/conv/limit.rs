@@ -2,7 +2,7 @@
 
 use super::gradient::{depthwise, input, weight};
 use super::sizes::ConvSizes;
-use crate::conv::channel_lanes::STRIP_LEN;
+use crate::conv::channel_lanes::SUMS_LEN;
 use crate::conv::shape::ConvShape;
 use crate::simd::MR;
 
@@ -64,7 +64,7 @@ impl BackwardScratch {
                 && let Some(least) = input::scratch_len(&mirror, 0)
                 && let Some(spare) = limit.checked_sub(least)
                 // Larger blocks may have more sums that wait to be stored.
-                && let most = spare.saturating_sub(STRIP_LEN)
+                && let most = spare.saturating_sub(SUMS_LEN)
                 && let Some(len) = input::scratch_len(&mirror, most)
                 && len <= limit
             {

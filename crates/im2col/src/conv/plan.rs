@@ -6,7 +6,7 @@ use super::limit::BackwardScratch;
 use super::params::ConvParams;
 use super::sizes::ConvSizes;
 use crate::activation::Activation;
-use crate::conv::channel_lanes::STRIP_LEN;
+use crate::conv::channel_lanes::SUMS_LEN;
 use crate::conv::shape::ConvShape;
 use crate::error::ShapeError;
 use crate::simd::{Isa, MR};
@@ -179,7 +179,7 @@ impl<const D: usize> ConvPlan<D> {
         if self.shape.out_group > MR
             && let Ok(least) = self.with_blocks(Algorithm::Broadcast, 0)
             && let Some(spare) = limit.checked_sub(least.sizes.forward.plain)
-            && let Ok(plan) = self.with_blocks(Algorithm::Broadcast, spare.saturating_sub(STRIP_LEN))
+            && let Ok(plan) = self.with_blocks(Algorithm::Broadcast, spare.saturating_sub(SUMS_LEN))
             && plan.sizes.forward.plain <= limit
         {
             return Ok(plan);

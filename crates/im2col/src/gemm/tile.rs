@@ -28,12 +28,12 @@ struct PanelOrigin {
 struct PanelColumns {
     column: usize,
     len: usize,
-    spot: PanelOrigin,
+    origin: PanelOrigin,
 }
 
 impl Destination<'_> {
     #[inline(always)]
-    fn spot(&self, column: usize) -> PanelOrigin {
+    fn origin(&self, column: usize) -> PanelOrigin {
         let (image, position) = (column / self.image_columns, column % self.image_columns);
         PanelOrigin { offset: image * self.image_stride + position, run: self.image_columns - position }
     }
@@ -44,7 +44,7 @@ impl Destination<'_> {
         let mut sums = [[0.0; NR]; ROWS];
         if columns.are_together() && height >= ROWS {
             for (i, sums) in sums.iter_mut().enumerate() {
-                let start = columns.spot.offset + (row + i) * self.row_stride;
+                let start = columns.origin.offset + (row + i) * self.row_stride;
                 sums.copy_from_slice(&self.values[start..][..NR]);
             }
         } else {
@@ -60,7 +60,7 @@ impl Destination<'_> {
     fn load_part(&self, row: usize, columns: PanelColumns, sums: &mut [Lanes]) {
         let mut lane = 0;
         while lane < columns.len {
-            let PanelOrigin { offset, run } = self.spot(columns.column + lane);
+            let PanelOrigin { offset, run } = self.origin(columns.column + lane);
             let end = columns.len.min(lane.saturating_add(run));
             for (i, sums) in sums.iter_mut().enumerate() {
                 let start = offset + (row + i) * self.row_stride;
@@ -80,7 +80,7 @@ impl Destination<'_> {
     ) {
         if columns.are_together() && height >= ROWS {
             for (i, sums) in sums.iter().enumerate() {
-                let start = columns.spot.offset + (row + i) * self.row_stride;
+                let start = columns.origin.offset + (row + i) * self.row_stride;
                 self.values[start..][..NR].copy_from_slice(sums);
             }
         } else {
@@ -95,7 +95,7 @@ impl Destination<'_> {
     fn store_part(&mut self, row: usize, columns: PanelColumns, sums: &[Lanes]) {
         let mut lane = 0;
         while lane < columns.len {
-            let PanelOrigin { offset, run } = self.spot(columns.column + lane);
+            let PanelOrigin { offset, run } = self.origin(columns.column + lane);
             let end = columns.len.min(lane.saturating_add(run));
             for (i, sums) in sums.iter().enumerate() {
                 let start = offset + (row + i) * self.row_stride;
@@ -110,7 +110,7 @@ impl PanelColumns {
     /// Whether they fill the lanes and follow each other in memory.
     #[inline(always)]
     fn are_together(&self) -> bool {
-        self.len == NR && self.spot.run >= NR
+        self.len == NR && self.origin.run >= NR
     }
 }
 
@@ -180,11 +180,11 @@ impl MultiplyPanels<'_, '_> {
     ) {
         let Range { start, end } = self.columns;
         let mut places =
-            [PanelColumns { column: end, len: 0, spot: PanelOrigin { offset: 0, run: 0 } }; PANELS];
+            [PanelColumns { column: end, len: 0, origin: PanelOrigin { offset: 0, run: 0 } }; PANELS];
         let mut b: [&[Lanes]; PANELS] = [&[]; PANELS];
         for panel in 0..PANELS {
             let column = (first + panel * NR).min(end);
-            places[panel] = PanelColumns { column, len: NR.min(end - column), spot: self.c.spot(column) };
+            places[panel] = PanelColumns { column, len: NR.min(end - column), origin: self.c.origin(column) };
             // A panel too many repeats the first one and is not stored.
             let from = if column < end { column } else { first };
             b[panel] = self.b.panel((from - start) / NR);

@@ -2,40 +2,40 @@
 
 use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors, dispatch};
 
-/// The most images whose gradients are added one after the other: of 64 bundles.
+/// The most images whose gradients are added one after the other: of 64 blocks.
 pub(crate) const STRETCH: usize = 64 * NR;
 
-/// The bundles that go through a network together: a few whole ones, or one of fewer images.
+/// The blocks of sixteen images that go through a network together: a pair, or a single one, perhaps of fewer images.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ImageBlocks {
     /// The first image.
     pub(crate) first: usize,
-    pub(crate) bundles: usize,
-    /// How many lanes of each bundle count.
+    pub(crate) count: usize,
+    /// How many images each block has.
     pub(crate) lanes: usize,
 }
 
 impl ImageBlocks {
     pub(crate) const fn images(&self) -> usize {
-        self.bundles * self.lanes
+        self.count * self.lanes
     }
 
-    /// Whether gradients begin with this block, the first of [`STRETCH`] images; those of others are added.
+    /// Whether gradients begin with these, the first of [`STRETCH`] images; those of others are added.
     pub(crate) const fn is_first(&self) -> bool {
         self.first.is_multiple_of(STRETCH)
     }
 
-    /// Whether it is the last of [`STRETCH`] images, or of all.
+    /// Whether they are the last of [`STRETCH`] images, or of all.
     pub(crate) const fn is_last(&self, images: usize) -> bool {
         let end = self.first + self.images();
         end.is_multiple_of(STRETCH) || end == images
     }
 }
 
-/// Interleaves `[images, len]` into a bundle of `len` vectors.
+/// Interleaves `[images, len]` into a block of `len` vectors.
 pub(crate) struct Interleave<'a> {
     pub(crate) images: &'a [f32],
-    pub(crate) bundle: &'a mut [Lanes],
+    pub(crate) block: &'a mut [Lanes],
 }
 
 impl Interleave<'_> {
@@ -52,9 +52,9 @@ impl Kernel for Interleave<'_> {
         _: impl MulAdd,
         vectors: impl Vectors,
     ) {
-        let Self { images, bundle } = self;
-        let len = bundle.len();
-        for (block, first) in bundle.chunks_mut(NR).zip((0..len).step_by(NR)) {
+        let Self { images, block } = self;
+        let len = block.len();
+        for (square, first) in block.chunks_mut(NR).zip((0..len).step_by(NR)) {
             let mut rows = [[0.0; NR]; NR];
             for (row, image) in rows.iter_mut().zip(images.chunks_exact(len)) {
                 match image[first..].first_chunk() {
@@ -63,17 +63,17 @@ impl Kernel for Interleave<'_> {
                 }
             }
             let columns = vectors.transpose(&rows);
-            match block.first_chunk_mut() {
-                Some(block) => *block = columns,
-                None => block.copy_from_slice(&columns[..len - first]),
+            match square.first_chunk_mut() {
+                Some(square) => *square = columns,
+                None => square.copy_from_slice(&columns[..len - first]),
             }
         }
     }
 }
 
-/// The inverse of [`Interleave`]: the first images of a bundle, as many as there is room for.
+/// The inverse of [`Interleave`]: the first images of a block, as many as there is room for.
 pub(crate) struct Separate<'a> {
-    pub(crate) bundle: &'a [Lanes],
+    pub(crate) block: &'a [Lanes],
     pub(crate) images: &'a mut [f32],
 }
 
@@ -91,10 +91,10 @@ impl Kernel for Separate<'_> {
         _: impl MulAdd,
         vectors: impl Vectors,
     ) {
-        let Self { bundle, images } = self;
-        let len = bundle.len();
-        for (block, first) in bundle.chunks(NR).zip((0..len).step_by(NR)) {
-            let rows = transposed(block, vectors);
+        let Self { block, images } = self;
+        let len = block.len();
+        for (square, first) in block.chunks(NR).zip((0..len).step_by(NR)) {
+            let rows = transposed(square, vectors);
             for (row, image) in rows.iter().zip(images.chunks_exact_mut(len)) {
                 match image[first..].first_chunk_mut() {
                     Some(values) => *values = *row,

@@ -12,11 +12,11 @@ use crate::pool::windows::Pooling;
 use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors, dispatch};
 use core::ops::Range;
 
-/// The gradients that a bundle contributes.
+/// The gradients that a block of images contributes.
 pub(crate) struct GradKernels<'a> {
     pub(crate) planes: Planes,
-    /// Of a single bundle.
-    pub(crate) block: ImageBlocks,
+    /// Of a single block.
+    pub(crate) blocks: ImageBlocks,
     /// `[in_channels, padded height, padded width]`
     pub(crate) input: &'a [Lanes],
     pub(crate) grads: Grads<'a>,
@@ -60,8 +60,8 @@ impl GradKernels<'_> {
         let rows = if planes.out_group < MOST_ROWS { planes.out_group } else { MOST_ROWS };
         let channels = if Self::can_be_pooled(planes) { planes.in_group } else { 1 };
         let two_lines = (2 * rows).saturating_mul(planes.output[1]);
-        let strip = if two_lines > BAND { two_lines } else { BAND };
-        (rows * channels).saturating_mul(planes.taps()).saturating_add(strip)
+        let band_len = if two_lines > BAND { two_lines } else { BAND };
+        (rows * channels).saturating_mul(planes.taps()).saturating_add(band_len)
     }
 
     /// Whether it may take a [`Grads::Pooled`].
@@ -85,7 +85,7 @@ impl GradKernels<'_> {
         // Whole pairs of lines.
         let chain = (MOST_POSITIONS / width).max(2) & !1;
         let scratch = core::mem::take(&mut self.scratch);
-        let (all_sums, strip) = scratch.split_at_mut(rows * channels_at_once * taps);
+        let (all_sums, pooled) = scratch.split_at_mut(rows * channels_at_once * taps);
         for group in 0..planes.groups {
             let mut done = group * planes.out_group;
             for row in starts(planes.out_group, rows) {
@@ -106,7 +106,7 @@ impl GradKernels<'_> {
                                 Grads::Pooled { pooling, activation, output, grad_pooled } => {
                                     let len = lines.len() * width;
                                     for (i, grad_input) in
-                                        strip[..rows * len].chunks_exact_mut(len).enumerate()
+                                        pooled[..rows * len].chunks_exact_mut(len).enumerate()
                                     {
                                         let input =
                                             &output[(row + i) * planes.positions() + y * width..][..len];
@@ -114,7 +114,7 @@ impl GradKernels<'_> {
                                         PoolBackward { pooling, activation, input, grad_output, grad_input }
                                             .compute(isa);
                                     }
-                                    (&*strip, len)
+                                    (&*pooled, len)
                                 }
                             };
                             if channel == 0 {
@@ -129,9 +129,9 @@ impl GradKernels<'_> {
                                 dispatch(isa, AddBand { band, tile, sums });
                             }
                         }
-                        let is_first = self.block.is_first() && start == 0;
+                        let is_first = self.blocks.is_first() && start == 0;
                         for (i, sums) in all_sums.chunks_exact_mut(rows * taps).enumerate() {
-                            let lanes = self.block.lanes;
+                            let lanes = self.blocks.lanes;
                             dispatch(isa, AddLanes { sums: &mut *sums, lanes });
                             let sums = sums.as_flattened();
                             let sums = &sums[new.start * taps..new.end * taps];
@@ -172,10 +172,10 @@ impl GradKernels<'_> {
     #[inline(always)]
     fn add_biases(&mut self, row: usize, sums: &[Lanes]) {
         for (grad, sums) in self.grad_bias.iter_mut().skip(row).zip(sums) {
-            if self.block.is_first() {
+            if self.blocks.is_first() {
                 *grad = 0.0;
             }
-            sums[..self.block.lanes.min(NR)].iter().for_each(|sum| *grad += sum);
+            sums[..self.blocks.lanes.min(NR)].iter().for_each(|sum| *grad += sum);
         }
     }
 }

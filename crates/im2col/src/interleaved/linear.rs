@@ -1,4 +1,4 @@
-//! Fully connected layers: all bundles of a block at once, for there are more weights than L1 holds.
+//! Fully connected layers: a pair of blocks of images at once, for there are more weights than L1 holds.
 
 use super::blocks::{ImageBlocks, transposed};
 use super::tile::{Grid, Nest, Operands, TileSize};
@@ -12,19 +12,19 @@ pub(crate) struct LinearForward<'a> {
     /// `[outputs]`, or empty
     pub(crate) bias: &'a [f32],
     pub(crate) activation: Activation,
-    pub(crate) bundles: usize,
-    /// `[bundles, inputs]`
+    pub(crate) blocks: usize,
+    /// `[blocks, inputs]`
     pub(crate) input: &'a [Lanes],
-    /// `[bundles, outputs]`
+    /// `[blocks, outputs]`
     pub(crate) output: &'a mut [Lanes],
 }
 
 impl LinearForward<'_> {
     pub(crate) fn compute(self, isa: Isa) {
-        let Self { weight, bias, activation, bundles, input, output } = self;
-        let (inputs, outputs) = (input.len() / bundles, output.len() / bundles);
+        let Self { weight, bias, activation, blocks, input, output } = self;
+        let (inputs, outputs) = (input.len() / blocks, output.len() / blocks);
         let product =
-            InterleavedProduct { weight, steps: [inputs, 1], bundles, factor: input, product: &mut *output };
+            InterleavedProduct { weight, steps: [inputs, 1], blocks, factor: input, product: &mut *output };
         product.compute(isa);
         let (plane_len, columns, output) = (NR, 0..NR, output.as_flattened_mut());
         let bias = &bias[..bias.len().min(outputs)];
@@ -36,37 +36,37 @@ impl LinearForward<'_> {
 pub(crate) struct GradInputs<'a> {
     /// `[outputs, inputs]`
     pub(crate) weight: &'a [f32],
-    pub(crate) bundles: usize,
-    /// `[bundles, outputs]`
+    pub(crate) blocks: usize,
+    /// `[blocks, outputs]`
     pub(crate) grad_output: &'a [Lanes],
-    /// `[bundles, inputs]`
+    /// `[blocks, inputs]`
     pub(crate) grad_input: &'a mut [Lanes],
 }
 
 impl GradInputs<'_> {
     pub(crate) fn compute(self, isa: Isa) {
-        let Self { weight, bundles, grad_output, grad_input } = self;
-        let steps = [1, grad_input.len() / bundles];
-        InterleavedProduct { weight, steps, bundles, factor: grad_output, product: grad_input }.compute(isa);
+        let Self { weight, blocks, grad_output, grad_input } = self;
+        let steps = [1, grad_input.len() / blocks];
+        InterleavedProduct { weight, steps, blocks, factor: grad_output, product: grad_input }.compute(isa);
     }
 }
 
-/// `product[bundle, i] = sum over k of weight[i, k] factor[bundle, k]`.
+/// `product[block, i] = sum over k of weight[i, k] factor[block, k]`.
 struct InterleavedProduct<'a> {
     weight: &'a [f32],
     /// From one `i` to the next in the weight, and from one `k`.
     steps: [usize; 2],
-    bundles: usize,
+    blocks: usize,
     factor: &'a [Lanes],
     product: &'a mut [Lanes],
 }
 
 impl InterleavedProduct<'_> {
     fn compute(self, isa: Isa) {
-        let Self { weight, steps: [row_step, step], bundles, factor, product } = self;
-        let (len, depth) = (product.len() / bundles, factor.len() / bundles);
+        let Self { weight, steps: [row_step, step], blocks, factor, product } = self;
+        let (len, depth) = (product.len() / blocks, factor.len() / blocks);
         let grid = Grid {
-            tile: TileSize::best(isa, len, bundles, |columns| bundles.div_ceil(columns)),
+            tile: TileSize::best(isa, len, blocks, |columns| blocks.div_ceil(columns)),
             nest: &Nest::new([1, 1, depth], [0, 0, step], [0, 0, 1]),
             operands: Operands {
                 weights: weight,
@@ -78,7 +78,7 @@ impl InterleavedProduct<'_> {
                 line_step: 0,
             },
             rows: len,
-            columns: bundles,
+            columns: blocks,
             is_by_rows: true,
             output: product,
             output_steps: [1, len, 0],
@@ -87,13 +87,13 @@ impl InterleavedProduct<'_> {
     }
 }
 
-/// The gradients of weight and bias that a block contributes:
+/// The gradients of weight and bias that some blocks contribute:
 /// `grad_weight[o, i] = sum over images of grad_output[o] input[i]`. Lanes are inputs here.
 pub(crate) struct GradWeights<'a> {
-    pub(crate) block: ImageBlocks,
-    /// `[bundles, inputs]`
+    pub(crate) blocks: ImageBlocks,
+    /// `[blocks, inputs]`
     pub(crate) input: &'a [Lanes],
-    /// `[bundles, outputs]`
+    /// `[blocks, outputs]`
     pub(crate) grad_output: &'a [Lanes],
     /// Room for [`GradWeights::scratch_len`] vectors.
     pub(crate) scratch: &'a mut [Lanes],
@@ -105,8 +105,8 @@ pub(crate) struct GradWeights<'a> {
 
 impl GradWeights<'_> {
     /// The inputs image by image, in whole vectors.
-    pub(crate) const fn scratch_len(inputs: usize, bundles: usize) -> usize {
-        (inputs.div_ceil(NR) * NR).saturating_mul(bundles)
+    pub(crate) const fn scratch_len(inputs: usize, blocks: usize) -> usize {
+        (inputs.div_ceil(NR) * NR).saturating_mul(blocks)
     }
 }
 
@@ -117,13 +117,13 @@ impl Kernel for GradWeights<'_> {
         mul_add: impl MulAdd,
         vectors: impl Vectors,
     ) {
-        let ImageBlocks { bundles, lanes, .. } = self.block;
-        let (inputs, outputs) = (self.input.len() / bundles, self.grad_output.len() / bundles);
-        // `[panels][bundles][lanes]`: sixteen inputs of an image are a vector.
+        let ImageBlocks { count: blocks, lanes, .. } = self.blocks;
+        let (inputs, outputs) = (self.input.len() / blocks, self.grad_output.len() / blocks);
+        // `[panels][blocks][lanes]`: sixteen inputs of an image are a vector.
         let squares = self.scratch.as_chunks_mut::<NR>().0;
-        for (bundle, input) in self.input.chunks_exact(inputs).enumerate() {
+        for (block, input) in self.input.chunks_exact(inputs).enumerate() {
             for (panel, columns) in input.chunks(NR).enumerate() {
-                squares[panel * bundles + bundle] = transposed(columns, vectors);
+                squares[panel * blocks + block] = transposed(columns, vectors);
             }
         }
         for row in (0..outputs).step_by(6) {
@@ -145,7 +145,7 @@ impl Kernel for GradWeights<'_> {
                 }
             }
         }
-        if self.block.is_first() {
+        if self.blocks.is_first() {
             self.grad_bias.fill(0.0);
         }
         for grads in self.grad_output.chunks_exact(outputs) {
@@ -165,11 +165,11 @@ impl GradWeights<'_> {
         panel: usize,
         mul_add: impl MulAdd,
     ) {
-        let bundles = self.block.bundles;
-        let (inputs, outputs) = (self.input.len() / bundles, self.grad_output.len() / bundles);
+        let blocks = self.blocks.count;
+        let (inputs, outputs) = (self.input.len() / blocks, self.grad_output.len() / blocks);
         let mut columns: [&[Lanes]; PANELS] = [&[]; PANELS];
         for (j, column) in columns.iter_mut().enumerate() {
-            *column = &self.scratch[(panel + j) * bundles * NR..][..bundles * NR];
+            *column = &self.scratch[(panel + j) * blocks * NR..][..blocks * NR];
         }
         let grads = &self.grad_output.as_flattened()[row * NR..];
         let extent = grads.len() - (ROWS - 1) * NR;
@@ -178,9 +178,9 @@ impl GradWeights<'_> {
             *row = &grads[i * NR..][..extent];
         }
         let mut sums = [[[0.0; NR]; PANELS]; ROWS];
-        // A single loop, as in `tile.rs`; the gradients of the next bundle are further on.
-        let (mut image, mut at, mut left) = (0, 0, self.block.lanes);
-        while image < bundles * NR && at < extent {
+        // A single loop, as in `tile.rs`; the gradients of the next block are further on.
+        let (mut image, mut at, mut left) = (0, 0, self.blocks.lanes);
+        while image < blocks * NR && at < extent {
             let mut values = [[0.0; NR]; PANELS];
             for j in 0..PANELS {
                 values[j] = columns[j][image];
@@ -194,12 +194,12 @@ impl GradWeights<'_> {
             at += 1;
             left -= 1;
             if left == 0 {
-                left = self.block.lanes;
+                left = self.blocks.lanes;
                 image += NR - left;
                 at += outputs * NR - left;
             }
         }
-        debug_assert_eq!(image, bundles * NR, "a sum without its last images");
+        debug_assert_eq!(image, blocks * NR, "a sum without its last images");
         // From here on in memory: the loops below would take the sums out of their registers.
         let mut stored = [[[0.0; NR]; PANELS]; ROWS];
         for i in 0..ROWS {
@@ -207,7 +207,7 @@ impl GradWeights<'_> {
                 stored[i][j] = sums[i][j];
             }
         }
-        let is_first = self.block.is_first();
+        let is_first = self.blocks.is_first();
         for (i, sums) in stored.iter().enumerate() {
             let row = &mut self.grad_weight[(row + i) * inputs..][..inputs];
             for (j, sums) in sums.iter().enumerate() {

@@ -1,18 +1,17 @@
 //! Large batches of small images: sixteen images at a time, interleaved (`interleaved/`).
 //!
-//! A *bundle* is a block of sixteen images. Training takes two bundles at a time, a pair, through the fully connected
-//! layers, the *classifier* of the network. The *feature layers* before have few weights, and take one bundle after the
-//! other.
+//! A block is sixteen images. Training takes a pair of blocks at a time through the fully connected layers, the
+//! *classifier* of the network. The *feature layers* before have few weights, and take one block after the other.
 //!
 //! A workspace holds the output of the last layer, image by image, then how many values were skipped up to a cache
-//! line, then block by block: for each bundle the image and the outputs of the feature layers, but for the last; then
-//! that one and those of the classifier's layers, each for all bundles. An activation behind a convolution or a linear layer
+//! line, then pair by pair: for each block the image and the outputs of the feature layers, but for the last; then
+//! that one and those of the classifier's layers, each for both blocks. An activation behind a convolution or a linear layer
 //! overwrites that layer's output, which no gradient needs.
 
 mod layer;
 mod plan;
 
-use super::interleaving::{BLOCK, Interleaving};
+use super::interleaving::{Interleaving, MOST_BLOCKS};
 use super::layer::{LayerPlan, Op};
 use super::ping_pong::PingPong;
 use super::plan::Network;
@@ -27,7 +26,7 @@ use crate::sum::{Add, Cascade};
 use core::ops::Range;
 
 impl<const L: usize> Network<L> {
-    /// Infers images bundle by bundle.
+    /// Infers images block by block.
     pub(super) fn infer_interleaved(
         &self,
         lens: &Interleaving,
@@ -38,18 +37,18 @@ impl<const L: usize> Network<L> {
     ) {
         let isa = self.isa();
         let output_len = self.layers[L - 1].image_len();
-        let bundles = input.chunks(NR * self.image_len).zip(output.chunks_mut(NR * output_len));
-        for (images, output) in bundles {
+        let blocks = input.chunks(NR * self.image_len).zip(output.chunks_mut(NR * output_len));
+        for (images, output) in blocks {
             let (first, rest) = vectors(scratch).split_at_mut(lens.buffers[0]);
             let (second, scratch) = rest.split_at_mut(lens.buffers[1]);
             let mut value = PingPong::new(&[], [first, second]);
-            value.step(self.image_len, |_, bundle| Interleave { images, bundle }.compute(isa));
+            value.step(self.image_len, |_, block| Interleave { images, block }.compute(isa));
             for (index, layer) in self.layers.iter().enumerate().filter(|(_, layer)| layer.is_step()) {
                 value.step(layer.image_len(), |input, output| {
                     layer.forward_lanes(isa, self.activation_of(index), params, input, output, scratch);
                 });
             }
-            Separate { bundle: value.value(), images: output }.compute(isa);
+            Separate { block: value.value(), images: output }.compute(isa);
         }
     }
 
@@ -71,8 +70,8 @@ impl<const L: usize> Network<L> {
         skipped[0] = skip as f32;
         let all_kept = kept[skip..].as_chunks_mut::<NR>().0;
         let scratch = vectors(scratch);
-        for block in blocks(self.batch) {
-            let kept = &mut all_kept[block.first / NR * lens.kept..][..block.bundles * lens.kept];
+        for blocks in pairs_of_blocks(self.batch) {
+            let kept = &mut all_kept[blocks.first / NR * lens.kept..][..blocks.count * lens.kept];
             let mut layers =
                 |layers: Range<usize>, place: Place, kept: &mut [Lanes], scratch: &mut [Lanes]| {
                     for index in layers {
@@ -90,26 +89,26 @@ impl<const L: usize> Network<L> {
                         }
                     }
                 };
-            let images = images_of(block, input, self.image_len).chunks(NR * self.image_len);
-            for (bundle, images) in images.enumerate() {
-                let place = Place { block, bundle: Some(bundle) };
+            let images = images_of(blocks, input, self.image_len).chunks(NR * self.image_len);
+            for (block, images) in images.enumerate() {
+                let place = Place { blocks, block: Some(block) };
                 let image = &mut kept[self.range(lens, 0, place)];
                 match &self.layers[0].op {
                     Op::Conv(plan) if plan.planes().is_padded() => {
-                        let bundle = &mut scratch[..self.image_len];
-                        Interleave { images, bundle: &mut *bundle }.compute(isa);
-                        PadPlanes { window: plan.window(), input: bundle, staged: image }.compute(isa);
+                        let block = &mut scratch[..self.image_len];
+                        Interleave { images, block: &mut *block }.compute(isa);
+                        PadPlanes { window: plan.window(), input: block, staged: image }.compute(isa);
                     }
-                    _ => Interleave { images, bundle: image }.compute(isa),
+                    _ => Interleave { images, block: image }.compute(isa),
                 }
                 layers(0..lens.classifier, place, kept, scratch);
             }
-            let place = Place { block, bundle: None };
+            let place = Place { blocks, block: None };
             layers(lens.classifier..L, place, kept, scratch);
-            let bundles = kept[self.range(lens, L, place)].chunks_exact(output_len);
-            let outputs = &mut outputs[block.first * output_len..][..block.images() * output_len];
-            for (bundle, images) in bundles.zip(outputs.chunks_mut(NR * output_len)) {
-                Separate { bundle, images }.compute(isa);
+            let last = kept[self.range(lens, L, place)].chunks_exact(output_len);
+            let outputs = &mut outputs[blocks.first * output_len..][..blocks.images() * output_len];
+            for (block, images) in last.zip(outputs.chunks_mut(NR * output_len)) {
+                Separate { block, images }.compute(isa);
             }
         }
     }
@@ -140,16 +139,16 @@ impl<const L: usize> Network<L> {
         let (skipped, kept) = workspace[self.output_len()..].split_at(1);
         let skip = (skipped[0] as usize).min(ALIGN);
         let all_kept = kept[skip..].as_chunks::<NR>().0;
-        for block in blocks(self.batch) {
-            let bundles = block.bundles;
-            let kept = &all_kept[block.first / NR * lens.kept..][..bundles * lens.kept];
+        for blocks in pairs_of_blocks(self.batch) {
+            let count = blocks.count;
+            let kept = &all_kept[blocks.first / NR * lens.kept..][..count * lens.kept];
             let (classifier, rest) =
-                split_two(vectors(scratch), lens.classifier_grads.map(|len| bundles * len));
+                split_two(vectors(scratch), lens.classifier_grads.map(|len| count * len));
             let mut grad = PingPong::new(&[], classifier);
-            grad.step(bundles * output_len, |_, bundles| {
-                let images = images_of(block, grad_output, output_len).chunks(NR * output_len);
-                for (images, bundle) in images.zip(bundles.chunks_exact_mut(output_len)) {
-                    Interleave { images, bundle }.compute(isa);
+            grad.step(count * output_len, |_, grads| {
+                let images = images_of(blocks, grad_output, output_len).chunks(NR * output_len);
+                for (images, block) in images.zip(grads.chunks_exact_mut(output_len)) {
+                    Interleave { images, block }.compute(isa);
                 }
             });
             let mut layers = |layers: Range<usize>,
@@ -169,7 +168,7 @@ impl<const L: usize> Network<L> {
                             (layer_output.as_flattened(), grad.value_mut().as_flattened_mut());
                         ApplyBackward { activation, output, grad }.compute(isa);
                     }
-                    let of = place.block();
+                    let of = place.blocks();
                     let grads = match pooled {
                         Some((pool, pooling)) if index == first_trained => Grads::Pooled {
                             pooling,
@@ -195,23 +194,23 @@ impl<const L: usize> Network<L> {
                     after(index);
                 }
             };
-            layers(lens.classifier..L, Place { block, bundle: None }, &mut grad, rest);
+            layers(lens.classifier..L, Place { blocks, block: None }, &mut grad, rest);
             if first_trained < lens.classifier {
                 let ([first, second], rest) = split_two(rest, lens.feature_grads);
-                let len = grad.value().len() / bundles;
-                for (bundle, given) in grad.value().chunks_exact(len).enumerate() {
+                let len = grad.value().len() / count;
+                for (block, given) in grad.value().chunks_exact(len).enumerate() {
                     let mut grad = PingPong::new(&[], [&mut *first, &mut *second]);
                     grad.step(len, |_, grad| grad.copy_from_slice(given));
                     layers(
                         first_trained..lens.classifier,
-                        Place { block, bundle: Some(bundle) },
+                        Place { blocks, block: Some(block) },
                         &mut grad,
                         rest,
                     );
                 }
             }
             if let Some(stretches) = &mut stretches
-                && block.is_last(self.batch)
+                && blocks.is_last(self.batch)
             {
                 Add { values: grad_params, sums: stretches.lowest() }.compute(isa);
                 stretches.carry();
@@ -244,57 +243,57 @@ impl<const L: usize> Network<L> {
         }
     }
 
-    /// Where a block keeps the image (0) or the output of a layer (its number from 1): behind what that layer reads.
+    /// Where blocks keep the image (0) or the output of a layer (its number from 1): behind what that layer reads.
     fn range(&self, lens: &Interleaving, value: usize, place: Place) -> Range<usize> {
         let (offset, len) = match value.checked_sub(1).map(|layer| &self.layers[layer]) {
             Some(layer) => (layer.lane_offset, layer.image_len()),
             None => (0, self.kept_image_len()),
         };
-        let bundles = place.block.bundles;
-        match place.bundle {
-            Some(bundle) if offset < lens.features_kept => {
-                let start = bundle * lens.features_kept + offset;
+        let count = place.blocks.count;
+        match place.block {
+            Some(block) if offset < lens.features_kept => {
+                let start = block * lens.features_kept + offset;
                 start..start + len
             }
-            Some(bundle) => {
-                let start = bundles * offset + bundle * len;
+            Some(block) => {
+                let start = count * offset + block * len;
                 start..start + len
             }
-            None => bundles * offset..bundles * (offset + len),
+            None => count * offset..count * (offset + len),
         }
     }
 }
 
-/// A block, or one of its bundles.
+/// Blocks, or one of them.
 #[derive(Clone, Copy)]
 struct Place {
-    block: ImageBlocks,
-    bundle: Option<usize>,
+    blocks: ImageBlocks,
+    block: Option<usize>,
 }
 
 impl Place {
-    fn block(self) -> ImageBlocks {
-        match self.bundle {
-            Some(bundle) => ImageBlocks { first: self.block.first + bundle * NR, bundles: 1, ..self.block },
-            None => self.block,
+    fn blocks(self) -> ImageBlocks {
+        match self.block {
+            Some(block) => ImageBlocks { first: self.blocks.first + block * NR, count: 1, ..self.blocks },
+            None => self.blocks,
         }
     }
 }
 
-/// Whole bundles first, as many at a time as a block has; then the images that are left.
-fn blocks(images: usize) -> impl Iterator<Item = ImageBlocks> {
+/// Pairs of whole blocks first, then a whole one, then the images that are left.
+fn pairs_of_blocks(images: usize) -> impl Iterator<Item = ImageBlocks> {
     let mut first = 0;
     core::iter::from_fn(move || {
         let left = images - first;
-        let block = ImageBlocks { first, bundles: (left / NR).clamp(1, BLOCK), lanes: left.min(NR) };
-        first += block.images();
-        (left > 0).then_some(block)
+        let blocks = ImageBlocks { first, count: (left / NR).clamp(1, MOST_BLOCKS), lanes: left.min(NR) };
+        first += blocks.images();
+        (left > 0).then_some(blocks)
     })
 }
 
-/// The images of a block, `len` values each.
-fn images_of(block: ImageBlocks, images: &[f32], len: usize) -> &[f32] {
-    &images[block.first * len..][..block.images() * len]
+/// The images of some blocks, `len` values each.
+fn images_of(blocks: ImageBlocks, images: &[f32], len: usize) -> &[f32] {
+    &images[blocks.first * len..][..blocks.images() * len]
 }
 
 /// What a backward pass reads and writes.

@@ -1,9 +1,9 @@
 //! How images are interleaved: lengths in vectors.
 
-/// The most bundles of a block.
-pub(super) const BLOCK: usize = 2;
+/// The most blocks of sixteen images that the classifier takes at once: a pair.
+pub(super) const MOST_BLOCKS: usize = 2;
 
-/// How many vectors a bundle takes.
+/// How many vectors a block takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Interleaving {
     /// The first layer of the classifier: the first linear one, or the number of layers without one.
@@ -17,7 +17,7 @@ pub(super) struct Interleaving {
     /// Gradients likewise, in the feature layers and in the classifier.
     pub(super) feature_grads: [usize; 2],
     pub(super) classifier_grads: [usize; 2],
-    /// What a layer needs besides, forward for a bundle, and backward for a block where layers take one.
+    /// What a layer needs besides, forward for a block, and backward for a pair of blocks where layers take one.
     pub(super) forward: usize,
     pub(super) backward: usize,
 }

@@ -18,7 +18,7 @@ fn gradients<const L: usize>(network: &Network<L>, value: f32) -> Vec<f32> {
     grads
 }
 
-/// A lane sums at most 2048 positions, then 16 lanes by pairs; eight chains of each of 64 bundles; and 64 sums of those.
+/// A lane sums at most 2048 positions, then 16 lanes by pairs; eight chains of each of 64 blocks; and 64 sums of those.
 const MOST_ROUNDINGS: usize = 2048 + 4 + 8 * 64 + 2 * 64;
 
 #[track_caller]
@@ -49,7 +49,7 @@ fn batches_of_any_length_are_counted() {
 #[test]
 fn images_of_any_size_are_counted() {
     let conv = Layer::Conv(ConvParams::new(1, 1, [1, 1]));
-    // One by one, in chains that end within the image, and where a bundle of a batch is not whole.
+    // One by one, in chains that end within the image, and where a block of a batch is not whole.
     assert_counted(conv, [1, 1024, 1024], 1);
     assert_counted(conv, [1, 64, 64], 16);
     assert_counted(conv, [1, 50, 100], 16);

@@ -15,7 +15,7 @@ use core::ops::Range;
 pub(in crate::conv) const fn scratch_len(shape: &ConvShape, most: usize) -> Option<usize> {
     let block = Block::new(shape, most);
     match block.stage_len(shape) {
-        Some(stage) => checked_sum([ALIGN, block.strip_len(), stage]),
+        Some(stage) => checked_sum([ALIGN, block.sums_len(), stage]),
         None => None,
     }
 }

@@ -99,16 +99,16 @@ impl<
                         continue;
                     }
                     let start = planes.start + in_z * in_height * in_width;
-                    let mut strip = Strip { input: planes.input, start, lines: 0..0, weights: &weights };
-                    while strip.lines.end < height {
-                        strip.lines = strip.lines.end..height.min(strip.lines.end + LINES);
+                    let mut band = RowBand { input: planes.input, start, lines: 0..0, weights: &weights };
+                    while band.lines.end < height {
+                        band.lines = band.lines.end..height.min(band.lines.end + LINES);
                         let mut x = 0;
                         while x < width {
                             if in_pairs && width - x > NR {
-                                pairs.fill(&strip, x, output, mul_add);
+                                pairs.fill(&band, x, output, mul_add);
                                 x += 2 * NR;
                             } else {
-                                singles.fill(&strip, x, output, mul_add);
+                                singles.fill(&band, x, output, mul_add);
                                 x += NR;
                             }
                         }
@@ -122,12 +122,12 @@ impl<
     }
 }
 
-/// Lines of output that a column of vectors goes down before the next one begins: what a strip reads
+/// Lines of output that a column of vectors goes down before the next one begins: what a band reads
 /// stays in L1 for all of its columns.
 const LINES: usize = 28;
 
 /// Lines of output of a plane.
-struct Strip<'a, const K: usize> {
+struct RowBand<'a, const K: usize> {
     input: &'a [f32],
     /// Where the plane of input begins.
     start: usize,
@@ -186,14 +186,14 @@ impl<
         taps::masks::<STRIDE, SOURCES>(self.first_tap(x), self.window.input[2])
     }
 
-    /// Computes the column of a strip that begins at `x`.
+    /// Computes the column of a band that begins at `x`.
     #[inline(always)]
-    fn fill(&self, strip: &Strip<'_, K>, x: usize, output: &mut [f32], mul_add: impl MulAdd) {
+    fn fill(&self, band: &RowBand<'_, K>, x: usize, output: &mut [f32], mul_add: impl MulAdd) {
         let (width, last) = (self.window.input[2], self.last());
         let x = x.min(last);
         let at = self.first_tap(x);
         if at < width && width - at >= (VECTORS * NR - 1) * STRIDE + K {
-            self.column(strip, x, None, output, mul_add);
+            self.column(band, x, None, output, mul_add);
         } else {
             let masks = if x == 0 {
                 self.left
@@ -203,20 +203,20 @@ impl<
                 // Where a vector has fewer lanes than the kernel is wide.
                 self.masks(x)
             };
-            self.column(strip, x, Some(masks), output, mul_add);
+            self.column(band, x, Some(masks), output, mul_add);
         }
     }
 
     #[inline(always)]
     fn column(
         &self,
-        strip: &Strip<'_, K>,
+        band: &RowBand<'_, K>,
         x: usize,
         masks: Option<[Mask; SOURCES]>,
         output: &mut [f32],
         mul_add: impl MulAdd,
     ) {
-        let Strip { input, start, ref lines, weights } = *strip;
+        let RowBand { input, start, ref lines, weights } = *band;
         let start = start.wrapping_add(self.first_tap(x));
         let ([_, height, in_width], width) = (self.window.input, self.window.output[2]);
         let mut sums = [[[0.0; NR]; VECTORS]; OPEN];

@@ -62,7 +62,7 @@ impl Kernel for Direct<'_, '_> {
 impl PaddedPlanes {
     /// Convolves one image and group: `output` is `[out_group, positions]`.
     #[inline(always)]
-    pub(in crate::conv) fn convolve<const ROWS: usize, const SPOTS: usize>(
+    pub(in crate::conv) fn convolve<const ROWS: usize, const VECTORS: usize>(
         &self,
         planes: &[f32],
         weights: Panels<'_, NR>,
@@ -86,7 +86,7 @@ impl PaddedPlanes {
                 // The last of sixteen channels are computed with some before them once more.
                 let part = part.min(NR - ROWS);
                 let output = &mut output[part * positions..];
-                self.tiles::<ROWS, SPOTS>(
+                self.tiles::<ROWS, VECTORS>(
                     weights,
                     part,
                     epilogue,
@@ -101,10 +101,10 @@ impl PaddedPlanes {
     }
 
     /// Computes up to `ROWS` channels, `output` `[channels, positions]`, from lane `part` of the
-    /// weights on, `SPOTS` vectors at a time.
+    /// weights on, `VECTORS` vectors at a time.
     #[inline(always)]
     #[allow(clippy::too_many_arguments, reason = "the operands of one matrix product")]
-    fn tiles<const ROWS: usize, const SPOTS: usize>(
+    fn tiles<const ROWS: usize, const VECTORS: usize>(
         &self,
         weights: &[Lanes],
         part: usize,
@@ -120,34 +120,34 @@ impl PaddedPlanes {
         let mut next = OutputVector::default();
         let mut at = [0, 0, 0];
         while at[0] < planes {
-            let mut spots = [OutputVector { len: 0, ..next }; SPOTS];
-            for spot in &mut spots {
+            let mut vectors = [OutputVector { len: 0, ..next }; VECTORS];
+            for vector in &mut vectors {
                 if at[0] == planes {
                     break;
                 }
-                next = self.spot(at);
-                *spot = next;
+                next = self.vector_at(at);
+                *vector = next;
                 at[2] += NR;
                 if at[2] >= width {
                     at = if at[1] + 1 == lines { [at[0] + 1, 0, 0] } else { [at[0], at[1] + 1, 0] };
                 }
             }
-            let sums = self.sums::<ROWS, SPOTS>(weights, part, &spots, stage, mul_add);
-            for i in 0..SPOTS {
+            let sums = self.sums::<ROWS, VECTORS>(weights, part, &vectors, stage, mul_add);
+            for i in 0..VECTORS {
                 for j in 0..ROWS {
                     tile[i * ROWS + j] = sums[i][j];
                 }
             }
             // From here on in memory: the loops below would take the sums out of their registers.
             let tile = tile.as_chunks_mut::<ROWS>().0;
-            for (sums, spot) in tile.iter_mut().zip(&spots).filter(|(_, spot)| spot.len > 0) {
+            for (sums, vector) in tile.iter_mut().zip(&vectors).filter(|(_, vector)| vector.len > 0) {
                 epilogue.apply(sums, channel, 0);
                 for (sums, plane) in sums.iter().zip(output.chunks_exact_mut(positions)) {
-                    let plane = &mut plane[spot.output..];
+                    let plane = &mut plane[vector.output..];
                     // What a vector holds too much lies where the next one is stored.
                     match plane.first_chunk_mut() {
                         Some(plane) => *plane = *sums,
-                        None => plane[..spot.len].copy_from_slice(&sums[..spot.len]),
+                        None => plane[..vector.len].copy_from_slice(&sums[..vector.len]),
                     }
                 }
             }
@@ -156,7 +156,7 @@ impl PaddedPlanes {
 
     /// The vector of outputs that begins at `[z, y, x]`.
     #[inline(always)]
-    pub(in crate::conv) fn spot(&self, [z, y, x]: [usize; 3]) -> OutputVector {
+    pub(in crate::conv) fn vector_at(&self, [z, y, x]: [usize; 3]) -> OutputVector {
         let Window { output, stride, .. } = &self.window;
         OutputVector {
             stage: (z * stride[0] * self.lines[1] + y * stride[1]) * self.line_len() + x,
@@ -165,16 +165,16 @@ impl PaddedPlanes {
         }
     }
 
-    /// The microkernel: the sums of `ROWS` channels at each of the spots.
+    /// The microkernel: the sums of `ROWS` channels at each vector of positions.
     #[inline(always)]
-    fn sums<const ROWS: usize, const SPOTS: usize>(
+    fn sums<const ROWS: usize, const VECTORS: usize>(
         &self,
         weights: &[Lanes],
         part: usize,
-        spots: &[OutputVector; SPOTS],
+        vectors: &[OutputVector; VECTORS],
         stage: &[f32],
         mul_add: impl MulAdd,
-    ) -> [[Lanes; ROWS]; SPOTS] {
+    ) -> [[Lanes; ROWS]; VECTORS] {
         let Window { kernel, stride, dilation, .. } = &self.window;
         let (residue_step, step) = (dilation[2] % stride[2], dilation[2] / stride[2]);
         // Wrapping: a dilation counts only where there is a second tap.
@@ -187,11 +187,11 @@ impl PaddedPlanes {
         let last_tap = (kernel[0] - 1) * plane_step + (kernel[1] - 1) * line_step + reach / stride[2];
         let last_residue = (stride[2] - 1).min(reach) * self.residue_len;
         let extent = (self.channels - 1) * channel_step + last_tap + last_residue + NR;
-        let mut values: [&[f32]; SPOTS] = [&[]; SPOTS];
-        for (values, spot) in values.iter_mut().zip(spots) {
-            *values = &stage[spot.stage..][..extent];
+        let mut values: [&[f32]; VECTORS] = [&[]; VECTORS];
+        for (values, vector) in values.iter_mut().zip(vectors) {
+            *values = &stage[vector.stage..][..extent];
         }
-        let mut tile = [[[0.0; NR]; ROWS]; SPOTS];
+        let mut tile = [[[0.0; NR]; ROWS]; VECTORS];
         let (mut residue, mut column, mut tap) = (0, 0, [0; 3]);
         let (mut line, mut plane, mut channel) = (0_usize, 0_usize, 0);
         for weights in weights {
@@ -199,12 +199,12 @@ impl PaddedPlanes {
             if offset >= extent || extent - offset < NR {
                 break;
             }
-            let mut lanes = [[0.0; NR]; SPOTS];
-            for i in 0..SPOTS {
+            let mut lanes = [[0.0; NR]; VECTORS];
+            for i in 0..VECTORS {
                 lanes[i].copy_from_slice(&values[i][offset..][..NR]);
             }
             for j in 0..ROWS {
-                for i in 0..SPOTS {
+                for i in 0..VECTORS {
                     tile[i][j] = mul_add(weights[part + j], lanes[i], tile[i][j]);
                 }
             }

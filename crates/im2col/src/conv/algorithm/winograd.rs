@@ -42,7 +42,7 @@ pub(in crate::conv) const fn scratch_len(shape: &ConvShape) -> Option<usize> {
     let tiles = tiling.tiles();
     let Some(values) = checked_product([POINTS, tiles, tiling.depth, NR]) else { return None };
     let sums = POINTS * sums_stride(tiles) * PANELS_AT_ONCE * NR;
-    let stages = tiling.stage_len() + tiling.lines_len() + tiling.strip_len();
+    let stages = tiling.stage_len() + tiling.lines_len() + tiling.outputs_len();
     checked_sum([ALIGN, values, sums, stages * NR])
 }
 
@@ -115,7 +115,7 @@ impl TileBlock {
     ) {
         let scratch = scratch.as_chunks_mut::<NR>().0;
         let (stage, scratch) = scratch.split_at_mut(tiling.stage_len() + tiling.lines_len());
-        let (strip, scratch) = scratch.split_at_mut(tiling.strip_len());
+        let (waiting, scratch) = scratch.split_at_mut(tiling.outputs_len());
         let tiles = self.rows.len() * self.columns.len();
         let stride = tiling.depth;
         let (values, sums) = scratch.split_at_mut(POINTS * tiles * stride);
@@ -126,8 +126,8 @@ impl TileBlock {
             let panels = channels.len().div_ceil(NR);
             let weights = operands.weights.skip(pair * PANELS_AT_ONCE);
             dispatch(isa, MultiplyPoints { values, stride, tiles, depth, weights, panels, sums });
-            self.transform_sums(isa, shape, tiling, sums, panels, strip);
-            self.store(isa, shape, tiling, strip, channels, operands);
+            self.transform_sums(isa, shape, tiling, sums, panels, waiting);
+            self.store(isa, shape, tiling, waiting, channels, operands);
         }
     }
 
@@ -170,7 +170,7 @@ impl TileBlock {
         }
     }
 
-    /// Transforms sums back to the strip of outputs, line by line as in a plane.
+    /// Transforms sums back to outputs that wait to be stored, line by line as in a plane.
     fn transform_sums(
         &self,
         isa: Isa,
@@ -178,7 +178,7 @@ impl TileBlock {
         tiling: &Tiling,
         sums: &[Lanes],
         panels: usize,
-        strip: &mut [Lanes],
+        waiting: &mut [Lanes],
     ) {
         let columns = self.columns.len();
         let line = self.line_len(shape);
@@ -187,11 +187,11 @@ impl TileBlock {
         for (i, row) in self.rows.clone().enumerate() {
             let place = tiling.place(row, shape) - first;
             let tile = i * columns;
-            dispatch(isa, Outputs { sums, stride, tile, columns, panels, place, line, strip });
+            dispatch(isa, Outputs { sums, stride, tile, columns, panels, place, line, waiting });
         }
     }
 
-    /// Outputs of a line of the strip.
+    /// Outputs of a line of those that wait.
     fn line_len(&self, shape: &ConvShape) -> usize {
         (TILE * self.columns.len()).min(shape.window.output[2] - TILE * self.columns.start)
     }
@@ -201,7 +201,7 @@ impl TileBlock {
         isa: Isa,
         shape: &ConvShape,
         tiling: &Tiling,
-        strip: &[Lanes],
+        waiting: &[Lanes],
         channels: Range<usize>,
         operands: &mut GroupOperands<'_>,
     ) {
@@ -229,7 +229,16 @@ impl TileBlock {
             let (channels, target) = (channels.clone(), &mut target);
             dispatch(
                 isa,
-                Store { strip, start, panels, channels, epilogue, first: first + part * width, len, target },
+                Store {
+                    waiting,
+                    start,
+                    panels,
+                    channels,
+                    epilogue,
+                    first: first + part * width,
+                    len,
+                    target,
+                },
             );
         }
     }

@@ -28,10 +28,10 @@ const L1_WAYS: usize = 8;
 
 /// The most positions whose sums wait to be transposed, those of the pairs and less than a vector of others: 13 KiB of
 /// sums.
-const STRIP: usize = (2 * PAIRS_AT_ONCE + NR).next_multiple_of(NR);
+const MOST_WAITING: usize = (2 * PAIRS_AT_ONCE + NR).next_multiple_of(NR);
 
-/// The most values of sums that wait to be transposed: what [`Block::strip_len`] never exceeds.
-pub(in crate::conv) const STRIP_LEN: usize = (STRIP + 1) * PANELS_AT_ONCE * NR;
+/// The most values of sums that wait to be transposed: what [`Block::sums_len`] never exceeds.
+pub(in crate::conv) const SUMS_LEN: usize = (MOST_WAITING + 1) * PANELS_AT_ONCE * NR;
 
 /// Whether the input is copied before it is read: because of padding, or because the planes that a block of products
 /// reads are so far apart that they need too many pages, or too few sets of L1 hold their lines.
@@ -129,11 +129,11 @@ impl Block {
     }
 
     /// The length of the sums that wait to be transposed: those of all positions of the block, or of the next
-    /// [`STRIP`]. There is room for an overrun of less than `NR` positions, and for one position to spare at the end.
-    pub(in crate::conv) const fn strip_len(&self) -> usize {
+    /// [`MOST_WAITING`]. There is room for an overrun of less than `NR` positions, and for one position to spare at the end.
+    pub(in crate::conv) const fn sums_len(&self) -> usize {
         let [planes, lines, width] = self.positions;
         let positions = self.images.saturating_mul(planes * lines * width).saturating_add(NR);
-        (if positions < STRIP { positions } else { STRIP } + 1) * PANELS_AT_ONCE * NR
+        (if positions < MOST_WAITING { positions } else { MOST_WAITING } + 1) * PANELS_AT_ONCE * NR
     }
 
     /// The length of the stage, if there is one: vectors are written less than `NR` values past its lines.

@@ -14,9 +14,9 @@ pub(in crate::conv) struct Target<'a> {
     pub(in crate::conv) image_stride: usize,
 }
 
-/// Transposes positions of a strip into lines of the output.
+/// Transposes sums that wait into lines of the output.
 pub(in crate::conv) struct Store<'a, 'b> {
-    pub(in crate::conv) strip: &'a [Lanes],
+    pub(in crate::conv) waiting: &'a [Lanes],
     /// The first position in it.
     pub(in crate::conv) start: usize,
     pub(in crate::conv) panels: usize,
@@ -34,11 +34,12 @@ impl Kernel for Store<'_, '_> {
         _: impl MulAdd,
         vectors: impl Vectors,
     ) {
-        let Self { strip, start, panels, channels, epilogue, first, len, target } = self;
-        for (panel, strip) in strip.chunks_exact(strip.len() / PANELS_AT_ONCE).enumerate().take(panels) {
+        let Self { waiting, start, panels, channels, epilogue, first, len, target } = self;
+        for (panel, waiting) in waiting.chunks_exact(waiting.len() / PANELS_AT_ONCE).enumerate().take(panels)
+        {
             let channels = channels.start + panel * NR..channels.end;
             for done in (0..len).step_by(NR) {
-                let Some(sums) = strip[start + done..].first_chunk() else {
+                let Some(sums) = waiting[start + done..].first_chunk() else {
                     debug_assert!(false, "no room for the last vector");
                     break;
                 };

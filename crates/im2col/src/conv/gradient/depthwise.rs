@@ -90,12 +90,12 @@ fn inner_products<const ROWS: usize, const PANELS: usize>(
     for z in first_z..first_z + planes {
         for y in first_y..first_y + lines {
             for vector in first_x..first_x + vectors {
-                let spot = layout.spot([z, y, vector * NR]);
-                let grad = read(grad_output, spot.output, spot.len);
+                let at = layout.vector_at([z, y, vector * NR]);
+                let grad = read(grad_output, at.output, at.len);
                 for (sums, offsets) in sums.iter_mut().zip(offsets) {
                     for (sums, offset) in sums.iter_mut().zip(offsets) {
                         // Zeros on both sides: what the next line holds may not be finite.
-                        let values = read(stage, spot.stage + offset, spot.len);
+                        let values = read(stage, at.stage + offset, at.len);
                         for lane in 0..NR {
                             sums[lane] += grad[lane] * values[lane];
                         }
@@ -125,14 +125,14 @@ pub(in crate::conv) fn gather_grad_input(
             for z in 0..planes {
                 for y in 0..lines {
                     for x in (0..width).step_by(NR) {
-                        let spot = layout.spot([z, y, x]);
-                        let grad = read(grad_output, spot.output, spot.len);
-                        let Some(sums) = stage[spot.stage + offset..].first_chunk_mut::<NR>() else {
+                        let at = layout.vector_at([z, y, x]);
+                        let grad = read(grad_output, at.output, at.len);
+                        let Some(sums) = stage[at.stage + offset..].first_chunk_mut::<NR>() else {
                             debug_assert!(false, "the stage ends before what a tap sees");
                             return;
                         };
                         let added = mul_add(weight, grad, *sums);
-                        *sums = if spot.len == NR { added } else { replace(*sums, added, spot.len) };
+                        *sums = if at.len == NR { added } else { replace(*sums, added, at.len) };
                     }
                 }
             }

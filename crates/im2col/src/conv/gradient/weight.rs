@@ -8,7 +8,7 @@
 
 use super::depthwise;
 use super::parts::{Part, Parts};
-use crate::conv::channel_lanes::{Block, Field, GroupOperands, STRIP_LEN, Strides, convolve, is_staged};
+use crate::conv::channel_lanes::{Block, Field, GroupOperands, SUMS_LEN, Strides, convolve, is_staged};
 use crate::conv::shape::ConvShape;
 use crate::epilogue::Epilogue;
 use crate::gemm::Panels;
@@ -75,7 +75,7 @@ fn offset(window: &Window, part: &Part) -> usize {
 }
 
 /// The scratch of [`backward_weight`], if it fits in `usize`: the gradients as panels, the sums of a chain, those of
-/// many chains, a strip of sums, and a stage; of a depthwise one the stage, and sums of many chains. A block has at
+/// many chains, sums that wait to be stored, and a stage; of a depthwise one the stage, and sums of many chains. A block has at
 /// most `most` values.
 pub(in crate::conv) const fn scratch_len(shape: &ConvShape, most: usize) -> Option<usize> {
     if shape.batch == 0 {
@@ -94,7 +94,7 @@ pub(in crate::conv) const fn scratch_len(shape: &ConvShape, most: usize) -> Opti
     let Some(panels) = checked_product([chains.images, mirror.window.taps(), rows]) else { return None };
     let arrays = Cascade::levels(chains.count) + 1;
     let Some(sums) = checked_product([arrays, shape.out_group, shape.depth()]) else { return None };
-    checked_sum([ALIGN, STRIP_LEN, stage, panels, sums])
+    checked_sum([ALIGN, SUMS_LEN, stage, panels, sums])
 }
 
 /// Computes the gradient of the weight, in blocks of at most `most` values.

@@ -1,4 +1,4 @@
-//! The passes of a layer over a block of images.
+//! The passes of a layer over blocks of sixteen images.
 
 use crate::activation::Activation;
 use crate::interleaved::{
@@ -28,8 +28,8 @@ impl LayerPlan {
                 Convolve { planes, weight, bias, activation, input, output }.compute(isa);
             }
             Op::Linear(_) => {
-                let bundles = output.len() / self.image_len();
-                LinearForward { weight, bias, activation, bundles, input, output }.compute(isa);
+                let blocks = output.len() / self.image_len();
+                LinearForward { weight, bias, activation, blocks, input, output }.compute(isa);
             }
             Op::Pool(plan) => dispatch(isa, Pool { pooling: &plan.pooling, input, output }),
             Op::Activation(activation) => {
@@ -44,7 +44,7 @@ impl LayerPlan {
     pub(super) fn backward_params_lanes(
         &self,
         isa: Isa,
-        block: ImageBlocks,
+        blocks: ImageBlocks,
         input: &[Lanes],
         grads: Grads<'_>,
         grad_params: &mut [f32],
@@ -57,11 +57,11 @@ impl LayerPlan {
             (Op::Conv(plan), _) => {
                 let (input, scratch) = staged(isa, plan, input, scratch);
                 let planes = plan.planes();
-                GradKernels { planes, block, input, grads, scratch, grad_weight, grad_bias }.compute(isa);
+                GradKernels { planes, blocks, input, grads, scratch, grad_weight, grad_bias }.compute(isa);
             }
             (Op::Linear(plan), Grads::Output(grad_output)) => {
-                let scratch = &mut scratch[..GradWeights::scratch_len(plan.params().inputs(), block.bundles)];
-                dispatch(isa, GradWeights { block, input, grad_output, scratch, grad_weight, grad_bias });
+                let scratch = &mut scratch[..GradWeights::scratch_len(plan.params().inputs(), blocks.count)];
+                dispatch(isa, GradWeights { blocks, input, grad_output, scratch, grad_weight, grad_bias });
             }
             _ => {}
         }
@@ -92,8 +92,8 @@ impl LayerPlan {
                 }
             }
             Op::Linear(_) => {
-                let bundles = grad_output.len() / self.image_len();
-                GradInputs { weight, bundles, grad_output, grad_input }.compute(isa);
+                let blocks = grad_output.len() / self.image_len();
+                GradInputs { weight, blocks, grad_output, grad_input }.compute(isa);
             }
             Op::Pool(_) | Op::Activation(_) | Op::Flatten => {}
         }

@@ -2,7 +2,7 @@
 
 use crate::error::ShapeError;
 use crate::interleaved::{GradInput, GradKernels, GradWeights, STRETCH};
-use crate::network::interleaving::{BLOCK, Interleaving};
+use crate::network::interleaving::{Interleaving, MOST_BLOCKS};
 use crate::network::layer::{LayerPlan, Op};
 use crate::network::plan::Network;
 use crate::padding::PaddingMode;
@@ -11,10 +11,10 @@ use crate::simd::NR;
 use crate::sum::Cascade;
 use crate::window::{checked_sum, max};
 
-/// Fewer images are computed one by one: a bundle takes as long however many it has.
+/// Fewer images are computed one by one: a block of sixteen takes as long however many it has.
 const LEAST_IMAGES: usize = 8;
-/// The most parameters, and the most vectors that training keeps of a bundle: what stays in an L2 of 1 MiB, or where
-/// a block has two, of 2 MiB.
+/// The most parameters, and the most vectors that training keeps of a block: what stays in an L2 of 1 MiB, or of
+/// a pair of blocks, in 2 MiB.
 const MOST_PARAMS: usize = 1 << 17;
 const MOST_VECTORS: usize = 1 << 14;
 
@@ -88,7 +88,7 @@ impl<const L: usize> Network<L> {
     }
 
     /// How images are interleaved, unless there are none, no parameters, or too many values; and the most vectors that a
-    /// layer needs for a bundle besides its operands, which do not depend on the batch.
+    /// layer needs for a block besides its operands, which do not depend on the batch.
     const fn plan_interleaving(&mut self) -> (Option<Interleaving>, usize) {
         let first_trained = self.first_trained();
         if first_trained == L || self.output_len() == 0 {
@@ -127,7 +127,7 @@ impl<const L: usize> Network<L> {
                 lens.buffers[turn] = max(lens.buffers[turn], len);
                 turn ^= 1;
             }
-            let [forward, backward] = layer.lane_scratch(self.bundles_at_once(), index > first_trained);
+            let [forward, backward] = layer.lane_scratch(self.blocks_at_once(), index > first_trained);
             lens.forward = max(lens.forward, forward);
             lens.backward = max(lens.backward, backward);
             let [_, backward] = layer.lane_scratch(1, index > first_trained);
@@ -179,7 +179,7 @@ impl<const L: usize> Network<L> {
         let kept = lens.kept.saturating_mul(self.batch.div_ceil(NR)).saturating_mul(NR);
         let ([features, more_features], [classifier, more_classifier]) =
             (lens.feature_grads, lens.classifier_grads);
-        let classifier = classifier.saturating_add(more_classifier).saturating_mul(self.bundles_at_once());
+        let classifier = classifier.saturating_add(more_classifier).saturating_mul(self.blocks_at_once());
         let backward =
             classifier.saturating_add(features).saturating_add(more_features).saturating_add(lens.backward);
         let training = max(lens.forward, backward);
@@ -207,16 +207,16 @@ impl<const L: usize> Network<L> {
         }
     }
 
-    /// How many bundles the largest block has.
-    pub(super) const fn bundles_at_once(&self) -> usize {
+    /// How many blocks go through the classifier at once.
+    pub(super) const fn blocks_at_once(&self) -> usize {
         let whole = self.batch / NR;
-        if whole > BLOCK { BLOCK } else { max(whole, 1) }
+        if whole > MOST_BLOCKS { MOST_BLOCKS } else { max(whole, 1) }
     }
 }
 
 impl LayerPlan {
     /// Vectors that the layer needs besides its operands, forward and backward, where its input may have a gradient.
-    const fn lane_scratch(&self, bundles: usize, has_grad_input: bool) -> [usize; 2] {
+    const fn lane_scratch(&self, blocks: usize, has_grad_input: bool) -> [usize; 2] {
         match self.op {
             Op::Conv(plan) => {
                 let planes = plan.planes();
@@ -226,7 +226,7 @@ impl LayerPlan {
                 let input = whole.saturating_add(GradInput::scratch_len(&planes));
                 [staged, if has_grad_input { max(kernels, input) } else { kernels }]
             }
-            Op::Linear(plan) => [0, GradWeights::scratch_len(plan.params().inputs(), bundles)],
+            Op::Linear(plan) => [0, GradWeights::scratch_len(plan.params().inputs(), blocks)],
             Op::Pool(_) | Op::Activation(_) | Op::Flatten => [0, 0],
         }
     }

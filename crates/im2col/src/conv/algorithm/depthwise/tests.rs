@@ -1,4 +1,4 @@
-//! Every width up to three pairs of vectors and more, strips and parts of them, against the definition.
+//! Every width up to three pairs of vectors and more, bands and parts of them, against the definition.
 
 extern crate std;
 

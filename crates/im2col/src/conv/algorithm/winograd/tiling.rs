@@ -66,8 +66,8 @@ impl Tiling {
         SEEN * (TILE * self.block_columns + 2)
     }
 
-    pub(super) const fn strip_len(&self) -> usize {
-        strip_len(self.tiles())
+    pub(super) const fn outputs_len(&self) -> usize {
+        outputs_len(self.tiles())
     }
 
     /// The plane of a row, and the row's index in it.
@@ -89,7 +89,7 @@ pub(super) const fn evenly(len: usize, most: usize) -> usize {
 }
 
 /// Length in vectors of the output buffer of `tiles` tiles, with room for the last line and the last vector to overrun.
-pub(super) const fn strip_len(tiles: usize) -> usize {
+pub(super) const fn outputs_len(tiles: usize) -> usize {
     (TILE * TILE * tiles + TILE + NR) * PANELS_AT_ONCE
 }
 

@@ -294,7 +294,7 @@ fn split_mut(lanes: &mut [Lanes], len: usize) -> Option<[&mut [Lanes]; SEEN]> {
     Some([parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?])
 }
 
-/// Transforms the sums of a row of tiles to the strip: `[panel][output][lane]`.
+/// Transforms the sums of a row of tiles to sums that wait to be stored: `[panel][output][lane]`.
 pub(in crate::conv) struct Outputs<'a> {
     pub(in crate::conv) sums: &'a [Lanes],
     /// Tiles from a point to the next.
@@ -306,7 +306,7 @@ pub(in crate::conv) struct Outputs<'a> {
     pub(in crate::conv) place: usize,
     /// Outputs of a line.
     pub(in crate::conv) line: usize,
-    pub(in crate::conv) strip: &'a mut [Lanes],
+    pub(in crate::conv) waiting: &'a mut [Lanes],
 }
 
 impl Kernel for Outputs<'_> {
@@ -316,8 +316,8 @@ impl Kernel for Outputs<'_> {
         mul_add: impl MulAdd,
         _: impl Vectors,
     ) {
-        let Self { sums, stride, tile, columns, panels, place, line, strip } = self;
-        let len = strip.len() / PANELS_AT_ONCE;
+        let Self { sums, stride, tile, columns, panels, place, line, waiting } = self;
+        let len = waiting.len() / PANELS_AT_ONCE;
         // The last tile first, and lines in order: what a tile has too much, beyond the end of a line or
         // of a plane, is where others are stored later.
         for column in (0..columns).rev() {
@@ -345,7 +345,7 @@ impl Kernel for Outputs<'_> {
                     let outputs = to_outputs(&row, mul_add);
                     let place = place + y * line + TILE * column;
                     for x in 0..TILE {
-                        strip[panel * len + place + x] = outputs[x];
+                        waiting[panel * len + place + x] = outputs[x];
                     }
                 }
             }
