@@ -27,8 +27,8 @@ use crate::window::checked_sum;
 /// # Large batches
 ///
 /// Where a network is small, up to 2^17 parameters, and a batch has at least eight images, these are interleaved:
-/// sixteen images fill the lanes of the vectors, so that no channel or row needs to. A plan decides by itself,
-/// unless [asked](Network::with_interleaving). The
+/// sixteen images fill the lanes of the vectors, so that no channel or row needs to. A plan decides by itself, unless
+/// [told](Network::with_interleaving). The
 /// outputs are the same, bit for bit; gradients are summed in another order, in each image before the images. Packed
 /// weights are not used then, and [`layer_output`](Network::layer_output) knows the last output only, because the workspace
 /// holds the others interleaved. What observes a pass is called for each layer once for up to 32 images, or for sixteen.
@@ -82,7 +82,7 @@ pub struct Network<const L: usize> {
     /// Both gradient buffers, then the layers' own scratch.
     pub(super) train_scratch_len: usize,
     pub(super) isa: Option<Isa>,
-    /// How images can be interleaved, if that pays, and whether inference and training do so.
+    /// How images can be interleaved, if that pays or was asked for, and whether inference and training do so.
     pub(super) interleaving: Option<Interleaving>,
     pub(super) infers_interleaved: bool,
     pub(super) trains_interleaved: bool,

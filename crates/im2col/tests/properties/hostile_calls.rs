@@ -404,12 +404,14 @@ fn network<const L: usize>(caller: &mut Caller, layers: [Layer; L]) {
         _ => usize::MAX,
     };
     let (inference, training) = (limit(), limit());
-    let network = network.with_scratch_limit(inference).unwrap_or(network);
-    let network = network.with_train_scratch_limit(training).unwrap_or(network);
-    let network = match caller.below(3) {
+    let interleaved = |network: Network<L>, choice| match choice {
         0 => network,
         choice => network.with_interleaving(choice == 1).unwrap_or(network),
     };
+    let network = interleaved(network, caller.below(3));
+    let network = network.with_scratch_limit(inference).unwrap_or(network);
+    let network = network.with_train_scratch_limit(training).unwrap_or(network);
+    let network = interleaved(network, caller.below(3));
     let [p, x, y] = [network.param_len(), network.input_len(), network.output_len()];
     caller.call(&[p, x], y, network.scratch_len(), |given, output, scratch| {
         network.forward(NetworkWeights::Plain(&given[0]), &given[1], output, scratch)

@@ -32,11 +32,12 @@ impl<const L: usize> Network<L> {
         self.trains_interleaved
     }
 
-    /// The same network with interleaved images, or without; a plan that is not asked [decides by
-    /// itself](Network#large-batches). Images that are asked to interleave are still taken one by one where they
-    /// exceed a limit of scratch and single images do not.
+    /// The same network with interleaved images, or without; a plan that is not told [decides by
+    /// itself](Network#large-batches). Images that are told to interleave are still taken one by one where they exceed a
+    /// limit of scratch and single images do not.
     ///
-    /// The outputs stay the same, bit for bit; gradients are summed in another order.
+    /// The outputs stay the same, bit for bit but for the sign of a zero, for finite parameters; gradients are summed in
+    /// another order. The lengths of workspace and scratch and the packed weights are those of the new plan.
     ///
     /// ```
     /// use im2col::{Network, lenet::LENET};
@@ -50,36 +51,34 @@ impl<const L: usize> Network<L> {
     ///
     /// # Errors
     ///
-    /// [`ShapeError::Inapplicable`] for interleaving an empty batch, or a network without parameters;
-    /// [`ShapeError::Overflow`]; [`ShapeError::ScratchLimit`] if the network does not fit its limits.
+    /// [`ShapeError::Inapplicable`] for interleaving an empty batch, a network without parameters, or one that keeps or
+    /// needs more than 16,384 values for an image, whose gradients would be sums of long chains;
+    /// [`ShapeError::ScratchLimit`] if the network does not fit its limits.
     pub const fn with_interleaving(mut self, is_interleaved: bool) -> Result<Self, ShapeError> {
-        self.interleaving = if is_interleaved { self.plan_interleaving().0 } else { None };
-        if is_interleaved && self.interleaving.is_none() {
-            let (option, operation) = ("interleaving", "a network without images or parameters");
+        let option = "interleaving";
+        if is_interleaved && (self.first_trained() == L || self.output_len() == 0) {
+            let operation = "a network without images or parameters";
             return Err(ShapeError::Inapplicable { option, operation });
         }
-        let (limit, train_limit) = (self.scratch_limit, self.train_scratch_limit);
-        let network = match self.with_scratch_limit(limit) {
-            Ok(network) => match network.with_train_scratch_limit(train_limit) {
-                Ok(network) => network,
-                Err(error) => return Err(error),
-            },
-            Err(error) => return Err(error),
-        };
-        // Sums that overflow saturate.
-        if network.scratch_len == usize::MAX || network.train_scratch_len == usize::MAX {
-            return Err(ShapeError::Overflow { what: "scratch" });
+        self.interleaving = if is_interleaved { self.plan_interleaving() } else { None };
+        if is_interleaved && self.interleaving.is_none() {
+            return Err(ShapeError::Inapplicable {
+                option,
+                operation: "more than 16,384 values of an image",
+            });
         }
-        Ok(network)
+        let (limit, train_limit) = (self.scratch_limit, self.train_scratch_limit);
+        match self.with_scratch_limit(limit) {
+            Ok(network) => network.with_train_scratch_limit(train_limit),
+            Err(error) => Err(error),
+        }
     }
 
     /// Interleaves images where that pays.
     pub(in crate::network) const fn interleave(&mut self) {
-        if let (Some(lens), most) = self.plan_interleaving()
+        if let Some(lens) = self.plan_interleaving()
             && self.batch >= LEAST_IMAGES
             && self.param_len <= MOST_PARAMS
-            && lens.kept <= MOST_VECTORS
-            && most <= MOST_VECTORS
         {
             self.interleaving = Some(lens);
             self.plan_interleaved_inference(&lens);
@@ -87,12 +86,11 @@ impl<const L: usize> Network<L> {
         }
     }
 
-    /// How images are interleaved, unless there are none, no parameters, or too many values; and the most vectors that a
-    /// layer needs for a block besides its operands, which do not depend on the batch.
-    const fn plan_interleaving(&mut self) -> (Option<Interleaving>, usize) {
+    /// How images are interleaved, unless there are none, no parameters, or too many values.
+    const fn plan_interleaving(&mut self) -> Option<Interleaving> {
         let first_trained = self.first_trained();
         if first_trained == L || self.output_len() == 0 {
-            return (None, 0);
+            return None;
         }
         let mut lens = Interleaving {
             classifier: L,
@@ -105,6 +103,7 @@ impl<const L: usize> Network<L> {
             forward: if self.kept_image_len() > self.image_len { self.image_len } else { 0 },
             backward: 0,
         };
+        // What a layer needs for a block besides its operands: what decides does not depend on the batch.
         let mut most = 0;
         let mut turn = 1;
         let mut index = 0;
@@ -141,8 +140,13 @@ impl<const L: usize> Network<L> {
             lens.feature_grads = self.grad_lens(first_trained, lens.classifier);
         }
         let kept = lens.kept.saturating_mul(self.batch.div_ceil(NR)).saturating_mul(NR);
-        let fits = checked_sum([self.output_len(), 1, ALIGN, kept]).is_some();
-        (if fits { Some(lens) } else { None }, most)
+        if lens.kept > MOST_VECTORS
+            || most > MOST_VECTORS
+            || checked_sum([self.output_len(), 1, ALIGN, kept]).is_none()
+        {
+            return None;
+        }
+        Some(lens)
     }
 
     /// The most vectors of the gradients that stand in either buffer while they go back through some layers, from
@@ -162,7 +166,7 @@ impl<const L: usize> Network<L> {
         lens
     }
 
-    /// Plans inference of interleaved images.
+    /// Plans inference of interleaved images. No sum here overflows: none of a block exceeds `MOST_VECTORS`.
     pub(in crate::network) const fn plan_interleaved_inference(&mut self, lens: &Interleaving) {
         let [first, second] = lens.buffers;
         let inference = first.saturating_add(second).saturating_add(lens.forward);
