@@ -17,8 +17,9 @@ fn check_values<const D: usize>(plan: PoolPlan<D>, input: &[f32], sums_are_exact
     let grad_output = integers(plan.output_len(), 3);
     let (output, grad_input) = (naive_forward(&plan, input), naive_backward(&plan, input, &grad_output));
     let sizes = naive_forward(&plan, &input.iter().map(|x| x.abs()).collect::<Vec<_>>());
-    let taps = plan.input_len();
-    let most = if sums_are_exact { 0.0 } else { (roundings(taps) + 2) as f32 * f32::EPSILON };
+    // No window has more values than an image; a division follows.
+    let values = plan.input_dims().iter().product();
+    let most = if sums_are_exact { 0.0 } else { (roundings(values) + 2) as f32 * f32::EPSILON };
     let first = forward(&plan, input);
     for (i, (y, expected)) in first.iter().zip(&output).enumerate() {
         let is_near =
@@ -45,17 +46,53 @@ fn check<const D: usize>(params: PoolParams<D>, batch: usize, channels: usize, i
     true
 }
 
-/// The mean of few values is one chain of sums, in ascending order.
+/// The mean of few values is one chain of sums, in ascending order: rows of windows of one axis ...
 #[test]
 fn means_of_few_values_are_one_chain() {
     for (taps, stride) in (1..=ONE_CHAIN).flat_map(|taps| [1, 2, 5, 40].map(|stride| (taps, stride))) {
-        let plan = PoolParams::average([taps]).with_stride([stride]).plan(1, 1, [200]).unwrap();
-        let input: Vec<f32> = (0..200).map(|i| 1.0 / (1.0 + i as f32)).collect();
-        let mean = |o: usize| input[o * stride..][..taps].iter().fold(0.0, |sum, x| sum + x) / taps as f32;
-        let expected: Vec<f32> = (0..plan.output_len()).map(mean).collect();
-        for plan in isas(plan) {
-            assert_same(&forward(&plan, &input), &expected, plan);
+        check_chains([1, 1, taps], [1, 1, stride], [0; 3], [1, 1, 200]);
+    }
+}
+
+/// ... and windows of all axes, some of which begin and end in the padding.
+#[test]
+fn means_of_small_windows_are_one_chain() {
+    for (kernel, padding) in [
+        ([1, 2, 2], [0, 0, 0]),
+        ([1, 2, 2], [0, 1, 1]),
+        ([1, 3, 3], [0, 1, 0]),
+        ([1, 3, 3], [0, 0, 1]),
+        ([1, 3, 2], [0, 1, 1]),
+        ([1, 5, 6], [0, 2, 3]),
+        ([2, 2, 2], [0, 0, 0]),
+        ([3, 2, 5], [1, 1, 2]),
+    ] {
+        for stride in [[1, 1, 1], [2, 2, 2], [1, 2, 1], [1, 1, 3]] {
+            for width in [7, 16, 17, 33, 40] {
+                check_chains(kernel, stride, padding, [4, 7, width]);
+            }
         }
+    }
+}
+
+fn check_chains(kernel: [usize; 3], stride: [usize; 3], padding: [usize; 3], input_dims: [usize; 3]) {
+    let params = PoolParams::average(kernel).with_stride(stride).with_padding(padding);
+    let plan = params.plan(1, 1, input_dims).unwrap();
+    let input: Vec<f32> = (0..plan.input_len()).map(|i| 1.0 / (1.0 + (i * 7919 % 101) as f32)).collect();
+    let points = |[d, h, w]: [usize; 3]| (0..d * h * w).map(move |i| [i / (h * w), i / w % h, i % w]);
+    let mean = |o: [usize; 3]| {
+        let mut sum = 0.0;
+        for tap in points(kernel) {
+            let at = [0, 1, 2].map(|axis| (o[axis] * stride[axis] + tap[axis]).wrapping_sub(padding[axis]));
+            if (0..3).all(|axis| at[axis] < input_dims[axis]) {
+                sum += input[(at[0] * input_dims[1] + at[1]) * input_dims[2] + at[2]];
+            }
+        }
+        sum / kernel.iter().product::<usize>() as f32
+    };
+    let expected: Vec<f32> = points(plan.output_dims()).map(mean).collect();
+    for plan in isas(plan) {
+        assert_same(&forward(&plan, &input), &expected, plan);
     }
 }
 
