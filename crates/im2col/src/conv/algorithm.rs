@@ -197,7 +197,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Inlined into the caller, so that of a plan that is a constant only its algorithm is linked.
+    /// Inlined into the caller, so that only its own algorithm is linked where the plan is a constant.
     #[inline]
     pub(super) fn run(mut self, algorithm: Algorithm, isa: Isa) {
         let output = core::mem::take(&mut self.output);

@@ -88,7 +88,9 @@ impl Kernel for PackColumns<'_> {
                 }
                 continue;
             }
-            for (lines, first) in panels.chunks_exact_mut(depth.len().max(1)).zip((first..).step_by(NR)) {
+            for (lines, first) in
+                panels.chunks_exact_mut(depth.len().max(1)).zip((first..columns.end).step_by(NR))
+            {
                 for (line, k) in lines.iter_mut().zip(depth.clone()) {
                     let end = (first + NR).min(columns.end);
                     *line = m.lanes(k, first..end);

@@ -82,7 +82,8 @@ pub(crate) struct PoolBackward<'a> {
 }
 
 impl PoolBackward<'_> {
-    /// Runs it; the derivative of the activation is a pass of its own unless the windows are tiles.
+    /// Runs it, which dispatching alone does not unless the windows are 2x2 tiles: otherwise the derivative of the
+    /// activation is a pass of its own.
     pub(crate) fn compute(self, isa: Isa) {
         let Self { pooling, activation, input, grad_output, grad_input } = self;
         dispatch(isa, PoolBackward { pooling, activation, input, grad_output, grad_input: &mut *grad_input });
