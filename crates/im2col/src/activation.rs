@@ -47,6 +47,9 @@ pub enum Activation {
     Tanh,
 }
 
+/// How many values are copied at a time before the function is applied to them in place: 8 KiB, which stay in L1.
+const PIECE: usize = 2048;
+
 impl Activation {
     /// `output[i] = f(input[i])`, on the instruction set that [`Isa::detect`] finds.
     ///
@@ -64,8 +67,10 @@ impl Activation {
     /// [`RunError::Length`] if the lengths differ.
     pub fn forward_with_isa(self, isa: Isa, input: &[f32], output: &mut [f32]) -> Result<(), RunError> {
         check_len("output", input.len(), output.len())?;
-        output.copy_from_slice(input);
-        self.forward_in_place_with_isa(isa, output);
+        for (output, input) in output.chunks_mut(PIECE).zip(input.chunks(PIECE)) {
+            output.copy_from_slice(input);
+            self.forward_in_place_with_isa(isa, output);
+        }
         Ok(())
     }
 
@@ -117,8 +122,13 @@ impl Activation {
     ) -> Result<(), RunError> {
         check_len("grad_output", output.len(), grad_output.len())?;
         check_len("grad_input", output.len(), grad_input.len())?;
-        grad_input.copy_from_slice(grad_output);
-        self.backward_in_place_with_isa(isa, output, grad_input)
+        // In pieces, so that the copy is still in L1 when it is multiplied.
+        let grads = grad_input.chunks_mut(PIECE).zip(grad_output.chunks(PIECE));
+        for ((grad, grad_output), output) in grads.zip(output.chunks(PIECE)) {
+            grad.copy_from_slice(grad_output);
+            ApplyBackward { activation: self, output, grad }.compute(isa);
+        }
+        Ok(())
     }
 
     /// `grad[i] *= f'(x[i])`, where `output` is what [`forward`](Self::forward) made of `x`, on the

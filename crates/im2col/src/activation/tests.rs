@@ -5,8 +5,10 @@ use std::vec::Vec;
 
 const ALL: [Activation; 4] = [Activation::Identity, Activation::Relu, Activation::Sigmoid, Activation::Tanh];
 
-/// Every length up to four AVX-512 registers and a bit: all tails.
-const LENGTHS: core::ops::Range<usize> = 0..67;
+/// Every length up to four AVX-512 registers and a bit: all tails. And more than one piece that is copied.
+fn lengths() -> impl Iterator<Item = usize> {
+    (0..67).chain([PIECE - 1, PIECE, PIECE + 1, 2 * PIECE + 17])
+}
 
 fn values(len: usize) -> Vec<f32> {
     let special = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 1e-40, -200.0, 0.625];
@@ -33,7 +35,7 @@ fn fused_sigmoid(x: f32) -> f32 {
 #[test]
 fn every_isa_gives_the_bits_of_the_function() {
     for isa in Isa::available() {
-        for (activation, len) in ALL.into_iter().flat_map(|a| LENGTHS.map(move |len| (a, len))) {
+        for (activation, len) in ALL.into_iter().flat_map(|a| lengths().map(move |len| (a, len))) {
             let input = values(len);
             let is_fused = activation == Activation::Sigmoid && is_fused(isa);
             let expected: Vec<f32> = input
@@ -61,7 +63,7 @@ fn every_isa_gives_the_gradient() {
         Activation::Tanh => g * (1.0 - y * y),
     };
     for isa in Isa::available() {
-        for (activation, len) in ALL.into_iter().flat_map(|a| LENGTHS.map(move |len| (a, len))) {
+        for (activation, len) in ALL.into_iter().flat_map(|a| lengths().map(move |len| (a, len))) {
             let output: Vec<f32> = values(len).into_iter().map(|x| activation.apply(x)).collect();
             let grad: Vec<f32> = (0..len).map(|i| 3.5 - i as f32).collect();
             let pairs = output.iter().zip(&grad);
