@@ -53,19 +53,23 @@ impl<const L: usize> Network<L> {
     ///
     /// [`ShapeError::Inapplicable`] for interleaving an empty batch, a network without parameters, or one that keeps or
     /// needs more than 16,384 values for an image, whose gradients would be sums of long chains;
-    /// [`ShapeError::ScratchLimit`] if the network does not fit its limits.
+    /// [`ShapeError::Overflow`] for its workspace; [`ShapeError::ScratchLimit`] if the network does not fit its limits.
     pub const fn with_interleaving(mut self, is_interleaved: bool) -> Result<Self, ShapeError> {
-        let option = "interleaving";
-        if is_interleaved && (self.first_trained() == L || self.output_len() == 0) {
-            let operation = "a network without images or parameters";
-            return Err(ShapeError::Inapplicable { option, operation });
-        }
-        self.interleaving = if is_interleaved { self.plan_interleaving() } else { None };
-        if is_interleaved && self.interleaving.is_none() {
-            return Err(ShapeError::Inapplicable {
-                option,
-                operation: "more than 16,384 values of an image",
-            });
+        self.interleaving = None;
+        if is_interleaved {
+            let option = "interleaving";
+            if self.first_trained() == L || self.output_len() == 0 {
+                let operation = "a network without images or parameters";
+                return Err(ShapeError::Inapplicable { option, operation });
+            }
+            let Some(lens) = self.plan_interleaving() else {
+                let operation = "more than 16,384 values of an image";
+                return Err(ShapeError::Inapplicable { option, operation });
+            };
+            if !self.has_workspace_for(&lens) {
+                return Err(ShapeError::Overflow { what: "workspace" });
+            }
+            self.interleaving = Some(lens);
         }
         let (limit, train_limit) = (self.scratch_limit, self.train_scratch_limit);
         match self.with_scratch_limit(limit) {
@@ -79,6 +83,7 @@ impl<const L: usize> Network<L> {
         if let Some(lens) = self.plan_interleaving()
             && self.batch >= LEAST_IMAGES
             && self.param_len <= MOST_PARAMS
+            && self.has_workspace_for(&lens)
         {
             self.interleaving = Some(lens);
             self.plan_interleaved_inference(&lens);
@@ -139,14 +144,13 @@ impl<const L: usize> Network<L> {
         if first_trained < lens.classifier {
             lens.feature_grads = self.grad_lens(first_trained, lens.classifier);
         }
+        if lens.kept > MOST_VECTORS || most > MOST_VECTORS { None } else { Some(lens) }
+    }
+
+    /// Whether the length of the workspace of interleaved images fits in `usize`.
+    const fn has_workspace_for(&self, lens: &Interleaving) -> bool {
         let kept = lens.kept.saturating_mul(self.batch.div_ceil(NR)).saturating_mul(NR);
-        if lens.kept > MOST_VECTORS
-            || most > MOST_VECTORS
-            || checked_sum([self.output_len(), 1, ALIGN, kept]).is_none()
-        {
-            return None;
-        }
-        Some(lens)
+        checked_sum([self.output_len(), 1, ALIGN, kept]).is_some()
     }
 
     /// The most vectors of the gradients that stand in either buffer while they go back through some layers, from
@@ -187,7 +191,7 @@ impl<const L: usize> Network<L> {
         let backward =
             classifier.saturating_add(features).saturating_add(more_features).saturating_add(lens.backward);
         let training = max(lens.forward, backward);
-        // `plan_interleaving` has checked this sum.
+        // `has_workspace_for` has checked this sum.
         self.workspace_len = self.output_len().saturating_add(1).saturating_add(ALIGN).saturating_add(kept);
         let sums = self.stretches_len();
         self.train_scratch_len = training.saturating_mul(NR).saturating_add(ALIGN).saturating_add(sums);
