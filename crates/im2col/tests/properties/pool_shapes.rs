@@ -50,7 +50,7 @@ fn check<const D: usize>(params: PoolParams<D>, batch: usize, channels: usize, i
 #[test]
 fn means_of_few_values_are_one_chain() {
     for (taps, stride) in (1..=ONE_CHAIN).flat_map(|taps| [1, 2, 5, 40].map(|stride| (taps, stride))) {
-        check_chains([1, 1, taps], [1, 1, stride], [0; 3], [1, 1, 200]);
+        check_chains(PoolParams::average([1, 1, taps]).with_stride([1, 1, stride]), [1, 1, 200]);
     }
 }
 
@@ -69,26 +69,34 @@ fn means_of_small_windows_are_one_chain() {
     ] {
         for stride in [[1, 1, 1], [2, 2, 2], [1, 2, 1], [1, 1, 3]] {
             for width in [7, 16, 17, 33, 40] {
-                check_chains(kernel, stride, padding, [4, 7, width]);
+                let params = PoolParams::average(kernel).with_stride(stride).with_padding(padding);
+                check_chains(params, [4, 7, width]);
+                check_chains(params.with_count_include_pad(false), [4, 7, width]);
+                check_chains(params.with_dilation([1, 1, 2]), [4, 7, width]);
+                check_chains(params.with_divisor_override(3), [4, 7, width]);
             }
         }
     }
 }
 
-fn check_chains(kernel: [usize; 3], stride: [usize; 3], padding: [usize; 3], input_dims: [usize; 3]) {
-    let params = PoolParams::average(kernel).with_stride(stride).with_padding(padding);
+fn check_chains(params: PoolParams<3>, input_dims: [usize; 3]) {
     let plan = params.plan(1, 1, input_dims).unwrap();
+    let (kernel, stride, dilation) = (params.window(), params.stride(), params.dilation());
     let input: Vec<f32> = (0..plan.input_len()).map(|i| 1.0 / (1.0 + (i * 7919 % 101) as f32)).collect();
     let points = |[d, h, w]: [usize; 3]| (0..d * h * w).map(move |i| [i / (h * w), i / w % h, i % w]);
     let mean = |o: [usize; 3]| {
-        let mut sum = 0.0;
+        let (mut sum, mut inside) = (0.0, 0);
         for tap in points(kernel) {
-            let at = [0, 1, 2].map(|axis| (o[axis] * stride[axis] + tap[axis]).wrapping_sub(padding[axis]));
+            let at = [0, 1, 2].map(|axis| {
+                (o[axis] * stride[axis] + tap[axis] * dilation[axis]).wrapping_sub(plan.padding()[axis][0])
+            });
             if (0..3).all(|axis| at[axis] < input_dims[axis]) {
                 sum += input[(at[0] * input_dims[1] + at[1]) * input_dims[2] + at[2]];
+                inside += 1;
             }
         }
-        sum / kernel.iter().product::<usize>() as f32
+        let counted = if params.count_include_pad() { kernel.iter().product() } else { inside };
+        sum / params.divisor_override().unwrap_or(counted.max(1)) as f32
     };
     let expected: Vec<f32> = points(plan.output_dims()).map(mean).collect();
     for plan in isas(plan) {
