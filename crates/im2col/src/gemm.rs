@@ -25,7 +25,7 @@ use tile::MultiplyPanels;
 /// The longest `k` of a block. Two panels of `B`, 16 KiB, then stay in an L1 of 32 KiB with 8 ways while the panels of `A`
 /// pass, 8 KiB each. Each line of `A` is read from L2 once for 512 multiply-adds.
 const KC: usize = 128;
-/// The most values in a strip of `B`: four panels, 32 KiB. They are packed together, because rows may be pages apart.
+/// The most values in a strip of `B`: four panels of `KC` products, 32 KiB, which are packed together (`gemm/pack.rs`).
 const STRIP: usize = 4 * NR * KC;
 /// The most values in a strip of `B` where one panel of `A` passes, so that nothing is read twice, or where sums have few
 /// products, so that long lines of `C` should be stored: 64 KiB.

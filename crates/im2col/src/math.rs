@@ -138,7 +138,7 @@ fn logistic<const N: usize, const IS_FAR: bool>(
     }
     // -x = n ln 2 - r with |r| <= ln 2 / 2, as in `exp_parts`.
     let rounded = mul_add(-LOG2_E, x, [BIASED_ROUND; N]);
-    // A loop that subtracts is taken apart by the compiler, and what follows with it.
+    // A subtraction. Written as a loop of subtractions, the compiler splits the vectors into quarters, here and below.
     let n = mul_add(1.0, rounded, [-BIASED_ROUND; N]);
     let r = mul_add(LN2_LOW, n, mul_add(LN2_HIGH, n, x));
     let mut square = r;

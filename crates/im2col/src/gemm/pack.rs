@@ -54,9 +54,9 @@ pub(crate) const fn panels_len<const W: usize>(depth: usize, columns: usize) -> 
     columns.div_ceil(W) * W * depth
 }
 
-/// Panels that are packed together: rows may lie pages apart, and four lines of a page are read in less time than a line
-/// of each of four pages.
-const PANELS_AT_ONCE: usize = 4;
+/// How many panels are packed together. Rows of the matrix may lie pages apart, and four cache lines of one page are read
+/// in less time than one line of each of four pages.
+const PACKED_AT_ONCE: usize = 4;
 
 /// Packs columns of a matrix whose columns are neighbours, or lie at any stride.
 struct PackColumns<'a> {
@@ -76,12 +76,12 @@ impl Kernel for PackColumns<'_> {
         _: impl Vectors,
     ) {
         let Self { matrix: m, depth, columns, panels } = self;
-        let panels = panels.as_chunks_mut::<NR>().0.chunks_mut((PANELS_AT_ONCE * depth.len()).max(1));
-        for (panels, first) in panels.zip(columns.clone().step_by(PANELS_AT_ONCE * NR)) {
-            let (width, depth) = ((PANELS_AT_ONCE * NR).min(columns.end - first), depth.clone());
-            if m.column_stride == 1 && width == PANELS_AT_ONCE * NR {
+        let panels = panels.as_chunks_mut::<NR>().0.chunks_mut((PACKED_AT_ONCE * depth.len()).max(1));
+        for (panels, first) in panels.zip(columns.clone().step_by(PACKED_AT_ONCE * NR)) {
+            let (width, depth) = ((PACKED_AT_ONCE * NR).min(columns.end - first), depth.clone());
+            if m.column_stride == 1 && width == PACKED_AT_ONCE * NR {
                 for (line, k) in depth.clone().enumerate() {
-                    let row = &m.values[k * m.row_stride + first..][..PANELS_AT_ONCE * NR];
+                    let row = &m.values[k * m.row_stride + first..][..PACKED_AT_ONCE * NR];
                     for (panel, values) in row.as_chunks::<NR>().0.iter().enumerate() {
                         panels[panel * depth.len() + line] = *values;
                     }
