@@ -2,6 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+/// Calls `check(layers, input, batch)` for every network below.
+macro_rules! for_each_network {
+    ($check:ident, $batch:expr) => {{
+        let batch = $batch;
+        $check(LENET, [1, 28, 28], batch);
+        $check(LENET_RELU, [1, 28, 28], batch);
+        $check(ODD, ODD_INPUT, batch);
+        $check(FLAT, ODD_INPUT, batch);
+        $check(WINDOWS, WINDOWS_INPUT, batch);
+        $check(POOLED, POOLED_INPUT, batch);
+        $check(POOL_FIRST, ODD_INPUT, batch);
+    }};
+}
+
 #[path = "network/interleaving.rs"]
 mod interleaving;
 #[path = "network/limits.rs"]
@@ -24,7 +38,6 @@ use im2col_testkit::oracle::Sum;
 use im2col_testkit::property::{cases, for_all};
 use proptest::prelude::any;
 use reference::Reference;
-use std::time::{Duration, Instant};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -364,12 +377,7 @@ fn check_bits_under<const L: usize>(
 #[test]
 fn nothing_but_the_operands_decides_a_bit() {
     for batch in [5, 19, 53] {
-        check_bits(LENET, [1, 28, 28], batch);
-        check_bits(LENET_RELU, [1, 28, 28], batch);
-        check_bits(ODD, ODD_INPUT, batch);
-        check_bits(FLAT, ODD_INPUT, batch);
-        check_bits(POOLED, POOLED_INPUT, batch);
-        check_bits(POOL_FIRST, ODD_INPUT, batch);
+        for_each_network!(check_bits, batch);
     }
 }
 
@@ -476,114 +484,6 @@ fn outputs_and_gradients_are_those_of_the_definition() {
     }
 }
 
-/// Gradients of interleaved images are the sums of those of single images.
-fn check_interleaved<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: usize) {
-    for isa in Isa::available() {
-        let network = Network::plan(layers, batch, input_dims).unwrap().with_isa(isa);
-        let single = Network::plan(layers, 1, input_dims).unwrap().with_isa(isa);
-        let (params, input) = (parameters(&network), uniform(2, network.input_len()));
-        let [workspace, grads] = step(&network, &params, &input, 7);
-        assert!(L < 2 || network.layer_output(0, &workspace).is_none(), "not interleaved");
-
-        let grad_output = uniform(9, network.output_len());
-        let mut expected = vec![0.0; network.param_len()];
-        let images = input.chunks(single.input_len()).zip(grad_output.chunks(single.output_len()));
-        for (image, grad_output) in images {
-            let mut workspace = garbage(3, single.workspace_len());
-            let mut scratch = garbage(4, single.train_scratch_len());
-            let mut part = garbage(5, single.param_len());
-            let weights = NetworkWeights::Plain(&params);
-            single.forward_train(weights, image, &mut workspace, &mut scratch).unwrap();
-            single.backward(&params, image, &workspace, grad_output, &mut part, &mut scratch).unwrap();
-            expected.iter_mut().zip(part).for_each(|(sum, part)| *sum += f64::from(part));
-        }
-        for parameter in network.parameters() {
-            assert_close(&grads[parameter.range.clone()], &expected[parameter.range]);
-        }
-    }
-}
-
-#[test]
-fn interleaved_images_have_the_gradients_of_single_ones() {
-    for batch in [19, 53] {
-        check_interleaved(LENET, [1, 28, 28], batch);
-        check_interleaved(LENET_RELU, [1, 28, 28], batch);
-        check_interleaved(ODD, ODD_INPUT, batch);
-        check_interleaved(POOLED, POOLED_INPUT, batch);
-        check_interleaved(WINDOWS, WINDOWS_INPUT, batch);
-        check_bits(WINDOWS, WINDOWS_INPUT, batch);
-    }
-}
-
-/// A workspace may lie elsewhere in the backward pass: in a copy, or read from a file.
-#[test]
-fn a_workspace_may_move_between_the_passes() {
-    fn check<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: usize) {
-        let network = Network::plan(layers, batch, input_dims).unwrap();
-        let (params, input) = (parameters(&network), uniform(2, network.input_len()));
-        let grad_output = uniform(9, network.output_len());
-        let len = network.workspace_len();
-        let mut scratch = vec![0.0; network.train_scratch_len()];
-        let mut workspace = garbage(1, len);
-        let weights = NetworkWeights::Plain(&params);
-        network.forward_train(weights, &input, &mut workspace, &mut scratch).unwrap();
-        let mut gradients = |workspace: &[f32]| {
-            let mut grads = garbage(2, network.param_len());
-            network.backward(&params, &input, workspace, &grad_output, &mut grads, &mut scratch).unwrap();
-            bits(&grads)
-        };
-        let expected = gradients(&workspace);
-        // Every place in a cache line but one is another than before.
-        for place in 0..16 {
-            let mut moved = garbage(3, len + 16);
-            moved[place..][..len].copy_from_slice(&workspace);
-            assert!(gradients(&moved[place..][..len]) == expected, "moved to {place}, {batch} images");
-        }
-    }
-    for batch in [1, 19, 53] {
-        check(LENET, [1, 28, 28], batch);
-        check(ODD, ODD_INPUT, batch);
-        check(FLAT, ODD_INPUT, batch);
-    }
-}
-
-/// Whether images are interleaved depends on the layers, not on how many there are from eight on.
-#[test]
-fn large_batches_are_interleaved_like_small_ones() {
-    fn check<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], layer: usize) {
-        for batch in [8, 16, 31, 32, 53] {
-            let network = Network::plan(layers, batch, input_dims).unwrap();
-            assert!(network.layer_output(layer, &vec![0.0; network.workspace_len()]).is_none(), "{batch}");
-            assert!(network.is_interleaved() && network.is_training_interleaved(), "{batch}");
-        }
-    }
-    let wide =
-        [Layer::Flatten, Layer::Linear(LinearParams::new(12_288, 8)), Layer::Linear(LinearParams::new(8, 3))];
-    check(wide, [3, 64, 64], 1);
-    let line = [
-        Layer::Conv(ConvParams::new(1, 32, [1, 5]).with_padding([0, 2])),
-        Layer::Activation(Activation::Relu),
-        Layer::Pool(PoolParams::max([1, 2])),
-        Layer::Flatten,
-        Layer::Linear(LinearParams::new(4096, 10)),
-    ];
-    check(line, [1, 1, 256], 0);
-}
-
-/// A pool between convolutions, and no fully connected layer at all.
-#[test]
-fn networks_without_a_linear_layer() {
-    let average = [
-        Layer::Conv(ConvParams::new(2, 5, [2, 2]).with_activation(Activation::Sigmoid)),
-        Layer::Pool(PoolParams::average([2, 2])),
-        Layer::Conv(ConvParams::new(5, 3, [2, 3])),
-    ];
-    for batch in [19, 53] {
-        check_bits(average, [2, 8, 10], batch);
-        check_interleaved(average, [2, 8, 10], batch);
-    }
-}
-
 /// Steps that no window takes, and padding that no memory holds: found by fuzzing.
 #[test]
 fn windows_of_any_size_in_large_batches() {
@@ -608,28 +508,6 @@ fn windows_of_any_size_in_large_batches() {
     for conv in [far, far.with_padding([1 << 40, 1 << 40]).with_stride([1 << 39, 1 << 39])] {
         let network = Network::plan([Layer::Conv(conv)], 9, [2, 3, 4]);
         assert!(network.is_ok_and(|network| network.output_len() > 0));
-    }
-}
-
-/// The gradient of an input takes as long as its stride is large, not as the square of it.
-#[test]
-fn a_long_stride_takes_no_longer_in_a_large_batch() {
-    const WIDTH: usize = 8000;
-    fn least_time(batch: usize, kernel: usize, stride: usize) -> Duration {
-        let conv = ConvParams::new(1, 1, [1, kernel]).with_stride([1, stride]);
-        let layers = [Layer::Conv(ConvParams::new(1, 1, [1, 1])), Layer::Conv(conv)];
-        let network = Network::plan(layers, batch, [1, 1, WIDTH]).unwrap();
-        let (params, input) = (parameters(&network), uniform(2, network.input_len()));
-        let time = |seed| {
-            let start = Instant::now();
-            step(&network, &params, &input, seed);
-            start.elapsed()
-        };
-        (0..3).map(time).min().unwrap()
-    }
-    for (kernel, stride) in [(1, WIDTH), (1, WIDTH - 1), (WIDTH / 2, WIDTH / 2)] {
-        let [few, many] = [7, 16].map(|batch| least_time(batch, kernel, stride));
-        assert!(many < 100 * few, "kernel {kernel}, stride {stride}: {few:?}, then {many:?}");
     }
 }
 

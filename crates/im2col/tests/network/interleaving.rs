@@ -1,8 +1,134 @@
-//! Networks that are told to interleave images, or not to.
+//! Networks that interleave images: by themselves, or told to.
 
 use super::*;
+use std::time::{Duration, Instant};
 
-fn check<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: usize) {
+/// Gradients of interleaved images are the sums of those of single images.
+fn check_interleaved<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: usize) {
+    for isa in Isa::available() {
+        let network = Network::plan(layers, batch, input_dims).unwrap().with_isa(isa);
+        let single = Network::plan(layers, 1, input_dims).unwrap().with_isa(isa);
+        let (params, input) = (parameters(&network), uniform(2, network.input_len()));
+        let [_, grads] = step(&network, &params, &input, 7);
+        assert!(network.is_training_interleaved());
+
+        let grad_output = uniform(9, network.output_len());
+        let mut expected = vec![0.0; network.param_len()];
+        let images = input.chunks(single.input_len()).zip(grad_output.chunks(single.output_len()));
+        for (image, grad_output) in images {
+            let mut workspace = garbage(3, single.workspace_len());
+            let mut scratch = garbage(4, single.train_scratch_len());
+            let mut part = garbage(5, single.param_len());
+            let weights = NetworkWeights::Plain(&params);
+            single.forward_train(weights, image, &mut workspace, &mut scratch).unwrap();
+            single.backward(&params, image, &workspace, grad_output, &mut part, &mut scratch).unwrap();
+            expected.iter_mut().zip(part).for_each(|(sum, part)| *sum += f64::from(part));
+        }
+        for parameter in network.parameters() {
+            assert_close(&grads[parameter.range.clone()], &expected[parameter.range]);
+        }
+    }
+}
+
+#[test]
+fn interleaved_images_have_the_gradients_of_single_ones() {
+    for batch in [19, 53] {
+        for_each_network!(check_interleaved, batch);
+    }
+}
+
+/// A workspace may lie elsewhere in the backward pass: in a copy, or read from a file.
+#[test]
+fn a_workspace_may_move_between_the_passes() {
+    fn check<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: usize) {
+        let network = Network::plan(layers, batch, input_dims).unwrap();
+        let (params, input) = (parameters(&network), uniform(2, network.input_len()));
+        let grad_output = uniform(9, network.output_len());
+        let len = network.workspace_len();
+        let mut scratch = vec![0.0; network.train_scratch_len()];
+        let mut workspace = garbage(1, len);
+        let weights = NetworkWeights::Plain(&params);
+        network.forward_train(weights, &input, &mut workspace, &mut scratch).unwrap();
+        let mut gradients = |workspace: &[f32]| {
+            let mut grads = garbage(2, network.param_len());
+            network.backward(&params, &input, workspace, &grad_output, &mut grads, &mut scratch).unwrap();
+            bits(&grads)
+        };
+        let expected = gradients(&workspace);
+        // Every place in a cache line but one is another than before.
+        for place in 0..16 {
+            let mut moved = garbage(3, len + 16);
+            moved[place..][..len].copy_from_slice(&workspace);
+            assert!(gradients(&moved[place..][..len]) == expected, "moved to {place}, {batch} images");
+        }
+    }
+    for batch in [1, 19, 53] {
+        check(LENET, [1, 28, 28], batch);
+        check(ODD, ODD_INPUT, batch);
+        check(FLAT, ODD_INPUT, batch);
+    }
+}
+
+/// Whether images are interleaved depends on the layers, not on how many there are from eight on.
+#[test]
+fn large_batches_are_interleaved_like_small_ones() {
+    fn check<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], layer: usize) {
+        for batch in [8, 16, 31, 32, 53] {
+            let network = Network::plan(layers, batch, input_dims).unwrap();
+            assert!(network.layer_output(layer, &vec![0.0; network.workspace_len()]).is_none(), "{batch}");
+            assert!(network.is_interleaved() && network.is_training_interleaved(), "{batch}");
+        }
+    }
+    let wide =
+        [Layer::Flatten, Layer::Linear(LinearParams::new(12_288, 8)), Layer::Linear(LinearParams::new(8, 3))];
+    check(wide, [3, 64, 64], 1);
+    let line = [
+        Layer::Conv(ConvParams::new(1, 32, [1, 5]).with_padding([0, 2])),
+        Layer::Activation(Activation::Relu),
+        Layer::Pool(PoolParams::max([1, 2])),
+        Layer::Flatten,
+        Layer::Linear(LinearParams::new(4096, 10)),
+    ];
+    check(line, [1, 1, 256], 0);
+}
+
+/// A pool between convolutions, and no fully connected layer at all.
+#[test]
+fn networks_without_a_linear_layer() {
+    let average = [
+        Layer::Conv(ConvParams::new(2, 5, [2, 2]).with_activation(Activation::Sigmoid)),
+        Layer::Pool(PoolParams::average([2, 2])),
+        Layer::Conv(ConvParams::new(5, 3, [2, 3])),
+    ];
+    for batch in [19, 53] {
+        check_bits(average, [2, 8, 10], batch);
+        check_interleaved(average, [2, 8, 10], batch);
+    }
+}
+
+/// The gradient of an input takes as long as its stride is large, not as the square of it.
+#[test]
+fn a_long_stride_takes_no_longer_in_a_large_batch() {
+    const WIDTH: usize = 8000;
+    fn least_time(batch: usize, kernel: usize, stride: usize) -> Duration {
+        let conv = ConvParams::new(1, 1, [1, kernel]).with_stride([1, stride]);
+        let layers = [Layer::Conv(ConvParams::new(1, 1, [1, 1])), Layer::Conv(conv)];
+        let network = Network::plan(layers, batch, [1, 1, WIDTH]).unwrap();
+        let (params, input) = (parameters(&network), uniform(2, network.input_len()));
+        let time = |seed| {
+            let start = Instant::now();
+            step(&network, &params, &input, seed);
+            start.elapsed()
+        };
+        (0..3).map(time).min().unwrap()
+    }
+    for (kernel, stride) in [(1, WIDTH), (1, WIDTH - 1), (WIDTH / 2, WIDTH / 2)] {
+        let [few, many] = [7, 16].map(|batch| least_time(batch, kernel, stride));
+        assert!(many < 100 * few, "kernel {kernel}, stride {stride}: {few:?}, then {many:?}");
+    }
+}
+
+fn check_told<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: usize) {
     for isa in Isa::available() {
         let network = Network::plan(layers, batch, input_dims).unwrap().with_isa(isa);
         let (params, input) = (parameters(&network), uniform(2, network.input_len()));
@@ -34,13 +160,7 @@ fn check<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: usiz
 #[test]
 fn batches_of_any_size_can_be_interleaved_or_not() {
     for batch in [1, 2, 7, 8, 19] {
-        check(LENET, [1, 28, 28], batch);
-        check(LENET_RELU, [1, 28, 28], batch);
-        check(ODD, ODD_INPUT, batch);
-        check(FLAT, ODD_INPUT, batch);
-        check(WINDOWS, WINDOWS_INPUT, batch);
-        check(POOLED, POOLED_INPUT, batch);
-        check(POOL_FIRST, ODD_INPUT, batch);
+        for_each_network!(check_told, batch);
     }
 }
 
@@ -55,7 +175,7 @@ fn networks_of_many_parameters_can_be_interleaved() {
         Layer::Linear(LinearParams::new(8 * 16 * 16, 100)),
     ];
     assert!(!Network::plan(layers, 9, [3, 32, 32]).unwrap().is_interleaved());
-    check(layers, [3, 32, 32], 9);
+    check_told(layers, [3, 32, 32], 9);
 }
 
 #[test]

@@ -109,26 +109,14 @@ fn training<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: u
 #[test]
 fn limits_of_scratch_are_kept() {
     for batch in [1, 5, 19] {
-        inference(LENET, [1, 28, 28], batch);
-        inference(LENET_RELU, [1, 28, 28], batch);
-        inference(ODD, ODD_INPUT, batch);
-        inference(FLAT, ODD_INPUT, batch);
-        inference(WINDOWS, WINDOWS_INPUT, batch);
-        inference(POOLED, POOLED_INPUT, batch);
-        inference(POOL_FIRST, ODD_INPUT, batch);
+        for_each_network!(inference, batch);
     }
 }
 
 #[test]
 fn limits_of_training_are_kept() {
     for batch in [1, 5, 8, 19] {
-        training(LENET, [1, 28, 28], batch);
-        training(LENET_RELU, [1, 28, 28], batch);
-        training(ODD, ODD_INPUT, batch);
-        training(FLAT, ODD_INPUT, batch);
-        training(WINDOWS, WINDOWS_INPUT, batch);
-        training(POOLED, POOLED_INPUT, batch);
-        training(POOL_FIRST, ODD_INPUT, batch);
+        for_each_network!(training, batch);
     }
 }
 
