@@ -2,7 +2,8 @@
 
 use crate::error::{RunError, check_len};
 use crate::math;
-use crate::simd::{Isa, Kernel, MulAdd, NR, Vectors, dispatch};
+use crate::simd::load::first_lanes;
+use crate::simd::{HAS_VECTORS, IS_SMALL, Isa, Kernel, MulAdd, NR, Vectors, dispatch};
 use core::ops::Range;
 
 /// A function applied to each value, as a pass of its own or fused into a convolution.
@@ -194,19 +195,31 @@ impl Activation {
     }
 }
 
+/// Values whose logistic functions are computed at a time.
+const LANES: usize = if IS_SMALL { 4 } else { NR };
+
 /// The logistic function of each value and the bias, a vector at a time.
 #[inline(always)]
 fn sigmoids(values: &mut [f32], bias: f32, mul_add: impl MulAdd) {
-    let (lanes, rest) = values.as_chunks_mut::<NR>();
-    for values in lanes {
-        let mut x = *values;
+    let sigmoid = |mut x: [f32; LANES]| {
+        if IS_SMALL && HAS_VECTORS {
+            let mul_add =
+                |a: f32, b: [f32; 4], c: [f32; 4]| first_lanes(&mul_add(a, first_lanes(&b), first_lanes(&c)));
+            return first_lanes(&math::sigmoid_of_four(first_lanes(&x), bias, mul_add));
+        }
         x.iter_mut().for_each(|x| *x += bias);
-        *values = math::sigmoid(x, mul_add);
+        math::sigmoid(x, |a: f32, b: [f32; LANES], c: [f32; LANES]| {
+            first_lanes(&mul_add(a, first_lanes(&b), first_lanes(&c)))
+        })
+    };
+    let (lanes, rest) = values.as_chunks_mut::<LANES>();
+    for values in lanes {
+        *values = sigmoid(*values);
     }
     if !rest.is_empty() {
-        let mut x = [0.0; NR];
-        x.iter_mut().zip(&*rest).for_each(|(x, value)| *x = value + bias);
-        rest.iter_mut().zip(math::sigmoid(x, mul_add)).for_each(|(value, y)| *value = y);
+        let mut x = [0.0; LANES];
+        x.iter_mut().zip(&*rest).for_each(|(x, value)| *x = *value);
+        rest.iter_mut().zip(sigmoid(x)).for_each(|(value, y)| *value = y);
     }
 }
 

@@ -26,6 +26,7 @@ mod unfold;
 pub use algorithm::Algorithm;
 pub use columns::Columns;
 pub use forward::ConvOperands;
+pub(crate) use forward::LineOperands;
 pub use params::ConvParams;
 pub use plan::ConvPlan;
 pub use transposed::ConvTransposePlan;

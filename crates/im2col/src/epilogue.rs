@@ -1,7 +1,6 @@
 //! What finished sums go through before they are stored: bias and ReLU.
 
 use crate::activation::{Activation, relu};
-use crate::simd::{Lanes, NR};
 
 /// The bias that is added to a sum, and whether ReLU follows.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +35,12 @@ impl<'a> Epilogue<'a> {
 
     /// Finishes the sums of a tile whose first is at (`row`, `column`).
     #[inline(always)]
-    pub(crate) fn apply<const ROWS: usize>(&self, sums: &mut [Lanes; ROWS], row: usize, column: usize) {
+    pub(crate) fn apply<const ROWS: usize, const LANES: usize>(
+        &self,
+        sums: &mut [[f32; LANES]; ROWS],
+        row: usize,
+        column: usize,
+    ) {
         match self.bias {
             Bias::None => {}
             Bias::PerRow(bias) => {
@@ -45,12 +49,12 @@ impl<'a> Epilogue<'a> {
                 }
             }
             Bias::PerColumn(bias) => {
-                let mut lanes = [0.0; NR];
+                let mut lanes = [0.0; LANES];
                 for (lane, bias) in lanes.iter_mut().zip(bias.get(column..).unwrap_or_default()) {
                     *lane = *bias;
                 }
                 for sums in sums.iter_mut() {
-                    for i in 0..NR {
+                    for i in 0..LANES {
                         sums[i] += lanes[i];
                     }
                 }

@@ -8,7 +8,10 @@
 //! The polynomials are minimax approximations in the relative error of the whole function, found
 //! with the Remez exchange algorithm and rounded to `f32`; the error given is before rounding.
 
+use crate::simd::IS_SMALL;
+use bytemuck::must_cast;
 use core::f32::consts::LOG2_E;
+use wide::{f32x4, u32x4};
 
 /// ln 2 in two parts (Cody and Waite, "Software Manual for the Elementary Functions", 1980). The
 /// first has 9 significant bits, so its product with an exponent is exact.
@@ -114,6 +117,10 @@ pub(crate) fn sigmoid<const N: usize>(
     x: [f32; N],
     mul_add: impl Fn(f32, [f32; N], [f32; N]) -> [f32; N] + Copy,
 ) -> [f32; N] {
+    // One function takes less code than two.
+    if IS_SMALL {
+        return logistic::<N, true>(x, mul_add);
+    }
     let rounded = mul_add(-LOG2_E, x, [BIASED_ROUND; N]);
     let mut is_far = false;
     for rounded in rounded {
@@ -132,23 +139,17 @@ fn logistic<const N: usize, const IS_FAR: bool>(
 ) -> [f32; N] {
     if IS_FAR {
         // Below -104 the result rounds to 0, above 18 to 1.
-        for x in &mut x {
-            *x = clamp(*x, -104.0, 18.0);
-        }
+        x = each(|i| clamp(x[i], -104.0, 18.0));
     }
     // -x = n ln 2 - r with |r| <= ln 2 / 2, as in `exp_parts`.
     let rounded = mul_add(-LOG2_E, x, [BIASED_ROUND; N]);
     // A subtraction. Written as a loop of subtractions, the compiler splits the vectors into quarters, here and below.
     let n = mul_add(1.0, rounded, [-BIASED_ROUND; N]);
     let r = mul_add(LN2_LOW, n, mul_add(LN2_HIGH, n, x));
-    let mut square = r;
-    for square in &mut square {
-        *square *= *square;
-    }
+    let square = each(|i| r[i] * r[i]);
     let low = mul_add(-0.166_665_21, r, [0.499_999_94; N]);
     let high = mul_add(0.001_381_458, square, mul_add(-0.008_368_724, r, [0.041_668_39; N]));
-    let mut y = [0.0; N];
-    for i in 0..N {
+    each(|i| {
         // 1 + e^-x = (1 + 2^n) + 2^n t. The first sum is exact for |n| < 24, and what it loses beyond counts for
         // little, but for n = 24, where t makes up for it. The product is exact.
         let lost = if IS_FAR && n[i] == 24.0 { 1.0 / 16_777_216.0 } else { 0.0 };
@@ -158,7 +159,53 @@ fn logistic<const N: usize, const IS_FAR: bool>(
         let (down, scale) =
             if IS_FAR && n[i] > 100.0 { (64, 1.0 / 18_446_744_073_709_551_616.0) } else { (0, 1.0) };
         let power = f32::from_bits(rounded[i].to_bits().wrapping_sub(down) << EXPONENT_SHIFT);
-        y[i] = 1.0 / ((1.0 + power) + power * t) * scale;
+        1.0 / ((1.0 + power) + power * t) * scale
+    })
+}
+
+/// [`sigmoid`] of four values and a bias, with the same bits, in vectors that are written out: loops become vectors only where
+/// code is not optimised for size.
+#[inline(always)]
+pub(crate) fn sigmoid_of_four(
+    x: [f32; 4],
+    bias: f32,
+    mul_add: impl Fn(f32, [f32; 4], [f32; 4]) -> [f32; 4] + Copy,
+) -> [f32; 4] {
+    let all = |value: f32| f32x4::new([value, value, value, value]);
+    let x = must_cast::<_, f32x4>(x) + all(bias);
+    let x = all(-104.0).simd_gt(x).bitselect(all(-104.0), x);
+    let x = must_cast(x.simd_gt(all(18.0)).bitselect(all(18.0), x));
+    // The steps of `logistic`.
+    let rounded = mul_add(-LOG2_E, x, must_cast(all(BIASED_ROUND)));
+    let n = mul_add(1.0, rounded, must_cast(all(-BIASED_ROUND)));
+    let r = mul_add(LN2_LOW, n, mul_add(LN2_HIGH, n, x));
+    let square = must_cast::<_, f32x4>(r) * must_cast::<_, f32x4>(r);
+    let low = mul_add(-0.166_665_21, r, must_cast(all(0.499_999_94)));
+    let high = mul_add(-0.008_368_724, r, must_cast(all(0.041_668_39)));
+    let high = mul_add(0.001_381_458, must_cast(square), high);
+    let (n, r, low, high): (f32x4, f32x4, f32x4, f32x4) =
+        (must_cast(n), must_cast(r), must_cast(low), must_cast(high));
+    let lost = n.simd_eq(all(24.0)) & all(1.0 / 16_777_216.0);
+    let t = square * (low + square * high) - (r - lost);
+    let is_far = n.simd_gt(all(100.0));
+    let scale = is_far.bitselect(all(1.0 / 18_446_744_073_709_551_616.0), all(1.0));
+    let down = must_cast::<f32x4, u32x4>(is_far) & u32x4::new([64, 64, 64, 64]);
+    let power = (must_cast::<_, u32x4>(rounded) - down).unbounded_shl_scalar(EXPONENT_SHIFT);
+    let power: f32x4 = must_cast(power);
+    must_cast(all(1.0) / ((all(1.0) + power) + power * t) * scale)
+}
+
+/// `f(0)`, `f(1)`, ... On small targets by fours, written out: a loop over lanes remains one where code is optimised for size.
+#[inline(always)]
+fn each<const N: usize>(f: impl Fn(usize) -> f32) -> [f32; N] {
+    let mut y = [0.0; N];
+    if IS_SMALL {
+        for (i, y) in y.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            *y = [f(4 * i), f(4 * i + 1), f(4 * i + 2), f(4 * i + 3)];
+        }
+    }
+    for i in if IS_SMALL { N - N % 4..N } else { 0..N } {
+        y[i] = f(i);
     }
     y
 }

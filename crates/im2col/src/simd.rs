@@ -12,6 +12,7 @@ mod wide;
 mod x86_64;
 
 pub(crate) use kernel::{Kernel, Lanes, MR, MulAdd, NR, Vectors};
+pub(crate) use wide::{HAS_VECTORS, IS_SMALL};
 
 /// An instruction set that this CPU has.
 ///

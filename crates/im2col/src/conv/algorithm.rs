@@ -18,7 +18,7 @@ use crate::simd::{Isa, NR};
 use crate::weights::Weights;
 use crate::window::{checked, checked_product, checked_sum};
 
-pub(super) use in_place::convolve_reversed;
+pub(super) use in_place::{convolve_reversed, forward_lines};
 
 /// How a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,10 +184,21 @@ impl Pass<'_> {
     #[inline]
     pub(super) fn new(shape: &ConvShape, algorithm: Algorithm, sizes: &ForwardSizes) -> Self {
         Self {
-            shape: algorithm.shape(shape),
             most: sizes.most,
             scratch_len: sizes.packed,
             channels_at_once: algorithm.channels_at_once(),
+            ..Self::in_place(algorithm.shape(shape))
+        }
+    }
+
+    /// A pass of [`Algorithm::InPlace`], as yet without operands.
+    #[inline]
+    pub(super) fn in_place(shape: ConvShape) -> Self {
+        Self {
+            shape,
+            most: 0,
+            scratch_len: 0,
+            channels_at_once: NR,
             input: &[],
             weight: Weights::Plain(&[]),
             bias: &[],

@@ -1,10 +1,13 @@
 //! The forward pass: operands are checked, then the algorithm runs.
 
-use crate::conv::algorithm::Algorithm;
+use crate::activation::Activation;
+use crate::conv::algorithm::{Algorithm, forward_lines};
 use crate::conv::pass::Pass;
 use crate::conv::plan::ConvPlan;
+use crate::conv::shape::ConvShape;
 use crate::error::{RunError, check_len, check_scratch};
 use crate::weights::{Layout, PackedWeights, Weights};
+use core::ops::Range;
 
 /// What a convolution reads.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +19,14 @@ pub struct ConvOperands<'a> {
     pub weight: Weights<'a>,
     /// `[out_channels]`; empty without a bias.
     pub bias: &'a [f32],
+}
+
+/// What [`ConvPlan::forward_lines`] reads.
+pub(crate) struct LineOperands<'a> {
+    pub(crate) input: &'a [f32],
+    pub(crate) weight: &'a [f32],
+    pub(crate) bias: &'a [f32],
+    pub(crate) activation: Activation,
 }
 
 impl<const D: usize> ConvPlan<D> {
@@ -93,6 +104,35 @@ impl<const D: usize> ConvPlan<D> {
         #[cfg(not(feature = "rayon"))]
         pass.run(algorithm, isa);
         Ok(())
+    }
+
+    /// Computes lines of output channels of a single image in place: `output` is `[channels, lines, width]`.
+    ///
+    /// `input` is the image, `weight` and `bias` those of all channels, `channels` are of one group, and `activation` replaces
+    /// that of the plan. No operand may be shorter than the plan says.
+    pub(crate) fn forward_lines(
+        &self,
+        operands: &LineOperands<'_>,
+        channels: Range<usize>,
+        lines: Range<usize>,
+        output: &mut [f32],
+    ) {
+        let LineOperands { input, weight, bias, activation } = *operands;
+        let ConvShape { in_group, out_group, window, .. } = self.shape;
+        let group = channels.start / out_group.max(1);
+        let shape = ConvShape { batch: 1, groups: 1, in_group, out_group: channels.len(), window };
+        let weight = weight.get(channels.start * shape.depth()..).unwrap_or_default();
+        let pass = Pass {
+            input: input.get(group * in_group * window.plane_len()..).unwrap_or_default(),
+            weight: Weights::Plain(weight),
+            bias: bias.get(channels).unwrap_or_default(),
+            activation,
+            output: &mut *output,
+            ..Pass::in_place(shape)
+        };
+        let isa = self.isa();
+        forward_lines(isa, pass, lines);
+        activation.complete(isa, output);
     }
 
     #[allow(clippy::unused_self, reason = "without the feature no algorithm needs plain weights")]

@@ -94,8 +94,10 @@ impl<'a> GroupWeights<'a> {
     pub(super) fn new(weights: Weights<'a>, shape: &ConvShape, group: usize, panels_len: usize) -> Self {
         let plain_len = shape.out_group * shape.depth();
         match weights {
-            Weights::Plain(weight) => Self::Plain(&weight[group * plain_len..][..plain_len]),
-            Weights::Packed(packed) => Self::Packed(&packed.panels[group * panels_len..][..panels_len]),
+            Weights::Plain(weight) => Self::Plain(weight.get(group * plain_len..).unwrap_or_default()),
+            Weights::Packed(packed) => {
+                Self::Packed(packed.panels.get(group * panels_len..).unwrap_or_default())
+            }
         }
     }
 

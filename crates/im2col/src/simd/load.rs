@@ -40,3 +40,21 @@ pub(crate) fn zero(stage: &mut [f32], len: usize) {
         *zeros = [0.0; NR];
     }
 }
+
+/// The first values of a slice, as many as there are, and zeros.
+///
+/// Copies of arrays stay in registers, loops over lanes need not where code is to be small.
+#[inline(always)]
+pub(crate) fn first_lanes<const LANES: usize>(values: &[f32]) -> [f32; LANES] {
+    let mut lanes = [0.0; LANES];
+    if let Some(values) = values.first_chunk() {
+        lanes = *values;
+    } else if let (Some(lanes), Some(values)) = (lanes.first_chunk_mut::<12>(), values.first_chunk()) {
+        *lanes = *values;
+    } else if let (Some(lanes), Some(values)) = (lanes.first_chunk_mut::<8>(), values.first_chunk()) {
+        *lanes = *values;
+    } else if let (Some(lanes), Some(values)) = (lanes.first_chunk_mut::<4>(), values.first_chunk()) {
+        *lanes = *values;
+    }
+    lanes
+}

@@ -1,7 +1,7 @@
 //! A multiplication, then an addition, each rounded: the same bits on every target.
 
 use super::kernel::{Kernel, Lanes};
-use super::wide::{ROWS, transpose};
+use super::wide::{ROWS, splat, transpose};
 use bytemuck::must_cast;
 use wide::f32x4;
 
@@ -14,11 +14,12 @@ pub(super) fn run<K: Kernel>(kernel: K) {
 /// Never fused: the crate `wide` multiplies and adds by separate operators, which the compiler must not contract.
 #[inline(always)]
 fn mul_add(a: f32, b: Lanes, c: Lanes) -> Lanes {
-    product_add(must_cast([f32x4::splat(a); 4]), b, c)
+    let a = splat(a);
+    product_add(must_cast([a, a, a, a]), b, c)
 }
 
 #[inline(always)]
 fn product_add(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
-    let [a, b, c]: [[f32x4; 4]; 3] = [must_cast(a), must_cast(b), must_cast(c)];
+    let (a, b, c): ([f32x4; 4], [f32x4; 4], [f32x4; 4]) = (must_cast(a), must_cast(b), must_cast(c));
     must_cast([a[0] * b[0] + c[0], a[1] * b[1] + c[1], a[2] * b[2] + c[2], a[3] * b[3] + c[3]])
 }

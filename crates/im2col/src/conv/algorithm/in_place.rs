@@ -1,23 +1,33 @@
-//! The algorithm that needs no scratch: the input is read where it lies.
+//! The algorithm that needs no scratch: input and weights are read where they lie.
 //!
-//! Neither input nor weights are copied. Whole vectors are read without regard to padding; then the
-//! lanes that see it are mended.
+//! The sums of up to sixteen positions of a line stay in registers for all products. Where there are many registers, a vector
+//! is read for each [tap](taps); small targets read a [segment](segments) of a line for all taps of a line of the kernel.
+
+mod segments;
+mod taps;
 
 use crate::conv::pass::{GroupWeights, ImagePlanes, Pass};
 use crate::conv::shape::ConvShape;
 use crate::epilogue::Epilogue;
-use crate::padding::PaddingMode;
-use crate::simd::load::fetch;
-use crate::simd::mask::keep;
-use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors, dispatch};
-use crate::window::Window;
+use crate::simd::{HAS_VECTORS, IS_SMALL, Isa, Kernel, MulAdd, NR, Vectors, dispatch};
+use core::ops::Range;
 
 /// Runs the algorithm.
 pub(in crate::conv) fn forward(isa: Isa, pass: Pass<'_>) {
-    dispatch(isa, InPlace(pass));
+    let [depth, height, _] = pass.shape.window.output;
+    forward_lines(isa, pass, 0..depth * height);
 }
 
-struct InPlace<'a>(Pass<'a>);
+/// Runs the algorithm for some lines of the output planes, which are numbered through the slices of a plane: the output is
+/// `[batch, groups, out_group, lines, width]`.
+pub(in crate::conv) fn forward_lines(isa: Isa, pass: Pass<'_>, lines: Range<usize>) {
+    dispatch(isa, InPlace { pass, lines });
+}
+
+struct InPlace<'a> {
+    pass: Pass<'a>,
+    lines: Range<usize>,
+}
 
 impl Kernel for InPlace<'_> {
     #[inline(always)]
@@ -26,18 +36,22 @@ impl Kernel for InPlace<'_> {
         mul_add: impl MulAdd,
         _: impl Vectors,
     ) {
-        let mut pass = self.0;
-        let shape = pass.shape;
-        for group in 0..shape.groups {
-            let (weights, epilogue) = (pass.weights(group), pass.epilogue(group));
-            for image in 0..pass.shape.batch {
-                let (planes, output) = pass.image(image, group);
-                if shape.out_group == 1 {
-                    convolve::<1>(&shape, planes, weights, epilogue, output, mul_add);
-                } else {
-                    convolve::<ROWS>(&shape, planes, weights, epilogue, output, mul_add);
-                }
+        let Self { mut pass, lines } = self;
+        let shape = &pass.shape.clone();
+        let output = core::mem::take(&mut pass.output);
+        let len = shape.in_group * shape.window.plane_len();
+        let output_len = shape.out_group * lines.len() * shape.window.output[2];
+        let (mut start, mut group) = (0, 0);
+        for output in output.chunks_exact_mut(output_len.max(1)) {
+            let planes = ImagePlanes { input: pass.input, start, len };
+            let (weights, epilogue, lines) = (pass.weights(group), pass.epilogue(group), lines.clone());
+            if !HAS_VECTORS || shape.out_group == 1 {
+                convolve::<1>(shape, planes, weights, epilogue, lines, output, mul_add);
+            } else {
+                convolve::<ROWS>(shape, planes, weights, epilogue, lines, output, mul_add);
             }
+            start += len;
+            group = if group + 1 == shape.groups { 0 } else { group + 1 };
         }
     }
 }
@@ -51,40 +65,46 @@ struct WeightPlaces<'a, const ROWS: usize> {
     tap: usize,
 }
 
-/// Convolves one image and group: `output` is `[out_group, positions]`.
+/// Convolves one image and group: `output` is `[out_group, lines, width]`.
 #[inline(always)]
 pub(in crate::conv) fn convolve<const ROWS: usize>(
     shape: &ConvShape,
     planes: ImagePlanes<'_>,
     weights: GroupWeights<'_>,
     epilogue: Epilogue<'_>,
+    lines: Range<usize>,
     output: &mut [f32],
     mul_add: impl MulAdd,
 ) {
-    let (depth, positions, taps) = (shape.depth(), shape.window.positions(), shape.window.taps());
-    for (panel, output) in output.chunks_mut(NR * positions).enumerate() {
-        for part in (0..output.len() / positions).step_by(ROWS) {
+    let (depth, taps) = (shape.depth(), shape.window.taps());
+    let plane_len = (lines.len() * shape.window.output[2]).max(1);
+    for (panel, output) in output.chunks_mut((NR * plane_len).max(1)).enumerate() {
+        let channels = output.len() / plane_len;
+        for part in (0..channels).step_by(ROWS) {
             // The last of sixteen channels are computed with some before them once more.
             let part = part.min(NR - ROWS);
-            let (first, output) = (panel * NR + part, &mut output[part * positions..]);
+            let first = panel * NR + part;
+            let output = output.get_mut(part * plane_len..).unwrap_or_default();
             let weights = match weights {
                 GroupWeights::Plain(values) => WeightPlaces {
                     values,
-                    outputs: rows_from(first, shape.out_group, depth),
+                    outputs: rows_from::<ROWS>(first, shape.out_group, depth),
                     channel: taps,
                     tap: 1,
                 },
                 GroupWeights::Packed(values) => WeightPlaces {
-                    values: &values[panel * depth * NR..][..depth * NR],
-                    outputs: rows_from(part, NR, 1),
+                    values: values.get(panel * depth * NR..).unwrap_or_default(),
+                    outputs: rows_from::<ROWS>(part, NR, 1),
                     channel: taps * NR,
                     tap: NR,
                 },
             };
+            let channels =
+                Channels::<ROWS> { shape, planes, weights: &weights, epilogue, first, lines: lines.clone() };
             match shape.window.stride[2] {
-                1 => channels::<ROWS, 1>(shape, planes, &weights, epilogue, first, output, mul_add),
-                2 => channels::<ROWS, 2>(shape, planes, &weights, epilogue, first, output, mul_add),
-                _ => channels::<ROWS, 0>(shape, planes, &weights, epilogue, first, output, mul_add),
+                1 => channels.convolve::<1>(output, mul_add),
+                2 => channels.convolve::<2>(output, mul_add),
+                _ => channels.convolve::<0>(output, mul_add),
             }
         }
     }
@@ -100,14 +120,17 @@ pub(in crate::conv) fn convolve_reversed<const ROWS: usize>(
     output: &mut [f32],
     mul_add: impl MulAdd,
 ) {
-    let ConvShape { out_group, window, .. } = *shape;
-    let (taps, positions) = (window.taps(), window.positions());
-    for (chunk, output) in output.chunks_mut(ROWS * positions).enumerate() {
+    let ConvShape { out_group, window, .. } = shape;
+    let taps = window.taps();
+    let [depth, height, _] = window.output;
+    for (chunk, output) in output.chunks_mut((ROWS * window.positions()).max(1)).enumerate() {
         let first = chunk * ROWS;
-        let outputs = rows_from(first, out_group, taps).map(|row| row + taps - 1);
+        let outputs: [_; ROWS] = rows_from(first, *out_group, taps).map(|row| row + taps - 1);
         let (channel, tap) = (out_group * taps, 1_usize.wrapping_neg());
         let weights = WeightPlaces { values: weight, outputs, channel, tap };
-        channels::<ROWS, 1>(shape, planes, &weights, Epilogue::NONE, first, output, mul_add);
+        let (epilogue, lines) = (Epilogue::NONE, 0..depth * height);
+        Channels::<ROWS> { shape, planes, weights: &weights, epilogue, first, lines }
+            .convolve::<1>(output, mul_add);
     }
 }
 
@@ -122,97 +145,24 @@ fn rows_from<const ROWS: usize>(first: usize, rows: usize, step: usize) -> [usiz
     starts
 }
 
-/// Computes up to `ROWS` channels, `output` `[channels, positions]`, a vector of positions at a time.
-#[inline(always)]
-fn channels<const ROWS: usize, const STRIDE: usize>(
-    shape: &ConvShape,
-    planes: ImagePlanes<'_>,
-    weights: &WeightPlaces<'_, ROWS>,
-    epilogue: Epilogue<'_>,
-    channel: usize,
-    output: &mut [f32],
-    mul_add: impl MulAdd,
-) {
-    let [depth, height, width] = shape.window.output;
-    let positions = shape.window.positions();
-    for z in 0..depth {
-        for y in 0..height {
-            for x in (0..width).step_by(NR) {
-                let len = NR.min(width - x);
-                let mut sums = sums::<ROWS, STRIDE>(shape, planes, [z, y, x], len, weights, mul_add);
-                epilogue.apply(&mut sums, channel, 0);
-                let start = (z * height + y) * width + x;
-                for (sums, plane) in sums.iter().zip(output.chunks_exact_mut(positions)) {
-                    plane[start..][..len].copy_from_slice(&sums[..len]);
-                }
-            }
+/// Up to `ROWS` output channels of one image and group, from channel `first` on.
+struct Channels<'a, const ROWS: usize> {
+    shape: &'a ConvShape,
+    planes: ImagePlanes<'a>,
+    weights: &'a WeightPlaces<'a, ROWS>,
+    epilogue: Epilogue<'a>,
+    first: usize,
+    lines: Range<usize>,
+}
+
+impl<const ROWS: usize> Channels<'_, ROWS> {
+    /// Computes `output` `[channels, lines, width]`. `STRIDE` is that of the last axis, or 0 for any.
+    #[inline(always)]
+    fn convolve<const STRIDE: usize>(&self, output: &mut [f32], mul_add: impl MulAdd) {
+        if IS_SMALL {
+            self.convolve_segments::<STRIDE>(output, mul_add);
+        } else {
+            self.convolve_taps::<STRIDE>(output, mul_add);
         }
-    }
-}
-
-/// The sums of `ROWS` channels at `len` positions from `[z, y, x]` on.
-#[inline(always)]
-fn sums<const ROWS: usize, const STRIDE: usize>(
-    shape: &ConvShape,
-    planes: ImagePlanes<'_>,
-    [z, y, x]: [usize; 3],
-    len: usize,
-    weights: &WeightPlaces<'_, ROWS>,
-    mul_add: impl MulAdd,
-) -> [Lanes; ROWS] {
-    let window = &shape.window;
-    let Window { kernel, stride, dilation, padding, .. } = window;
-    let origin = |axis: usize, output: usize| (output * stride[axis]).wrapping_sub(padding[axis][0]);
-    let origin = [origin(0, z), origin(1, y), origin(2, x)];
-    let at = |axis: usize, tap: usize| origin[axis].wrapping_add(tap * dilation[axis]);
-    let mut sums = [[0.0; NR]; ROWS];
-    for channel in 0..shape.in_group {
-        let mut weight = channel.wrapping_mul(weights.channel);
-        for kz in 0..kernel[0] {
-            for ky in 0..kernel[1] {
-                let Some(line) = window.source([at(0, kz), at(1, ky), 0]) else {
-                    weight = weight.wrapping_add(kernel[2].wrapping_mul(weights.tap));
-                    continue;
-                };
-                let line = planes.start + channel * window.plane_len() + line;
-                for kx in 0..kernel[2] {
-                    let lanes = read::<STRIDE>(window, planes.input, line, at(2, kx), len);
-                    for (sums, output) in sums.iter_mut().zip(&weights.outputs) {
-                        *sums = mul_add(weights.values[weight.wrapping_add(*output)], lanes, *sums);
-                    }
-                    weight = weight.wrapping_add(weights.tap);
-                }
-            }
-        }
-    }
-    sums
-}
-
-/// What the first `len` lanes see on the line that begins at `line`, the first of them at `x`, which
-/// wraps around before it.
-#[inline(always)]
-fn read<const STRIDE: usize>(window: &Window, input: &[f32], line: usize, x: usize, len: usize) -> Lanes {
-    let (width, stride) = (window.input[2], if STRIDE > 0 { STRIDE } else { window.stride[2] });
-    let mut lanes = [0.0; NR];
-    // In the padding this finds some other value.
-    fetch::<STRIDE>(input, line.wrapping_add(x), stride, &mut lanes);
-    if x < width && (len - 1) * stride < width - x {
-        return lanes;
-    }
-    if window.mode != PaddingMode::Zeros {
-        read_ends(window, &input[line..][..width], x, &mut lanes[..len]);
-        return lanes;
-    }
-    let x = x as isize;
-    let before = if x < 0 { x.unsigned_abs().div_ceil(stride) } else { 0 };
-    let end = width.saturating_add_signed(-x).div_ceil(stride);
-    keep(lanes, before.min(NR), end.min(NR))
-}
-
-/// Mends the lanes that see padding.
-fn read_ends(window: &Window, line: &[f32], x: usize, lanes: &mut [f32]) {
-    for (i, lane) in lanes.iter_mut().enumerate() {
-        let at = x.wrapping_add(i * window.stride[2]);
-        *lane = window.mode.source(at, line.len()).map_or(0.0, |x| line[x]);
     }
 }

@@ -83,7 +83,7 @@ impl Target<'_> {
         if !epilogue.is_none() {
             for (i, channel) in channels.enumerate().take(NR) {
                 if let Some(values) = self.values[start + i * self.channel_stride..].first_chunk_mut() {
-                    let mut line = [*values];
+                    let mut line: [Lanes; 1] = [*values];
                     epilogue.apply(&mut line, channel, 0);
                     *values = line[0];
                 }
