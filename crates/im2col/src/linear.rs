@@ -1,5 +1,6 @@
 //! Fully connected layers: `y[n, o] = b[o] + sum over i of x[n, i] * w[o, i]`.
 
+mod dot_products;
 mod limit;
 mod params;
 
@@ -10,10 +11,11 @@ use crate::epilogue::{Bias, Epilogue};
 use crate::error::{RunError, ShapeError, check_len, check_scratch};
 use crate::gemm::pack::{Matrix, PackRows, panels_len};
 use crate::gemm::product::{Product, ProductInPlace, Right};
-use crate::simd::{Isa, NR, dispatch};
+use crate::simd::{IS_SMALL, Isa, NR, dispatch};
 use crate::sum::{Add, Cascade, SumColumns};
 use crate::weights::{Layout, PackedWeights, Weights};
 use crate::window::{checked, checked_product, checked_sum};
+use dot_products::DotProducts;
 
 impl LinearParams {
     /// Plans the layer for `batch` inputs.
@@ -60,8 +62,17 @@ pub struct LinearOperands<'a> {
     pub bias: &'a [f32],
 }
 
+/// The weight of a single input is not packed if it has more values than this, for it comes from beyond L2 then, or if the
+/// target is small.
+const PACKED_FOR_ONE: usize = if IS_SMALL { 0 } else { 1 << 17 };
+
 /// The most inputs of the batch whose products are summed in one chain.
 const CHAIN: usize = 2048;
+
+/// Whether the forward pass is faster as dot products with the rows of the weight, which need no scratch.
+const fn is_dot_products(batch: usize, inputs: usize, outputs: usize) -> bool {
+    batch <= 1 && inputs.saturating_mul(outputs) > PACKED_FOR_ONE
+}
 
 /// The scratch of [`LinearPlan::backward_weight`]: of a product, and the sums of a chain and of many chains.
 const fn backward_weight_scratch_len(batch: usize, inputs: usize, outputs: usize) -> Option<usize> {
@@ -94,7 +105,7 @@ impl LinearPlan {
             params,
             batch,
             isa: None,
-            is_in_place: [false; 3],
+            is_in_place: [is_dot_products(batch, inputs, outputs), false, false],
             forward: checked!(Product::scratch_len(batch, inputs, outputs)),
             backward_input: checked!(Product::scratch_len(batch, outputs, inputs)),
             backward_weight: checked!(backward_weight_scratch_len(batch, inputs, outputs)),
@@ -126,6 +137,7 @@ impl LinearPlan {
     /// The same layer for its first `batch` inputs, at most as many as planned.
     pub(crate) const fn with_fewer_images(mut self, batch: usize) -> Self {
         self.batch = batch;
+        self.is_in_place[0] |= is_dot_products(batch, self.params.inputs, self.params.outputs);
         if let Some(len) = Product::scratch_len(batch, self.params.inputs, self.params.outputs) {
             self.forward = len;
         }
@@ -254,9 +266,14 @@ impl LinearPlan {
         check_len("bias", self.bias_len(), bias.len())?;
         check_len("output", self.output_len(), output.len())?;
         check_scratch(self.scratch_len(), scratch.len())?;
+        let [is_in_place, ..] = self.is_in_place;
         let b = match weight {
             Weights::Plain(weight) => {
                 check_len("weight", self.weight_len(), weight.len())?;
+                if is_in_place {
+                    self.forward_in_place(activation, weight, bias, input, output);
+                    return Ok(());
+                }
                 Right::Plain(self.right(weight))
             }
             Weights::Packed(packed) if packed.layout == self.layout() => Right::Packed(packed.panels),
@@ -266,8 +283,8 @@ impl LinearPlan {
             }
         };
         let bias = if bias.is_empty() { Bias::None } else { Bias::PerColumn(bias) };
-        let a = Matrix::row_major(input, inputs);
         let epilogue = Epilogue::new(bias, activation);
+        let a = Matrix::row_major(input, inputs);
         let product = Product {
             rows: self.batch,
             depth: inputs,
@@ -278,9 +295,28 @@ impl LinearPlan {
             c: &mut *output,
             scratch,
         };
-        self.run(self.is_in_place[0], usize::MAX, product);
+        // A single row is read where it lies in any case.
+        self.run(is_in_place && self.batch > 1, usize::MAX, product);
         activation.complete(self.isa(), output);
         Ok(())
+    }
+
+    /// Computes `output` `[batch, outputs]` without scratch, with another activation. No operand may be shorter than the plan
+    /// says.
+    pub(crate) fn forward_in_place(
+        &self,
+        activation: Activation,
+        weight: &[f32],
+        bias: &[f32],
+        input: &[f32],
+        output: &mut [f32],
+    ) {
+        let LinearParams { inputs, outputs, .. } = self.params;
+        let bias = if bias.is_empty() { Bias::None } else { Bias::PerColumn(bias) };
+        let epilogue = Epilogue::new(bias, activation);
+        let isa = self.isa();
+        dispatch(isa, DotProducts { inputs, outputs, input, weight, epilogue, output: &mut *output });
+        activation.complete(isa, output);
     }
 
     /// Computes the gradient of the input, `[batch, inputs]`: `grad_output weight`.

@@ -32,8 +32,9 @@ pub(crate) struct Product<'a> {
 
 impl Product<'_> {
     /// The scratch of a product of these sizes: `A` packed, unless it is a single row, and a block of `B`.
+    /// A single row and a packed `B` need none.
     pub(crate) const fn scratch_len(rows: usize, depth: usize, columns: usize) -> Option<usize> {
-        let panel_rows = if rows > 1 { rows.checked_next_multiple_of(NR) } else { Some(rows) };
+        let panel_rows = if rows > 1 { rows.checked_next_multiple_of(NR) } else { Some(0) };
         let Some(panel_rows) = panel_rows else { return None };
         let Some(a) = panel_rows.checked_mul(depth) else { return None };
         checked_sum([ALIGN, a, Blocking::new(rows, depth, columns).strip_len()])
@@ -45,15 +46,14 @@ impl Product<'_> {
             return;
         }
         let blocking = Blocking::new(rows, depth, columns);
-        let (strip, a_packed) = aligned(scratch).split_at_mut(blocking.strip_len());
+        let scratch = aligned(scratch);
+        let (strip, a_packed) = scratch.split_at_mut(blocking.strip_len().min(scratch.len()));
         let a = if rows > 1 {
             a.transposed().pack(isa, 0..depth, 0..rows, a_packed);
             Rows::Packed(Panels::new(a_packed, depth))
         } else {
-            for (value, k) in a_packed.iter_mut().zip(0..depth) {
-                *value = a.values[k * a.column_stride];
-            }
-            Rows::Single(&a_packed[..depth])
+            // The values of a single row are neighbours.
+            Rows::Single(&a.values[..depth])
         };
         let c = Destination { values: c, row_stride: columns, image_columns: columns, image_stride: 0 };
         let product = Blocks { rows, depth, columns, blocking, a, epilogue, c };

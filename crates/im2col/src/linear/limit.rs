@@ -1,6 +1,6 @@
 //! Fully connected layers under a limit of scratch.
 
-use super::LinearPlan;
+use super::{LinearParams, LinearPlan, is_dot_products};
 
 impl LinearPlan {
     /// The same layer with at most `len` values of scratch for [`LinearPlan::forward`]: in place, which needs none and
@@ -17,7 +17,8 @@ impl LinearPlan {
     /// ```
     #[must_use]
     pub const fn with_scratch_limit(mut self, len: usize) -> Self {
-        self.is_in_place[0] = self.forward > len;
+        let LinearParams { inputs, outputs, .. } = self.params;
+        self.is_in_place[0] = is_dot_products(self.batch, inputs, outputs) || self.forward > len;
         self
     }
 

@@ -93,7 +93,7 @@ fn convolution() {
 
 #[test]
 fn linear() {
-    let plan = LinearParams::new(5, 3).plan(2).unwrap();
+    let plan = LinearParams::new(5, 3).plan(7).unwrap();
     let (input, weight, bias) =
         (("input", plan.input_len()), ("weight", plan.weight_len()), ("bias", plan.bias_len()));
     let (output, grad_output) = (("output", plan.output_len()), ("grad_output", plan.output_len()));
