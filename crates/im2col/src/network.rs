@@ -5,6 +5,7 @@
 //! layer's output from [`Network::forward_train`] to [`Network::backward`].
 
 mod backward;
+mod by_rows;
 mod forward;
 mod interleaved;
 mod interleaving;

@@ -16,6 +16,7 @@ mod stage;
 pub(crate) mod sum;
 #[cfg(test)]
 mod tests;
+mod tiles;
 mod unpool;
 pub(crate) mod windows;
 

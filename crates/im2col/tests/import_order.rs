@@ -9,10 +9,11 @@ use im2col_testkit::import_order::check;
 /// The modules of this crate, lowest layer first. None imports from its own layer or from above.
 const LAYERS: &[&[&str]] = &[
     // Vocabulary.
-    &["error", "math", "scratch", "weights", "simd/kernel"],
+    &["error", "scratch", "weights", "simd/kernel"],
     &["simd/load", "simd/mask", "simd/wide", "simd/x86_64"],
     &["simd/scalar"],
     &["simd"],
+    &["math"],
     &["activation", "include", "padding", "sum"],
     &["epilogue", "window"],
     // Products of matrices, and the input as a matrix.
@@ -40,6 +41,7 @@ const LAYERS: &[&[&str]] = &[
         "conv/algorithm/pointwise",
         "conv/algorithm/winograd",
     ],
+    &["conv/algorithm/in_place/segments", "conv/algorithm/in_place/taps"],
     &["conv/algorithm"],
     &["conv/choice", "conv/threads"],
     // The gradients.
@@ -59,13 +61,13 @@ const LAYERS: &[&[&str]] = &[
     &["pool/params", "pool/sum"],
     &["pool/windows"],
     &["pool/stage"],
-    &["pool/backward", "pool/max3x3"],
+    &["pool/backward", "pool/max3x3", "pool/tiles"],
     &["pool/backward_from", "pool/forward"],
     &["pool/plan"],
     &["pool/argmax"],
     &["pool/unpool"],
     &["pool"],
-    &["linear/params"],
+    &["linear/dot_products", "linear/params"],
     &["linear"],
     &["linear/limit"],
     &["loss/classes"],
@@ -82,7 +84,7 @@ const LAYERS: &[&[&str]] = &[
     &["network/interleaving", "network/layer", "network/ping_pong"],
     &["network/plan"],
     &["network/interleaved/layer", "network/interleaved/plan"],
-    &["network/forward", "network/interleaved", "network/limit", "network/summary"],
+    &["network/by_rows", "network/forward", "network/interleaved", "network/limit", "network/summary"],
     &["network/backward"],
     &["network"],
     // Definitions, examples, and the face of the crate.

@@ -53,6 +53,9 @@ impl<const L: usize> Network<L> {
         check_len("params", self.param_len, params.len())?;
         check_len("packed", self.packed_weight_len, packed.len())?;
         let mut layers = [None; L];
+        if self.infers_by_rows {
+            return Ok(PackedNetwork { layers });
+        }
         for (index, (slot, layer)) in layers.iter_mut().zip(&self.layers).enumerate() {
             let op = self.inferring(index, self.batch);
             let (panels, rest) = packed.split_at_mut(op.sizes().packed_weight);
@@ -75,6 +78,7 @@ impl<const L: usize> Network<L> {
     /// [`RunError::Length`] for `params`, `input` or `output`, [`RunError::Scratch`],
     /// [`RunError::PackedWeights`] if the weights were packed for other layers. `output` is then
     /// untouched.
+    #[inline]
     pub fn forward(
         &self,
         weights: NetworkWeights<'_, L>,
@@ -90,6 +94,9 @@ impl<const L: usize> Network<L> {
     }
 
     /// Infers some images in `parts` parts.
+    ///
+    /// Inlined, so that only one way to infer is linked where the plan is a constant.
+    #[cfg_attr(not(feature = "rayon"), inline)]
     fn infer_parts(
         &self,
         weights: &NetworkWeights<'_, L>,
@@ -113,6 +120,9 @@ impl<const L: usize> Network<L> {
             return first.and(second);
         }
         let _ = parts;
+        if self.infers_by_rows {
+            return self.infer_by_rows(weights.params(), input, output, scratch);
+        }
         if let (Some(interleaving), true) = (&self.interleaving, self.infers_interleaved) {
             self.infer_interleaved(interleaving, weights.params(), input, output, scratch);
             return Ok(());
@@ -151,8 +161,8 @@ impl<const L: usize> Network<L> {
     }
 
     /// The length of one image of the input, and of the output; neither is 0.
-    fn image_lens(&self) -> [usize; 2] {
-        [self.image_len, self.layers[L - 1].image_len()]
+    pub(super) fn image_lens(&self) -> [usize; 2] {
+        [self.image_len, self.layers.last().map_or(0, LayerPlan::image_len)]
     }
 
     /// Runs the network and keeps every layer's output in `workspace`, for
@@ -228,11 +238,17 @@ impl<const L: usize> Network<L> {
         workspace.get(offset..)?.get(..layer.output_len)
     }
 
+    #[inline]
     fn check_weights(&self, weights: &NetworkWeights<'_, L>) -> Result<(), RunError> {
         check_len("params", self.param_len, weights.params().len())?;
         if let NetworkWeights::Packed { packed, .. } = weights {
             for (index, packed) in packed.layers.iter().enumerate() {
-                if packed.map(|packed| packed.layout) != self.packed_layout(index) {
+                if self.infers_by_rows {
+                    let given = packed.map_or(0, |packed| packed.panels.len());
+                    if given > 0 {
+                        return Err(RunError::PackedWeights { required: 0, given });
+                    }
+                } else if packed.map(|packed| packed.layout) != self.packed_layout(index) {
                     let required = self.inferring(index, self.batch).sizes().packed_weight;
                     let given = packed.map_or(0, |packed| packed.panels.len());
                     return Err(RunError::PackedWeights { required, given });
@@ -286,16 +302,6 @@ impl<const L: usize> Network<L> {
             None => input,
             Some(offset) => &workspace[offset..][..layer.output_len],
         }
-    }
-}
-
-impl LayerPlan {
-    pub(super) fn weight<'a>(&self, params: &'a [f32]) -> &'a [f32] {
-        &params[self.param_offset..][..self.op.sizes().weight]
-    }
-
-    pub(super) fn bias<'a>(&self, params: &'a [f32]) -> &'a [f32] {
-        &params[self.param_offset + self.op.sizes().weight..][..self.op.sizes().bias]
     }
 }
 

@@ -12,7 +12,7 @@ mod layer;
 mod plan;
 
 use super::interleaving::{Interleaving, MOST_BLOCKS};
-use super::layer::{LayerPlan, Op};
+use super::layer::Op;
 use super::ping_pong::PingPong;
 use super::plan::Network;
 use crate::activation::{Activation, ApplyBackward};
@@ -232,14 +232,6 @@ impl<const L: usize> Network<L> {
                 Some((behind, &pool.pooling))
             }
             _ => None,
-        }
-    }
-
-    /// What layer `index` applies to its sums: its own activation, or that of the layer behind.
-    fn activation_of(&self, index: usize) -> Activation {
-        match self.layers.get(index + 1) {
-            Some(&LayerPlan { fused: true, op: Op::Activation(activation), .. }) => activation,
-            _ => self.layers[index].op.activation(),
         }
     }
 

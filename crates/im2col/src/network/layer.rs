@@ -94,6 +94,20 @@ impl LayerPlan {
         param_offset: 0,
     };
 
+    /// The layer's weight among all parameters; empty without one.
+    pub(super) fn weight<'a>(&self, params: &'a [f32]) -> &'a [f32] {
+        let weight = params.get(self.param_offset..).unwrap_or_default();
+        weight.get(..self.op.sizes().weight).unwrap_or_default()
+    }
+
+    /// The layer's bias among all parameters; empty without one.
+    pub(super) fn bias<'a>(&self, params: &'a [f32]) -> &'a [f32] {
+        let sizes = self.op.sizes();
+        // `place` has checked this sum.
+        let bias = params.get(self.param_offset.wrapping_add(sizes.weight)..).unwrap_or_default();
+        bias.get(..sizes.bias).unwrap_or_default()
+    }
+
     /// Whether inference computes anything for this layer.
     pub(super) const fn is_step(&self) -> bool {
         !self.fused && !matches!(self.op, Op::Flatten)

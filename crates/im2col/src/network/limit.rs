@@ -7,13 +7,15 @@ use super::plan::Network;
 use crate::error::ShapeError;
 use crate::simd::MR;
 use crate::weights::Layout;
-use crate::window::{checked_sum, max};
+use crate::window::{checked_sum, max, min};
 
 impl<const L: usize> Network<L> {
     /// The same network with at most `len` values of scratch for [`forward`](Self::forward), on all threads together.
     ///
     /// Where images do not fit interleaved, they are taken one by one; fewer of them at a time, if that leaves the
-    /// layers what they need; otherwise an image at a time, with layers that run in what is left or in place. The
+    /// layers what they need; otherwise an image at a time, with layers that run in what is left or in place; and in
+    /// the least memory, [`least_scratch_len`](Self::least_scratch_len), with a convolution, its activation and its pooling computed
+    /// row by row. Then no weights are packed, and a program whose plan is a constant links only what that takes. The
     /// outputs stay the same, bit for bit but for the sign of a zero, for finite parameters. Weights packed for
     /// another limit are refused.
     ///
@@ -27,7 +29,7 @@ impl<const L: usize> Network<L> {
     ///
     /// # Errors
     ///
-    /// [`ShapeError::ScratchLimit`] if one image between two layers takes more, and sixteen interleaved ones do as well.
+    /// [`ShapeError::ScratchLimit`] below [`least_scratch_len`](Self::least_scratch_len).
     pub const fn with_scratch_limit(mut self, len: usize) -> Result<Self, ShapeError> {
         self.scratch_limit = len;
         let mut interleaved = usize::MAX;
@@ -41,6 +43,40 @@ impl<const L: usize> Network<L> {
         match self.plan_inference(len) {
             Ok(()) => Ok(self),
             Err(error) => Err(or_least(error, interleaved)),
+        }
+    }
+
+    /// The least limit that [`with_scratch_limit`](Self::with_scratch_limit) accepts.
+    ///
+    /// Image by image, two values between layers stand in two buffers in turn, each as long as the longest value in it. A
+    /// pooling behind a convolution (and its activation) counts as one layer with it, if its windows lie side by side within
+    /// the planes and a mean has at most 32 values; then the lines of a row of windows are kept as well, of at most six
+    /// output channels.
+    ///
+    /// ```
+    /// use im2col::{Network, lenet::LENET, planned};
+    ///
+    /// const NETWORK: Network<12> = planned!(Network::plan(LENET, 1, [1, 28, 28]));
+    /// const SMALL: Network<12> = planned!(NETWORK.with_scratch_limit(NETWORK.least_scratch_len()));
+    ///
+    /// // What either pooling gives, and two lines of each of the six channels before the first.
+    /// assert_eq!(SMALL.scratch_len(), 6 * 14 * 14 + 16 * 5 * 5 + 6 * 2 * 28);
+    /// ```
+    #[must_use]
+    pub const fn least_scratch_len(&self) -> usize {
+        match self.with_scratch_limit(0) {
+            Err(ShapeError::ScratchLimit { least, .. }) => least,
+            _ => 0,
+        }
+    }
+
+    /// The least limit that [`with_train_scratch_limit`](Self::with_train_scratch_limit) accepts: twice the longest output of a
+    /// layer from the first with parameters on, for the whole batch, or what interleaved images take if that is less.
+    #[must_use]
+    pub const fn least_train_scratch_len(&self) -> usize {
+        match self.with_train_scratch_limit(0) {
+            Err(ShapeError::ScratchLimit { least, .. }) => least,
+            _ => 0,
         }
     }
 
@@ -91,7 +127,7 @@ impl<const L: usize> Network<L> {
         } else {
             shard = 1;
             let Some(spare) = limit.checked_sub(kept) else {
-                return Err(ShapeError::ScratchLimit { least: kept, limit });
+                return self.plan_inference_by_rows(kept, limit);
             };
             self.layers_scratch(shard, spare)
         };
@@ -105,7 +141,30 @@ impl<const L: usize> Network<L> {
         self.buffer_lens = [first, second];
         self.scratch_len = scratch_len;
         self.infers_interleaved = false;
+        self.infers_by_rows = false;
+        self.pools_apart = false;
         self.size_packed()
+    }
+
+    /// Plans inference that keeps no output of a convolution which is pooled, in at most `limit` values of scratch, which
+    /// is less than the `kept` values between whole layers.
+    const fn plan_inference_by_rows(&mut self, kept: usize, limit: usize) -> Result<(), ShapeError> {
+        let (buffer_lens, band, pools_apart) = self.kept_by_rows();
+        let [first, second] = buffer_lens;
+        let Some(scratch_len) = checked_sum([first, second, band]) else {
+            return Err(ShapeError::Overflow { what: "scratch" });
+        };
+        if scratch_len > limit {
+            return Err(ShapeError::ScratchLimit { least: min(scratch_len, kept), limit });
+        }
+        self.shard = 1;
+        self.buffer_lens = buffer_lens;
+        self.scratch_len = scratch_len;
+        self.packed_weight_len = 0;
+        self.infers_interleaved = false;
+        self.infers_by_rows = true;
+        self.pools_apart = pools_apart;
+        Ok(())
     }
 
     /// What inference keeps of an image between two layers: one value in each of two buffers in turn.

@@ -17,18 +17,18 @@ impl<'a, T> PingPong<'a, T> {
     }
 
     pub(super) fn value(&self) -> &[T] {
-        self.given.unwrap_or_else(|| &self.current[..self.len])
+        self.given.unwrap_or_else(|| self.current.get(..self.len).unwrap_or_default())
     }
 
     /// The value after the first step, to be changed in place.
     pub(super) fn value_mut(&mut self) -> &mut [T] {
-        &mut self.current[..self.len]
+        self.current.get_mut(..self.len).unwrap_or_default()
     }
 
     /// Replaces the value by the `len` values that `step` computes from it.
     pub(super) fn step<R>(&mut self, len: usize, step: impl FnOnce(&[T], &mut [T]) -> R) -> R {
-        let value = self.given.unwrap_or_else(|| &self.current[..self.len]);
-        let result = step(value, &mut self.spare[..len]);
+        let value = self.given.unwrap_or_else(|| self.current.get(..self.len).unwrap_or_default());
+        let result = step(value, self.spare.get_mut(..len).unwrap_or_default());
         core::mem::swap(&mut self.current, &mut self.spare);
         self.given = None;
         self.len = len;

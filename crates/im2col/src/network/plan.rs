@@ -4,6 +4,7 @@
 
 use super::interleaving::Interleaving;
 use super::layer::{Layer, LayerPlan, Op, ValueShape};
+use crate::activation::Activation;
 use crate::error::ShapeError;
 use crate::simd::Isa;
 use crate::window::checked_sum;
@@ -85,6 +86,10 @@ pub struct Network<const L: usize> {
     /// How images can be interleaved, if that pays or was asked for, and whether inference and training do so.
     pub(super) interleaving: Option<Interleaving>,
     pub(super) infers_interleaved: bool,
+    /// Whether inference takes image after image, and convolutions row by row.
+    pub(super) infers_by_rows: bool,
+    /// Whether it then meets a pooling that is not computed with a convolution. Where a constant plan says no, none is linked.
+    pub(super) pools_apart: bool,
     pub(super) trains_interleaved: bool,
     /// The most scratch of all threads of inference together, and of training.
     pub(super) scratch_limit: usize,
@@ -153,7 +158,7 @@ impl<const L: usize> Network<L> {
     }
 
     /// Whether the passes read [packed](Self::pack_weights) weights. A plan that [interleaves](Network#large-batches) images
-    /// does not: packing for it alone would be in vain.
+    /// does not, nor does one whose [limit](Self::with_scratch_limit) leaves no room for them: packing for it alone would be in vain.
     ///
     /// ```
     /// use im2col::{Network, lenet::LENET};
@@ -164,7 +169,7 @@ impl<const L: usize> Network<L> {
     /// ```
     #[must_use]
     pub const fn reads_packed_weights(&self) -> bool {
-        self.interleaving.is_none()
+        self.interleaving.is_none() && !self.infers_by_rows
     }
 
     /// The least scratch of [`forward`](Self::forward).
@@ -227,6 +232,8 @@ impl<const L: usize> Network<L> {
             isa: None,
             interleaving: None,
             infers_interleaved: false,
+            infers_by_rows: false,
+            pools_apart: false,
             trains_interleaved: false,
             scratch_limit: usize::MAX,
             train_scratch_limit: usize::MAX,
@@ -291,6 +298,14 @@ impl<const L: usize> Network<L> {
         self.param_len = param_len;
         self.workspace_len = workspace_len;
         Ok(())
+    }
+
+    /// What layer `index` applies to its sums: its own activation, or that of the layer behind.
+    pub(super) fn activation_of(&self, index: usize) -> Activation {
+        match self.layers.get(index.wrapping_add(1)) {
+            Some(&LayerPlan { fused: true, op: Op::Activation(activation), .. }) => activation,
+            _ => self.layers.get(index).map_or(Activation::Identity, |layer| layer.op.activation()),
+        }
     }
 
     /// The first layer that has parameters, or `L`: no gradient goes below it.

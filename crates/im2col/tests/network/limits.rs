@@ -2,11 +2,23 @@
 
 use super::*;
 
-/// Limits around `full`, and at random up to it.
-fn limits(full: usize) -> Vec<usize> {
+/// Limits around `least` and `full`, and at random up to it.
+fn limits(least: usize, full: usize) -> Vec<usize> {
     let mut rng = Rng::new(full as u64);
     let random = std::iter::repeat_with(move || (rng.bits() % (full as u64 + 1)) as usize);
-    random.take(6).chain([0, full / 2, full - 1, full, usize::MAX]).collect()
+    random
+        .take(6)
+        .chain([
+            0,
+            least.saturating_sub(1),
+            least,
+            least + 1,
+            full / 2,
+            full.saturating_sub(1),
+            full,
+            usize::MAX,
+        ])
+        .collect()
 }
 
 /// Equal values: zeros may differ in sign.
@@ -41,7 +53,7 @@ fn inference<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: 
         let plain = NetworkWeights::Plain(&params);
         let expected = infer(&network, plain, &input, garbage(1, network.scratch_len()));
         let mut served = 0;
-        for limit in limits(network.scratch_len()) {
+        for limit in limits(network.least_scratch_len(), network.scratch_len()) {
             let again = |limit| network.with_scratch_limit(limit);
             let Some(limited) = least_of(again(limit), limit, again) else { continue };
             assert!(limited.scratch_len() <= limit);
@@ -65,7 +77,7 @@ fn inference<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: 
             );
             served += 1;
         }
-        assert!(served >= 3);
+        assert!(served >= 4);
     }
 }
 
@@ -79,7 +91,7 @@ fn training<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: u
         let is_as_planned = |limited: &Network<L>| limited.workspace_len() == network.workspace_len();
         let mut one_by_one: Option<Vec<f32>> = None;
         let mut served = 0;
-        for limit in limits(network.train_scratch_len()) {
+        for limit in limits(network.least_train_scratch_len(), network.train_scratch_len()) {
             let again = |limit| network.with_train_scratch_limit(limit);
             let Some(limited) = least_of(again(limit), limit, again) else { continue };
             assert!(limited.train_scratch_len() <= limit);
@@ -102,7 +114,7 @@ fn training<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], batch: u
             }
             served += 1;
         }
-        assert!(served >= 2);
+        assert!(served >= 4);
     }
 }
 
