@@ -235,11 +235,11 @@ impl<const L: usize> Network<L> {
         while index < L {
             let op = match Op::plan(layers[index], index, batch, shape) {
                 Ok(op) => op,
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.in_layer(index)),
             };
             shape = op.output(shape);
             if let Err(error) = network.place(index, op, shape) {
-                return Err(error);
+                return Err(error.in_layer(index));
             }
             index = index.wrapping_add(1);
         }
