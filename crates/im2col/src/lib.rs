@@ -112,7 +112,7 @@ pub use pool::{PoolKind, PoolParams, PoolPlan};
 pub use simd::Isa;
 pub use weights::{PackedWeights, Weights};
 
-/// The examples of the README are tests.
+/// The examples of this package's README are tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;
