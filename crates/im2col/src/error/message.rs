@@ -4,7 +4,7 @@
 
 use core::fmt;
 
-/// The longest message of this crate has 177 bytes. What users put into an error may be longer, and is cut.
+/// No error of this crate says more, whatever its numbers. Longer names are cut.
 const MOST_BYTES: usize = 256;
 
 /// A sentence, and what stands in the places of its `{}`, in order.
@@ -80,11 +80,12 @@ impl ErrorMessage {
         while !text.is_char_boundary(end) {
             end = end.saturating_sub(1);
         }
-        let text = text.as_bytes();
-        let mut index = 0;
-        while index < end {
-            self.push_byte(text[index]);
-            index = index.wrapping_add(1);
+        let mut rest = text.as_bytes();
+        while let [byte, after @ ..] = rest
+            && end > 0
+        {
+            self.push_byte(*byte);
+            (rest, end) = (after, end.wrapping_sub(1));
         }
     }
 

@@ -76,6 +76,9 @@ fn constants_say_what_display_writes() {
             assert_eq!(place(&error), index);
             assert_eq!(error.message().as_str(), expected);
             assert_eq!(error.to_string(), expected);
+            let names_a_layer = matches!(error, ShapeError::Layer { .. } | ShapeError::InLayer { .. });
+            let expected = if names_a_layer { expected } else { format!("layer {n}: {expected}") };
+            assert_eq!(error.in_layer(n).to_string(), expected);
         }
     }
     const LARGEST: ShapeError =
@@ -86,7 +89,7 @@ fn constants_say_what_display_writes() {
     assert_eq!(TEXT, expected);
 }
 
-/// The fields of a `Layer`'s sentence are three different numbers, as are those of other sentences with several.
+/// Each sentence with several numbers, with different ones.
 #[test]
 fn numbers_stand_in_their_places() {
     let says = |error: ShapeError, expected: &str| assert_eq!(error.to_string(), expected);
