@@ -32,3 +32,8 @@ pub fn operand(len: usize, seed: u64) -> Vec<f32> {
     };
     std::iter::repeat_with(next).take(len).collect()
 }
+
+/// The examples of the workspace's README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -11,5 +11,4 @@ pub mod import_order;
 pub mod operands;
 pub mod oracle;
 pub mod property;
-pub mod server;
 pub mod strategies;

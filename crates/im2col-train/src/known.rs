@@ -64,10 +64,21 @@ impl KnownSet {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::dataset::{Dataset, Part};
-    use im2col_testkit::golden::shared_dir;
+    use std::env;
+    use std::path::{Path, PathBuf};
+
+    /// The folder of the real data sets, as `shared_dir` of the testkit finds it. The published package has no testkit.
+    pub(crate) fn shared_data() -> Option<PathBuf> {
+        let above = || {
+            let mut above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|dir| dir.join("shared"));
+            above.find(|shared| shared.join("golden").is_dir())
+        };
+        let shared = env::var_os("IM2COL_SHARED").map(PathBuf::from).or_else(above)?;
+        Some(shared.join("data")).filter(|data| data.is_dir())
+    }
 
     fn set_of(data: &Dataset) -> Option<KnownSet> {
         KnownSet::of(&Fingerprint::of(data))
@@ -85,13 +96,13 @@ mod tests {
                 "without the first"
             );
         }
-        let Some(shared) = shared_dir().filter(|shared| shared.join("data").is_dir()) else {
+        let Some(data_sets) = shared_data() else {
             eprintln!("SKIPPED: no folder shared/data above this crate, and IM2COL_SHARED is not set");
             return;
         };
         for set in KnownSet::ALL {
             for part in [Part::Train, Part::Test] {
-                let data = Dataset::load(&shared.join("data").join(set.name()), part).unwrap();
+                let data = Dataset::load(&data_sets.join(set.name()), part).unwrap();
                 assert_eq!(set_of(&data), Some(set));
             }
         }

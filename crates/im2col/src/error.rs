@@ -1,7 +1,14 @@
 //! What can go wrong: while planning ([`ShapeError`]) and while running ([`RunError`]).
 
+mod message;
+#[cfg(test)]
+mod tests;
+
 use core::fmt;
 use core::ops::Range;
+pub use message::ErrorMessage;
+use message::Sentence;
+use message::Value::{Name, Number};
 
 /// Why a shape cannot be planned.
 ///
@@ -90,6 +97,13 @@ pub enum ShapeError {
         /// What arrives; 0 where a `Flatten` is missing or misplaced.
         given: usize,
     },
+    /// A layer of a network cannot be planned.
+    InLayer {
+        /// The layer's index.
+        layer: usize,
+        /// What its own plan says.
+        error: LayerError,
+    },
     /// A network keeps more values between two layers than its limit of scratch allows.
     ScratchLimit {
         /// The least limit that is enough.
@@ -99,62 +113,92 @@ pub enum ShapeError {
     },
 }
 
+/// Why a layer of a network cannot be planned: [in words](ShapeError::message), for [`ShapeError::InLayer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerError(Sentence);
+
 impl ShapeError {
-    /// The error in fixed words, for contexts that cannot format numbers (constant evaluation).
+    /// What [`Display`](fmt::Display) writes, in constants too, which cannot format: [`planned!`](crate::planned) says
+    /// it. Text of more than 256 bytes is cut.
+    ///
+    /// ```
+    /// use im2col::ShapeError;
+    ///
+    /// const ERROR: ShapeError = ShapeError::Groups { what: "in_channels", channels: 6, groups: 4 };
+    /// const TEXT: &str = ERROR.message().as_str();
+    /// assert_eq!(TEXT, "in_channels = 6 is not a multiple of groups = 4");
+    /// ```
     #[must_use]
-    pub const fn message(&self) -> &'static str {
+    pub const fn message(&self) -> ErrorMessage {
+        let mut message = ErrorMessage::EMPTY;
+        if let Self::InLayer { layer, .. } = self {
+            message.push(&Sentence::new("layer {}: ", [Number(*layer)]));
+        }
+        message.push(&self.sentence());
+        message
+    }
+
+    /// The error of a layer's plan, as the error of a network.
+    #[must_use]
+    pub const fn in_layer(self, layer: usize) -> Self {
         match self {
-            Self::Rank { .. } => "only ranks 1, 2 and 3 are supported",
-            Self::Zero { .. } => "a size that must be at least 1 is 0",
-            Self::Overflow { .. } => "a size does not fit in usize",
-            Self::KernelExceedsInput { .. } => "the dilated kernel exceeds the padded input",
-            Self::Groups { .. } => "the channels are not a multiple of the groups",
-            Self::PaddingExceedsInput { .. } => "more padding than the padding mode is defined for",
-            Self::PaddingExceedsOutput { .. } => "the padding takes away the whole output",
-            Self::OutputPadding { .. } => "the output padding is not less than the stride or the dilation",
-            Self::Inapplicable { .. } => "an option does not apply to this operation",
-            Self::Unsupported { .. } => "the algorithm does not support this shape",
-            Self::Layer { .. } => "a layer does not take what the layer before it gives",
-            Self::ScratchLimit { .. } => "a network keeps more between two layers than its limit of scratch",
+            // These say where already.
+            Self::Layer { .. } | Self::InLayer { .. } => self,
+            _ => Self::InLayer { layer, error: LayerError(self.sentence()) },
+        }
+    }
+
+    const fn sentence(&self) -> Sentence {
+        match *self {
+            Self::Rank { rank } => Sentence::new("rank {}: only 1, 2 and 3 are supported", [Number(rank)]),
+            Self::Zero { what } => Sentence::new("{} is 0 and must be at least 1", [Name(what)]),
+            Self::Overflow { what } => Sentence::new("{} does not fit in usize", [Name(what)]),
+            Self::KernelExceedsInput { axis, kernel_extent, padded_input } => Sentence::new(
+                "axis {}: the dilated kernel spans {}, the padded input has {}",
+                [Number(axis), Number(kernel_extent), Number(padded_input)],
+            ),
+            Self::Groups { what, channels, groups } => Sentence::new(
+                "{} = {} is not a multiple of groups = {}",
+                [Name(what), Number(channels), Number(groups)],
+            ),
+            Self::PaddingExceedsInput { axis, padding, most } => Sentence::new(
+                "axis {}: padding {}, the padding mode is defined for at most {}",
+                [Number(axis), Number(padding), Number(most)],
+            ),
+            Self::PaddingExceedsOutput { axis, padding, unpadded } => Sentence::new(
+                "axis {}: padding takes {} away from an output of {}",
+                [Number(axis), Number(padding), Number(unpadded)],
+            ),
+            Self::OutputPadding { axis, output_padding, limit } => Sentence::new(
+                "axis {}: output padding {} must be less than {}, the larger of stride and dilation",
+                [Number(axis), Number(output_padding), Number(limit)],
+            ),
+            Self::Inapplicable { option, operation } => {
+                Sentence::new("{} does not apply to {}", [Name(option), Name(operation)])
+            }
+            Self::Unsupported { algorithm } => {
+                Sentence::new("the algorithm {} does not support this shape", [Name(algorithm)])
+            }
+            Self::Layer { layer, required, given: 0 } => Sentence::new(
+                "layer {} takes {} channels or features and is given none: a Flatten is missing or misplaced",
+                [Number(layer), Number(required)],
+            ),
+            Self::Layer { layer, required, given } => Sentence::new(
+                "layer {} takes {} channels or features and is given {}",
+                [Number(layer), Number(required), Number(given)],
+            ),
+            Self::InLayer { error: LayerError(sentence), .. } => sentence,
+            Self::ScratchLimit { least, limit } => Sentence::new(
+                "a limit of {} values of scratch is less than the {} that layers hand on",
+                [Number(limit), Number(least)],
+            ),
         }
     }
 }
 
 impl fmt::Display for ShapeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Rank { rank } => write!(f, "rank {rank}: only 1, 2 and 3 are supported"),
-            Self::Zero { what } => write!(f, "{what} is 0 and must be at least 1"),
-            Self::Overflow { what } => write!(f, "{what} does not fit in usize"),
-            Self::KernelExceedsInput { axis, kernel_extent, padded_input } => write!(
-                f,
-                "axis {axis}: the dilated kernel spans {kernel_extent}, the padded input has {padded_input}"
-            ),
-            Self::Groups { what, channels, groups } => {
-                write!(f, "{what} = {channels} is not a multiple of groups = {groups}")
-            }
-            Self::PaddingExceedsInput { axis, padding, most } => {
-                write!(f, "axis {axis}: padding {padding}, the padding mode is defined for at most {most}")
-            }
-            Self::PaddingExceedsOutput { axis, padding, unpadded } => {
-                write!(f, "axis {axis}: padding takes {padding} away from an output of {unpadded}")
-            }
-            Self::OutputPadding { axis, output_padding, limit } => write!(
-                f,
-                "axis {axis}: output padding {output_padding} must be less than {limit}, the larger of stride \
-                 and dilation"
-            ),
-            Self::Inapplicable { option, operation } => write!(f, "{option} does not apply to {operation}"),
-            Self::Unsupported { algorithm } => {
-                write!(f, "the algorithm {algorithm} does not support this shape")
-            }
-            Self::Layer { layer, required, given } => {
-                write!(f, "layer {layer} takes {required} channels or features and is given {given}")
-            }
-            Self::ScratchLimit { least, limit } => {
-                write!(f, "a limit of {limit} values of scratch is less than the {least} that layers hand on")
-            }
-        }
+        self.message().fmt(f)
     }
 }
 

@@ -70,6 +70,8 @@
 #![cfg_attr(not(test), no_std)]
 
 mod activation;
+#[doc(hidden)]
+pub mod const_plan;
 mod conv;
 mod epilogue;
 mod error;
@@ -96,7 +98,7 @@ pub use activation::Activation;
 pub use conv::{
     Algorithm, Columns, ConvOperands, ConvParams, ConvPlan, ConvTransposePlan, Im2colParams, Im2colPlan,
 };
-pub use error::{RunError, ShapeError};
+pub use error::{ErrorMessage, LayerError, RunError, ShapeError};
 pub use gradients::Gradients;
 #[doc(hidden)]
 pub use include::f32_from_le_bytes;
@@ -110,34 +112,7 @@ pub use pool::{PoolKind, PoolParams, PoolPlan};
 pub use simd::Isa;
 pub use weights::{PackedWeights, Weights};
 
-/// Unwraps a plan at compile time: a shape that does not fit does not compile.
-///
-/// ```
-/// use im2col::{ConvParams, ConvPlan, planned};
-///
-/// const PLAN: ConvPlan<1> = planned!(ConvParams::new(2, 4, [3]).plan(1, [16]));
-/// assert_eq!(PLAN.output_dims(), [14]);
-/// ```
-///
-/// ```compile_fail
-/// use im2col::{ConvParams, ConvPlan, planned};
-///
-/// const PLAN: ConvPlan<1> = planned!(ConvParams::new(2, 4, [3]).plan(1, [2]));
-/// ```
-#[macro_export]
-macro_rules! planned {
-    ($plan:expr) => {
-        const {
-            match $plan {
-                ::core::result::Result::Ok(plan) => plan,
-                // Constants cannot format numbers.
-                ::core::result::Result::Err(error) => ::core::panic!("{}", error.message()),
-            }
-        }
-    };
-}
-
-/// The examples of the README are tests.
+/// The examples of this package's README are tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

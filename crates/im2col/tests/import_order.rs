@@ -9,12 +9,13 @@ use im2col_testkit::import_order::check;
 /// The modules of this crate, lowest layer first. None imports from its own layer or from above.
 const LAYERS: &[&[&str]] = &[
     // Vocabulary.
+    &["error/message"],
     &["error", "scratch", "weights", "simd/kernel"],
     &["simd/load", "simd/mask", "simd/wide", "simd/x86_64"],
     &["simd/scalar"],
     &["simd"],
     &["math"],
-    &["activation", "include", "padding", "sum"],
+    &["activation", "const_plan", "include", "padding", "sum"],
     &["epilogue", "window"],
     // Products of matrices, and the input as a matrix.
     &["gemm/panels"],

@@ -236,7 +236,16 @@ fn layers_that_do_not_fit_are_named() {
     assert_eq!(error([relu, linear], [3, 2, 2]), layer(1, 12, 0));
     assert_eq!(error([Layer::Flatten, conv], [3, 1, 1]), layer(1, 3, 0));
     assert_eq!(error([Layer::Flatten, pool], [3, 4, 4]), layer(1, 1, 0));
-    assert!(matches!(error([relu, conv], [3, 2, 9]), ShapeError::KernelExceedsInput { axis: 0, .. }));
+    let exceeds = ShapeError::KernelExceedsInput { axis: 0, kernel_extent: 3, padded_input: 2 };
+    assert_eq!(error([relu, conv], [3, 2, 9]), exceeds.in_layer(1));
+    assert_eq!(
+        error([relu, conv], [3, 2, 9]).to_string(),
+        "layer 1: axis 0: the dilated kernel spans 3, the padded input has 2"
+    );
+    assert_eq!(
+        error([pool, relu], [3, 1, 9]).to_string(),
+        "layer 0: axis 0: the dilated kernel spans 2, the padded input has 1"
+    );
     assert_eq!(error([relu, relu], [3, 0, 4]), ShapeError::Zero { what: "input" });
     assert_eq!(Network::<0>::plan([], 1, [1, 1, 1]), Err(ShapeError::Zero { what: "layers" }));
 }
@@ -244,7 +253,9 @@ fn layers_that_do_not_fit_are_named() {
 #[test]
 fn sizes_that_do_not_fit_are_errors() {
     let huge = usize::MAX / 3;
-    let overflows = |plan: Result<(), ShapeError>| matches!(plan, Err(ShapeError::Overflow { .. }));
+    let overflows = |plan: Result<(), ShapeError>| {
+        plan.is_err_and(|error| error.to_string().ends_with(" does not fit in usize"))
+    };
     let flat = |batch, input| Network::plan([Layer::Flatten, Layer::Flatten], batch, input).map(|_| ());
     assert!(overflows(flat(huge, [2, 2, 1])));
     assert!(overflows(flat(1, [huge, huge, 1])));

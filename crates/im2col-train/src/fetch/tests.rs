@@ -1,5 +1,7 @@
 //! Files from a server that does all that servers do.
 
+mod server;
+
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
@@ -7,12 +9,11 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use im2col_testkit::golden::shared_dir;
-use im2col_testkit::server::{Server, not_found, part, read_request, unmeasured, whole};
-
+use self::server::{Server, not_found, part, read_request, unmeasured, whole};
 use super::*;
 use crate::digest::of_bytes as digest;
 use crate::known::KnownSet;
+use crate::known::tests::shared_data;
 
 const NAME: &str = "numbers.bin";
 
@@ -255,8 +256,7 @@ fn a_folder_that_is_missing_is_named() {
 /// The stated lengths and digests are those of the real files.
 #[test]
 fn the_sets_are_the_real_ones() {
-    let dir = shared_dir().map(|shared| shared.join("data")).filter(|data| data.is_dir());
-    let Some(dir) = dir else {
+    let Some(dir) = shared_data() else {
         eprintln!("SKIPPED: no shared/data, and IM2COL_SHARED is not set; only MNIST's test set is checked");
         let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
         return RemoteSet::of(KnownSet::Mnist).test.iter().for_each(|file| check(file, &built_in));

@@ -4,7 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use im2col_testkit::server::{Server, not_found, part};
+use self::server::{Server, not_found, part};
+
+#[allow(dead_code, reason = "unit tests use the rest")]
+#[path = "../../src/fetch/tests/server.rs"]
+mod server;
 
 fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> =

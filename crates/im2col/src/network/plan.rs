@@ -200,7 +200,7 @@ impl<const L: usize> Network<L> {
     ///
     /// [`ShapeError::Layer`] where a layer's channels or features are not those that arrive. Flatten
     /// has to stand between planes and a linear layer, as in PyTorch; where it is missing, or where
-    /// a convolution or pooling comes after it, `given` is 0. The errors of each layer's own plan;
+    /// a convolution or pooling comes after it, `given` is 0. [`ShapeError::InLayer`] with what a layer's own plan says;
     /// [`ShapeError::Zero`] for no layers or an empty image; [`ShapeError::Overflow`].
     pub const fn plan(layers: [Layer; L], batch: usize, input: [usize; 3]) -> Result<Self, ShapeError> {
         if L == 0 {
@@ -242,11 +242,11 @@ impl<const L: usize> Network<L> {
         while index < L {
             let op = match Op::plan(layers[index], index, batch, shape) {
                 Ok(op) => op,
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.in_layer(index)),
             };
             shape = op.output(shape);
             if let Err(error) = network.place(index, op, shape) {
-                return Err(error);
+                return Err(error.in_layer(index));
             }
             index = index.wrapping_add(1);
         }

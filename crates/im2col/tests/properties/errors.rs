@@ -311,7 +311,6 @@ fn options_that_do_not_apply() {
         let error = ShapeError::Inapplicable { option, operation: "adaptive pooling" };
         assert_eq!(sliding(params), Err(error));
         assert_eq!(error.to_string(), format!("{option} does not apply to adaptive pooling"));
-        assert!(!error.message().is_empty());
     }
     assert_eq!(sliding(PoolParams::adaptive_max([3, 0])), Err(ShapeError::Zero { what: "output" }));
     assert_eq!(adaptive.plan(1, 1, [9, 0]), Err(ShapeError::Zero { what: "input" }));

@@ -1,11 +1,5 @@
 //! A server of files on this machine, for tests of downloads.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::missing_panics_doc,
-    reason = "what fails here fails the test that runs the server"
-)]
-
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -15,22 +9,21 @@ use std::thread;
 const MOST_REQUESTS: usize = 64;
 
 /// A request's path, and the first byte of its range.
-pub type Request = (String, Option<usize>);
+pub(super) type Request = (String, Option<usize>);
 
 /// Answers each request with what `answer` makes of its number and of the request: the bytes of a whole response,
 /// after which the connection is closed.
 #[derive(Debug)]
-pub struct Server {
+pub(super) struct Server {
     /// The URL of its root, with a slash at the end.
-    pub url: String,
+    pub(super) url: String,
     /// What was asked for.
-    pub requests: Arc<Mutex<Vec<Request>>>,
+    pub(super) requests: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Server {
     /// Listens on a port of its own, in a thread that answers until the process ends.
-    #[must_use]
-    pub fn new(answer: impl Fn(usize, &Request) -> Vec<u8> + Send + 'static) -> Self {
+    pub(super) fn new(answer: impl Fn(usize, &Request) -> Vec<u8> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -48,15 +41,13 @@ impl Server {
     }
 
     /// Of each request, the first byte of its range.
-    #[must_use]
-    pub fn ranges(&self) -> Vec<Option<usize>> {
+    pub(super) fn ranges(&self) -> Vec<Option<usize>> {
         self.requests.lock().unwrap().iter().map(|(_, range)| *range).collect()
     }
 }
 
 /// Reads the head of a request.
-#[must_use]
-pub fn read_request(stream: &TcpStream) -> Request {
+pub(super) fn read_request(stream: &TcpStream) -> Request {
     let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
     let path = lines.next().unwrap().split(' ').nth(1).unwrap().to_owned();
     let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
@@ -69,8 +60,7 @@ pub fn read_request(stream: &TcpStream) -> Request {
 }
 
 /// The response of a server that knows ranges, but sends only the first `sent` bytes before it hangs up.
-#[must_use]
-pub fn part(bytes: &[u8], range: Option<usize>, sent: usize) -> Vec<u8> {
+pub(super) fn part(bytes: &[u8], range: Option<usize>, sent: usize) -> Vec<u8> {
     let from = range.unwrap_or(0);
     if from >= bytes.len() {
         return b"HTTP/1.1 416 Range Not Satisfiable\r\ncontent-length: 0\r\n\r\n".to_vec();
@@ -88,19 +78,16 @@ pub fn part(bytes: &[u8], range: Option<usize>, sent: usize) -> Vec<u8> {
 }
 
 /// The response of a server that knows ranges.
-#[must_use]
-pub fn whole(bytes: &[u8], range: Option<usize>) -> Vec<u8> {
+pub(super) fn whole(bytes: &[u8], range: Option<usize>) -> Vec<u8> {
     part(bytes, range, usize::MAX)
 }
 
 /// Without a length: the response ends with the connection.
-#[must_use]
-pub fn unmeasured(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn unmeasured(bytes: &[u8]) -> Vec<u8> {
     [b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n", bytes].concat()
 }
 
 /// The response of a server that does not have the file.
-#[must_use]
-pub fn not_found() -> Vec<u8> {
+pub(super) fn not_found() -> Vec<u8> {
     b"HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\n\r\nnot here\n".to_vec()
 }
