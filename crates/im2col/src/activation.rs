@@ -277,7 +277,7 @@ impl Kernel for Finish<'_> {
         for plane in output.chunks_exact_mut(plane_len) {
             // Adding -0 changes nothing, not even the sign of a zero.
             let bias = biases.next().copied().unwrap_or(-0.0);
-            activation.finish(&mut plane[columns.clone()], bias, mul_add);
+            activation.finish(plane.get_mut(columns.clone()).unwrap_or_default(), bias, mul_add);
         }
     }
 }

@@ -301,13 +301,18 @@ where
 /// ```
 #[must_use]
 pub fn argmax(values: &[f32]) -> Option<usize> {
-    let first_nan = values.iter().position(|x| x.is_nan());
-    let first_largest =
-        || (0..values.len()).reduce(|best, i| if values[i] > values[best] { i } else { best });
-    first_nan.or_else(first_largest)
+    let mut best: Option<(usize, f32)> = None;
+    for (i, x) in values.iter().copied().enumerate() {
+        if x.is_nan() {
+            return Some(i);
+        }
+        if best.is_none_or(|(_, largest)| x > largest) {
+            best = Some((i, x));
+        }
+    }
+    best.map(|(i, _)| i)
 }
 
-/// What a label is; more than an `i128` holds is the largest one, and no class.
 fn integer(label: impl TryInto<i128>) -> i128 {
     label.try_into().unwrap_or(i128::MAX)
 }

@@ -28,21 +28,29 @@ impl Kernel for DotProducts<'_> {
         mul_add: impl MulAdd,
         vectors: impl Vectors,
     ) {
-        let (inputs, outputs) = (self.inputs.max(1), self.outputs.max(1));
         let output = core::mem::take(&mut self.output);
-        for (input, output) in self.input.chunks(ROWS * inputs).zip(output.chunks_mut(ROWS * outputs)) {
-            if IS_SMALL || ROWS == 1 || input.len() == inputs {
-                for (input, output) in input.chunks_exact(inputs).zip(output.chunks_exact_mut(outputs)) {
-                    self.compute::<1>(input, output, mul_add, vectors);
-                }
-            } else {
-                self.compute::<ROWS>(input, output, mul_add, vectors);
-            }
+        let (inputs, outputs) = ((ROWS * self.inputs).max(1), (ROWS * self.outputs).max(1));
+        if IS_SMALL || ROWS == 1 || output.len() == self.outputs {
+            self.compute_each(output, mul_add, vectors);
+            return;
+        }
+        for (input, output) in self.input.chunks(inputs).zip(output.chunks_mut(outputs)) {
+            self.compute::<ROWS>(input, output, mul_add, vectors);
         }
     }
 }
 
 impl DotProducts<'_> {
+    /// Computes the outputs of one input after the other.
+    #[inline(always)]
+    fn compute_each(&self, output: &mut [f32], mul_add: impl MulAdd, vectors: impl Vectors) {
+        let mut inputs = self.input.chunks_exact(self.inputs.max(1));
+        for output in output.chunks_exact_mut(self.outputs.max(1)) {
+            let Some(input) = inputs.next() else { break };
+            self.compute::<1>(input, output, mul_add, vectors);
+        }
+    }
+
     /// Computes the outputs of up to `ROWS` inputs.
     #[inline(always)]
     fn compute<const ROWS: usize>(
@@ -53,8 +61,9 @@ impl DotProducts<'_> {
         vectors: impl Vectors,
     ) {
         let (inputs, outputs) = (self.inputs.max(1), self.outputs.max(1));
-        let weights = self.weight.chunks(OUTPUTS * inputs);
-        for (first, weight) in (0..outputs).step_by(OUTPUTS).zip(weights) {
+        let mut weights = self.weight.chunks((OUTPUTS * inputs).max(1));
+        for first in (0..outputs).step_by(OUTPUTS) {
+            let Some(weight) = weights.next() else { break };
             let all: [Lanes; ROWS] = if IS_SMALL {
                 [sums_of_four(inputs, input, weight, mul_add); ROWS]
             } else {

@@ -29,8 +29,9 @@ impl<const L: usize> Network<L> {
         let (isa, [image_len, output_len]) = (self.isa(), self.image_lens());
         let (first, rest) = split(scratch, self.buffer_lens[0]);
         let (second, band) = split(rest, self.buffer_lens[1]);
-        let outputs = output.chunks_exact_mut(output_len.max(1));
-        for (image, output) in input.chunks_exact(image_len.max(1)).zip(outputs) {
+        let mut outputs = output.chunks_exact_mut(output_len.max(1));
+        for image in input.chunks_exact(image_len.max(1)) {
+            let Some(output) = outputs.next() else { break };
             let mut value = PingPong::new(image, [&mut *first, &mut *second]);
             let mut index = 0;
             while let Some(layer) = self.layers.get(index) {
@@ -88,7 +89,8 @@ impl<const L: usize> Network<L> {
     /// The pooling behind convolution `index` and its activation, if it takes tiles.
     const fn tiles_behind(&self, index: usize) -> Option<&Pooling> {
         let behind = self.behind_activation(index);
-        if behind < L
+        if index < L
+            && behind < L
             && let Op::Conv(_) = &self.layers[index].op
             && let Op::Pool(plan) = &self.layers[behind].op
             && plan.pooling.is_tiles()
@@ -177,8 +179,9 @@ fn pooled(
             for row in 0..pooled_height {
                 let lines = row * tile_height..(row + 1) * tile_height;
                 plan.forward_lines(operands, first..first + count, lines, band);
-                let planes = output.chunks_exact_mut((pooled_height * pooled_width).max(1));
-                for (lines, plane) in band.chunks_exact(band_plane.max(1)).zip(planes) {
+                let mut planes = output.chunks_exact_mut((pooled_height * pooled_width).max(1));
+                for lines in band.chunks_exact(band_plane.max(1)) {
+                    let Some(plane) = planes.next() else { break };
                     let pooled = plane.get_mut(row * pooled_width..).unwrap_or_default();
                     pooling.pool_tiles(lines, pooled.get_mut(..pooled_width).unwrap_or_default());
                 }

@@ -320,7 +320,7 @@ impl<const L: usize> Network<L> {
     /// The last layer that computes at inference, or 0 if none does.
     pub(super) const fn last_step(&self) -> usize {
         let mut index = L.saturating_sub(1);
-        while index > 0 && !self.layers[index].is_step() {
+        while index > 0 && index < L && !self.layers[index].is_step() {
             index = index.wrapping_sub(1);
         }
         index

@@ -13,7 +13,7 @@ impl Pooling {
         let mut axis = 0;
         while axis < 3 {
             let is_side_by_side = stride[axis] == kernel[axis] && dilation[axis] == 1;
-            if !is_side_by_side || output[axis] > input[axis] / kernel[axis] {
+            if !is_side_by_side || output[axis].saturating_mul(kernel[axis]) > input[axis] {
                 return false;
             }
             axis += 1;
