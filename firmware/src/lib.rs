@@ -8,6 +8,7 @@
 pub mod classify;
 pub mod console;
 pub mod digits;
+pub mod learn;
 #[cfg(target_os = "none")]
 pub mod machine;
 

@@ -119,15 +119,6 @@ impl LinearPlan {
         self
     }
 
-    /// Runs a product, in place or not; in place, each sum in chains of at most `chain` products.
-    fn run(&self, is_in_place: bool, chain: usize, product: Product<'_>) {
-        if is_in_place {
-            dispatch(self.isa(), ProductInPlace { product, chain });
-        } else {
-            product.compute(self.isa());
-        }
-    }
-
     /// The same layer with another fused activation: no length depends on it.
     pub(crate) const fn with_activation(mut self, activation: Activation) -> Self {
         self.params.activation = activation;
@@ -296,7 +287,11 @@ impl LinearPlan {
             scratch,
         };
         // A single row is read where it lies in any case.
-        self.run(is_in_place && self.batch > 1, usize::MAX, product);
+        if is_in_place && self.batch > 1 {
+            dispatch(self.isa(), ProductInPlace { product, chain: usize::MAX });
+        } else {
+            product.compute(self.isa());
+        }
         activation.complete(self.isa(), output);
         Ok(())
     }
@@ -335,17 +330,43 @@ impl LinearPlan {
         grad_input: &mut [f32],
         scratch: &mut [f32],
     ) -> Result<(), RunError> {
-        let LinearParams { inputs, outputs, .. } = self.params;
         check_len("weight", self.weight_len(), weight.len())?;
         check_len("grad_output", self.output_len(), grad_output.len())?;
         check_len("grad_input", self.input_len(), grad_input.len())?;
         check_scratch(self.backward_input_scratch_len(), scratch.len())?;
+        let [_, is_in_place, _] = self.is_in_place;
+        if is_in_place {
+            self.backward_input_in_place(weight, grad_output, grad_input);
+        } else {
+            self.product_of_inputs(weight, grad_output, grad_input, scratch).compute(self.isa());
+        }
+        Ok(())
+    }
+
+    /// [`backward_input`](Self::backward_input) in place. No operand may be shorter than the plan says.
+    pub(crate) fn backward_input_in_place(
+        &self,
+        weight: &[f32],
+        grad_output: &[f32],
+        grad_input: &mut [f32],
+    ) {
+        let product = self.product_of_inputs(weight, grad_output, grad_input, &mut []);
+        dispatch(self.isa(), ProductInPlace { product, chain: usize::MAX });
+    }
+
+    /// `grad_output weight`.
+    fn product_of_inputs<'a>(
+        &self,
+        weight: &'a [f32],
+        grad_output: &'a [f32],
+        grad_input: &'a mut [f32],
+        scratch: &'a mut [f32],
+    ) -> Product<'a> {
+        let LinearParams { inputs, outputs, .. } = self.params;
         let a = Matrix::row_major(grad_output, outputs);
         let b = Right::Plain(Matrix::row_major(weight, inputs));
         let (rows, depth, columns, epilogue) = (self.batch, outputs, inputs, Epilogue::NONE);
-        let product = Product { rows, depth, columns, a, b, epilogue, c: grad_input, scratch };
-        self.run(self.is_in_place[1], usize::MAX, product);
-        Ok(())
+        Product { rows, depth, columns, a, b, epilogue, c: grad_input, scratch }
     }
 
     /// Computes the gradient of the weight, `[outputs, inputs]`: `grad_output^T input`.
@@ -374,8 +395,13 @@ impl LinearPlan {
             grad_weight.fill(0.0);
             return Ok(());
         }
-        if self.is_in_place[2] || self.batch <= CHAIN {
-            self.chain_of_weights(input, grad_output, grad_weight, scratch);
+        let [.., is_in_place] = self.is_in_place;
+        if is_in_place {
+            self.backward_weight_in_place(input, grad_output, grad_weight);
+            return Ok(());
+        }
+        if self.batch <= CHAIN {
+            self.product_of_weights(input, grad_output, grad_weight, scratch).compute(self.isa());
             return Ok(());
         }
         let (len, chains) = (self.weight_len(), self.batch.div_ceil(CHAIN));
@@ -383,7 +409,7 @@ impl LinearPlan {
         let (levels, scratch) = rest.split_at_mut(Cascade::levels(chains) * len);
         let mut all = Cascade::new(grad_weight, levels, chains);
         for (input, grad_output) in input.chunks(CHAIN * inputs).zip(grad_output.chunks(CHAIN * outputs)) {
-            self.chain_of_weights(input, grad_output, sums, scratch);
+            self.product_of_weights(input, grad_output, sums, scratch).compute(self.isa());
             dispatch(self.isa(), Add { values: sums, sums: all.lowest() });
             all.carry();
         }
@@ -391,14 +417,30 @@ impl LinearPlan {
         Ok(())
     }
 
-    /// The gradients that some inputs of the batch contribute, each a chain of sums.
-    fn chain_of_weights(&self, input: &[f32], grad_output: &[f32], sums: &mut [f32], scratch: &mut [f32]) {
+    /// [`backward_weight`](Self::backward_weight) in place. No operand may be shorter than the plan says.
+    pub(crate) fn backward_weight_in_place(
+        &self,
+        input: &[f32],
+        grad_output: &[f32],
+        grad_weight: &mut [f32],
+    ) {
+        let product = self.product_of_weights(input, grad_output, grad_weight, &mut []);
+        dispatch(self.isa(), ProductInPlace { product, chain: CHAIN });
+    }
+
+    /// The gradients that some inputs of the batch contribute: `grad_output^T input`.
+    fn product_of_weights<'a>(
+        &self,
+        input: &'a [f32],
+        grad_output: &'a [f32],
+        sums: &'a mut [f32],
+        scratch: &'a mut [f32],
+    ) -> Product<'a> {
         let LinearParams { inputs, outputs, .. } = self.params;
         let a = Matrix::row_major(grad_output, outputs).transposed();
         let b = Right::Plain(Matrix::row_major(input, inputs));
-        let (rows, depth, columns, epilogue) = (outputs, input.len() / inputs, inputs, Epilogue::NONE);
-        let product = Product { rows, depth, columns, a, b, epilogue, c: sums, scratch };
-        self.run(self.is_in_place[2], CHAIN, product);
+        let (rows, depth, columns) = (outputs, input.len() / inputs.max(1), inputs);
+        Product { rows, depth, columns, a, b, epilogue: Epilogue::NONE, c: sums, scratch }
     }
 
     /// Computes the gradient of the bias, `[outputs]`: the sum of `grad_output` over the batch.

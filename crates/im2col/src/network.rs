@@ -7,6 +7,7 @@
 mod backward;
 mod by_rows;
 mod forward;
+mod in_place;
 mod interleaved;
 mod interleaving;
 mod layer;

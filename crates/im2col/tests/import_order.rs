@@ -85,8 +85,10 @@ const LAYERS: &[&[&str]] = &[
     &["network/interleaving", "network/layer", "network/ping_pong"],
     &["network/plan"],
     &["network/interleaved/layer", "network/interleaved/plan"],
-    &["network/by_rows", "network/forward", "network/interleaved", "network/limit", "network/summary"],
+    &["network/forward", "network/interleaved", "network/limit", "network/summary"],
     &["network/backward"],
+    &["network/in_place"],
+    &["network/by_rows"],
     &["network"],
     // Definitions, examples, and the face of the crate.
     &["naive/loops", "naive/loss"],

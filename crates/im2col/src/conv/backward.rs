@@ -53,13 +53,36 @@ impl<const D: usize> ConvPlan<D> {
             (Some(mirror), Some(most)) => {
                 input::backward_input(isa, mirror, most, weight, grad_output, grad_input, scratch);
             }
-            (Some(mirror), None) => in_place_input::mirrored(isa, &mirror, weight, grad_output, grad_input),
+            (_, None) => self.backward_input_in_place(weight, grad_output, grad_input),
             (None, Some(_)) => {
                 StridedInput { shape, weight: plain, grad_output, grad_input, scratch }.compute(isa);
             }
-            (None, None) => in_place_input::spread(isa, &shape, plain, grad_output, grad_input),
         }
         Ok(())
+    }
+
+    /// [`backward_input`](Self::backward_input) in place. No operand may be shorter than the plan says.
+    pub(crate) fn backward_input_in_place(
+        &self,
+        weight: &[f32],
+        grad_output: &[f32],
+        grad_input: &mut [f32],
+    ) {
+        let (isa, shape) = (self.isa(), &self.shape);
+        match input::mirror(shape) {
+            Some(mirror) => in_place_input::mirrored(isa, &mirror, weight, grad_output, grad_input),
+            None => in_place_input::spread(isa, shape, Weights::Plain(weight), grad_output, grad_input),
+        }
+    }
+
+    /// [`backward_weight`](Self::backward_weight) in place. No operand may be shorter than the plan says.
+    pub(crate) fn backward_weight_in_place(
+        &self,
+        input: &[f32],
+        grad_output: &[f32],
+        grad_weight: &mut [f32],
+    ) {
+        in_place_weight::weight(self.isa(), &self.shape, input, grad_output, grad_weight);
     }
 
     /// Computes the gradient of the weight, `[out_channels, in_channels / groups, kernel..]`.
@@ -91,7 +114,7 @@ impl<const D: usize> ConvPlan<D> {
                 DepthwiseWeight { shape, input, grad_output, grad_weight, scratch }.compute(isa);
             }
             Some(most) => backward_weight(isa, shape, most, input, grad_output, grad_weight, scratch),
-            None => in_place_weight::weight(isa, shape, input, grad_output, grad_weight),
+            None => self.backward_weight_in_place(input, grad_output, grad_weight),
         }
         Ok(())
     }

@@ -263,6 +263,13 @@ impl<const D: usize> ConvPlan<D> {
         [self.shape.groups, self.shape.in_group, self.shape.out_group]
     }
 
+    /// The length of one image of the input.
+    pub(crate) const fn image_len(&self) -> usize {
+        let ConvShape { groups, in_group, window, .. } = &self.shape;
+        // `ConvSizes` has checked this product.
+        groups.wrapping_mul(*in_group).wrapping_mul(window.plane_len())
+    }
+
     pub(crate) const fn window(&self) -> &Window {
         &self.shape.window
     }

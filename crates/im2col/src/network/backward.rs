@@ -7,6 +7,15 @@ use super::plan::Network;
 use crate::activation::Activation;
 use crate::error::{RunError, check_len, check_scratch};
 
+/// What a backward pass reads, and the gradients that it writes.
+pub(super) struct GradientOperands<'a> {
+    pub(super) params: &'a [f32],
+    pub(super) input: &'a [f32],
+    pub(super) workspace: &'a [f32],
+    pub(super) grad_output: &'a [f32],
+    pub(super) grad_params: &'a mut [f32],
+}
+
 impl<const L: usize> Network<L> {
     /// Overwrites `grad_params` with the gradients of all parameters, in their order.
     ///
@@ -18,6 +27,7 @@ impl<const L: usize> Network<L> {
     ///
     /// [`RunError::Length`] for any operand, [`RunError::Scratch`] below
     /// [`train_scratch_len`](Self::train_scratch_len). `grad_params` is then untouched.
+    #[inline]
     pub fn backward(
         &self,
         params: &[f32],
@@ -37,6 +47,7 @@ impl<const L: usize> Network<L> {
     ///
     /// Those of [`backward`](Self::backward).
     #[allow(clippy::too_many_arguments, reason = "those of `backward`, and a function")]
+    #[inline]
     pub fn backward_observed(
         &self,
         params: &[f32],
@@ -58,6 +69,10 @@ impl<const L: usize> Network<L> {
             let grads = GradientSlices { params, workspace, grad_output, grad_params };
             self.backward_interleaved(interleaving, grads, scratch, after);
             return Ok(());
+        }
+        if self.trains_in_place {
+            let operands = GradientOperands { params, input, workspace, grad_output, grad_params };
+            return self.backward_in_place(operands, scratch, after);
         }
         let (first, rest) = scratch.split_at_mut(self.gradient_len);
         let (second, scratch) = rest.split_at_mut(self.gradient_len);

@@ -4,6 +4,7 @@
 //! of tiles, of a few channels. Activation and pooling follow while it is in L1, and only what is pooled is kept. Everything is
 //! read where it lies; nothing is packed.
 
+use super::in_place::convolve;
 use super::layer::{LayerPlan, Op};
 use super::ping_pong::PingPong;
 use super::plan::Network;
@@ -138,7 +139,7 @@ impl LayerPlan {
                 let operands = LineOperands { input, weight, bias, activation };
                 match pooling {
                     Some(pooling) => pooled(plan, pooling, &operands, output, band),
-                    None => unpooled(plan, &operands, output),
+                    None => convolve(plan, &operands, output),
                 }
                 Ok(())
             }
@@ -187,16 +188,6 @@ fn pooled(
                 }
             }
         }
-    }
-}
-
-/// Convolves an image.
-fn unpooled(plan: &ConvPlan<2>, operands: &LineOperands<'_>, output: &mut [f32]) {
-    let [groups, _, out_group] = plan.group_channels();
-    let [height, _] = plan.output_dims();
-    let planes = output.chunks_exact_mut((output.len() / groups.max(1)).max(1));
-    for (group, output) in planes.enumerate() {
-        plan.forward_lines(operands, group * out_group..(group + 1) * out_group, 0..height, output);
     }
 }
 

@@ -173,6 +173,7 @@ impl<const L: usize> Network<L> {
     /// [`RunError::Length`] for `params`, `input` or `workspace`, [`RunError::Scratch`] below
     /// [`train_scratch_len`](Self::train_scratch_len), [`RunError::PackedWeights`] if the weights
     /// were packed for other layers. `workspace` is then untouched.
+    #[inline]
     pub fn forward_train(
         &self,
         weights: NetworkWeights<'_, L>,
@@ -189,6 +190,7 @@ impl<const L: usize> Network<L> {
     /// # Errors
     ///
     /// Those of [`forward_train`](Self::forward_train).
+    #[inline]
     pub fn forward_train_observed(
         &self,
         weights: NetworkWeights<'_, L>,
@@ -205,6 +207,9 @@ impl<const L: usize> Network<L> {
         if let (Some(interleaving), true) = (&self.interleaving, self.trains_interleaved) {
             self.forward_interleaved(interleaving, weights.params(), input, workspace, scratch, after);
             return Ok(());
+        }
+        if self.trains_in_place {
+            return self.forward_in_place(weights.params(), input, workspace, after);
         }
         let isa = self.isa();
         for (index, layer) in self.layers.iter().enumerate() {
@@ -297,10 +302,12 @@ impl<const L: usize> Network<L> {
     }
 
     pub(super) fn output_of<'a>(&self, index: usize, input: &'a [f32], workspace: &'a [f32]) -> &'a [f32] {
-        let layer = &self.layers[index];
+        let Some(layer) = self.layers.get(index) else { return &[] };
         match layer.output_offset {
             None => input,
-            Some(offset) => &workspace[offset..][..layer.output_len],
+            Some(offset) => {
+                workspace.get(offset..).and_then(|rest| rest.get(..layer.output_len)).unwrap_or_default()
+            }
         }
     }
 }

@@ -241,13 +241,14 @@ impl<const L: usize> Network<L> {
             return Err(ShapeError::ScratchLimit { least: gradients, limit });
         };
         let first_trained = self.first_trained();
-        let (mut forward, mut backward, mut index) = (0, 0, 0);
+        let (mut forward, mut backward, mut wanted, mut index) = (0, 0, 0, 0);
         let mut workspace_len = 0;
         while index < L {
             let layer = self.layers[index];
             forward = max(forward, layer.op.training(limit).sizes().scratch);
             if index >= first_trained {
                 backward = max(backward, layer.op.training_backward(spare).sizes().backward_scratch);
+                wanted = max(wanted, layer.op.sizes().backward_scratch);
             }
             if let (Some(offset), false) = (layer.output_offset, matches!(layer.op, Op::Flatten)) {
                 // `place` has checked this sum.
@@ -255,10 +256,12 @@ impl<const L: usize> Network<L> {
             }
             index = index.wrapping_add(1);
         }
+        // Where no gradient has room for scratch, the forward pass does without as well: then only what runs in place is linked.
+        self.trains_in_place = backward == 0 && wanted > 0;
         let Some(backward) = checked_sum([gradients, backward]) else {
             return Err(ShapeError::Overflow { what: "scratch" });
         };
-        self.train_scratch_len = max(backward, forward);
+        self.train_scratch_len = if self.trains_in_place { gradients } else { max(backward, forward) };
         self.workspace_len = workspace_len;
         self.trains_interleaved = false;
         Ok(())

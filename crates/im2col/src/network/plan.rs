@@ -91,6 +91,10 @@ pub struct Network<const L: usize> {
     /// Whether it then meets a pooling that is not computed with a convolution. Where a constant plan says no, none is linked.
     pub(super) pools_apart: bool,
     pub(super) trains_interleaved: bool,
+    /// Whether training runs every layer in place.
+    pub(super) trains_in_place: bool,
+    /// Whether the windows of all poolings are tiles. Where a constant plan says so, no other pooling is linked for that.
+    pub(super) has_only_tiles: bool,
     /// The most scratch of all threads of inference together, and of training.
     pub(super) scratch_limit: usize,
     pub(super) train_scratch_limit: usize,
@@ -235,6 +239,8 @@ impl<const L: usize> Network<L> {
             infers_by_rows: false,
             pools_apart: false,
             trains_interleaved: false,
+            trains_in_place: false,
+            has_only_tiles: true,
             scratch_limit: usize::MAX,
             train_scratch_limit: usize::MAX,
         };
@@ -245,6 +251,9 @@ impl<const L: usize> Network<L> {
                 Err(error) => return Err(error.in_layer(index)),
             };
             shape = op.output(shape);
+            if let Op::Pool(plan) = op {
+                network.has_only_tiles &= plan.pooling.is_tiles();
+            }
             if let Err(error) = network.place(index, op, shape) {
                 return Err(error.in_layer(index));
             }

@@ -48,4 +48,71 @@ impl Pooling {
             };
         }
     }
+
+    /// Pools all planes: of `input` `[planes, input height, input width]` to `output` `[planes, output height, output width]`.
+    pub(crate) fn pool_all_tiles(&self, input: &[f32], output: &mut [f32]) {
+        let Window { kernel: [_, height, _], output: [.., out_width], .. } = self.window;
+        let (plane_len, lines) = (self.window.plane_len().max(1), (height * self.window.input[2]).max(1));
+        let mut planes = input.chunks_exact(plane_len);
+        for output in output.chunks_exact_mut(self.window.positions().max(1)) {
+            let Some(plane) = planes.next() else { return };
+            let mut tiles = plane.chunks_exact(lines);
+            for output in output.chunks_exact_mut(out_width.max(1)) {
+                let Some(lines) = tiles.next() else { break };
+                self.pool_tiles(lines, output);
+            }
+        }
+    }
+
+    /// The gradient of the input of [`pool_all_tiles`](Self::pool_all_tiles): that of a maximum goes to the first of the
+    /// largest values, or the last NaN, that of a mean to all in equal parts.
+    pub(crate) fn tiles_backward(&self, input: &[f32], grad_output: &[f32], grad_input: &mut [f32]) {
+        let Window { kernel: [_, height, taps], input: [.., width], output: [.., out_width], .. } =
+            self.window;
+        grad_input.iter_mut().for_each(|grad| *grad = 0.0);
+        let (plane_len, lines) = (self.window.plane_len().max(1), (height * width).max(1));
+        let mut planes = input.chunks_exact(plane_len);
+        let mut grad_rows = grad_output.chunks_exact(out_width.max(1));
+        for grad_plane in grad_input.chunks_exact_mut(plane_len) {
+            let Some(plane) = planes.next() else { return };
+            let mut lines_of_tiles = plane.chunks_exact(lines);
+            for grad_lines in grad_plane.chunks_exact_mut(lines).take(self.window.output[1]) {
+                let (Some(lines), Some(grads)) = (lines_of_tiles.next(), grad_rows.next()) else { return };
+                for (tile, grad) in grads.iter().enumerate() {
+                    self.tile_backward(tile * taps, lines, *grad, grad_lines);
+                }
+            }
+        }
+    }
+
+    /// The gradient of the tile whose first column is `first`.
+    fn tile_backward(&self, first: usize, lines: &[f32], grad: f32, grad_lines: &mut [f32]) {
+        let Window { input: [.., width], kernel: [.., taps], .. } = self.window;
+        let share = match (self.kind, self.divisor) {
+            (PoolKind::Average, Divisor::Constant(divisor)) => grad / divisor as f32,
+            _ => grad,
+        };
+        let mut largest: Option<(f32, usize)> = None;
+        for (line, values) in lines.chunks_exact(width.max(1)).enumerate() {
+            for (column, value) in values.iter().enumerate().skip(first).take(taps) {
+                let place = line * width + column;
+                match self.kind {
+                    PoolKind::Average => {
+                        if let Some(grad) = grad_lines.get_mut(place) {
+                            *grad = share;
+                        }
+                    }
+                    PoolKind::Max if largest.is_none_or(|(max, _)| *value > max || value.is_nan()) => {
+                        largest = Some((*value, place));
+                    }
+                    PoolKind::Max => {}
+                }
+            }
+        }
+        if let Some((_, place)) = largest
+            && let Some(winner) = grad_lines.get_mut(place)
+        {
+            *winner = share;
+        }
+    }
 }

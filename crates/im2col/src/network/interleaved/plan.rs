@@ -198,6 +198,7 @@ impl<const L: usize> Network<L> {
         let sums = self.stretches_len();
         self.train_scratch_len = training.saturating_mul(NR).saturating_add(ALIGN).saturating_add(sums);
         self.trains_interleaved = true;
+        self.trains_in_place = false;
     }
 
     /// Where there are many stretches of images: the gradients of one, and the sums of many.

@@ -1,0 +1,157 @@
+//! Training in the least memory: every layer forward and backward in place, with the bits of a plan that takes scratch.
+
+use super::backward::GradientOperands;
+use super::layer::{LayerPlan, Op};
+use super::ping_pong::PingPong;
+use super::plan::Network;
+use crate::activation::Activation;
+use crate::conv::{ConvPlan, LineOperands};
+use crate::error::RunError;
+use crate::simd::Isa;
+
+impl<const L: usize> Network<L> {
+    /// [`Network::forward_train_observed`] without scratch.
+    pub(super) fn forward_in_place(
+        &self,
+        params: &[f32],
+        input: &[f32],
+        workspace: &mut [f32],
+        mut after: impl FnMut(usize),
+    ) -> Result<(), RunError> {
+        let isa = self.isa();
+        for (index, layer) in self.layers.iter().enumerate() {
+            let (Some(offset), false) = (layer.output_offset, matches!(layer.op, Op::Flatten)) else {
+                continue;
+            };
+            let Some((kept, rest)) = workspace.split_at_mut_checked(offset) else { return Ok(()) };
+            let (source, output) = (self.input_of(index, input, kept), first(rest, layer.output_len));
+            match &layer.op {
+                Op::Pool(plan) if self.has_only_tiles => plan.pooling.pool_all_tiles(source, output),
+                Op::Pool(plan) => plan.forward(source, output)?,
+                _ => layer.forward_in_place(isa, params, source, output)?,
+            }
+            after(index);
+        }
+        Ok(())
+    }
+
+    /// [`Network::backward_observed`] with scratch for the gradients of activations only.
+    pub(super) fn backward_in_place(
+        &self,
+        operands: GradientOperands<'_>,
+        scratch: &mut [f32],
+        mut after: impl FnMut(usize),
+    ) -> Result<(), RunError> {
+        let GradientOperands { params, input, workspace, grad_output, grad_params } = operands;
+        let Some((first, second)) = scratch.split_at_mut_checked(self.gradient_len) else { return Ok(()) };
+        let mut grad = PingPong::new(grad_output, [first, second]);
+        let (isa, first_trained) = (self.isa(), self.first_trained());
+        for (index, layer) in self.layers.iter().enumerate().skip(first_trained).rev() {
+            let layer_input = self.input_of(index, input, workspace);
+            let layer_output = self.output_of(index, input, workspace);
+            let activation = layer.op.last_activation();
+            if activation != Activation::Identity {
+                grad.step(layer.output_len, |grad_output, grad_input| {
+                    activation.backward_with_isa(isa, layer_output, grad_output, grad_input)
+                })?;
+            }
+            match &layer.op {
+                Op::Flatten | Op::Activation(_) => {}
+                Op::Pool(plan) => grad.step(layer_input.len(), |grad_output, grad_input| {
+                    if self.has_only_tiles {
+                        plan.pooling.tiles_backward(layer_input, grad_output, grad_input);
+                        return Ok(());
+                    }
+                    plan.backward(layer_input, grad_output, grad_input)
+                })?,
+                Op::Conv(_) | Op::Linear(_) => {
+                    layer.backward_params_in_place(layer_input, grad.value(), grad_params)?;
+                    if index > first_trained {
+                        grad.step(layer_input.len(), |grad_output, grad_input| {
+                            layer.backward_input_in_place(params, grad_output, grad_input);
+                        });
+                    }
+                }
+            }
+            after(index);
+        }
+        Ok(())
+    }
+}
+
+impl LayerPlan {
+    /// Computes the layer's output, unless it is a pooling.
+    fn forward_in_place(
+        &self,
+        isa: Isa,
+        params: &[f32],
+        input: &[f32],
+        output: &mut [f32],
+    ) -> Result<(), RunError> {
+        let (activation, weight, bias) = (self.op.activation(), self.weight(params), self.bias(params));
+        match &self.op {
+            Op::Conv(plan) => {
+                convolve(plan, &LineOperands { input, weight, bias, activation }, output);
+                Ok(())
+            }
+            Op::Linear(plan) => {
+                plan.forward_in_place(activation, weight, bias, input, output);
+                Ok(())
+            }
+            Op::Activation(activation) => activation.forward_with_isa(isa, input, output),
+            Op::Pool(_) | Op::Flatten => Ok(()),
+        }
+    }
+
+    /// Overwrites the gradients of weight and bias.
+    fn backward_params_in_place(
+        &self,
+        input: &[f32],
+        grad_output: &[f32],
+        grad_params: &mut [f32],
+    ) -> Result<(), RunError> {
+        let sizes = self.op.sizes();
+        let grads = grad_params.get_mut(self.param_offset..).unwrap_or_default();
+        let Some((grad_weight, rest)) = grads.split_at_mut_checked(sizes.weight) else { return Ok(()) };
+        let grad_bias = first(rest, sizes.bias);
+        match &self.op {
+            Op::Conv(plan) => {
+                plan.backward_weight_in_place(input, grad_output, grad_weight);
+                plan.backward_bias(grad_output, grad_bias)
+            }
+            Op::Linear(plan) => {
+                plan.backward_weight_in_place(input, grad_output, grad_weight);
+                plan.backward_bias(grad_output, grad_bias)
+            }
+            Op::Pool(_) | Op::Activation(_) | Op::Flatten => Ok(()),
+        }
+    }
+
+    /// Computes the gradient of the input of a layer with parameters.
+    fn backward_input_in_place(&self, params: &[f32], grad_output: &[f32], grad_input: &mut [f32]) {
+        let weight = self.weight(params);
+        match &self.op {
+            Op::Conv(plan) => plan.backward_input_in_place(weight, grad_output, grad_input),
+            Op::Linear(plan) => plan.backward_input_in_place(weight, grad_output, grad_input),
+            Op::Pool(_) | Op::Activation(_) | Op::Flatten => {}
+        }
+    }
+}
+
+/// Convolves images.
+pub(super) fn convolve(plan: &ConvPlan<2>, operands: &LineOperands<'_>, output: &mut [f32]) {
+    let [groups, _, out_group] = plan.group_channels();
+    let ([height, width], in_len) = (plan.output_dims(), plan.image_len());
+    let group_len = out_group * height * width;
+    for (place, output) in output.chunks_exact_mut(group_len.max(1)).enumerate() {
+        let (image, group) = (place / groups.max(1), place % groups.max(1));
+        let input = operands.input.get(image * in_len..).unwrap_or_default();
+        let operands = LineOperands { input, ..*operands };
+        plan.forward_lines(&operands, group * out_group..(group + 1) * out_group, 0..height, output);
+    }
+}
+
+/// The first `len` values.
+fn first(values: &mut [f32], len: usize) -> &mut [f32] {
+    values.get_mut(..len).unwrap_or_default()
+}
