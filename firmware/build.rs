@@ -14,7 +14,10 @@ const DATA: &str = "../crates/im2col-train/data";
 fn main() -> Result<(), Box<dyn Error>> {
     let out = env::var("OUT_DIR")?;
     // IDX: the numbers of images, rows and columns follow four bytes that tell the type; the number of labels does.
-    fs::write(Path::new(&out).join("images.bin"), values("t10k-images-idx3-ubyte.gz", 16, DIGITS * 28 * 28)?)?;
+    fs::write(
+        Path::new(&out).join("images.bin"),
+        values("t10k-images-idx3-ubyte.gz", 16, DIGITS * 28 * 28)?,
+    )?;
     fs::write(Path::new(&out).join("labels.bin"), values("t10k-labels-idx1-ubyte.gz", 8, DIGITS)?)?;
     println!("cargo::rerun-if-changed={DATA}");
     println!("cargo::rerun-if-changed=memory.x");

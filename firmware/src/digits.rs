@@ -2,6 +2,8 @@
 
 /// How many digits there are.
 pub const COUNT: usize = LABELS.len();
+/// The bytes of all images and labels.
+pub const LEN: usize = IMAGES.len() + LABELS.len();
 /// The values of an image of 28x28.
 pub const IMAGE_LEN: usize = 28 * 28;
 

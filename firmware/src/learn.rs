@@ -82,7 +82,11 @@ impl Default for Memory {
 ///
 /// # Errors
 /// None: the lengths are right.
-pub fn run(memory: &mut Memory, console: &mut impl Console, mut observe: impl FnMut()) -> Result<bool, RunError> {
+pub fn run(
+    memory: &mut Memory,
+    console: &mut impl Console,
+    mut observe: impl FnMut(),
+) -> Result<bool, RunError> {
     let mut is_less = true;
     for (part, rate) in RATES.into_iter().enumerate() {
         memory.params.copy_from_slice(&PARAMS);
@@ -94,7 +98,8 @@ pub fn run(memory: &mut Memory, console: &mut impl Console, mut observe: impl Fn
                     *value = 1.0 - f32::from(*pixel) / 255.0;
                 }
                 observe();
-                let loss = if part == 0 { step_of_last(memory, label, rate)? } else { step(memory, label, rate)? };
+                let loss =
+                    if part == 0 { step_of_last(memory, label, rate)? } else { step(memory, label, rate)? };
                 observe();
                 sum += loss;
                 console.text(if part == 0 { "last layer: loss " } else { "whole network: loss " });

@@ -1,6 +1,7 @@
 //! The machine: its console, its clock, its memory, and what happens when a program panics.
 
 use crate::console::Console;
+use crate::digits;
 use core::panic::PanicInfo;
 use cortex_m::Peripherals;
 use cortex_m::peripheral::SYST;
@@ -28,19 +29,23 @@ impl Debugger {
         hio::hstdout().ok().map(Self)
     }
 
-    /// Prints what the machine has in its memories. These lines begin with `machine`, for they are not the host's.
+    /// Prints what the program takes of the machine's memories.
     pub fn memory(&mut self) {
         let data = address(&raw const __edata) - address(&raw const __sdata);
-        self.line("machine: flash", address(&raw const __erodata) + data, "bytes, of them parameters");
-        self.line("machine:", size_of_val(&crate::PARAMS), "bytes");
-        self.line("machine: static RAM", address(&raw const __ebss) - address(&raw const __sdata), "bytes");
-        self.line("machine: stack", stack_used(), "bytes at most");
+        let flash = address(&raw const __erodata) + data;
+        let (params, digits) = (size_of_val(&crate::PARAMS), digits::LEN);
+        self.line("parameters in flash", params, "bytes");
+        self.line("digits in flash", digits, "bytes");
+        self.line("program in flash", flash - params - digits, "bytes");
+        self.line("RAM", address(&raw const __ebss) - address(&raw const __sdata), "bytes");
+        self.line("stack", stack_used(), "bytes at most");
     }
 
-    /// Prints a line with a number.
-    pub fn line(&mut self, before: &str, number: usize, behind: &str) {
-        self.text(before);
-        self.text(" ");
+    /// Prints a line with a number of the machine, which the host does not print.
+    pub fn line(&mut self, what: &str, number: usize, behind: &str) {
+        self.text("machine: ");
+        self.text(what);
+        self.text(": ");
         self.number(number);
         self.text(" ");
         self.text(behind);

@@ -12,7 +12,7 @@ mod on_the_machine {
         static mut MEMORY: Memory = Memory::new();
         let (Some(mut debugger), Some(mut counter)) = (Debugger::new(), Counter::new()) else { exit(false) };
         let right = run(MEMORY, &mut debugger, || counter.toggle());
-        debugger.line("machine: inference", counter.most(), "instructions at most");
+        debugger.line("inference", counter.most(), "instructions at most");
         debugger.memory();
         exit(right > 0);
     }

@@ -12,7 +12,7 @@ mod on_the_machine {
         static mut MEMORY: Memory = Memory::new();
         let (Some(mut debugger), Some(mut counter)) = (Debugger::new(), Counter::new()) else { exit(false) };
         let is_less = run(MEMORY, &mut debugger, || counter.toggle());
-        debugger.line("machine: a step", counter.most(), "instructions at most");
+        debugger.line("step", counter.most(), "instructions at most");
         debugger.memory();
         exit(is_less == Ok(true));
     }
