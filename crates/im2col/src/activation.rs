@@ -201,26 +201,33 @@ const LANES: usize = if IS_SMALL { 4 } else { NR };
 /// The logistic function of each value and the bias, a vector at a time.
 #[inline(always)]
 fn sigmoids(values: &mut [f32], bias: f32, mul_add: impl MulAdd) {
-    let sigmoid = |mut x: [f32; LANES]| {
-        if IS_SMALL && HAS_VECTORS {
-            let mul_add =
-                |a: f32, b: [f32; 4], c: [f32; 4]| first_lanes(&mul_add(a, first_lanes(&b), first_lanes(&c)));
-            return first_lanes(&math::sigmoid_of_four(first_lanes(&x), bias, mul_add));
-        }
-        x.iter_mut().for_each(|x| *x += bias);
-        math::sigmoid(x, |a: f32, b: [f32; LANES], c: [f32; LANES]| {
-            first_lanes(&mul_add(a, first_lanes(&b), first_lanes(&c)))
-        })
-    };
     let (lanes, rest) = values.as_chunks_mut::<LANES>();
     for values in lanes {
-        *values = sigmoid(*values);
+        *values = sigmoid(*values, bias, mul_add);
     }
     if !rest.is_empty() {
         let mut x = [0.0; LANES];
         x.iter_mut().zip(&*rest).for_each(|(x, value)| *x = *value);
-        rest.iter_mut().zip(sigmoid(x)).for_each(|(value, y)| *value = y);
+        rest.iter_mut().zip(sigmoid(x, bias, mul_add)).for_each(|(value, y)| *value = y);
     }
+}
+
+/// The logistic functions of the sums of some values and the bias.
+#[inline(always)]
+fn sigmoid(mut x: [f32; LANES], bias: f32, mul_add: impl MulAdd) -> [f32; LANES] {
+    if IS_SMALL && HAS_VECTORS {
+        return first_lanes(&math::sigmoid_of_four(first_lanes(&x), bias, |a, b, c| {
+            resized(a, b, c, mul_add)
+        }));
+    }
+    x.iter_mut().for_each(|x| *x += bias);
+    math::sigmoid(x, |a, b, c| resized(a, b, c, mul_add))
+}
+
+/// `a * b + c` on fewer lanes.
+#[inline(always)]
+fn resized<const N: usize>(a: f32, b: [f32; N], c: [f32; N], mul_add: impl MulAdd) -> [f32; N] {
+    first_lanes(&mul_add(a, first_lanes(&b), first_lanes(&c)))
 }
 
 /// The comparison is false for NaN, which therefore stays.

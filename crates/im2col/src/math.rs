@@ -190,7 +190,7 @@ pub(crate) fn sigmoid_of_four(
     let is_far = n.simd_gt(all(100.0));
     let scale = is_far.bitselect(all(1.0 / 18_446_744_073_709_551_616.0), all(1.0));
     let down = must_cast::<f32x4, u32x4>(is_far) & u32x4::new([64, 64, 64, 64]);
-    let power = (must_cast::<_, u32x4>(rounded) - down).unbounded_shl_scalar(EXPONENT_SHIFT);
+    let power = (must_cast::<_, u32x4>(rounded) - down) << EXPONENT_SHIFT;
     let power: f32x4 = must_cast(power);
     must_cast(all(1.0) / ((all(1.0) + power) + power * t) * scale)
 }
@@ -328,6 +328,23 @@ mod tests {
             std::println!("{}", isa.name());
             let forward = move |values: &mut [f32]| activation.forward_in_place_with_isa(isa, values);
             assert!(worst_ulp_error(forward, exact) <= 2.0);
+        }
+    }
+
+    /// On small targets it takes the place of `sigmoid`.
+    #[test]
+    fn sigmoids_of_four_have_the_bits_of_sigmoids() {
+        let mul_add = |a: f32, b: [f32; 4], c: [f32; 4]| core::array::from_fn(|i| a * b[i] + c[i]);
+        // A prime step, so that all exponents meet all kinds of fractions.
+        for bits in (0..=u32::MAX).step_by(9_973) {
+            let x = [0, 1 << 29, 2 << 29, 7 << 29].map(|offset| f32::from_bits(bits.wrapping_add(offset)));
+            let bias = 0.375;
+            let expected = super::sigmoid(x.map(|x| x + bias), mul_add).map(f32::to_bits);
+            let given = super::sigmoid_of_four(x, bias, mul_add).map(f32::to_bits);
+            for (i, (given, expected)) in given.into_iter().zip(expected).enumerate() {
+                let is_nan = f32::from_bits(given).is_nan() && f32::from_bits(expected).is_nan();
+                assert!(is_nan || given == expected, "{}: {given:x} {expected:x}", x[i]);
+            }
         }
     }
 
