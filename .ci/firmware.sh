@@ -1,0 +1,73 @@
+# LeNet on emulated microcontrollers. Sourced by .ci/run, which has what is not defined here; `targets.sh` has Debian's compiler.
+
+readonly BOARDS=('mps2-an386 cortex-m4' 'mps2-an500 cortex-m7')
+# What LeNet may take to read a digit: instructions optimised for speed; bytes of flash besides parameters and digits,
+# optimised for speed and for size; bytes of RAM, with the image; bytes of stack.
+readonly MOST_INSTRUCTIONS=3000000 MOST_FLASH=98304 MOST_SMALL_FLASH=49152 MOST_RAM=15424 MOST_STACK=4096
+# And RAM to learn.
+readonly MOST_LEARNING_RAM=655360
+
+# LeNet, trained now, reads digits and learns others on emulated microcontrollers. Each line that a program prints, bits and
+# all, must be what it prints on the host.
+firmware() {
+    has_packages rustc-web rust-web-src qemu-system-arm || return 0
+
+    local cargo_firmware=(--manifest-path firmware/Cargo.toml) program profile board figures
+    cargo run --release --bin lenet -- train --network lenet --epochs 6 --quiet --out "$scratch/lenet"
+    cargo run --release --bin lenet -- export --weights "$scratch/lenet/weights.safetensors" --format raw \
+        --out firmware/lenet.bin
+    cargo clippy "${cargo_firmware[@]}" --release --target-dir "$CARGO_TARGET_DIR/firmware" -- -D warnings
+    for program in classify learn; do
+        cargo run "${cargo_firmware[@]}" --release --target-dir "$CARGO_TARGET_DIR/firmware" --bin "$program" \
+            >"$scratch/host_$program"
+    done
+    for profile in release small; do
+        with_debian_rust cargo build "${cargo_firmware[@]}" --profile "$profile" \
+            -Zbuild-std=core,compiler_builtins --target thumbv7em-none-eabihf
+        for program in classify learn; do
+            for board in "${BOARDS[@]}"; do
+                run_firmware "$program" "$profile" $board
+            done
+        done
+    done
+}
+
+# Runs a program on a board and checks what it prints and links: PROGRAM PROFILE MACHINE CPU.
+run_firmware() {
+    local program=$1 profile=$2 machine=$3 cpu=$4
+    local elf=$CARGO_TARGET_DIR/debian/thumbv7em-none-eabihf/$profile/$program printed=$scratch/printed
+    printf -- '-- %s, %s, %s\n' "$program" "$profile" "$cpu"
+    timeout 120 qemu-system-arm -M "$machine" -cpu "$cpu" -nographic -monitor none -serial null -icount shift=0 \
+        -semihosting-config enable=on,target=native -kernel "$elf" >"$printed" || fail "exit code $?"
+    diff "$scratch/host_$program" <(grep -v '^machine: ' "$printed") || fail 'the host prints something else'
+    tail -n 1 "$scratch/host_$program"
+    grep '^machine: ' "$printed"
+
+    # No allocator, and no way to panic while digits are read. `learn` may only if the core had a fault.
+    local panics
+    if nm "$elf" | grep -E '__rust_alloc|__rg_alloc|__rustc.*alloc'; then
+        fail 'an allocator is linked'
+    fi
+    panics=$(nm -C "$elf" | grep -c 'core::panicking::\|slice_index_fail\|len_mismatch_fail' || true)
+    printf 'functions that panic: %d\n' "$panics"
+    if [[ $program == classify ]]; then
+        ((panics == 0)) || fail 'a panic is linked'
+        at_most 'stack' "$MOST_STACK"
+        at_most 'RAM' "$MOST_RAM"
+        if [[ $profile == release ]]; then
+            at_most 'inference' "$MOST_INSTRUCTIONS"
+            at_most 'program in flash' "$MOST_FLASH"
+        else
+            at_most 'program in flash' "$MOST_SMALL_FLASH"
+        fi
+    else
+        at_most 'RAM' "$MOST_LEARNING_RAM"
+    fi
+}
+
+# A figure that a program has printed of its machine: NAME MOST.
+at_most() {
+    local figure
+    figure=$(sed -nE "s/^machine: $1: ([0-9]+) .*/\1/p" "$scratch/printed")
+    ((${figure:-$2 + 1} <= $2)) || fail "$1: ${figure:-no figure}, at most $2"
+}
