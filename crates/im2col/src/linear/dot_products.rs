@@ -1,7 +1,8 @@
-//! The forward pass of a few inputs: dot products with the rows of the weight, which is read once, where it lies.
+//! The forward pass without scratch: dot products with the rows of the weight, read where they lie.
 //!
-//! Sixteen outputs fill the lanes: of their rows sixteen columns at a time are transposed in registers. A packed copy takes longer to
-//! make than it saves. On small targets it is four outputs and four columns.
+//! Sixteen outputs fill the lanes: of their rows sixteen columns at a time are transposed in registers. On small targets it is four
+//! outputs and four columns. For a single input this is as fast as with a packed copy of the weight that has to be made first, or
+//! faster, unless the weight is in L2.
 
 use crate::epilogue::Epilogue;
 use crate::simd::{IS_SMALL, Kernel, Lanes, MulAdd, NR, Vectors};

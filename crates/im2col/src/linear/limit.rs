@@ -3,8 +3,9 @@
 use super::{LinearParams, LinearPlan, is_dot_products};
 
 impl LinearPlan {
-    /// The same layer with at most `len` values of scratch for [`LinearPlan::forward`]: in place, which needs none and
-    /// takes several times as long, if it does not fit otherwise. The result stays the same, bit for bit.
+    /// The same layer with at most `len` values of scratch for [`LinearPlan::forward`]: in place, which needs none, if it
+    /// does not fit otherwise. A single input takes hardly longer then, a batch several times as long. The result stays the
+    /// same, bit for bit.
     ///
     /// ```
     /// use im2col::LinearParams;
