@@ -52,6 +52,7 @@ where
 /// dispatching function is compiled for the instruction set.
 pub(crate) trait Kernel {
     /// Whether wider registers pay: kernels that copy or compare values are not compiled for AVX-512 but run under AVX2.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "other targets have no AVX-512"))]
     const USES_AVX512: bool = true;
 
     /// Whether it is compiled for what the target guarantees, too. On x86-64 that serves CPUs from before 2013 only, where
