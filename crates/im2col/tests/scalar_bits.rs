@@ -1,7 +1,7 @@
 //! `Isa::SCALAR` gives the same bits on every target: results of all operations, by every algorithm, against hashes that
 //! are committed.
 //!
-//! A change that is meant to change a result: `IM2COL_WRITE_HASHES=1 cargo test -p im2col --test scalar_bits` writes them anew.
+//! A change that is meant to change a result writes them anew: `IM2COL_WRITE_HASHES=1`, as the failing test says.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,10 +10,12 @@ mod cases;
 
 use cases::{Computed, NETWORKS_LEN, layers, networks};
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 /// A line for each result: its hash, its case and its name.
 const COMMITTED: &str = include_str!("scalar_bits/hashes.txt");
+
+const HOW_TO_WRITE: &str =
+    "to write what was computed: IM2COL_WRITE_HASHES=1 cargo test -p im2col --test scalar_bits";
 
 /// The lines of all results, and what was wrong on the way: a result that depends on how it is computed.
 fn computed() -> (Vec<String>, Vec<String>) {
@@ -38,6 +40,11 @@ fn computed() -> (Vec<String>, Vec<String>) {
     (lines, errors)
 }
 
+/// The lines of `these` that `those` do not have, each after `label`.
+fn missing(label: &str, these: &[&str], those: &[&str]) -> Vec<String> {
+    these.iter().filter(|line| !those.contains(line)).map(|line| format!("{label} {line}")).collect()
+}
+
 #[test]
 fn scalar_results_have_the_same_bits_on_every_target() {
     let (lines, mut errors) = computed();
@@ -46,25 +53,13 @@ fn scalar_results_have_the_same_bits_on_every_target() {
         std::fs::write(path, lines.join("\n") + "\n").unwrap();
         println!("{} hashes written to {path}", lines.len());
     } else {
-        let committed: Vec<_> = COMMITTED.lines().collect();
-        let without = |these: &[&str], line: &&str| !these.contains(line);
         let lines: Vec<_> = lines.iter().map(String::as_str).collect();
-        errors.extend(
-            committed.iter().filter(|line| without(&lines, line)).map(|line| format!("committed: {line}")),
-        );
-        errors.extend(
-            lines.iter().filter(|line| without(&committed, line)).map(|line| format!("computed:  {line}")),
-        );
+        let committed: Vec<_> = COMMITTED.lines().collect();
+        errors.extend(missing("committed:", &committed, &lines));
+        errors.extend(missing("computed: ", &lines, &committed));
         println!("scalar bits: {} results on {}", lines.len(), std::env::consts::ARCH);
     }
-    let mut message = String::new();
-    for error in &errors {
-        writeln!(message, "{error}").unwrap();
-    }
-    assert!(
-        errors.is_empty(),
-        "{message}to write the computed hashes: IM2COL_WRITE_HASHES=1 cargo test -p im2col --test scalar_bits"
-    );
+    assert!(errors.is_empty(), "\n{}\n{HOW_TO_WRITE}", errors.join("\n"));
 }
 
 #[test]
