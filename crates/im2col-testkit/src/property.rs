@@ -1,12 +1,13 @@
 //! Runs properties: how many cases, and where failing ones are kept.
 
+use crate::operands::Rng;
 use proptest::strategy::{BoxedStrategy, Strategy};
 use proptest::test_runner::{Config, TestRunner};
 use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::panic::Location;
 
-/// How many cases a property runs: `PROPTEST_CASES` where it is set, more or fewer than `default`.
+/// How many cases a property runs: `PROPTEST_CASES` where it is set, more or fewer than `default`. Few are for emulators.
 ///
 /// # Panics
 /// If the variable is set to anything but a number from 1: a property of no cases could not fail.
@@ -22,6 +23,22 @@ fn cases_of(asked: Option<&OsStr>, default: u32) -> u32 {
         #[allow(clippy::panic, reason = "this is how a test fails")]
         _ => panic!("PROPTEST_CASES is {asked:?}: a number of cases is needed, from 1 to {}", u32::MAX),
     }
+}
+
+/// Says of each case of a list, one after the other, whether it is tested: of all of them, but where `PROPTEST_CASES` is
+/// below 100, of about as many in a hundred, at random.
+///
+/// For lists of many thousand cases, such as all small shapes.
+///
+/// # Panics
+/// As [`cases`] does.
+pub fn sample() -> impl FnMut() -> bool {
+    sample_of(cases(100))
+}
+
+fn sample_of(percent: u32) -> impl FnMut() -> bool {
+    let mut rng = Rng::new(0);
+    move || rng.bits() % 100 < u64::from(percent)
 }
 
 /// Runs `property` on `cases` new values, after all that failed before, and returns `cases`.
@@ -57,7 +74,7 @@ fn run<T: Debug>(cases: u32, file: &'static str, strategy: &BoxedStrategy<T>, pr
 
 #[cfg(test)]
 mod tests {
-    use super::{cases_of, for_all};
+    use super::{cases_of, for_all, sample_of};
     use std::cell::Cell;
     use std::ffi::OsStr;
     use std::panic;
@@ -78,6 +95,16 @@ mod tests {
             let result = panic::catch_unwind(|| cases_asked(asked));
             assert!(result.is_err(), "{asked:?} became {result:?}");
         }
+    }
+
+    #[test]
+    fn a_sample_has_as_many_in_a_hundred() {
+        let taken = |percent| {
+            let mut is_taken = sample_of(percent);
+            (0..10_000).filter(|_| is_taken()).count()
+        };
+        assert_eq!([100, 34_000].map(taken), [10_000; 2]);
+        assert!((1500..1700).contains(&taken(16)) && (50..150).contains(&taken(1)));
     }
 
     #[test]

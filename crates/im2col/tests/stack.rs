@@ -1,6 +1,8 @@
 //! How much of the stack a plan takes that is made when the program runs.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+// No threads, whose stack could be measured.
+#![cfg(not(target_family = "wasm"))]
 
 use im2col::Network;
 use im2col::lenet::LENET;

@@ -45,7 +45,7 @@ fn loss_case() -> impl Strategy<Value = LossCase> {
 /// Logits that are all the same, near each other, far apart, or take few values.
 fn logits(seed: u64, len: usize) -> Vec<f32> {
     let mut rng = Rng::new(seed);
-    let size = [0.0, 1.0, 8.0, 60.0, 3000.0, f32::MAX][rng.bits() as usize % 6];
+    let size = [0.0, 1.0, 8.0, 60.0, 3000.0, f32::MAX][(rng.bits() % 6) as usize];
     let is_coarse = rng.bits().is_multiple_of(4);
     let mut unit =
         || if is_coarse { rng.integer(2) as f32 / 2.0 } else { rng.integer(1 << 23) as f32 / 8_388_608.0 };
