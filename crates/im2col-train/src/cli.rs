@@ -61,7 +61,12 @@ enum Command {
     Eval(eval::Arguments),
     /// Print which digit a picture shows
     Predict(predict::Arguments),
-    /// Print the layers with their output shapes, parameters and multiply-adds
+    /// Print each layer's output shape, parameters and multiply-adds, and the memory of them all
+    ///
+    /// The memory is that of a program which takes one image at a time: does it fit into a microcontroller? Parameters are in flash
+    /// for inference, in RAM for training. Inference takes input, output and scratch. A training step takes what is listed under it,
+    /// the input, and a gradient as long as the output. Code and stack come on top. The least memory is that of
+    /// `Network::with_scratch_limit(network.least_scratch_len())`, of training likewise; full speed is that of this computer.
     Summary(summary::Arguments),
     /// Print where the time of a training step goes
     #[command(after_help = profile::EXAMPLES)]

@@ -1,6 +1,7 @@
-//! The table of a network's layers.
+//! The tables of a network's layers and of the memory that they take.
 
-use im2col::Network;
+use im2col::{Network, ShapeError};
+use serde::Serialize;
 
 /// One line for each layer, with its output's shape, parameters and multiply-adds; and their totals. No wider
 /// than 80 columns.
@@ -20,6 +21,85 @@ pub(crate) fn table<const L: usize>(network: &Network<L>) -> String {
     }
     rows.push(["total".to_owned(), String::new(), grouped(total.0), grouped(total.1)]);
     aligned(&rows, 2)
+}
+
+/// How many bytes of flash and RAM a program takes that infers or trains one image with a network.
+///
+/// Inference takes input, output and scratch. A training step takes the input and the gradient of the output as well, which is as
+/// long as the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Memory {
+    /// All weights and biases, which inference reads where they lie.
+    params: usize,
+    input: usize,
+    output: usize,
+    /// The least that any plan infers in.
+    least_inference_scratch: usize,
+    /// Without a limit, on a processor of the kind that this program runs on: small ones take less.
+    full_speed_inference_scratch: usize,
+    least_training: TrainingMemory,
+}
+
+/// How many bytes a training step takes besides its input and the gradient of its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct TrainingMemory {
+    params: usize,
+    gradients: usize,
+    workspace: usize,
+    scratch: usize,
+    total: usize,
+}
+
+impl Memory {
+    /// Of a plan for one image, without limits.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::Overflow`] if a limited plan takes more memory than there are addresses.
+    pub(crate) fn of<const L: usize>(network: &Network<L>) -> Result<Self, ShapeError> {
+        let inferring = network.with_scratch_limit(network.least_scratch_len())?;
+        let training = network.with_train_scratch_limit(network.least_train_scratch_len())?;
+        let params = bytes(network.param_len());
+        let (workspace, scratch) = (bytes(training.workspace_len()), bytes(training.train_scratch_len()));
+        Ok(Self {
+            params,
+            input: bytes(network.input_len()),
+            output: bytes(network.output_len()),
+            least_inference_scratch: bytes(inferring.scratch_len()),
+            full_speed_inference_scratch: bytes(network.scratch_len()),
+            least_training: TrainingMemory {
+                params,
+                gradients: params,
+                workspace,
+                scratch,
+                total: 2 * params + workspace + scratch,
+            },
+        })
+    }
+
+    /// One line for each kind of memory. No wider than 80 columns.
+    #[must_use]
+    pub(crate) fn table(&self) -> String {
+        let training = &self.least_training;
+        let rows = [
+            ("memory", "for one image", "bytes".to_owned()),
+            ("flash", "parameters", grouped(self.params)),
+            ("RAM", "input", grouped(self.input)),
+            ("", "output", grouped(self.output)),
+            ("", "inference, least memory: scratch", grouped(self.least_inference_scratch)),
+            ("", "inference, full speed: scratch", grouped(self.full_speed_inference_scratch)),
+            ("", "training step, least memory", grouped(training.total)),
+            ("", "  parameters", grouped(training.params)),
+            ("", "  gradients", grouped(training.gradients)),
+            ("", "  workspace", grouped(training.workspace)),
+            ("", "  scratch", grouped(training.scratch)),
+        ];
+        aligned(&rows.map(|(place, what, bytes)| [place.to_owned(), what.to_owned(), bytes]), 2)
+    }
+}
+
+const fn bytes(values: usize) -> usize {
+    size_of::<f32>() * values
 }
 
 /// The rows as columns two spaces apart: the first `left` to the left, the others to the right.
@@ -60,7 +140,7 @@ pub(crate) fn grouped(number: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use im2col::lenet::LENET;
+    use im2col::lenet::{LENET, LENET_RELU};
 
     #[test]
     fn lenet_as_in_the_lecture() {
@@ -84,6 +164,47 @@ layer         output shape     parameters  multiply-adds
 total                              61,706        416,520
 "
         );
+    }
+
+    #[test]
+    fn memory_of_either_lenet() {
+        for layers in [LENET, LENET_RELU] {
+            let memory = Memory::of(&Network::plan(layers, 1, [1, 28, 28]).unwrap()).unwrap();
+            // All outputs but that of Flatten, twice the longest of them, and what either pooling gives with two lines of each of
+            // the six channels before the first.
+            let workspace = 4 * (2 * 4_704 + 1_176 + 2 * 1_600 + 400 + 2 * 120 + 2 * 84 + 10);
+            let expected = Memory {
+                params: 4 * 61_706,
+                input: 4 * 784,
+                output: 4 * 10,
+                least_inference_scratch: 4 * (6 * 14 * 14 + 16 * 5 * 5 + 6 * 2 * 28),
+                full_speed_inference_scratch: 74_784,
+                least_training: TrainingMemory {
+                    params: 4 * 61_706,
+                    gradients: 4 * 61_706,
+                    workspace,
+                    scratch: 4 * 2 * 4_704,
+                    total: 589_688,
+                },
+            };
+            assert_eq!(memory, expected);
+            assert_eq!(
+                memory.table(),
+                "\
+memory  for one image                       bytes
+flash   parameters                        246,824
+RAM     input                               3,136
+        output                                 40
+        inference, least memory: scratch    7,648
+        inference, full speed: scratch     74,784
+        training step, least memory       589,688
+          parameters                      246,824
+          gradients                       246,824
+          workspace                        58,408
+          scratch                          37,632
+"
+            );
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::data::SIDE;
 use super::network::NetworkName;
 use super::output::Output;
-use crate::summary::table;
+use crate::summary::{Memory, table};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,5 +37,7 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
             })
         })
         .collect();
-    output.result(table(&network).trim_end(), &json!({ "layers": layers }))
+    let memory = Memory::of(&network)?;
+    let text = format!("{}\n{}", table(&network), memory.table());
+    output.result(text.trim_end(), &json!({ "layers": layers, "bytes": memory }))
 }

@@ -139,15 +139,39 @@ fn a_loss_that_is_not_finite_is_said() {
 }
 
 #[test]
-fn summary_lists_twelve_layers() {
+fn summary_lists_twelve_layers_and_the_memory() {
     for (args, pool) in [(&["summary"][..], "MaxPool2d"), (&["summary", "--network", "lenet"], "AvgPool2d")] {
         let printed = stdout(&lenet(Path::new("."), args));
         let lines: Vec<&str> = printed.lines().collect();
-        assert_eq!(lines.len(), 14, "{printed}");
+        assert_eq!(lines.len(), 14 + 1 + 11, "{printed}");
         assert!(lines.iter().all(|line| line.len() <= 80), "{printed}");
         assert!(lines[1].contains("Conv2d     (1, 6, 28, 28)"), "{printed}");
         assert!(lines[6].contains(pool) && lines[6].contains("(1, 16, 5, 5)"), "{printed}");
         assert!(lines[13].contains(" 61,706 "), "{printed}");
+        assert!(lines[16].starts_with("flash   parameters ") && lines[16].ends_with(" 246,824"), "{printed}");
+        assert!(lines[19].contains("inference, least memory: scratch  "), "{printed}");
+        assert!(lines[19].ends_with(" 7,648"), "{printed}");
+        assert!(lines[21].contains("training step, least memory  "), "{printed}");
+        assert!(lines[21].ends_with(" 589,688"), "{printed}");
+
+        let json = stdout(&lenet(Path::new("."), &[args, &["--json"]].concat()));
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["layers"].as_array().unwrap().len(), 12);
+        let bytes = serde_json::json!({
+            "params": 246_824,
+            "input": 3_136,
+            "output": 40,
+            "least_inference_scratch": 7_648,
+            "full_speed_inference_scratch": 74_784,
+            "least_training": {
+                "params": 246_824,
+                "gradients": 246_824,
+                "workspace": 58_408,
+                "scratch": 37_632,
+                "total": 589_688,
+            },
+        });
+        assert_eq!(json["bytes"], bytes);
     }
 }
 

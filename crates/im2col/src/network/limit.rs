@@ -72,6 +72,22 @@ impl<const L: usize> Network<L> {
 
     /// The least limit that [`with_train_scratch_limit`](Self::with_train_scratch_limit) accepts: twice the longest output of a
     /// layer from the first with parameters on, for the whole batch, or what interleaved images take if that is less.
+    ///
+    /// ```
+    /// use im2col::{Network, lenet::LENET, planned};
+    ///
+    /// const NETWORK: Network<12> = planned!(Network::plan(LENET, 1, [1, 28, 28]));
+    /// const SMALL: Network<12> = planned!(NETWORK.with_train_scratch_limit(NETWORK.least_train_scratch_len()));
+    ///
+    /// // Two gradients as long as the output of the first convolution.
+    /// assert_eq!(SMALL.train_scratch_len(), 2 * 6 * 28 * 28);
+    ///
+    /// // Parameters and their gradients, what all layers give, scratch; then the image and the gradient of the output.
+    /// let step = 2 * SMALL.param_len() + SMALL.workspace_len() + SMALL.train_scratch_len();
+    /// let operands = SMALL.input_len() + SMALL.output_len();
+    /// assert_eq!([4 * step, 4 * operands], [589_688, 3_176]); // bytes
+    /// assert!(4 * (step + operands) <= 640 * 1024);
+    /// ```
     #[must_use]
     pub const fn least_train_scratch_len(&self) -> usize {
         match self.with_train_scratch_limit(0) {
@@ -81,7 +97,8 @@ impl<const L: usize> Network<L> {
     }
 
     /// The same network with at most `len` values of scratch for [`forward_train`](Self::forward_train) and
-    /// [`backward`](Self::backward): by layers that run in what the gradients of activations leave, or in place.
+    /// [`backward`](Self::backward): by layers that run in smaller blocks or in place, backward in what the gradients of
+    /// activations leave. [`least_train_scratch_len`](Self::least_train_scratch_len) is the least memory.
     ///
     /// The outputs and gradients stay the same, bit for bit but for the sign of a zero, for finite operands, unless
     /// the plan [interleaves](Network#large-batches) images and these do not fit: the gradients are then summed in the
@@ -89,8 +106,7 @@ impl<const L: usize> Network<L> {
     ///
     /// # Errors
     ///
-    /// [`ShapeError::ScratchLimit`] if the gradients of activations, twice the longest output of a trained layer for the
-    /// whole batch, take more, and interleaved images do as well.
+    /// [`ShapeError::ScratchLimit`] below [`least_train_scratch_len`](Self::least_train_scratch_len).
     pub const fn with_train_scratch_limit(mut self, len: usize) -> Result<Self, ShapeError> {
         self.train_scratch_limit = len;
         let mut interleaved = usize::MAX;

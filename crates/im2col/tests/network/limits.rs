@@ -132,6 +132,76 @@ fn limits_of_training_are_kept() {
     }
 }
 
+/// A training step of one image gives the same bits in the least memory, for any values.
+#[test]
+fn the_least_memory_of_training_changes_no_bit() {
+    fn check<const L: usize>(layers: [Layer; L], input_dims: [usize; 3], seed: u64) {
+        for isa in Isa::available() {
+            let network = Network::plan(layers, 1, input_dims).unwrap().with_isa(isa);
+            let least = network.least_train_scratch_len();
+            let limited = network.with_train_scratch_limit(least).unwrap();
+            assert_eq!(limited.train_scratch_len(), least);
+            assert_eq!(limited.workspace_len(), network.workspace_len());
+            let (params, input) = (parameters(&network), uniform(seed, network.input_len()));
+            let expected = step(&network, &params, &input, seed).map(|values| bits(&values));
+            let given = step(&limited, &params, &input, seed).map(|values| bits(&values));
+            for (what, (given, expected)) in
+                ["workspace", "gradients"].iter().zip(given.iter().zip(&expected))
+            {
+                let differs = given.iter().zip(expected).position(|(given, expected)| given != expected);
+                assert_eq!(differs, None, "{what}, seed {seed}, {isa:?}");
+            }
+        }
+    }
+    for_all(cases(8), 0..u64::MAX / 2, |seed| for_each_network!(check, seed));
+}
+
+/// Limits are the least ones where lengths come close to the largest `usize`, for no image as well.
+#[test]
+fn least_limits_of_huge_networks() {
+    fn check<const L: usize>(network: Network<L>) {
+        let least = network.least_scratch_len();
+        assert!(network.with_scratch_limit(least).unwrap().scratch_len() <= least);
+        if let Some(limit) = least.checked_sub(1) {
+            assert_eq!(network.with_scratch_limit(limit), Err(ShapeError::ScratchLimit { least, limit }));
+        }
+        let least = network.least_train_scratch_len();
+        assert!(network.with_train_scratch_limit(least).unwrap().train_scratch_len() <= least);
+        if let Some(limit) = least.checked_sub(1) {
+            assert_eq!(
+                network.with_train_scratch_limit(limit),
+                Err(ShapeError::ScratchLimit { least, limit })
+            );
+        }
+    }
+    let conv = Layer::Conv(ConvParams::new(1, 1, [1, 1]));
+    let pool = Layer::Pool(PoolParams::max([2, 2]));
+    let sigmoid = Layer::Activation(Activation::Sigmoid);
+    let mut longest = 0;
+    for batch in [0, 1, 3, 1 << 10] {
+        for sizes in 0..usize::BITS {
+            let [height, width] = [sizes / 2, sizes.div_ceil(2)].map(|log2| ((1 << log2) - 1).max(2));
+            let dims = [1, height, width];
+            if let Ok(network) = Network::plan([conv, sigmoid, pool], batch, dims) {
+                longest = longest.max(network.input_len());
+                check(network);
+            }
+            for layers in [[pool, conv, pool, conv], [conv, pool, conv, sigmoid], [conv, conv, sigmoid, pool]]
+            {
+                if let Ok(network) = Network::plan(layers, batch, dims) {
+                    check(network);
+                }
+            }
+            let [huge, tiny] =
+                [[height, width], [4, 4]].map(|dims| Layer::Pool(PoolParams::adaptive_average(dims)));
+            if let Ok(network) = Network::plan([huge, tiny, conv, pool, huge, tiny, conv], batch, [1, 4, 4]) {
+                check(network);
+            }
+        }
+    }
+    assert!(longest > usize::MAX / 64, "{longest}");
+}
+
 /// A plan is what all calls together say, and of one kind the last.
 #[test]
 fn requests_in_any_order() {
