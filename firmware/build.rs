@@ -10,8 +10,15 @@ use std::path::Path;
 /// The digits: the first test images of MNIST that the trainer has built in.
 const DIGITS: usize = 64;
 const DATA: &str = "../crates/im2col-train/data";
+/// What the network has learned; `bash .ci/run firmware` makes it.
+const PARAMS: &str = "lenet.bin";
 
 fn main() -> Result<(), Box<dyn Error>> {
+    if !Path::new(PARAMS).exists() {
+        return Err(
+            format!("no {PARAMS}: `lenet export --format raw --out firmware/{PARAMS}` writes it").into()
+        );
+    }
     let out = env::var("OUT_DIR")?;
     // IDX: the numbers of images, rows and columns follow four bytes that tell the type; the number of labels does.
     fs::write(
@@ -20,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     fs::write(Path::new(&out).join("labels.bin"), values("t10k-labels-idx1-ubyte.gz", 8, DIGITS)?)?;
     println!("cargo::rerun-if-changed={DATA}");
+    println!("cargo::rerun-if-changed={PARAMS}");
     println!("cargo::rerun-if-changed=memory.x");
     if env::var("CARGO_CFG_TARGET_OS")? == "none" {
         println!("cargo::rustc-link-search={}", env::var("CARGO_MANIFEST_DIR")?);
