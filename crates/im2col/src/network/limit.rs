@@ -167,9 +167,8 @@ impl<const L: usize> Network<L> {
     const fn plan_inference_by_rows(&mut self, kept: usize, limit: usize) -> Result<(), ShapeError> {
         let (buffer_lens, band, pools_apart) = self.kept_by_rows();
         let [first, second] = buffer_lens;
-        let Some(scratch_len) = checked_sum([first, second, band]) else {
-            return Err(ShapeError::Overflow { what: "scratch" });
-        };
+        // Without an image these lengths are checked one by one only. A sum that does not fit is above the limit.
+        let scratch_len = first.saturating_add(second).saturating_add(band);
         if scratch_len > limit {
             return Err(ShapeError::ScratchLimit { least: min(scratch_len, kept), limit });
         }

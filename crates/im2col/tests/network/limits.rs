@@ -179,7 +179,7 @@ fn least_limits_of_huge_networks() {
     let sigmoid = Layer::Activation(Activation::Sigmoid);
     let mut longest = 0;
     for batch in [0, 1, 3, 1 << 10] {
-        for sizes in 0..usize::BITS {
+        for sizes in 0..=usize::BITS {
             let [height, width] = [sizes / 2, sizes.div_ceil(2)].map(|log2| ((1 << log2) - 1).max(2));
             let dims = [1, height, width];
             if let Ok(network) = Network::plan([conv, sigmoid, pool], batch, dims) {
