@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["simd/scalar"],
     &["simd"],
     &["math"],
-    &["activation", "const_plan", "include", "padding", "sum"],
+    &["activation", "const_plan", "include", "padding", "pixels", "sum"],
     &["epilogue", "window"],
     // Products of matrices, and the input as a matrix.
     &["gemm/panels"],
@@ -82,15 +82,16 @@ const LAYERS: &[&[&str]] = &[
     &["interleaved/conv_grad_input", "interleaved/conv_grad_weight"],
     &["interleaved"],
     // Networks.
-    &["network/interleaving", "network/layer", "network/ping_pong"],
+    &["network/bands", "network/images", "network/interleaving", "network/layer"],
+    &["network/ping_pong"],
     &["network/plan"],
     &["network/interleaved/layer", "network/interleaved/plan"],
     &["network/by_rows", "network/forward", "network/interleaved", "network/limit", "network/summary"],
-    &["network/backward"],
+    &["network/backward", "network/pixels"],
     &["network"],
     // Definitions, examples, and the face of the crate.
     &["naive/loops", "naive/loss"],
-    &["naive/dense", "naive/linear", "naive/pool", "naive/transpose"],
+    &["naive/dense", "naive/linear", "naive/pixels", "naive/pool", "naive/transpose"],
     &["naive"],
     &["lenet"],
     &["lib"],
