@@ -4,6 +4,7 @@
 //! L1, and only what is pooled is kept. Of pixels, the lines that a band sees are converted before.
 
 use crate::conv::{ConvPlan, LineOperands};
+use crate::padding::PaddingMode;
 use crate::pixels::Pixels;
 use crate::pool::windows::Pooling;
 use crate::simd::MR;
@@ -44,7 +45,7 @@ const fn lines_seen(window: &Window, lines: usize) -> usize {
     min(between.saturating_add(reach).saturating_add(1), window.input[1])
 }
 
-/// Convolves an image of values, and pools it.
+/// Convolves an image of values, all planes of `operands`, and pools it.
 pub(super) fn convolve(
     plan: &ConvPlan<2>,
     pooling: Option<&Pooling>,
@@ -94,37 +95,44 @@ pub(super) fn convolve_pixels(
 }
 
 /// Converts the lines of planes that some lines of output see. Returns the window of these, and which lines of its output it is.
+///
+/// Where there is no room for whole planes, it is for the lines from the first seen to the last, but for zeros around the planes.
 fn convert_lines(
     planes: Pixels<'_>,
     window: &Window,
     lines: Range<usize>,
     converted: &mut [f32],
 ) -> (Window, Range<usize>) {
-    let [_, height, width] = window.input;
+    let ([_, height, width], stride, dilation) = (window.input, window.stride[1], window.dilation[1]);
     let seen = lines_seen(window, lines.len());
-    if seen == height {
-        planes.convert(converted);
-        return (*window, lines);
-    }
+    let is_whole = seen == height;
     // Wraps around before the planes, in the padding.
-    let first = (lines.start * window.stride[1]).wrapping_sub(window.padding[1][0]);
-    let (mut before, mut inside) = (0, 0);
-    let mut converted = converted.chunks_exact_mut(width.max(1));
-    let mut rest = planes;
-    while !rest.values.is_empty() {
-        let (plane, others) = rest.split_at(height * width);
-        rest = others;
-        (before, inside) = (0, 0);
-        for at in 0..seen {
-            match window.mode.source(first.wrapping_add(at), height) {
-                Some(y) => {
-                    plane.split_at(y * width).1.convert(converted.next().unwrap_or_default());
-                    inside += 1;
-                }
-                None if inside == 0 => before += 1,
-                None => {}
+    let first = (lines.start * stride).wrapping_sub(window.padding[1][0]);
+    let has_zeros = !is_whole && window.mode == PaddingMode::Zeros;
+    let before = if has_zeros && first > isize::MAX as usize { min(first.wrapping_neg(), seen) } else { 0 };
+    let end = if has_zeros { height.saturating_sub(first.wrapping_add(before)) } else { seen };
+    let inside = min(seen - before, end);
+    let converted_planes = converted.chunks_exact_mut((inside * width).max(1));
+    for (plane, converted) in planes.values.chunks_exact((height * width).max(1)).zip(converted_planes) {
+        let mut next = 0;
+        for (line, tap) in (0..lines.len()).flat_map(|line| (0..window.kernel[1]).map(move |tap| (line, tap)))
+        {
+            let at = line * stride + tap * dilation;
+            if at < next {
+                continue;
+            }
+            next = if dilation == 1 { at + 1 } else { 0 };
+            if let Some(y) = window.mode.source(first.wrapping_add(at), height) {
+                let place = if is_whole { y } else { at.wrapping_sub(before) };
+                let line = converted.get_mut(place * width..).unwrap_or_default();
+                let pixels = plane.get(y * width..).unwrap_or_default();
+                let pixels = Pixels { values: pixels.get(..width).unwrap_or_default(), ..planes };
+                pixels.convert(line);
             }
         }
+    }
+    if is_whole {
+        return (*window, lines);
     }
     let mut window = *window;
     window.input[1] = inside;

@@ -16,9 +16,9 @@ use crate::simd::NR;
 use crate::window::{max, min};
 
 impl<const L: usize> Network<L> {
-    /// [`forward`](Self::forward) on pixels, with its bits for the values that they stand for. No copy of the whole input is made.
+    /// [`forward`](Self::forward) on pixels, with its bits for the values that they stand for.
     ///
-    /// Converted are, into a part of the scratch that is not yet in use: sixteen images where they are interleaved, or those that
+    /// What is converted stands in a part of the scratch that is not yet in use: sixteen images where they are interleaved, or those that
     /// inference takes at a time. In the least memory ([`with_scratch_limit`](Self::with_scratch_limit)) it is the lines that a
     /// row of a first convolution's tiles sees, again for each six output channels; an image before another layer.
     ///
