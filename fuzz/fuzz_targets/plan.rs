@@ -6,7 +6,7 @@
 use arbitrary::Arbitrary;
 use im2col::{
     ConvOperands, ConvParams, ConvPlan, Layer, LinearOperands, LinearParams, Network, NetworkWeights,
-    PoolKind, PoolParams, PoolPlan, Weights,
+    Pixels, PoolKind, PoolParams, PoolPlan, Weights,
 };
 use im2col_fuzz::{ALGORITHMS, Random, Size, activation, dim_pairs, dims, probe_lengths};
 use libfuzzer_sys::fuzz_target;
@@ -278,6 +278,12 @@ fn run_network(layers: &[NetworkLayer; 3], batch: usize, input: [usize; 3], rand
     }
     probe_lengths([params, input, output, scratch], random, |[params, input, output, scratch]| {
         net.forward(NetworkWeights::Plain(params), input, output, scratch)
+    });
+    let pixel_scratch = net.pixel_scratch_len();
+    probe_lengths([params, input, output, pixel_scratch], random, |[params, input, output, scratch]| {
+        let values: Vec<u8> = input.iter().map(|value| value.to_bits() as u8).collect();
+        let pixels = Pixels { values: &values, scale: 0.01, shift: -1.0 };
+        net.forward_pixels(NetworkWeights::Plain(params), pixels, output, scratch)
     });
     probe_lengths([params, packed, 0], random, |[params, packed, _]| {
         net.pack_weights(params, packed).map(|_| ())

@@ -87,6 +87,7 @@ mod math;
 pub mod naive;
 mod network;
 mod padding;
+mod pixels;
 mod pool;
 mod scratch;
 mod simd;
@@ -108,6 +109,7 @@ pub use loss::{
 };
 pub use network::{Layer, LayerSummary, Network, NetworkWeights, PackedNetwork, Parameter};
 pub use padding::{Padding, PaddingMode};
+pub use pixels::Pixels;
 pub use pool::{PoolKind, PoolParams, PoolPlan};
 pub use simd::Isa;
 pub use weights::{PackedWeights, Weights};

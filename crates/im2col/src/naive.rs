@@ -8,12 +8,14 @@ mod dense;
 mod linear;
 mod loops;
 mod loss;
+mod pixels;
 mod pool;
 mod transpose;
 
 pub use dense::dense_matrix;
 pub use linear::{linear_backward_bias, linear_backward_input, linear_backward_weight, linear_forward};
 pub use loss::{cross_entropy, cross_entropy_backward, softmax, softmax_backward};
+pub use pixels::pixel_values;
 pub use pool::{pool_backward, pool_forward, pool_indices, unpool, unpool_backward};
 pub use transpose::{
     conv_transpose_backward_bias, conv_transpose_backward_input, conv_transpose_backward_weight,

@@ -5,14 +5,17 @@
 //! layer's output from [`Network::forward_train`] to [`Network::backward`].
 
 mod backward;
+mod bands;
 mod by_rows;
 mod forward;
+mod images;
 mod in_place;
 mod interleaved;
 mod interleaving;
 mod layer;
 mod limit;
 mod ping_pong;
+mod pixels;
 mod plan;
 mod summary;
 

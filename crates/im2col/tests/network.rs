@@ -22,6 +22,8 @@ mod interleaving;
 mod limits;
 #[path = "network/long_sums.rs"]
 mod long_sums;
+#[path = "network/pixels.rs"]
+mod pixels;
 #[path = "network/random.rs"]
 mod random;
 #[path = "network/reference.rs"]
@@ -29,8 +31,8 @@ mod reference;
 
 use im2col::lenet::{LENET, LENET_RELU};
 use im2col::{
-    Activation, ConvParams, Isa, Layer, LinearParams, Network, NetworkWeights, PaddingMode, PoolParams,
-    RunError, ShapeError, planned,
+    Activation, ConvParams, Isa, Layer, LinearParams, Network, NetworkWeights, PaddingMode, Pixels,
+    PoolParams, RunError, ShapeError, planned,
 };
 use im2col_testkit::alloc::{CountingAllocator, count_allocations};
 use im2col_testkit::operands::{Rng, garbage};
@@ -552,9 +554,12 @@ fn nothing_allocates() {
     let mut scratch = vec![0.0; network.scratch_len().max(network.train_scratch_len())];
     let mut workspace = vec![0.0; network.workspace_len()];
     let mut grads = vec![0.0; network.param_len()];
+    let (pixels, mut pixel_scratch) = (vec![7; network.input_len()], vec![0.0; network.pixel_scratch_len()]);
+    let pixels = Pixels { values: &pixels, scale: 1.0, shift: 0.0 };
     let (result, allocations) = count_allocations(|| {
         let packed = network.pack_weights(&params, &mut packed)?;
         let plain = NetworkWeights::Plain(&params);
+        network.forward_pixels(plain, pixels, &mut output, &mut pixel_scratch)?;
         network.forward(
             NetworkWeights::Packed { params: &params, packed },
             &input,

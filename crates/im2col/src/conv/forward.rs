@@ -7,6 +7,7 @@ use crate::conv::plan::ConvPlan;
 use crate::conv::shape::ConvShape;
 use crate::error::{RunError, check_len, check_scratch};
 use crate::weights::{Layout, PackedWeights, Weights};
+use crate::window::Window;
 use core::ops::Range;
 
 /// What a convolution reads.
@@ -22,8 +23,13 @@ pub struct ConvOperands<'a> {
 }
 
 /// What [`ConvPlan::forward_lines`] reads.
+#[derive(Clone, Copy)]
 pub(crate) struct LineOperands<'a> {
-    pub(crate) input: &'a [f32],
+    /// The planes of a group: `[in_group, height, width]`.
+    pub(crate) planes: &'a [f32],
+    /// That of the plan, or of planes with some lines of the whole ones.
+    pub(crate) window: &'a Window,
+    /// Those of all channels.
     pub(crate) weight: &'a [f32],
     pub(crate) bias: &'a [f32],
     pub(crate) activation: Activation,
@@ -106,10 +112,9 @@ impl<const D: usize> ConvPlan<D> {
         Ok(())
     }
 
-    /// Computes lines of output channels of a single image in place: `output` is `[channels, lines, width]`.
+    /// Computes lines of output channels of one group of an image in place: `output` is `[channels, lines, width]`.
     ///
-    /// `input` is the image, `weight` and `bias` those of all channels, `channels` are of one group, and `activation` replaces
-    /// that of the plan. No operand may be shorter than the plan says.
+    /// `activation` replaces that of the plan. No operand may be shorter than plan and window say.
     pub(crate) fn forward_lines(
         &self,
         operands: &LineOperands<'_>,
@@ -117,13 +122,12 @@ impl<const D: usize> ConvPlan<D> {
         lines: Range<usize>,
         output: &mut [f32],
     ) {
-        let LineOperands { input, weight, bias, activation } = *operands;
-        let ConvShape { in_group, out_group, window, .. } = self.shape;
-        let group = channels.start / out_group.max(1);
-        let shape = ConvShape { batch: 1, groups: 1, in_group, out_group: channels.len(), window };
+        let LineOperands { planes, window, weight, bias, activation } = *operands;
+        let shape =
+            ConvShape { batch: 1, groups: 1, out_group: channels.len(), window: *window, ..self.shape };
         let weight = weight.get(channels.start * shape.depth()..).unwrap_or_default();
         let pass = Pass {
-            input: input.get(group * in_group * window.plane_len()..).unwrap_or_default(),
+            input: planes,
             weight: Weights::Plain(weight),
             bias: bias.get(channels).unwrap_or_default(),
             activation,
@@ -133,6 +137,12 @@ impl<const D: usize> ConvPlan<D> {
         let isa = self.isa();
         forward_lines(isa, pass, lines);
         activation.complete(isa, output);
+    }
+
+    /// The planes of the group that an output channel belongs to, in an image.
+    pub(crate) fn planes_of<'a>(&self, image: &'a [f32], channel: usize) -> &'a [f32] {
+        let ConvShape { in_group, out_group, window, .. } = self.shape;
+        image.get(channel / out_group.max(1) * in_group * window.plane_len()..).unwrap_or_default()
     }
 
     #[allow(clippy::unused_self, reason = "without the feature no algorithm needs plain weights")]

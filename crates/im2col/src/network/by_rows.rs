@@ -1,60 +1,122 @@
 //! Inference in the least memory: image by image, and convolutions row by row.
 //!
-//! Where the pooling behind a convolution takes tiles, what is stored of the convolution's output is a *band*: the lines of one row
-//! of tiles, of a few channels. Activation and pooling follow while it is in L1, and only what is pooled is kept. Everything is
-//! read where it lies; nothing is packed.
+//! Where the pooling behind a convolution takes tiles, they are computed together, [band by band](super::bands). Everything is read
+//! where it lies; nothing is packed.
 
-use super::in_place::convolve;
+use super::bands::{band_len, convolve, convolve_pixels, seen_len};
+use super::images::Images;
 use super::layer::{LayerPlan, Op};
 use super::ping_pong::PingPong;
 use super::plan::Network;
 use crate::activation::Activation;
 use crate::conv::{ConvPlan, LineOperands};
 use crate::error::RunError;
+use crate::pixels::Pixels;
 use crate::pool::windows::Pooling;
-use crate::simd::{Isa, MR};
+use crate::simd::Isa;
 use crate::window::{max, min};
-
-/// The most output channels of a band: those of the largest tile of sums.
-const BAND_CHANNELS: usize = MR;
 
 impl<const L: usize> Network<L> {
     /// Infers image by image. `scratch` holds two values between layers, and a band.
     pub(super) fn infer_by_rows(
         &self,
         params: &[f32],
-        input: &[f32],
+        mut input: Images<'_>,
         output: &mut [f32],
         scratch: &mut [f32],
     ) -> Result<(), RunError> {
-        let (isa, [image_len, output_len]) = (self.isa(), self.image_lens());
-        let (first, rest) = split(scratch, self.buffer_lens[0]);
-        let (second, band) = split(rest, self.buffer_lens[1]);
-        let mut outputs = output.chunks_exact_mut(output_len.max(1));
-        for image in input.chunks_exact(image_len.max(1)) {
-            let Some(output) = outputs.next() else { break };
-            let mut value = PingPong::new(image, [&mut *first, &mut *second]);
-            let mut index = 0;
-            while let Some(layer) = self.layers.get(index) {
-                let (activation, pooling) = (self.activation_of(index), self.tiles_behind(index));
-                let last = self.last_of_step(index);
-                let mut step = |input: &[f32], output: &mut [f32]| {
-                    if let (Op::Pool(plan), true) = (&layer.op, self.pools_apart) {
-                        return plan.with_fewer_images(1).forward(input, output);
-                    }
-                    layer.infer_by_rows(isa, activation, pooling, params, input, output, band)
-                };
-                if last >= self.last_step() {
-                    step(value.value(), output)?;
-                    break;
-                }
-                if layer.is_step() {
-                    value.step(self.layers.get(last).map_or(0, LayerPlan::image_len), step)?;
-                }
-                index = last + 1;
-            }
+        let [image_len, output_len] = self.image_lens();
+        let [first_len, second_len] = self.image_buffers(input.are_pixels());
+        let (first, rest) = split(scratch, first_len);
+        let (second, band) = split(rest, second_len);
+        for output in output.chunks_exact_mut(output_len.max(1)) {
+            let (image, rest) = input.split_at(image_len);
+            input = rest;
+            self.infer_image(params, image, output, [&mut *first, &mut *second], band)?;
         }
         Ok(())
+    }
+
+    /// Infers an image. Two values between layers are kept in `buffers`.
+    fn infer_image(
+        &self,
+        params: &[f32],
+        image: Images<'_>,
+        output: &mut [f32],
+        buffers: [&mut [f32]; 2],
+        band: &mut [f32],
+    ) -> Result<(), RunError> {
+        let isa = self.isa();
+        let (mut value, mut index) = match (image, self.first_conv()) {
+            (Images::Pixels(pixels), Some(plan)) => {
+                let last = self.last_of_step(0);
+                if last >= self.last_step() {
+                    let [_, seen] = buffers;
+                    self.convolve_first(plan, params, pixels, output, [band, seen]);
+                    return Ok(());
+                }
+                let [first, second] = buffers;
+                let len = self.layers.get(last).map_or(0, LayerPlan::image_len);
+                let output = first.get_mut(..len).unwrap_or_default();
+                self.convolve_first(plan, params, pixels, output, [&mut *band, &mut *second]);
+                (PingPong::behind_first([first, second], len), last + 1)
+            }
+            _ => (PingPong::of_images(image, buffers), 0),
+        };
+        while let Some(layer) = self.layers.get(index) {
+            let (activation, pooling) = (self.activation_of(index), self.tiles_behind(index));
+            let last = self.last_of_step(index);
+            let mut step = |input: &[f32], output: &mut [f32]| {
+                if let (Op::Pool(plan), true) = (&layer.op, self.pools_apart) {
+                    return plan.with_fewer_images(1).forward(input, output);
+                }
+                layer.infer_by_rows(isa, activation, pooling, params, input, output, band)
+            };
+            if last >= self.last_step() {
+                return step(value.value(), output);
+            }
+            if layer.is_step() {
+                value.step(self.layers.get(last).map_or(0, LayerPlan::image_len), step)?;
+            }
+            index = last + 1;
+        }
+        Ok(())
+    }
+
+    /// Computes the first convolution of an image of pixels, with its activation and pooling. `room`: for a band, and for what it sees.
+    fn convolve_first(
+        &self,
+        plan: &ConvPlan<2>,
+        params: &[f32],
+        pixels: Pixels<'_>,
+        output: &mut [f32],
+        room: [&mut [f32]; 2],
+    ) {
+        let Some(layer) = self.layers.first() else { return };
+        let operands = LineOperands {
+            planes: &[],
+            window: plan.window(),
+            weight: layer.weight(params),
+            bias: layer.bias(params),
+            activation: self.activation_of(0),
+        };
+        convolve_pixels(plan, self.tiles_behind(0), &operands, pixels, output, room);
+    }
+
+    /// The first layer, if it is a convolution.
+    const fn first_conv(&self) -> Option<&ConvPlan<2>> {
+        match self.layers.first() {
+            Some(LayerPlan { op: Op::Conv(plan), .. }) => Some(plan),
+            _ => None,
+        }
+    }
+
+    /// How many values of an image of pixels are converted at a time, and how long the band of the first convolution is.
+    pub(super) const fn pixel_lens(&self) -> [usize; 2] {
+        match self.first_conv() {
+            Some(plan) => [seen_len(plan, self.tiles_behind(0)), band_len(plan, self.tiles_behind(0))],
+            None => [self.image_len, 0],
+        }
     }
 
     /// What is kept of an image between two layers, in either buffer; the longest band; and whether there is a pooling that
@@ -64,7 +126,7 @@ impl<const L: usize> Network<L> {
         let (mut turn, mut index) = (0, 0);
         while index < L {
             if let (Op::Conv(plan), Some(pooling)) = (&self.layers[index].op, self.tiles_behind(index)) {
-                band = max(band, band_len(plan, pooling));
+                band = max(band, band_len(plan, Some(pooling)));
             }
             pools_apart |= matches!(self.layers[index].op, Op::Pool(_));
             let last = self.last_of_step(index);
@@ -108,15 +170,6 @@ impl<const L: usize> Network<L> {
     }
 }
 
-/// How long the band of a convolution is before its pooling.
-const fn band_len(plan: &ConvPlan<2>, pooling: &Pooling) -> usize {
-    let [_, _, out_group] = plan.group_channels();
-    let [_, tile_height, _] = pooling.window.kernel;
-    let [.., width] = pooling.window.input;
-    // A part of the convolution's output, whose length is checked.
-    min(BAND_CHANNELS, out_group).wrapping_mul(tile_height).wrapping_mul(width)
-}
-
 impl LayerPlan {
     /// Computes one image of the layer with its activation and pooling.
     #[allow(
@@ -136,11 +189,9 @@ impl LayerPlan {
         let (weight, bias) = (self.weight(params), self.bias(params));
         match &self.op {
             Op::Conv(plan) => {
-                let operands = LineOperands { input, weight, bias, activation };
-                match pooling {
-                    Some(pooling) => pooled(plan, pooling, &operands, output, band),
-                    None => convolve(plan, &operands, output),
-                }
+                let operands =
+                    LineOperands { planes: input, window: plan.window(), weight, bias, activation };
+                convolve(plan, pooling, &operands, output, band);
                 Ok(())
             }
             Op::Linear(plan) => {
@@ -153,39 +204,6 @@ impl LayerPlan {
             Op::Flatten => {
                 output.iter_mut().zip(input).for_each(|(y, x)| *y = *x);
                 Ok(())
-            }
-        }
-    }
-}
-
-/// Convolves an image band by band, and pools each.
-fn pooled(
-    plan: &ConvPlan<2>,
-    pooling: &Pooling,
-    operands: &LineOperands<'_>,
-    output: &mut [f32],
-    band: &mut [f32],
-) {
-    let [_, _, out_group] = plan.group_channels();
-    let ([_, tile_height, _], [.., width]) = (pooling.window.kernel, pooling.window.input);
-    let [_, pooled_height, pooled_width] = pooling.window.output;
-    let band_plane = tile_height * width;
-    let group_outputs = output.chunks_exact_mut((out_group * pooled_height * pooled_width).max(1));
-    for (group, output) in group_outputs.enumerate() {
-        let bands = output.chunks_mut((BAND_CHANNELS * pooled_height * pooled_width).max(1));
-        for (part, output) in bands.enumerate() {
-            let first = group * out_group + part * BAND_CHANNELS;
-            let count = min(BAND_CHANNELS, out_group - part * BAND_CHANNELS);
-            let (band, _) = split(band, count * band_plane);
-            for row in 0..pooled_height {
-                let lines = row * tile_height..(row + 1) * tile_height;
-                plan.forward_lines(operands, first..first + count, lines, band);
-                let mut planes = output.chunks_exact_mut((pooled_height * pooled_width).max(1));
-                for lines in band.chunks_exact(band_plane.max(1)) {
-                    let Some(plane) = planes.next() else { break };
-                    let pooled = plane.get_mut(row * pooled_width..).unwrap_or_default();
-                    pooling.pool_tiles(lines, pooled.get_mut(..pooled_width).unwrap_or_default());
-                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The forward passes: inference, which keeps two activations, and training, which keeps them all.
 
+use super::images::Images;
 use super::layer::{LayerPlan, Op};
 use super::ping_pong::PingPong;
 use super::plan::Network;
@@ -90,17 +91,17 @@ impl<const L: usize> Network<L> {
         check_len("input", self.input_len, input.len())?;
         check_len("output", self.output_len(), output.len())?;
         check_scratch(self.scratch_len(), scratch.len())?;
-        self.infer_parts(&weights, input, output, scratch, self.parts())
+        self.infer_parts(&weights, Images::Values(input), output, scratch, self.parts())
     }
 
     /// Infers some images in `parts` parts.
     ///
     /// Inlined, so that only one way to infer is linked where the plan is a constant.
     #[cfg_attr(not(feature = "rayon"), inline)]
-    fn infer_parts(
+    pub(super) fn infer_parts(
         &self,
         weights: &NetworkWeights<'_, L>,
-        input: &[f32],
+        input: Images<'_>,
         output: &mut [f32],
         scratch: &mut [f32],
         parts: usize,
@@ -112,7 +113,7 @@ impl<const L: usize> Network<L> {
             let images = output.len() / image_output_len / parts * left;
             let (input, inputs) = input.split_at(images * image_len);
             let (output, outputs) = output.split_at_mut(images * image_output_len);
-            let (scratch, rest) = scratch.split_at_mut(left * self.scratch_len);
+            let (scratch, rest) = scratch.split_at_mut(left * self.part_scratch_len(input.are_pixels()));
             let (first, second) = rayon::join(
                 || self.infer_parts(weights, input, output, scratch, left),
                 || self.infer_parts(weights, inputs, outputs, rest, parts - left),
@@ -127,9 +128,10 @@ impl<const L: usize> Network<L> {
             self.infer_interleaved(interleaving, weights.params(), input, output, scratch);
             return Ok(());
         }
-        let inputs = input.chunks(self.shard * image_len);
-        let outputs = output.chunks_mut(self.shard * image_output_len);
-        for (input, output) in inputs.zip(outputs) {
+        let mut inputs = input;
+        for output in output.chunks_mut(self.images_at_once(input.are_pixels()) * image_output_len) {
+            let (input, rest) = inputs.split_at(output.len() / image_output_len * image_len);
+            inputs = rest;
             self.infer(weights, input, output, scratch)?;
         }
         Ok(())
@@ -139,14 +141,15 @@ impl<const L: usize> Network<L> {
     fn infer(
         &self,
         weights: &NetworkWeights<'_, L>,
-        input: &[f32],
+        input: Images<'_>,
         output: &mut [f32],
         scratch: &mut [f32],
     ) -> Result<(), RunError> {
         let (isa, images) = (self.isa(), output.len() / self.image_lens()[1]);
-        let (first, rest) = scratch.split_at_mut(self.buffer_lens[0]);
-        let (second, scratch) = rest.split_at_mut(self.buffer_lens[1]);
-        let mut value = PingPong::new(input, [first, second]);
+        let [first_len, second_len] = self.image_buffers(input.are_pixels());
+        let (first, rest) = scratch.split_at_mut(first_len);
+        let (second, scratch) = rest.split_at_mut(second_len);
+        let mut value = PingPong::of_images(input, [first, second]);
         let last = self.last_step();
         for (index, layer) in self.layers[..last].iter().enumerate().filter(|(_, layer)| layer.is_step()) {
             let op = self.inference_op(index, images);
@@ -244,7 +247,7 @@ impl<const L: usize> Network<L> {
     }
 
     #[inline]
-    fn check_weights(&self, weights: &NetworkWeights<'_, L>) -> Result<(), RunError> {
+    pub(super) fn check_weights(&self, weights: &NetworkWeights<'_, L>) -> Result<(), RunError> {
         check_len("params", self.param_len, weights.params().len())?;
         if let NetworkWeights::Packed { packed, .. } = weights {
             for (index, packed) in packed.layers.iter().enumerate() {

@@ -1,11 +1,12 @@
 //! Training in the least memory: every layer forward and backward in place, with the bits of a plan that takes scratch.
 
 use super::backward::GradientOperands;
+use super::bands::convolve;
 use super::layer::{LayerPlan, Op};
 use super::ping_pong::PingPong;
 use super::plan::Network;
 use crate::activation::Activation;
-use crate::conv::{ConvPlan, LineOperands};
+use crate::conv::LineOperands;
 use crate::error::RunError;
 use crate::simd::Isa;
 
@@ -91,7 +92,13 @@ impl LayerPlan {
         let (activation, weight, bias) = (self.op.activation(), self.weight(params), self.bias(params));
         match &self.op {
             Op::Conv(plan) => {
-                convolve(plan, &LineOperands { input, weight, bias, activation }, output);
+                let mut outputs = output.chunks_exact_mut(self.image_len().max(1));
+                for planes in input.chunks_exact(plan.image_len().max(1)) {
+                    let Some(output) = outputs.next() else { break };
+                    let window = plan.window();
+                    let operands = LineOperands { planes, window, weight, bias, activation };
+                    convolve(plan, None, &operands, output, &mut []);
+                }
                 Ok(())
             }
             Op::Linear(plan) => {
@@ -135,19 +142,6 @@ impl LayerPlan {
             Op::Linear(plan) => plan.backward_input_in_place(weight, grad_output, grad_input),
             Op::Pool(_) | Op::Activation(_) | Op::Flatten => {}
         }
-    }
-}
-
-/// Convolves images.
-pub(super) fn convolve(plan: &ConvPlan<2>, operands: &LineOperands<'_>, output: &mut [f32]) {
-    let [groups, _, out_group] = plan.group_channels();
-    let ([height, width], in_len) = (plan.output_dims(), plan.image_len());
-    let group_len = out_group * height * width;
-    for (place, output) in output.chunks_exact_mut(group_len.max(1)).enumerate() {
-        let (image, group) = (place / groups.max(1), place % groups.max(1));
-        let input = operands.input.get(image * in_len..).unwrap_or_default();
-        let operands = LineOperands { input, ..*operands };
-        plan.forward_lines(&operands, group * out_group..(group + 1) * out_group, 0..height, output);
     }
 }
 

@@ -11,6 +11,7 @@
 mod layer;
 mod plan;
 
+use super::images::Images;
 use super::interleaving::{Interleaving, MOST_BLOCKS};
 use super::layer::Op;
 use super::ping_pong::PingPong;
@@ -31,18 +32,22 @@ impl<const L: usize> Network<L> {
         &self,
         lens: &Interleaving,
         params: &[f32],
-        input: &[f32],
+        mut input: Images<'_>,
         output: &mut [f32],
         scratch: &mut [f32],
     ) {
         let isa = self.isa();
         let output_len = self.layers[L - 1].image_len();
-        let blocks = input.chunks(NR * self.image_len).zip(output.chunks_mut(NR * output_len));
-        for (images, output) in blocks {
-            let (first, rest) = vectors(scratch).split_at_mut(lens.buffers[0]);
-            let (second, scratch) = rest.split_at_mut(lens.buffers[1]);
-            let mut value = PingPong::new(&[], [first, second]);
-            value.step(self.image_len, |_, block| Interleave { images, block }.compute(isa));
+        let [first_len, second_len] = self.block_buffers(lens, input.are_pixels());
+        for output in output.chunks_mut(NR * output_len) {
+            let (images, rest) = input.split_at(output.len() / output_len * self.image_len);
+            input = rest;
+            let (first, rest) = vectors(scratch).split_at_mut(first_len);
+            let (second, scratch) = rest.split_at_mut(second_len);
+            // The second layer is the first that writes there.
+            let images = images.values_in(second.as_flattened_mut());
+            Interleave { images, block: &mut first[..self.image_len] }.compute(isa);
+            let mut value = PingPong::behind_first([first, second], self.image_len);
             for (index, layer) in self.layers.iter().enumerate().filter(|(_, layer)| layer.is_step()) {
                 value.step(layer.image_len(), |input, output| {
                     layer.forward_lanes(isa, self.activation_of(index), params, input, output, scratch);

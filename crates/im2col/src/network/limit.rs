@@ -142,10 +142,13 @@ impl<const L: usize> Network<L> {
             whole
         } else {
             shard = 1;
-            let Some(spare) = limit.checked_sub(kept) else {
-                return self.plan_inference_by_rows(kept, limit);
-            };
-            self.layers_scratch(shard, spare)
+            if limit <= kept {
+                let by_rows = self.plan_inference_by_rows(kept, limit);
+                if limit < kept || by_rows.is_ok() {
+                    return by_rows;
+                }
+            }
+            self.layers_scratch(shard, limit.saturating_sub(kept))
         };
         let (Some(first), Some(second)) = (first.checked_mul(shard), second.checked_mul(shard)) else {
             return Err(ShapeError::Overflow { what: "scratch" });
@@ -163,7 +166,7 @@ impl<const L: usize> Network<L> {
     }
 
     /// Plans inference that keeps no output of a convolution which is pooled, in at most `limit` values of scratch, which
-    /// is less than the `kept` values between whole layers.
+    /// are no more than the `kept` values between whole layers.
     const fn plan_inference_by_rows(&mut self, kept: usize, limit: usize) -> Result<(), ShapeError> {
         let (buffer_lens, band, pools_apart) = self.kept_by_rows();
         let [first, second] = buffer_lens;
@@ -210,7 +213,7 @@ impl<const L: usize> Network<L> {
     }
 
     /// What inference leaves to a layer, besides what is kept between layers.
-    const fn layer_limit(&self) -> usize {
+    pub(super) const fn layer_limit(&self) -> usize {
         let [first, second] = self.buffer_lens;
         if self.infers_interleaved {
             return usize::MAX;
@@ -332,7 +335,7 @@ const fn shard_of(batch: usize, image_len: usize) -> usize {
 }
 
 /// The most values that a shard keeps between two layers: 256 KiB, half of the smallest L2 in use.
-const SHARD: usize = 64 * 1024;
+pub(super) const SHARD: usize = 64 * 1024;
 
 impl Op {
     /// The layer as inference runs it on its first `images` images, in at most `limit` values of scratch.

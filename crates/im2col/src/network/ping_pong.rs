@@ -1,5 +1,7 @@
 //! How a value travels through layers that cannot work in place.
 
+use super::images::Images;
+
 /// A value on its way from layer to layer: at first the caller's, then in one of two buffers in
 /// turn.
 pub(super) struct PingPong<'a, T> {
@@ -9,11 +11,31 @@ pub(super) struct PingPong<'a, T> {
     len: usize,
 }
 
+impl<'a> PingPong<'a, f32> {
+    /// Starts with images: pixels are converted to values in the last buffer. The first step writes to `buffers[0]`.
+    pub(super) fn of_images(images: Images<'a>, buffers: [&'a mut [f32]; 2]) -> Self {
+        match images {
+            Images::Values(values) => Self::new(values, buffers),
+            Images::Pixels(pixels) => {
+                let [spare, current] = buffers;
+                pixels.convert(current);
+                Self { given: None, current, spare, len: pixels.values.len() }
+            }
+        }
+    }
+}
+
 impl<'a, T> PingPong<'a, T> {
     /// The first step writes to `buffers[0]`, the second to `buffers[1]`, and so on in turn.
     pub(super) fn new(given: &'a [T], buffers: [&'a mut [T]; 2]) -> Self {
         let [spare, current] = buffers;
         Self { given: Some(given), current, spare, len: given.len() }
+    }
+
+    /// Starts behind the first step, which has written `len` values to `buffers[0]`.
+    pub(super) fn behind_first(buffers: [&'a mut [T]; 2], len: usize) -> Self {
+        let [current, spare] = buffers;
+        Self { given: None, current, spare, len }
     }
 
     pub(super) fn value(&self) -> &[T] {

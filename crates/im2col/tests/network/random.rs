@@ -12,7 +12,7 @@ use proptest::prelude::{Just, any, prop_oneof};
 use std::cell::Cell;
 
 /// Shorter networks end in layers that do nothing.
-const LAYERS: usize = 7;
+pub(crate) const LAYERS: usize = 7;
 /// The most products of a layer, and values of its output, for one image.
 const MOST_PRODUCTS: usize = 20_000;
 const MOST_VALUES: usize = 600;
@@ -146,7 +146,7 @@ fn layer(rng: &mut Rng, shape: &mut Shape) -> Layer {
 }
 
 /// A network of at most so many layers, and the size of its input.
-fn network(seed: u64, layers: usize) -> ([Layer; LAYERS], [usize; 3]) {
+pub(crate) fn network(seed: u64, layers: usize) -> ([Layer; LAYERS], [usize; 3]) {
     let mut rng = Rng::new(seed);
     let dims = [1 + below(&mut rng, 4), 1 + below(&mut rng, 12), pick(&mut rng, &[1, 2, 5, 9, 16, 33])];
     let mut shape = Shape { dims, is_flat: false };

@@ -7,8 +7,8 @@
 use crate::plans::{conv_params, im2col_params, last, report};
 use im2col::{
     Activation, Algorithm, ConvOperands, ConvPlan, ConvTransposePlan, CrossEntropy, Gradients, Im2colPlan,
-    Isa, Layer, LinearOperands, LinearParams, LinearPlan, Network, NetworkWeights, PoolParams, PoolPlan,
-    RunError, Softmax, Weights, argmax, lenet, naive,
+    Isa, Layer, LinearOperands, LinearParams, LinearPlan, Network, NetworkWeights, Pixels, PoolParams,
+    PoolPlan, RunError, Softmax, Weights, argmax, lenet, naive,
 };
 use im2col_testkit::operands::{Rng, garbage, specials};
 use im2col_testkit::oracle::ConvCase;
@@ -415,6 +415,11 @@ fn network<const L: usize>(caller: &mut Caller, layers: [Layer; L]) {
     let [p, x, y] = [network.param_len(), network.input_len(), network.output_len()];
     caller.call(&[p, x], y, network.scratch_len(), |given, output, scratch| {
         network.forward(NetworkWeights::Plain(&given[0]), &given[1], output, scratch)
+    });
+    caller.call(&[p, x], y, network.pixel_scratch_len(), |given, output, scratch| {
+        let values: Vec<u8> = given[1].iter().map(|value| value.to_bits() as u8).collect();
+        let pixels = Pixels { values: &values, scale: given[0].first().copied().unwrap_or(1.0), shift: -1.0 };
+        network.forward_pixels(NetworkWeights::Plain(&given[0]), pixels, output, scratch)
     });
     let workspace = network.workspace_len();
     caller.call(&[p, x], workspace, network.train_scratch_len(), |given, workspace, scratch| {
