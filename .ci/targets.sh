@@ -46,8 +46,8 @@ test_core() {
         --config "profile.test.package.im2col.rustflags=['-Ddead_code', '-Dunused_imports', $flags]"
         --config "profile.test.package.wide.rustflags=[$flags]")
     printf -- '-- %s: %d cases of each property, cost::* is skipped\n' "$name" "$cases"
-    PROPTEST_CASES=$cases with_debian_rust cargo test -p im2col --no-fail-fast --target "$target" "${config[@]}" "$@" \
-        --skip cost:: |& tee "$scratch/tests_$name"
+    PROPTEST_CASES=$cases with_debian_rust cargo test -p im2col --no-fail-fast --target "$target" "${config[@]}" \
+        "$@" --skip=cost:: |& tee "$scratch/tests_$name"
     awk -v name="$name" '
         /^test result: ok/ { passed += $4; ignored += $8 }
         END { printf "%s: %d tests passed, %d ignored\n", name, passed, ignored; exit !passed }
@@ -70,7 +70,8 @@ test_emulated() {
         # Most kernels of x86-64 run its programs.
         runner="$loader --library-path $root/lib" cases=$CASES skipped=()
     else
-        printf 'skipped: %s, which take long: on i686, if no emulator is needed, and in WebAssembly they run\n' "${skipped[*]}"
+        # They run on i686, if that needs no emulator, and in WebAssembly.
+        printf 'skipped: %s, which take long\n' "${skipped[*]}"
     fi
     export "${variable}_LINKER=$arch-linux-gnu-gcc" "${variable}_RUNNER=$runner"
     test_core "$arch" "$arch-unknown-linux-gnu" "$cases" '' -Zbuild-std "$@" "${skipped[@]/#/--skip=}"
@@ -103,8 +104,8 @@ test_wasm() {
     done
 }
 
-# How many instructions of 128 bits are in the program that ran last, by the output of cargo; and how many of them multiply, in
-# the kernels of `Isa::SCALAR`, which without fused instructions are those of `Isa::WIDE`.
+# How many instructions of 128 bits are in the program that ran last, by the output of cargo; and how many of them multiply,
+# in the kernels of `Isa::SCALAR`, which without fused instructions are those of `Isa::WIDE`.
 count_vectors() {
     local program
     program=$(sed -nE 's/^ +Running .*\((.*\.wasm)\)$/\1/p' "$1" | tail -n 1)

@@ -8,11 +8,12 @@ import { WASI } from 'node:wasi';
 const [program, ...args] = process.argv.slice(2);
 const root = new URL('..', import.meta.url).pathname;
 const wasi = new WASI({ version: 'preview1', args: [program, ...args], env: process.env, preopens: { '/': root } });
-// The standard library links these, and calls them for threads, of which there are none.
-const env = Object.fromEntries(['pthread_join', 'pthread_detach'].map((name) => [name, () => {
+const module = await WebAssembly.compile(await readFile(program));
+// The standard library calls these for threads, of which there are none.
+const threads = WebAssembly.Module.imports(module).filter(({ name }) => /^pthread_/.test(name));
+const env = Object.fromEntries(threads.map(({ name }) => [name, () => {
     throw new Error(`${name} was called`);
 }]));
-const module = await WebAssembly.compile(await readFile(program));
 const instance = await WebAssembly.instantiate(module, { ...wasi.getImportObject(), env });
 // Two gigabytes, which none of the tests exceeds: Node 20 crashes where memory grows by much while a program runs.
 const { memory } = instance.exports;

@@ -372,6 +372,7 @@ pub fn long_pool_case(rank: usize) -> impl Strategy<Value = PoolCase> {
         }
         let taps = |axis: &Axis| axis.kernel * (axis.input + axis.padding[0] + axis.padding[1]);
         for i in 0..2 {
+            // More than 2^32 where all three are long.
             if axes.iter().map(taps).fold(1, usize::saturating_mul) > 1 << 20 {
                 axes[i] = TRIVIAL;
             }
