@@ -30,6 +30,17 @@ firmware() {
             done
         done
     done
+    compare_bits
+}
+
+# The hashes of what `Isa::SCALAR` computes, which all targets share.
+compare_bits() {
+    printf -- '-- bits, cortex-m4\n'
+    timeout 300 qemu-system-arm -M mps2-an386 -cpu cortex-m4 -nographic -monitor none -serial null \
+        -semihosting-config enable=on,target=native \
+        -kernel "$CARGO_TARGET_DIR/debian/thumbv7em-none-eabihf/release/bits" >"$scratch/bits" || fail "exit code $?"
+    diff <(sort crates/im2col/tests/scalar_bits/hashes.txt) <(sort -u "$scratch/bits") || fail 'other bits on a Cortex-M'
+    printf 'equal hashes: %d\n' "$(sort -u "$scratch/bits" | wc -l)"
 }
 
 # Runs a program on a board and checks what it prints and links: PROGRAM PROFILE MACHINE CPU.
