@@ -5,8 +5,8 @@
 
 use arbitrary::Arbitrary;
 use im2col::{
-    ConvOperands, ConvParams, ConvPlan, Layer, LinearOperands, LinearParams, Network, NetworkWeights,
-    Pixels, PoolKind, PoolParams, PoolPlan, Weights,
+    ConvOperands, ConvParams, ConvPlan, Layer, LinearOperands, LinearParams, Network, NetworkWeights, Pixels,
+    PoolKind, PoolParams, PoolPlan, Weights,
 };
 use im2col_fuzz::{ALGORITHMS, Random, Size, activation, dim_pairs, dims, probe_lengths};
 use libfuzzer_sys::fuzz_target;
