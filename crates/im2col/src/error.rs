@@ -88,6 +88,15 @@ pub enum ShapeError {
         /// Its [name](crate::Algorithm::name).
         algorithm: &'static str,
     },
+    /// An operand that a constant packs does not have the length that the plan says.
+    Length {
+        /// The operand's name in the signature.
+        operand: &'static str,
+        /// The plan's length.
+        required: usize,
+        /// The operand's length.
+        given: usize,
+    },
     /// A layer of a network does not take what the layer before it gives.
     Layer {
         /// The layer's index.
@@ -179,6 +188,10 @@ impl ShapeError {
             Self::Unsupported { algorithm } => {
                 Sentence::new("the algorithm {} does not support this shape", [Name(algorithm)])
             }
+            Self::Length { operand, required, given } => Sentence::new(
+                "{}: {} values required, {} given",
+                [Name(operand), Number(required), Number(given)],
+            ),
             Self::Layer { layer, required, given: 0 } => Sentence::new(
                 "layer {} takes {} channels or features and is given none: a Flatten is missing or misplaced",
                 [Number(layer), Number(required)],
@@ -307,6 +320,21 @@ impl core::error::Error for RunError {}
 /// Checks that an operand has exactly the planned length.
 pub(crate) const fn check_len(operand: &'static str, required: usize, given: usize) -> Result<(), RunError> {
     if given == required { Ok(()) } else { Err(RunError::Length { operand, required, given }) }
+}
+
+/// Checks the lengths of a weight and of `N` packed values.
+pub(crate) const fn check_packed<const N: usize>(
+    weight_len: usize,
+    given: usize,
+    packed_len: usize,
+) -> Result<(), ShapeError> {
+    if given != weight_len {
+        return Err(ShapeError::Length { operand: "weight", required: weight_len, given });
+    }
+    if N != packed_len {
+        return Err(ShapeError::Length { operand: "packed", required: packed_len, given: N });
+    }
+    Ok(())
 }
 
 /// Checks that a range is in order and within `0..len`.

@@ -107,12 +107,12 @@ pub use linear::{LinearOperands, LinearParams, LinearPlan};
 pub use loss::{
     CrossEntropy, Softmax, argmax, cross_entropy, cross_entropy_backward, softmax, softmax_backward,
 };
-pub use network::{Layer, LayerSummary, Network, NetworkWeights, PackedNetwork, Parameter};
+pub use network::{Layer, LayerSummary, Network, NetworkWeights, PackedLayers, PackedNetwork, Parameter};
 pub use padding::{Padding, PaddingMode};
 pub use pixels::Pixels;
 pub use pool::{PoolKind, PoolParams, PoolPlan};
 pub use simd::Isa;
-pub use weights::{PackedWeights, Weights};
+pub use weights::{PackedArray, PackedWeights, Weights};
 
 /// The examples of this package's README are tests.
 #[cfg(doctest)]

@@ -8,12 +8,12 @@ pub use params::LinearParams;
 
 use crate::activation::Activation;
 use crate::epilogue::{Bias, Epilogue};
-use crate::error::{RunError, ShapeError, check_len, check_scratch};
-use crate::gemm::pack::{Matrix, PackRows, panels_len};
+use crate::error::{RunError, ShapeError, check_len, check_packed, check_scratch};
+use crate::gemm::pack::{Matrix, PackRows, pack_rows_of_constant, panels_len};
 use crate::gemm::product::{Product, ProductInPlace, Right};
 use crate::simd::{IS_SMALL, Isa, NR, dispatch};
 use crate::sum::{Add, Cascade, SumColumns};
-use crate::weights::{Layout, PackedWeights, Weights};
+use crate::weights::{Layout, PackedArray, PackedWeights, Weights};
 use crate::window::{checked, checked_product, checked_sum};
 use dot_products::DotProducts;
 
@@ -233,6 +233,26 @@ impl LinearPlan {
         let (depth, rows) = (self.params.inputs, self.params.outputs);
         dispatch(self.isa(), PackRows { values: weight, row_stride: depth, rows, depth, panels: packed });
         Ok(PackedWeights { panels: packed, layout: self.layout() })
+    }
+
+    /// [`pack_weights`](LinearPlan::pack_weights) for constants: `N` is [`packed_weight_len`](LinearPlan::packed_weight_len).
+    /// [`PackedArray`] has an example.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::Length`] for `weight` or the packed weights.
+    pub const fn packed<const N: usize>(&self, weight: &[f32]) -> Result<PackedArray<N>, ShapeError> {
+        if let Err(error) = check_packed::<N>(self.weight_len(), weight.len(), self.packed_weight_len()) {
+            return Err(error);
+        }
+        let mut panels = [0.0; N];
+        self.pack_constant(weight, 0, &mut panels, 0);
+        Ok(PackedArray { panels, layout: self.layout() })
+    }
+
+    /// Packs the weights that begin at `start` into panels that begin at `place`.
+    pub(crate) const fn pack_constant(&self, values: &[f32], start: usize, packed: &mut [f32], place: usize) {
+        pack_rows_of_constant(values, start, [self.params.outputs, self.params.inputs], packed, place);
     }
 
     /// Computes `output` `[batch, outputs]`.

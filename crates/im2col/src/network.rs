@@ -14,6 +14,7 @@ mod interleaved;
 mod interleaving;
 mod layer;
 mod limit;
+mod packed;
 mod ping_pong;
 mod pixels;
 mod plan;
@@ -21,5 +22,6 @@ mod summary;
 
 pub use forward::{NetworkWeights, PackedNetwork};
 pub use layer::Layer;
+pub use packed::PackedLayers;
 pub use plan::Network;
 pub use summary::{LayerSummary, Parameter};

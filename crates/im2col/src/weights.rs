@@ -19,6 +19,39 @@ pub struct PackedWeights<'a> {
     pub(crate) layout: Layout,
 }
 
+/// Packed weights with their values, made by the compiler: in a `static` they lie in flash or in `.rodata`.
+///
+/// By [`ConvPlan::packed`](crate::ConvPlan::packed) and [`LinearPlan::packed`](crate::LinearPlan::packed).
+///
+/// ```
+/// use im2col::{LinearOperands, LinearParams, LinearPlan, PackedArray, Weights, planned};
+///
+/// const LINEAR: LinearPlan = planned!(LinearParams::new(3, 2).plan(2));
+/// const WEIGHT: [f32; 6] = [1.0, 0.0, 0.0, 0.0, 1.0, 1.0];
+/// static PACKED: PackedArray<{ LINEAR.packed_weight_len() }> = planned!(LINEAR.packed(&WEIGHT));
+///
+/// let operands =
+///     LinearOperands { input: &[1., 2., 3., 4., 5., 6.], weight: Weights::Packed(PACKED.weights()), bias: &[0.; 2] };
+/// let (mut output, mut scratch) = ([0.0; 4], [0.0; LINEAR.scratch_len()]);
+/// LINEAR.forward(operands, &mut output, &mut scratch)?;
+/// assert_eq!(output, [1.0, 5.0, 4.0, 11.0]);
+/// # Ok::<(), im2col::RunError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub struct PackedArray<const N: usize> {
+    pub(crate) panels: [f32; N],
+    pub(crate) layout: Layout,
+}
+
+impl<const N: usize> PackedArray<N> {
+    /// As the operand of a forward pass.
+    #[must_use]
+    pub const fn weights(&self) -> PackedWeights<'_> {
+        PackedWeights { panels: &self.panels, layout: self.layout }
+    }
+}
+
 /// What weights were packed for: two layers share packed weights only if all of this is equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layout {

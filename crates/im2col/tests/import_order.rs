@@ -87,7 +87,7 @@ const LAYERS: &[&[&str]] = &[
     &["network/plan"],
     &["network/interleaved/layer", "network/interleaved/plan"],
     &["network/by_rows", "network/forward", "network/interleaved", "network/limit", "network/summary"],
-    &["network/backward", "network/pixels"],
+    &["network/backward", "network/packed", "network/pixels"],
     &["network/in_place"],
     &["network"],
     // Definitions, examples, and the face of the crate.

@@ -5,8 +5,9 @@ use crate::conv::algorithm::{Algorithm, forward_lines};
 use crate::conv::pass::Pass;
 use crate::conv::plan::ConvPlan;
 use crate::conv::shape::ConvShape;
-use crate::error::{RunError, check_len, check_scratch};
-use crate::weights::{Layout, PackedWeights, Weights};
+use crate::error::{RunError, ShapeError, check_len, check_packed, check_scratch};
+use crate::gemm::pack::pack_rows_of_constant;
+use crate::weights::{Layout, PackedArray, PackedWeights, Weights};
 use crate::window::Window;
 use core::ops::Range;
 
@@ -63,6 +64,44 @@ impl<const D: usize> ConvPlan<D> {
             algorithm.pack(isa, shape, weight, panels);
         }
         Ok(PackedWeights { panels: packed, layout: self.layout() })
+    }
+
+    /// [`pack_weights`](ConvPlan::pack_weights) for constants: `N` is [`packed_weight_len`](ConvPlan::packed_weight_len).
+    ///
+    /// ```
+    /// use im2col::{ConvParams, ConvPlan, PackedArray, planned};
+    ///
+    /// const CONV: ConvPlan<2> = planned!(ConvParams::new(1, 2, [3, 3]).plan(1, [8, 8]));
+    /// static PACKED: PackedArray<{ CONV.packed_weight_len() }> = planned!(CONV.packed(&[0.5; CONV.weight_len()]));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::Length`] for `weight` or the packed weights; [`ShapeError::Inapplicable`] for
+    /// [`Algorithm::Winograd`], whose weights are transformed when the program runs.
+    pub const fn packed<const N: usize>(&self, weight: &[f32]) -> Result<PackedArray<N>, ShapeError> {
+        if matches!(self.algorithm(), Algorithm::Winograd) {
+            let (option, operation) = ("packing by the compiler", "Winograd");
+            return Err(ShapeError::Inapplicable { option, operation });
+        }
+        if let Err(error) = check_packed::<N>(self.weight_len(), weight.len(), self.packed_weight_len()) {
+            return Err(error);
+        }
+        let mut panels = [0.0; N];
+        self.pack_constant(weight, 0, &mut panels, 0);
+        Ok(PackedArray { panels, layout: self.layout() })
+    }
+
+    /// Packs the weights that begin at `start` into panels that begin at `place`, for any algorithm but Winograd's.
+    pub(crate) const fn pack_constant(&self, values: &[f32], start: usize, packed: &mut [f32], place: usize) {
+        let ConvShape { groups, out_group, .. } = self.shape;
+        let (depth, len) = (self.shape.depth(), self.packed_weight_len() / groups);
+        let mut group = 0;
+        while group < groups {
+            let first = start + group * out_group * depth;
+            pack_rows_of_constant(values, first, [out_group, depth], packed, place + group * len);
+            group += 1;
+        }
     }
 
     /// Computes `output` `[batch, out_channels, output_dims..]`.

@@ -37,6 +37,10 @@ fn every_error(n: usize) -> Vec<(ShapeError, String)> {
             "the algorithm Winograd does not support this shape".to_owned(),
         ),
         (
+            ShapeError::Length { operand: what, required: n, given: n },
+            format!("kernel: {n} values required, {n} given"),
+        ),
+        (
             ShapeError::Layer { layer, required: n, given: n },
             format!("layer {n} takes {n} channels or features and is given {given}"),
         ),
@@ -61,9 +65,10 @@ const fn place(error: &ShapeError) -> usize {
         ShapeError::OutputPadding { .. } => 7,
         ShapeError::Inapplicable { .. } => 8,
         ShapeError::Unsupported { .. } => 9,
-        ShapeError::Layer { .. } => 10,
-        ShapeError::InLayer { .. } => 11,
-        ShapeError::ScratchLimit { .. } => 12,
+        ShapeError::Length { .. } => 10,
+        ShapeError::Layer { .. } => 11,
+        ShapeError::InLayer { .. } => 12,
+        ShapeError::ScratchLimit { .. } => 13,
     }
 }
 
@@ -71,7 +76,7 @@ const fn place(error: &ShapeError) -> usize {
 fn constants_say_what_display_writes() {
     for n in [0, 1, 9, 10, 99, 12_345, usize::MAX] {
         let errors = every_error(n);
-        assert_eq!(errors.len(), 13);
+        assert_eq!(errors.len(), 14);
         for (index, (error, expected)) in errors.into_iter().enumerate() {
             assert_eq!(place(&error), index);
             assert_eq!(error.message().as_str(), expected);

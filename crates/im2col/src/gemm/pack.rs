@@ -110,6 +110,26 @@ pub(crate) struct PackRows<'a> {
     pub(crate) panels: &'a mut [f32],
 }
 
+/// [`PackRows`] in constants: packs the rows of `values`, from value `start` on, into panels from value `place` of `packed` on.
+pub(crate) const fn pack_rows_of_constant(
+    values: &[f32],
+    start: usize,
+    [rows, depth]: [usize; 2],
+    packed: &mut [f32],
+    place: usize,
+) {
+    let mut row = 0;
+    while row < rows {
+        let (panel, lane) = (row / NR, row % NR);
+        let mut k = 0;
+        while k < depth {
+            packed[place + (panel * depth + k) * NR + lane] = values[start + row * depth + k];
+            k += 1;
+        }
+        row += 1;
+    }
+}
+
 impl Kernel for PackRows<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(

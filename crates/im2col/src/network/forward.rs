@@ -13,7 +13,7 @@ use crate::weights::{PackedWeights, Weights};
 /// The packed weights of a network, from [`Network::pack_weights`].
 #[derive(Clone, Copy, Debug)]
 pub struct PackedNetwork<'a, const L: usize> {
-    layers: [Option<PackedWeights<'a>>; L],
+    pub(super) layers: [Option<PackedWeights<'a>>; L],
 }
 
 /// The parameters of a network, with or without packed weights.

@@ -27,6 +27,7 @@ mod isa;
 mod linear;
 mod long_sums;
 mod loss;
+mod packed;
 mod padding;
 mod plans;
 mod pool;
