@@ -12,7 +12,7 @@ readonly MOST_LEARNING_RAM=655360
 firmware() {
     has_packages rustc-web rust-web-src qemu-system-arm || return 0
 
-    local cargo_firmware=(--manifest-path firmware/Cargo.toml) program profile board figures
+    local cargo_firmware=(--manifest-path firmware/Cargo.toml) program profile board
     cargo run --release --bin lenet -- train --network lenet --epochs 6 --quiet --out "$scratch/lenet"
     cargo run --release --bin lenet -- export --weights "$scratch/lenet/weights.safetensors" --format raw \
         --out firmware/lenet.bin
@@ -36,20 +36,28 @@ firmware() {
 # The hashes of what `Isa::SCALAR` computes, which all targets share.
 compare_bits() {
     printf -- '-- bits, cortex-m4\n'
-    timeout 300 qemu-system-arm -M mps2-an386 -cpu cortex-m4 -nographic -monitor none -serial null \
-        -semihosting-config enable=on,target=native \
-        -kernel "$CARGO_TARGET_DIR/debian/thumbv7em-none-eabihf/release/bits" >"$scratch/bits" || fail "exit code $?"
+    on_board bits release mps2-an386 cortex-m4 >"$scratch/bits"
     diff <(sort crates/im2col/tests/scalar_bits/hashes.txt) <(sort -u "$scratch/bits") || fail 'other bits on a Cortex-M'
     printf 'equal hashes: %d\n' "$(sort -u "$scratch/bits" | wc -l)"
 }
 
-# Runs a program on a board and checks what it prints and links: PROGRAM PROFILE MACHINE CPU.
+firmware_program() {
+    printf '%s\n' "$CARGO_TARGET_DIR/debian/thumbv7em-none-eabihf/$2/$1"
+}
+
+# Runs a program on a board, a nanosecond for each instruction: PROGRAM PROFILE MACHINE CPU.
+on_board() {
+    timeout 300 qemu-system-arm -M "$3" -cpu "$4" -nographic -monitor none -serial null -icount shift=0 \
+        -semihosting-config enable=on,target=native -kernel "$(firmware_program "$1" "$2")" || fail "exit code $?"
+}
+
+# Checks what a program prints on a board, and what it links: PROGRAM PROFILE MACHINE CPU.
 run_firmware() {
     local program=$1 profile=$2 machine=$3 cpu=$4
-    local elf=$CARGO_TARGET_DIR/debian/thumbv7em-none-eabihf/$profile/$program printed=$scratch/printed
+    local elf printed=$scratch/printed
+    elf=$(firmware_program "$program" "$profile")
     printf -- '-- %s, %s, %s\n' "$program" "$profile" "$cpu"
-    timeout 120 qemu-system-arm -M "$machine" -cpu "$cpu" -nographic -monitor none -serial null -icount shift=0 \
-        -semihosting-config enable=on,target=native -kernel "$elf" >"$printed" || fail "exit code $?"
+    on_board "$@" >"$printed"
     diff "$scratch/host_$program" <(grep -v '^machine: ' "$printed") || fail 'the host prints something else'
     tail -n 1 "$scratch/host_$program"
     grep '^machine: ' "$printed"

@@ -1,19 +1,17 @@
 //! Inference in the least memory: image by image, and convolutions row by row.
 //!
-//! Where the pooling behind a convolution takes tiles, they are computed together, [band by band](super::bands). Everything is read
-//! where it lies; nothing is packed.
+//! A convolution and the pooling behind it are computed together, [band by band](super::bands), where the windows of the pooling are
+//! tiles: side by side, without padding. Everything is read where it lies; nothing is packed.
 
-use super::bands::{band_len, convolve, convolve_pixels, seen_len};
+use super::bands::{band_len, convolve_pixels, seen_len};
 use super::images::Images;
 use super::layer::{LayerPlan, Op};
 use super::ping_pong::PingPong;
 use super::plan::Network;
-use crate::activation::Activation;
 use crate::conv::{ConvPlan, LineOperands};
 use crate::error::RunError;
 use crate::pixels::Pixels;
 use crate::pool::windows::Pooling;
-use crate::simd::Isa;
 use crate::window::{max, min};
 
 impl<const L: usize> Network<L> {
@@ -66,11 +64,9 @@ impl<const L: usize> Network<L> {
         while let Some(layer) = self.layers.get(index) {
             let (activation, pooling) = (self.activation_of(index), self.tiles_behind(index));
             let last = self.last_of_step(index);
-            let mut step = |input: &[f32], output: &mut [f32]| {
-                if let (Op::Pool(plan), true) = (&layer.op, self.pools_apart) {
-                    return plan.with_fewer_images(1).forward(input, output);
-                }
-                layer.infer_by_rows(isa, activation, pooling, params, input, output, band)
+            let mut step = |input: &[f32], output: &mut [f32]| match &layer.op {
+                Op::Pool(plan) => self.pool_in_place(plan.with_fewer_images(1), input, output),
+                _ => layer.forward_in_place(isa, activation, pooling, params, input, output, band),
             };
             if last >= self.last_step() {
                 return step(value.value(), output);
@@ -119,16 +115,14 @@ impl<const L: usize> Network<L> {
         }
     }
 
-    /// What is kept of an image between two layers, in either buffer; the longest band; and whether there is a pooling that
-    /// is not computed with a convolution.
-    pub(super) const fn kept_by_rows(&self) -> ([usize; 2], usize, bool) {
-        let (mut buffers, mut band, mut pools_apart) = ([0; 2], 0, false);
+    /// What is kept of an image between two layers, in either buffer, and the longest band.
+    pub(super) const fn kept_by_rows(&self) -> ([usize; 2], usize) {
+        let (mut buffers, mut band) = ([0; 2], 0);
         let (mut turn, mut index) = (0, 0);
         while index < L {
             if let (Op::Conv(plan), Some(pooling)) = (&self.layers[index].op, self.tiles_behind(index)) {
                 band = max(band, band_len(plan, Some(pooling)));
             }
-            pools_apart |= matches!(self.layers[index].op, Op::Pool(_));
             let last = self.last_of_step(index);
             // The last step writes to the caller's output.
             if last >= self.last_step() {
@@ -140,7 +134,7 @@ impl<const L: usize> Network<L> {
             }
             index = last.wrapping_add(1);
         }
-        (buffers, band, pools_apart)
+        (buffers, band)
     }
 
     /// The last of the layers that are computed together with layer `index`: its activation and its pooling, or itself.
@@ -149,7 +143,7 @@ impl<const L: usize> Network<L> {
         if self.tiles_behind(index).is_some() { behind } else { behind.wrapping_sub(1) }
     }
 
-    /// The pooling behind convolution `index` and its activation, if it takes tiles.
+    /// The pooling behind convolution `index` and its activation, if its windows are tiles.
     const fn tiles_behind(&self, index: usize) -> Option<&Pooling> {
         let behind = self.behind_activation(index);
         if index < L
@@ -167,45 +161,6 @@ impl<const L: usize> Network<L> {
     const fn behind_activation(&self, index: usize) -> usize {
         let next = index.wrapping_add(1);
         if next < L && self.layers[next].fused { next.wrapping_add(1) } else { next }
-    }
-}
-
-impl LayerPlan {
-    /// Computes one image of the layer with its activation and pooling.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "the operands of a layer, and what is applied to its output"
-    )]
-    fn infer_by_rows(
-        &self,
-        isa: Isa,
-        activation: Activation,
-        pooling: Option<&Pooling>,
-        params: &[f32],
-        input: &[f32],
-        output: &mut [f32],
-        band: &mut [f32],
-    ) -> Result<(), RunError> {
-        let (weight, bias) = (self.weight(params), self.bias(params));
-        match &self.op {
-            Op::Conv(plan) => {
-                let operands =
-                    LineOperands { planes: input, window: plan.window(), weight, bias, activation };
-                convolve(plan, pooling, &operands, output, band);
-                Ok(())
-            }
-            Op::Linear(plan) => {
-                plan.forward_in_place(activation, weight, bias, input, output);
-                Ok(())
-            }
-            // Where there is one that is not computed with a convolution, the network runs it.
-            Op::Pool(_) => Ok(()),
-            Op::Activation(activation) => activation.forward_with_isa(isa, input, output),
-            Op::Flatten => {
-                output.iter_mut().zip(input).for_each(|(y, x)| *y = *x);
-                Ok(())
-            }
-        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Training in the least memory: every layer forward and backward in place, with the bits of a plan that takes scratch.
+//! Layers in place, and training in the least memory: every layer forward and backward in place, with the bits of a plan that
+//! takes scratch.
 
 use super::backward::GradientOperands;
 use super::bands::convolve;
@@ -8,6 +9,8 @@ use super::plan::Network;
 use crate::activation::Activation;
 use crate::conv::LineOperands;
 use crate::error::RunError;
+use crate::pool::PoolPlan;
+use crate::pool::windows::Pooling;
 use crate::simd::Isa;
 
 impl<const L: usize> Network<L> {
@@ -27,9 +30,8 @@ impl<const L: usize> Network<L> {
             let Some((kept, rest)) = workspace.split_at_mut_checked(offset) else { return Ok(()) };
             let (source, output) = (self.input_of(index, input, kept), first(rest, layer.output_len));
             match &layer.op {
-                Op::Pool(plan) if self.has_only_tiles => plan.pooling.pool_all_tiles(source, output),
-                Op::Pool(plan) => plan.forward(source, output)?,
-                _ => layer.forward_in_place(isa, params, source, output)?,
+                Op::Pool(plan) => self.pool_in_place(*plan, source, output)?,
+                op => layer.forward_in_place(isa, op.activation(), None, params, source, output, &mut [])?,
             }
             after(index);
         }
@@ -80,24 +82,52 @@ impl<const L: usize> Network<L> {
     }
 }
 
-impl LayerPlan {
-    /// Computes the layer's output, unless it is a pooling.
-    fn forward_in_place(
+impl<const L: usize> Network<L> {
+    /// Pools images. Of a constant plan whose poolings all have tiles as windows, nothing else is linked.
+    #[inline]
+    pub(super) fn pool_in_place(
         &self,
-        isa: Isa,
-        params: &[f32],
+        plan: PoolPlan<2>,
         input: &[f32],
         output: &mut [f32],
     ) -> Result<(), RunError> {
-        let (activation, weight, bias) = (self.op.activation(), self.weight(params), self.bias(params));
+        if !self.has_only_tiles {
+            return plan.forward(input, output);
+        }
+        plan.pooling.pool_all_tiles(input, output);
+        Ok(())
+    }
+}
+
+impl LayerPlan {
+    /// Computes images of the layer, unless it is a pooling: with this activation, and the pooling behind it, for which `band` is.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the operands of a layer, and what is applied to its output"
+    )]
+    pub(super) fn forward_in_place(
+        &self,
+        isa: Isa,
+        activation: Activation,
+        pooling: Option<&Pooling>,
+        params: &[f32],
+        input: &[f32],
+        output: &mut [f32],
+        band: &mut [f32],
+    ) -> Result<(), RunError> {
+        let (weight, bias) = (self.weight(params), self.bias(params));
         match &self.op {
             Op::Conv(plan) => {
-                let mut outputs = output.chunks_exact_mut(self.image_len().max(1));
+                let output_len = match pooling {
+                    Some(pooling) => plan.params().out_channels() * pooling.window.positions(),
+                    None => self.image_len(),
+                };
+                let mut outputs = output.chunks_exact_mut(output_len.max(1));
                 for planes in input.chunks_exact(plan.image_len().max(1)) {
                     let Some(output) = outputs.next() else { break };
                     let window = plan.window();
                     let operands = LineOperands { planes, window, weight, bias, activation };
-                    convolve(plan, None, &operands, output, &mut []);
+                    convolve(plan, pooling, &operands, output, band);
                 }
                 Ok(())
             }
@@ -106,7 +136,12 @@ impl LayerPlan {
                 Ok(())
             }
             Op::Activation(activation) => activation.forward_with_isa(isa, input, output),
-            Op::Pool(_) | Op::Flatten => Ok(()),
+            Op::Flatten => {
+                output.iter_mut().zip(input).for_each(|(y, x)| *y = *x);
+                Ok(())
+            }
+            // The network pools, for it knows the windows of all poolings.
+            Op::Pool(_) => Ok(()),
         }
     }
 

@@ -161,14 +161,13 @@ impl<const L: usize> Network<L> {
         self.scratch_len = scratch_len;
         self.infers_interleaved = false;
         self.infers_by_rows = false;
-        self.pools_apart = false;
         self.size_packed()
     }
 
     /// Plans inference that keeps no output of a convolution which is pooled, in at most `limit` values of scratch, which
     /// are no more than the `kept` values between whole layers.
     const fn plan_inference_by_rows(&mut self, kept: usize, limit: usize) -> Result<(), ShapeError> {
-        let (buffer_lens, band, pools_apart) = self.kept_by_rows();
+        let (buffer_lens, band) = self.kept_by_rows();
         let [first, second] = buffer_lens;
         // Without an image these lengths are checked one by one only. A sum that does not fit is above the limit.
         let scratch_len = first.saturating_add(second).saturating_add(band);
@@ -181,7 +180,6 @@ impl<const L: usize> Network<L> {
         self.packed_weight_len = 0;
         self.infers_interleaved = false;
         self.infers_by_rows = true;
-        self.pools_apart = pools_apart;
         Ok(())
     }
 

@@ -88,12 +88,10 @@ pub struct Network<const L: usize> {
     pub(super) infers_interleaved: bool,
     /// Whether inference takes image after image, and convolutions row by row.
     pub(super) infers_by_rows: bool,
-    /// Whether it then meets a pooling that is not computed with a convolution. Where a constant plan says no, none is linked.
-    pub(super) pools_apart: bool,
     pub(super) trains_interleaved: bool,
     /// Whether training runs every layer in place.
     pub(super) trains_in_place: bool,
-    /// Whether the windows of all poolings are tiles. Where a constant plan says so, no other pooling is linked for that.
+    /// Whether the windows of all poolings are tiles: then what runs in place needs no other pooling.
     pub(super) has_only_tiles: bool,
     /// The most scratch of all threads of inference together, and of training.
     pub(super) scratch_limit: usize,
@@ -237,7 +235,6 @@ impl<const L: usize> Network<L> {
             interleaving: None,
             infers_interleaved: false,
             infers_by_rows: false,
-            pools_apart: false,
             trains_interleaved: false,
             trains_in_place: false,
             has_only_tiles: true,

@@ -25,7 +25,9 @@ impl Pooling {
         !self.adaptive && !self.window.is_padded() && is_single_chain
     }
 
-    /// Pools a row of tiles: of `lines` `[tile height, input width]` to `output` `[output width]`.
+    /// Pools a row of tiles: of `lines` `[tile height, input width]` to `output` `[output width]`. Not inlined: a second
+    /// copy would take 5 KB of flash.
+    #[inline(never)]
     pub(crate) fn pool_tiles(&self, lines: &[f32], output: &mut [f32]) {
         let Window { input: [.., width], kernel: [.., taps], .. } = self.window;
         let divisor = match self.divisor {

@@ -37,7 +37,7 @@ impl Kernel for InPlace<'_> {
         _: impl Vectors,
     ) {
         let Self { mut pass, lines } = self;
-        let shape = &pass.shape.clone();
+        let shape = pass.shape;
         let output = core::mem::take(&mut pass.output);
         let len = shape.in_group * shape.window.plane_len();
         let output_len = shape.out_group * lines.len() * shape.window.output[2];
@@ -46,9 +46,9 @@ impl Kernel for InPlace<'_> {
             let planes = ImagePlanes { input: pass.input, start, len };
             let (weights, epilogue, lines) = (pass.weights(group), pass.epilogue(group), lines.clone());
             if !HAS_VECTORS || shape.out_group == 1 {
-                convolve::<1>(shape, planes, weights, epilogue, lines, output, mul_add);
+                convolve::<1>(&shape, planes, weights, epilogue, lines, output, mul_add);
             } else {
-                convolve::<ROWS>(shape, planes, weights, epilogue, lines, output, mul_add);
+                convolve::<ROWS>(&shape, planes, weights, epilogue, lines, output, mul_add);
             }
             start += len;
             group = if group + 1 == shape.groups { 0 } else { group + 1 };

@@ -179,7 +179,6 @@ impl<const L: usize> Network<L> {
         self.buffer_lens = [0; 2];
         self.infers_interleaved = true;
         self.infers_by_rows = false;
-        self.pools_apart = false;
         // All of them had a length when images were taken one by one.
         let _ = self.size_packed();
     }
