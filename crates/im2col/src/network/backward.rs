@@ -27,7 +27,7 @@ impl<const L: usize> Network<L> {
     ///
     /// [`RunError::Length`] for any operand, [`RunError::Scratch`] below
     /// [`train_scratch_len`](Self::train_scratch_len). `grad_params` is then untouched.
-    #[inline]
+    #[inline(always)]
     pub fn backward(
         &self,
         params: &[f32],
@@ -47,7 +47,8 @@ impl<const L: usize> Network<L> {
     ///
     /// Those of [`backward`](Self::backward).
     #[allow(clippy::too_many_arguments, reason = "those of `backward`, and a function")]
-    #[inline]
+    // As of `forward_train_observed`, one way is linked.
+    #[inline(always)]
     pub fn backward_observed(
         &self,
         params: &[f32],
@@ -56,7 +57,7 @@ impl<const L: usize> Network<L> {
         grad_output: &[f32],
         grad_params: &mut [f32],
         scratch: &mut [f32],
-        mut after: impl FnMut(usize),
+        after: impl FnMut(usize),
     ) -> Result<(), RunError> {
         check_len("params", self.param_len, params.len())?;
         check_len("input", self.input_len, input.len())?;
@@ -74,6 +75,18 @@ impl<const L: usize> Network<L> {
             let operands = GradientOperands { params, input, workspace, grad_output, grad_params };
             return self.backward_in_place(operands, scratch, after);
         }
+        let operands = GradientOperands { params, input, workspace, grad_output, grad_params };
+        self.backward_layers(operands, scratch, after)
+    }
+
+    /// [`backward_observed`](Self::backward_observed), layer by layer.
+    fn backward_layers(
+        &self,
+        operands: GradientOperands<'_>,
+        scratch: &mut [f32],
+        mut after: impl FnMut(usize),
+    ) -> Result<(), RunError> {
+        let GradientOperands { params, input, workspace, grad_output, grad_params } = operands;
         let (first, rest) = scratch.split_at_mut(self.gradient_len);
         let (second, scratch) = rest.split_at_mut(self.gradient_len);
         let mut grad = PingPong::new(grad_output, [first, second]);

@@ -176,7 +176,7 @@ impl<const L: usize> Network<L> {
     /// [`RunError::Length`] for `params`, `input` or `workspace`, [`RunError::Scratch`] below
     /// [`train_scratch_len`](Self::train_scratch_len), [`RunError::PackedWeights`] if the weights
     /// were packed for other layers. `workspace` is then untouched.
-    #[inline]
+    #[inline(always)]
     pub fn forward_train(
         &self,
         weights: NetworkWeights<'_, L>,
@@ -193,14 +193,15 @@ impl<const L: usize> Network<L> {
     /// # Errors
     ///
     /// Those of [`forward_train`](Self::forward_train).
-    #[inline]
+    // Where the plan is a constant, only the way that it takes is linked, however many such plans there are.
+    #[inline(always)]
     pub fn forward_train_observed(
         &self,
         weights: NetworkWeights<'_, L>,
         input: &[f32],
         workspace: &mut [f32],
         scratch: &mut [f32],
-        mut after: impl FnMut(usize),
+        after: impl FnMut(usize),
     ) -> Result<(), RunError> {
         self.check_weights(&weights)?;
         check_len("input", self.input_len, input.len())?;
@@ -214,6 +215,18 @@ impl<const L: usize> Network<L> {
         if self.trains_in_place {
             return self.forward_in_place(weights.params(), input, workspace, after);
         }
+        self.forward_layers(&weights, input, workspace, scratch, after)
+    }
+
+    /// [`forward_train_observed`](Self::forward_train_observed), layer by layer.
+    fn forward_layers(
+        &self,
+        weights: &NetworkWeights<'_, L>,
+        input: &[f32],
+        workspace: &mut [f32],
+        scratch: &mut [f32],
+        mut after: impl FnMut(usize),
+    ) -> Result<(), RunError> {
         let isa = self.isa();
         for (index, layer) in self.layers.iter().enumerate() {
             let (Some(offset), false) = (layer.output_offset, matches!(layer.op, Op::Flatten)) else {
@@ -222,7 +235,7 @@ impl<const L: usize> Network<L> {
             let (kept, rest) = workspace.split_at_mut(offset);
             let source = self.input_of(index, input, kept);
             let op = layer.op.training(self.train_scratch_len);
-            let (weight, bias) = self.weights_of(index, &op, &weights);
+            let (weight, bias) = self.weights_of(index, &op, weights);
             op.forward(isa, weight, bias, source, &mut rest[..layer.output_len], scratch)?;
             after(index);
         }

@@ -15,6 +15,7 @@ use crate::simd::Isa;
 
 impl<const L: usize> Network<L> {
     /// [`Network::forward_train_observed`] without scratch.
+    #[inline(always)]
     pub(super) fn forward_in_place(
         &self,
         params: &[f32],

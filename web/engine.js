@@ -1,0 +1,126 @@
+// The engine: im2col as WebAssembly. built/engine.js has it twice, with and without vector instructions.
+"use strict";
+
+const IMAGE_LEN = 28 * 28;
+const PARAM_COUNT = 61_706;
+const LEARNED = 10_000;
+const TESTED = 1_024;
+const PADDING_MODES = ["zeros", "mirrored", "border", "periodic"];
+
+// Bytes of text in base64 that were compressed by gzip.
+async function unpacked(base64) {
+  const binary = atob(base64);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+// The module that this browser can run: { name: "simd128" or "scalar", module }. `?engine=scalar` asks for the other one.
+async function loadModule() {
+  const asked = new URLSearchParams(globalThis.location?.search).get("engine");
+  const simd128 = await unpacked(ENGINE.simd128);
+  if (asked !== "scalar" && WebAssembly.validate(simd128)) {
+    return { name: "simd128", module: await WebAssembly.compile(simd128) };
+  }
+  return { name: "scalar", module: await WebAssembly.compile(await unpacked(ENGINE.scalar)) };
+}
+
+// Single operations, and LeNet on one image. All tensors are flat, row by row. What does not fit together is an Error with the
+// core's message.
+class Engine {
+  #wasm;
+
+  constructor(module) {
+    this.#wasm = new WebAssembly.Instance(module).exports;
+  }
+
+  // Views become invalid where memory grows; this memory never does.
+  #floats(start, length) {
+    return new Float32Array(this.#wasm.memory.buffer, start, length);
+  }
+
+  // Runs an operation: numbers, then operands, one behind the other; returns { values, channels, height, width }.
+  #run(name, numbers, operands) {
+    const wasm = this.#wasm;
+    const room = new Uint32Array(wasm.memory.buffer, wasm.numbers(), 20);
+    room.fill(0);
+    room.set(numbers);
+    let at = wasm.values();
+    for (const operand of operands) {
+      this.#floats(at, operand.length).set(operand);
+      at += 4 * operand.length;
+    }
+    if (wasm[name]()) {
+      const text = new Uint8Array(wasm.memory.buffer, wasm.message(), wasm.message_len());
+      throw new Error(new TextDecoder().decode(text));
+    }
+    const [start, channels, height, width] = room;
+    const values = this.#floats(wasm.values() + 4 * start, channels * height * width).slice();
+    return { values, channels, height, width };
+  }
+
+  static #conv(conv, hasBias) {
+    const { inChannels = 1, outChannels = 1, groups = 1, height, width, kernel } = conv;
+    const { padding = [0, 0], stride = [1, 1], dilation = [1, 1], mode = "zeros" } = conv;
+    const [[top, bottom], [left, right]] = padding.map((side) => (Array.isArray(side) ? side : [side, side]));
+    return [
+      inChannels, outChannels, groups, hasBias ? 1 : 0, height, width, ...kernel,
+      top, bottom, left, right, ...stride, ...dilation, PADDING_MODES.indexOf(mode),
+    ];
+  }
+
+  // conv: { inChannels, outChannels, groups, height, width, kernel: [rows, columns], padding: [rows, columns] each of which may be
+  // [before, after], stride, dilation, mode }, of which height, width and kernel are required.
+  conv2d(conv, input, weight, bias = undefined) {
+    return this.#run("convolve", Engine.#conv(conv, bias), bias ? [input, weight, bias] : [input, weight]);
+  }
+
+  // The gradient of the weight, given that of the output.
+  conv2dBackwardWeight(conv, input, gradOutput) {
+    return this.#run("convolve_backward_weight", Engine.#conv(conv, false), [input, gradOutput]).values;
+  }
+
+  // The matrix whose columns are the patches: `height` rows, a tap each, and `width` columns, a position each.
+  im2col(conv, input) {
+    return this.#run("im2col", Engine.#conv(conv, false), [input]);
+  }
+
+  // The convolution as a fully connected layer: `height` outputs by `width` inputs.
+  denseMatrix(conv, weight) {
+    return this.#run("dense_matrix", Engine.#conv(conv, false), [weight]);
+  }
+
+  // pool: { average, channels, height, width, window, padding, stride }; the stride is the window unless given.
+  pool2d(pool, input) {
+    const { average = false, channels = 1, height, width, window, padding = [0, 0], stride = window } = pool;
+    return this.#run("pool", [average ? 1 : 0, channels, height, width, ...window, ...padding, ...stride], [input]);
+  }
+
+  // Rows of inputs times a weight of [outputs, inputs].
+  linear({ rows = 1, inputs, outputs }, input, weight) {
+    return this.#run("linear", [rows, inputs, outputs], [input, weight]).values;
+  }
+
+  // The parameters of LeNet, in the order of PyTorch's state_dict: to be set before it reads.
+  set params(values) {
+    this.#floats(this.#wasm.reading_params(), PARAM_COUNT).set(values);
+  }
+
+  get params() {
+    return this.#floats(this.#wasm.reading_params(), PARAM_COUNT).slice();
+  }
+
+  // Reads an image of 28x28 bytes, 255 where there is most ink: { digit, layers, microseconds }. `layers` are the outputs of the
+  // twelve layers. For a time, the image is read several times: clocks of browsers are coarse.
+  read(pixels, { network = "relu", times = 1 } = {}) {
+    const wasm = this.#wasm;
+    new Uint8Array(wasm.memory.buffer, wasm.reading_pixels(), IMAGE_LEN).set(pixels);
+    const started = performance.now();
+    const digit = wasm.read(network === "sigmoid" ? 1 : 0, times);
+    const microseconds = ((performance.now() - started) * 1000) / times;
+    const layers = [];
+    for (let i = 0; i < wasm.layers(); i++) layers.push(this.#floats(wasm.layer(i), wasm.layer_len(i)).slice());
+    return { digit, layers, microseconds };
+  }
+}
