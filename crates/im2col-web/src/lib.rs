@@ -70,25 +70,17 @@ pub struct Message {
 
 impl Message {
     /// Takes the place of the text before.
-    pub fn set(&mut self, text: &impl core::fmt::Display) {
+    pub fn set(&mut self, text: &str) {
         self.len = 0;
-        // Only a text that is too long is an error.
-        let _ = core::fmt::write(self, format_args!("{text}"));
+        for (place, byte) in self.bytes.iter_mut().zip(text.bytes()) {
+            *place = byte;
+            self.len += 1;
+        }
     }
 
     /// The text.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
-    }
-}
-
-impl core::fmt::Write for Message {
-    fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        for &byte in text.as_bytes() {
-            *self.bytes.get_mut(self.len).ok_or(core::fmt::Error)? = byte;
-            self.len += 1;
-        }
-        Ok(())
     }
 }
