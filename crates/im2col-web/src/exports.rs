@@ -7,10 +7,10 @@
 
 use spin::{Mutex, MutexGuard};
 
+use crate::Memory;
 use crate::networks::{Kind, LAYERS, RELU};
 use crate::operations::{Failure, Operands};
 use crate::training::{Options, Totals};
-use crate::Memory;
 
 static MEMORY: Mutex<Memory> = Mutex::new(Memory::new());
 

@@ -50,7 +50,7 @@ impl Memory {
             digits: Digits::new(),
             training: Training::new(),
             totals: Totals { digits: 0, correct: 0, loss: 0.0 },
-            message: Message { bytes: [0; 256], len: 0 },
+            message: Message::new(),
         }
     }
 }
@@ -69,6 +69,12 @@ pub struct Message {
 }
 
 impl Message {
+    /// No text.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { bytes: [0; _], len: 0 }
+    }
+
     /// Takes the place of the text before.
     pub fn set(&mut self, text: &str) {
         self.len = 0;
@@ -82,5 +88,11 @@ impl Message {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl Default for Message {
+    fn default() -> Self {
+        Self::new()
     }
 }

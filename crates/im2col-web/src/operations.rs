@@ -5,7 +5,8 @@
 //! are those of `Isa::SCALAR`.
 
 use im2col::{
-    Im2colParams, Im2colPlan, Isa, LinearParams, PaddingMode, PoolKind, PoolParams, RunError, ShapeError, naive,
+    Im2colParams, Im2colPlan, Isa, LinearParams, PaddingMode, PoolKind, PoolParams, RunError, ShapeError,
+    naive,
 };
 
 use crate::Message;
