@@ -1,0 +1,149 @@
+// The page: languages, themes, and the start of the chapters.
+"use strict";
+
+const CHAPTERS = new Map();
+
+// Registers a chapter, the section of that id. `start(root, engine, { name, module })` is called once, when the engine is there.
+function chapter(id, start) {
+  CHAPTERS.set(id, start);
+}
+
+// Languages. What stands in the HTML has both, each with its `lang`, and CSS hides one.
+
+let language = "en";
+const SAID = new WeakMap();
+
+// One of two texts, in the language of this moment.
+const say = (en, zh) => (language === "zh" ? zh : en);
+
+// Gives an element a text, or an attribute, in both languages: it changes with the language from then on.
+function tell(element, en, zh, attribute = "textContent") {
+  if (!SAID.has(element)) SAID.set(element, new Map());
+  SAID.get(element).set(attribute, [en, zh]);
+  element.dataset.said = "";
+  applySaid(element, attribute);
+}
+
+function applySaid(element, attribute) {
+  const text = say(...SAID.get(element).get(attribute));
+  if (attribute === "textContent") {
+    if (element.textContent !== text) element.textContent = text;
+  } else {
+    element.setAttribute(attribute, text);
+  }
+}
+
+// `draw` is called whenever the language has changed.
+function whenLanguageChanges(draw) {
+  document.addEventListener("languagechange", draw);
+}
+
+function setLanguage(wanted) {
+  language = wanted;
+  const root = document.documentElement;
+  root.lang = say("en", "zh-Hans");
+  root.dataset.language = language;
+  document.title = say("Convolutional networks, live", "动手看卷积神经网络");
+  pressOne("button[data-language]", language, "language");
+  for (const element of document.querySelectorAll("[data-said]")) {
+    for (const attribute of SAID.get(element)?.keys() ?? []) applySaid(element, attribute);
+  }
+  document.dispatchEvent(new Event("languagechange"));
+}
+
+function setTheme(theme) {
+  document.documentElement.dataset.theme = theme;
+  pressOne("button[data-theme]", theme, "theme");
+}
+
+function pressOne(selector, value, name) {
+  for (const button of document.querySelectorAll(selector)) button.ariaPressed = String(button.dataset[name] === value);
+}
+
+// What the reader chose, kept for the next visit where the browser allows it.
+function remembered(name) {
+  try {
+    return localStorage.getItem(`im2col.${name}`);
+  } catch {
+    return null;
+  }
+}
+
+function remember(name, value) {
+  try {
+    localStorage.setItem(`im2col.${name}`, value);
+  } catch {
+    // Then it is forgotten.
+  }
+}
+
+function startSwitches() {
+  const asked = new URLSearchParams(location.search);
+  const known = (value, values) => (values.includes(value) ? value : undefined);
+  const guess = navigator.language.startsWith("zh") ? "zh" : "en";
+  const languages = ["en", "zh"], themes = ["auto", "light", "dark"];
+  setTheme(known(asked.get("theme"), themes) ?? known(remembered("theme"), themes) ?? "auto");
+  setLanguage(known(asked.get("language"), languages) ?? known(remembered("language"), languages) ?? guess);
+  tell(document.getElementById("themes"), "Colours", "配色", "aria-label");
+  tell(document.getElementById("contents"), "Contents", "目录", "aria-label");
+  document.querySelector(".switches").addEventListener("click", ({ target }) => {
+    const { language: toLanguage, theme: toTheme } = target.closest("button")?.dataset ?? {};
+    if (toLanguage) {
+      setLanguage(toLanguage);
+      remember("language", toLanguage);
+    } else if (toTheme) {
+      setTheme(toTheme);
+      remember("theme", toTheme);
+    }
+  });
+}
+
+// A link to each chapter, in the words of its heading.
+function listContents() {
+  const list = document.querySelector("#contents ol");
+  for (const section of document.querySelectorAll("section.chapter")) {
+    const link = document.createElement("a");
+    link.href = `#${section.id}`;
+    link.append(...section.querySelector("h2").cloneNode(true).childNodes);
+    const item = document.createElement("li");
+    item.append(link);
+    list.append(item);
+  }
+}
+
+function fail(en, zh) {
+  const failure = document.getElementById("failure");
+  failure.hidden = false;
+  tell(failure, en, zh);
+}
+
+async function startChapters() {
+  let loaded;
+  try {
+    if (typeof ENGINE === "undefined") {
+      return fail("The engine is not there: web/build makes it.", "缺少计算引擎：请先运行 web/build。");
+    }
+    loaded = await loadModule();
+  } catch (error) {
+    return fail(`This browser cannot run the engine: ${error.message}.`, `此浏览器无法运行计算引擎：${error.message}`);
+  }
+  const engine = new Engine(loaded.module);
+  const size = ENGINE[loaded.name].length * 0.75 / 1024;
+  for (const place of document.querySelectorAll("[data-engine]")) {
+    tell(place, `WebAssembly, ${loaded.name}, ${size.toFixed(0)} KB compressed`, `WebAssembly（${loaded.name}，压缩后 ${size.toFixed(0)} KB）`);
+  }
+  for (const section of document.querySelectorAll("section.chapter")) {
+    // Each in a task of its own, so that the page answers in between.
+    await new Promise((done) => setTimeout(done));
+    try {
+      await CHAPTERS.get(section.id)?.(section, engine, loaded);
+    } catch (error) {
+      reportError(error);
+    }
+  }
+  document.documentElement.dataset.ready = "";
+}
+
+startSwitches();
+listContents();
+document.addEventListener("DOMContentLoaded", startChapters);
