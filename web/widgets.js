@@ -122,6 +122,7 @@ class Grid {
     this.cells.forEach((cell, i) => {
       const value = this.values[i], text = this.format(value);
       tint(cell, value, largest);
+      cell.style.setProperty("--length", text.length);
       if (!this.edit) {
         if (cell.textContent !== text) cell.textContent = text;
       } else if (document.activeElement !== cell.firstChild || parseNumber(cell.firstChild.value) !== value) {
@@ -305,8 +306,15 @@ function showFormula(place, terms, added, result) {
     parts.push(...(i ? [element("span", { class: "plus" }, "+")] : []), term);
   });
   for (const one of added) parts.push(element("span", { class: "plus" }, "+"), one);
-  parts.push(element("span", { class: "plus" }, "="), element("output", { class: "result", "data-result": "" }, result));
-  place.replaceChildren(...parts);
+  // The result stays where it is, so that screen readers notice its change.
+  let output = place.querySelector("output");
+  if (!output) {
+    output = element("output", { class: "result", "data-result": "" });
+    place.append(element("span", { class: "total" }, element("span", { class: "plus" }, "="), output));
+  }
+  while (place.children.length > 1) place.firstChild.remove();
+  place.prepend(...parts);
+  if (output.textContent !== result) output.textContent = result;
   place.terms = terms;
 }
 
