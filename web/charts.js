@@ -34,13 +34,13 @@ function svgElement(name, attributes = {}, text = "") {
 //
 // series: { kind: a class of the style sheet, name: [en, zh], dots: whether each point has one, label: a number as text }.
 // ranges: what the vertical axis may show, the widest last: the first that leaves few of the points out is taken, and lines beyond it
-// are cut off. tick: a number at the axis as text.
+// are cut off. first: a value to show as long as there are none. tick: a number at the axis as text.
 class Chart {
   static #BOX = { width: 440, height: 236, left: 46, right: 386, top: 12, bottom: 198, label: 15 };
-  #series; #ranges; #tick; #frame; #lines; #inner; #key = "";
+  #series; #ranges; #first; #tick; #frame; #lines; #inner; #key = "";
 
-  constructor(place, { name, series, ranges, tick }) {
-    [this.#series, this.#ranges, this.#tick] = [series, ranges, tick];
+  constructor(place, { name, series, ranges, first, tick }) {
+    [this.#series, this.#ranges, this.#first, this.#tick] = [series, ranges, first, tick];
     const { width, height, left, right, top, bottom } = Chart.#BOX;
     const heading = document.createElement("h3");
     tell(heading, ...name);
@@ -49,7 +49,7 @@ class Chart {
     for (const { kind, name: words, dots } of series) {
       const sample = svgElement("svg", { width: 28, height: 12, "aria-hidden": "true" });
       sample.append(svgElement("path", { class: `line ${kind}`, d: "M0 6H28" }));
-      if (dots) sample.append(svgElement("circle", { class: `dot ${kind}`, cx: 14, cy: 6, r: 3 }));
+      if (dots) sample.append(svgElement("circle", { class: `point ${kind}`, cx: 14, cy: 6, r: 3 }));
       const text = document.createElement("span");
       tell(text, ...words);
       const item = document.createElement("li");
@@ -71,6 +71,7 @@ class Chart {
   // Shows a curve for each series, over that many epochs.
   draw(curves, epochs) {
     const values = curves.flatMap((curve) => curve.map(([, y]) => y));
+    if (values.length === 0) values.push(this.#first);
     const isMostly = ([low, high]) => values.filter((y) => y >= low && y <= high).length >= 0.9 * values.length;
     const [low, high, step] = this.#ranges.find(isMostly) ?? this.#ranges.at(-1);
     const { left, right, top, bottom } = Chart.#BOX;
@@ -88,7 +89,7 @@ class Chart {
       const at = Math.min(bottom, Math.max(top, toY(points.at(-1)[1])));
       labels.push({ at, kind, text: label(points.at(-1)[1]) });
       const line = svgElement("path", { class: `line ${kind}`, d: `M${places.map((place) => place.join(" ")).join("L")}` });
-      return dots ? [line, ...places.map(([cx, cy]) => svgElement("circle", { class: `dot ${kind}`, cx, cy, r: 3 }))] : [line];
+      return dots ? [line, ...places.map(([cx, cy]) => svgElement("circle", { class: `point ${kind}`, cx, cy, r: 3 }))] : [line];
     });
     this.#inner.replaceChildren(...drawn);
     this.#lines.replaceChildren(...Chart.#spread(labels).map(({ at, kind, text }) =>
@@ -110,7 +111,7 @@ class Chart {
     for (let i = 0; low + i * step <= high + step / 100; i++) {
       const [value, at] = [low + i * step, toY(low + i * step)];
       this.#frame.append(
-        svgElement("path", { class: "grid", d: `M${left} ${at.toFixed(1)}H${right}` }),
+        svgElement("path", { class: "rule", d: `M${left} ${at.toFixed(1)}H${right}` }),
         svgElement("text", { class: "tick end", x: left - 8, y: (at + 4).toFixed(1) }, this.#tick(value)),
       );
     }

@@ -117,6 +117,11 @@ class InkPad {
     return this.#image ?? inkToPixels(this.#strokes);
   }
 
+  // The image that was put there, if it is still there.
+  get image() {
+    return this.#image;
+  }
+
   get isBlank() {
     return this.#image === null && this.#strokes.length === 0;
   }
@@ -226,14 +231,19 @@ class InkPad {
     pen.globalAlpha = 1;
     for (const stroke of this.#strokes) {
       pen.beginPath();
-      pen.moveTo(stroke[0] * side, stroke[1] * side);
-      for (let i = 0; i < stroke.length; i += 2) pen.lineTo(stroke[i] * side, stroke[i + 1] * side);
+      const points = stroke.map((value) => value * side);
+      pen.moveTo(...points.slice(0, 2));
+      // Round corners: from the middle of one line to the middle of the next.
+      for (let i = 2; i < points.length - 2; i += 2) {
+        pen.quadraticCurveTo(points[i], points[i + 1], (points[i] + points[i + 2]) / 2, (points[i + 1] + points[i + 3]) / 2);
+      }
+      pen.lineTo(...points.slice(-2));
       pen.stroke();
     }
     // The keyboard's pen: a ring, filled while it is down.
     if (!canvas.matches(":focus-visible")) return;
     const [x, y] = this.#pen.map((value) => value * side);
-    pen.strokeStyle = pen.fillStyle = styles.getPropertyValue("--orange");
+    pen.strokeStyle = pen.fillStyle = styles.outlineColor;
     pen.lineWidth = 5;
     pen.beginPath();
     pen.arc(x, y, side * 0.03, 0, 2 * Math.PI);
