@@ -284,7 +284,10 @@ class Frame {
       if (moved) {
         event.stopImmediatePropagation();
         moved = false;
-      } else if (event.target.matches("input")) event.target.focus();
+        return;
+      }
+      // The window covers its cells where fingers drag it.
+      document.elementsFromPoint(event.clientX, event.clientY).find((target) => target.matches(".cell input"))?.focus();
     }, { capture: true });
   }
 }
@@ -303,14 +306,14 @@ function showFormula(place, terms, added, result) {
   terms.forEach((factors, i) => {
     const term = element("span", { class: "term", "data-term": i });
     factors.forEach(([grid, index], j) => term.append(...(j ? [element("span", { class: "dot" }, "·")] : []), chip(grid, index)));
-    parts.push(...(i ? [element("span", { class: "plus" }, "+")] : []), term);
+    parts.push(...(i ? [element("span", { class: "plus" }, " + ")] : []), term);
   });
-  for (const one of added) parts.push(element("span", { class: "plus" }, "+"), one);
+  for (const one of added) parts.push(element("span", { class: "plus" }, " + "), one);
   // The result stays where it is, so that screen readers notice its change.
   let output = place.querySelector("output");
   if (!output) {
     output = element("output", { class: "result", "data-result": "" });
-    place.append(element("span", { class: "total" }, element("span", { class: "plus" }, "="), output));
+    place.append(element("span", { class: "total" }, element("span", { class: "plus" }, " = "), output));
   }
   while (place.children.length > 1) place.firstChild.remove();
   place.prepend(...parts);

@@ -15,38 +15,48 @@ chapter("channels", (root, engine) => {
   const dense = root.querySelector("[data-dense]");
   let mode, kernels, outputs, at;
 
-  const inputs = [0, 1].map((channel) => new Grid(find(`input-${channel}`), {
+  const inputs = [0, 1].map((channel) => new Grid(element("div"), {
     name: `input-${channel}`, label: [`input, channel ${channel}`, `输入，通道 ${channel}`], cell: 46, edit: compute,
   }));
   const frames = inputs.map((input) => new Frame(input, { label: ["window on the image", "图像上的窗口"], move: (i, j) => select(at[0], i, j) }));
-  const positions = new Grid(find("positions"), { name: "positions", label: ["pixels as rows", "每个像素一行"], cell: 32 });
-  const linear = new Grid(find("linear"), { name: "linear", label: ["outputs of the fully connected layer", "全连接层的输出"], cell: 32 });
+  const positions = new Grid(find("positions"), { name: "positions", label: ["pixels as rows", "每个像素一行"], cell: 28 });
+  const linear = new Grid(find("linear"), { name: "linear", label: ["outputs of the fully connected layer", "全连接层的输出"], cell: 28 });
   const rows = [positions, linear].map((grid) => new Frame(grid, { handle: false }));
 
-  // The grids of a mode: for each output its kernels, and the output.
+  // The grids of a mode: a row for each input channel, with a kernel for each output beside it, and the outputs below.
   function begin(chosen) {
     mode = MODES[chosen];
     press(chosen);
     at = [0, 0, 0];
-    const made = mode.kernels.map((weights, o) => {
-      const places = [element("div"), element("div"), element("div")];
-      const sign = (text) => element("span", { class: "sign" }, text);
-      const row = element("div", { class: "row", "data-out": o }, places[0], sign("+"), places[1], sign("="), places[2]);
-      const grids = [0, 1].map((channel) => {
-        const grid = new Grid(places[channel], {
-          name: `kernel-${o}-${channel}`, cell: 40, edit: compute,
-          label: [`kernel of output ${o} for channel ${channel}`, `输出 ${o} 对通道 ${channel} 的卷积核`],
-        });
-        grid.resize(mode.size, mode.size, weights.slice(channel * mode.size ** 2, (channel + 1) * mode.size ** 2));
-        return grid;
+    const count = mode.kernels.length, taps = mode.size ** 2;
+    kernels = mode.kernels.map((weights, o) => [0, 1].map((channel) => {
+      const grid = new Grid(element("div"), {
+        name: `kernel-${o}-${channel}`, cell: 46, edit: compute,
+        label: [`kernel of output ${o} for channel ${channel}`, `输出 ${o} 对通道 ${channel} 的卷积核`],
       });
-      const output = new Grid(places[2], { name: `output-${o}`, cell: 46, label: [`output ${o}`, `输出 ${o}`], select: (i, j) => select(o, i, j) });
-      return { row, grids, output };
-    });
-    root.querySelector("[data-outs]").replaceChildren(...made.map(({ row }) => row));
-    kernels = made.map(({ grids }) => grids);
-    outputs = made.map(({ output }) => output);
-    formulas.forEach((formula, channel) => (formula.linked = linkFormula(formula, [inputs[channel], ...kernels.map((pair) => pair[channel])])));
+      grid.resize(mode.size, mode.size, weights.slice(channel * taps, (channel + 1) * taps));
+      return grid;
+    }));
+    outputs = sequence(count).map((o) => new Grid(element("div"), {
+      name: `output-${o}`, cell: chosen === "mix" ? 34 : 46, label: [`output ${o}`, `输出 ${o}`], select: (i, j) => select(o, i, j),
+    }));
+    const labelled = (grid, en, zh) => {
+      const caption = element("figcaption");
+      tell(caption, en, zh);
+      return element("figure", {}, caption, grid.place);
+    };
+    const place = root.querySelector("[data-outs]");
+    place.style.setProperty("--outputs", count);
+    place.classList.toggle("mix", chosen === "mix");
+    place.replaceChildren(
+      ...[0, 1].flatMap((channel) => [
+        labelled(inputs[channel], `input ${channel}`, `输入 ${channel}`),
+        ...kernels.map((pair, o) => labelled(pair[channel], `kernel ${o}, ${channel}`, `核 ${o}, ${channel}`)),
+      ]),
+      element("span", { class: "sign" }, "Σ"),
+      ...outputs.map((output, o) => labelled(output, `output ${o}`, `输出 ${o}`)),
+    );
+    formulas.forEach((formula, channel) => linkFormula(formula, [inputs[channel], ...kernels.map((pair) => pair[channel])]));
     dense.hidden = chosen !== "mix";
     compute();
   }
@@ -96,7 +106,7 @@ chapter("channels", (root, engine) => {
     });
     const total = numberText(outputs[o].values[index]);
     root.querySelector('[data-formula="sum"]').replaceChildren(
-      element("span", { class: "plus" }, `${parts[0]} + ${parts[1]} =`), element("output", { class: "result", "data-result": "" }, total));
+      element("span", { class: "plus" }, `${parts[0]} + ${parts[1]} = `), element("output", { class: "result", "data-result": "" }, total));
     if (dense.hidden) return;
     rows.forEach((frame) => frame.place({ window: [1, frame.grid.columns], count: [SIDE * SIDE, 1], at: [index, 0] }));
     linear.current = index * 3 + o;

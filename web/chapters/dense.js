@@ -20,10 +20,10 @@ chapter("dense", (root, engine) => {
   const near = sequence(9, 1);
   near.forEach((weight, i) => (offsets[(3 + Math.floor(i / 3)) * 9 + 3 + (i % 3)] = weight));
   const kernels = [all, offsets, near];
-  let step = 0, row = 12;
+  let step = 0, row = 12, shared = [];
 
   const text = (value) => (value === 0 ? "" : numberText(value));
-  const matrix = new Grid(find("matrix"), { name: "matrix", label: ["weights", "权重"], cell: 18, select, largest: 9, format: text });
+  const matrix = new Grid(find("matrix"), { name: "matrix", label: ["weights", "权重"], cell: 18, select: point, largest: 9, format: text });
   const image = new Grid(find("image"), { name: "image", label: ["image", "图像"], cell: 44, edit: compute });
   const output = new Grid(find("output"), { name: "output", label: ["outputs", "输出"], cell: 44, select: (i, j) => select(i * SIDE + j) });
   const frame = new Frame(matrix, { handle: false });
@@ -33,11 +33,25 @@ chapter("dense", (root, engine) => {
     show();
   }
 
+  // A weight: its row, and all places that share it.
+  function point(to, column) {
+    const places = sequence(shared.length).filter((i) => shared[i] && shared[i] === shared[to * PIXELS + column]);
+    matrix.mark("marked", places);
+    const text = root.querySelector("[data-shared]"), count = places.length;
+    text.dataset.shared = count;
+    const weight = numberText(matrix.values[to * PIXELS + column]);
+    if (count) tell(text, `the weight ${weight} stands in ${count} ${count === 1 ? "place" : "places"}`, `权重 ${weight} 出现在 ${count} 处`);
+    else tell(text, "no weight here", "此处没有权重");
+    select(to);
+  }
+
   function compute() {
     image.show(image.values);
     const conv = convs[step];
     const weights = conv ? engine.denseMatrix(conv, kernels[step]).values : all;
     matrix.resize(PIXELS, PIXELS, weights);
+    // Which weight of the kernel stands where: the matrix of a kernel of numbers from 1 on.
+    shared = conv ? engine.denseMatrix(conv, sequence(kernels[step].length, 1)).values : sequence(weights.length, 1);
     matrix.mark("empty", sequence(weights.length).filter((i) => weights[i] === 0));
     const outputs = engine.linear({ inputs: PIXELS, outputs: PIXELS }, image.values, weights);
     output.resize(SIDE, SIDE, outputs);
@@ -72,10 +86,12 @@ chapter("dense", (root, engine) => {
 
   matrix.place.addEventListener("pointerover", ({ target }) => {
     const index = matrix.indexOf(target);
-    if (index >= 0) select(Math.floor(index / PIXELS));
+    if (index >= 0) point(Math.floor(index / PIXELS), index % PIXELS);
   });
   const press = choices(root.querySelector("[data-steps]"), (choice) => {
     step = Number(choice);
+    matrix.mark("marked", []);
+    tell(root.querySelector("[data-shared]"), "", "");
     for (const count of root.querySelectorAll("[data-count]")) count.textContent = kernels[step].length;
     compute();
   });

@@ -102,6 +102,8 @@ chapter("effects", (root, engine) => {
   press("edges");
   kernel.resize(3, 3, EFFECTS.edges);
   showBuiltIn();
+  // The first time is longer: the browser still compiles.
+  setTimeout(compute);
 });
 
 // The built-in picture: flat surfaces, straight and round edges, fine textures, and letters.

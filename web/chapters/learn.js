@@ -7,10 +7,11 @@ chapter("learn", (root, engine) => {
   const conv = { height: 6, width: 8, kernel: [1, 2] };
   const image = sequence(48).map((i) => (i % 8 >= 2 && i % 8 <= 5 ? 0 : 1));
   const target = engine.conv2d(conv, image, [1, -1]).values;
+  const decimals = (value) => value.toFixed(2).replace("-", "−");
   // What was there after each step: { kernel, output, loss }.
   let history = [];
 
-  const kernelGrid = new Grid(find("kernel"), { name: "kernel", label: ["kernel", "卷积核"], cell: 46, largest: 1, edit: begin });
+  const kernelGrid = new Grid(find("kernel"), { name: "kernel", label: ["kernel", "卷积核"], cell: 46, largest: 1, format: decimals, edit: begin });
   const small = { cell: 22, largest: 1 };
   new Grid(find("image"), { ...small, name: "image", label: ["image", "图像"] }).resize(6, 8, image);
   new Grid(find("target"), { ...small, name: "target", label: ["target", "目标"] }).resize(6, 7, target);
@@ -60,7 +61,7 @@ chapter("learn", (root, engine) => {
     const scroll = root.querySelector("[data-scroll]");
     scroll.scrollTop = scroll.scrollHeight;
     draw();
-    const [a, b] = [...kernel].map((weight) => numberText(weight));
+    const [a, b] = [...kernel].map(decimals);
     const count = history.length - 1;
     const grows = count > 0 && loss > history.at(-2).loss;
     const state = root.querySelector("[data-state]");

@@ -16,7 +16,7 @@ chapter("pooling", (root, engine) => {
       at = [0, 0, 0];
       pairs = data.map((_, channel) => {
         const places = [element("div"), element("div")];
-        const row = element("div", { class: "row" }, places[0], element("span", { class: "sign" }, "→"), places[1]);
+        const row = element("div", { class: "with" }, places[0], element("span", { class: "sign" }, "→"), places[1]);
         const input = new Grid(places[0], { name: `input-${channel}`, label: [`input, channel ${channel}`, `输入，通道 ${channel}`], cell: 44 });
         const output = new Grid(places[1], {
           name: `output-${channel}`, label: [`output, channel ${channel}`, `输出，通道 ${channel}`], cell: 44, select: (i, j) => select(channel, i, j),
@@ -66,10 +66,10 @@ chapter("pooling", (root, engine) => {
       const result = output.values[row * output.columns + column];
       const seen = frame.inside.filter((i) => input.values[i] !== -Infinity);
       pairs.forEach((pair) => pair.input.mark("marked", kind === "max" && pair.input === input ? [seen.find((i) => input.values[i] === result)] : []));
-      const chips = seen.flatMap((i, at) => [...(at ? [element("span", { class: "plus" }, kind === "max" ? "," : "+")] : []), chip(input, i)]);
+      const chips = seen.flatMap((i, at) => [...(at ? [element("span", { class: "plus" }, kind === "max" ? ", " : " + ")] : []), chip(input, i)]);
       const around = kind === "max" ? ["max (", ")"] : ["(", `) / ${frame.inside.length}`];
       const sign = (text) => element("span", { class: "plus" }, text);
-      formula.replaceChildren(sign(around[0]), ...chips, element("span", { class: "total" }, sign(`${around[1]} =`),
+      formula.replaceChildren(sign(around[0]), ...chips, element("span", { class: "total" }, sign(`${around[1]} = `),
         element("output", { class: "result", "data-result": "" }, numberText(result))));
     }
 
