@@ -255,7 +255,7 @@ class Frame {
     // A press alone is for the cell below; the focus waits until it is known not to be a drag.
     place.addEventListener("mousedown", (event) => event.preventDefault());
     place.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
+      if (event.button !== 0 || (event.pointerType === "touch" && event.target !== this.element)) return;
       const at = point(event);
       const corner = this.at.map((index, axis) => index * this.stride[axis]);
       const held = at.map((value, axis) => value - corner[axis]);

@@ -64,10 +64,16 @@ chapter("channels", (root, engine) => {
   const conv = (outChannels) => ({ inChannels: 2, outChannels, height: SIDE, width: SIDE, kernel: [mode.size, mode.size] });
   const planes = () => inputs.flatMap(({ values }) => values);
 
+  // One scale of colours for grids of one kind.
+  const colour = (grids, values) => grids.forEach((grid) => (grid.largest = Math.max(...values.map(Math.abs))));
+
   function compute() {
-    for (const grid of [...inputs, ...kernels.flat()]) grid.show(grid.values);
     const weights = kernels.flat().flatMap(({ values }) => values);
+    colour(inputs, planes());
+    colour(kernels.flat(), weights);
+    for (const grid of [...inputs, ...kernels.flat()]) grid.show(grid.values);
     const { values, height, width } = engine.conv2d(conv(outputs.length), planes(), weights);
+    colour(outputs, values);
     outputs.forEach((output, o) => output.resize(height, width, values.slice(o * height * width, (o + 1) * height * width)));
     const factors = [2, outputs.length, mode.size, mode.size, height, width];
     root.querySelector("[data-cost]").textContent = `${factors.join(" · ")} = ${factors.reduce((product, factor) => product * factor)}`;

@@ -141,11 +141,11 @@ function drawLighthouse(context, width, height) {
   fill("#6b6257", [0, 172], [30, 158], [112, 160], [134, 178], [150, 206], [128, 240], [0, 240]);
   context.lineWidth = 1.3;
   for (let i = 0; i < 230; i++) {
-    const [x, y] = [(i * 37.7) % 132, 164 + ((i * 53.3) % 70)];
+    const [x, y] = [(i * 0.7549 % 1) * 128, 168 + (i * 0.5698 % 1) * 72];
     context.strokeStyle = ["#4f7f4a", "#79a65c", "#8d8377"][i % 3];
     context.beginPath();
     context.moveTo(x, y);
-    context.lineTo(x + 2 - (i % 5), y - 6);
+    context.lineTo(x + 2 - (i % 5), y - 5 - (i % 3));
     context.stroke();
   }
   // The lighthouse: stripes, a gallery, a lamp.

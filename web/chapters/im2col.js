@@ -32,6 +32,7 @@ chapter("im2col", (root, engine) => {
     // Where each entry of the matrix comes from: the matrix of an image of indices.
     sources = engine.im2col(conv(), sequence(channels * SIDE * SIDE)).values;
     const taps = channels * size * size;
+    for (const grid of [kernel, matrix, product]) grid.place.style.setProperty("--cell", taps > 9 ? "30px" : "36px");
     kernel.resize(taps, 1, sequence(taps).map((tap) => (tap % (size * size)) + Math.floor(tap / (size * size))));
     compute();
   }

@@ -7,7 +7,7 @@ chapter("learn", (root, engine) => {
   const conv = { height: 6, width: 8, kernel: [1, 2] };
   const image = sequence(48).map((i) => (i % 8 >= 2 && i % 8 <= 5 ? 0 : 1));
   const target = engine.conv2d(conv, image, [1, -1]).values;
-  const decimals = (value) => value.toFixed(2).replace("-", "−");
+  const decimals = (value, count = 2) => (Math.abs(value) < 1000 ? value.toFixed(count) : value.toExponential(1).replace("e+", "e")).replace("-", "−");
   // What was there after each step: { kernel, output, loss }.
   let history = [];
 
@@ -15,7 +15,7 @@ chapter("learn", (root, engine) => {
   const small = { cell: 22, largest: 1 };
   new Grid(find("image"), { ...small, name: "image", label: ["image", "图像"] }).resize(6, 8, image);
   new Grid(find("target"), { ...small, name: "target", label: ["target", "目标"] }).resize(6, 7, target);
-  const outputGrid = new Grid(find("output"), { ...small, name: "output", label: ["output", "输出"], format: (value) => numberText(value, 1) });
+  const outputGrid = new Grid(find("output"), { ...small, name: "output", label: ["output", "输出"], format: (value) => (Math.abs(value) < 1000 ? numberText(value, 1) : decimals(value)) });
   kernelGrid.resize(1, 2, START);
   outputGrid.resize(6, 7, target);
 
@@ -39,7 +39,7 @@ chapter("learn", (root, engine) => {
   }
 
   function steps(count) {
-    for (let i = 0; i < count && history.at(-1).loss < 1e12; i++) step();
+    for (let i = 0; i < count && history.at(-1).loss < 1e9; i++) step();
     show();
   }
 
@@ -55,7 +55,7 @@ chapter("learn", (root, engine) => {
     const rows = history.slice(-100).map((entry, i) => {
       const at = Math.max(history.length - 100, 0) + i;
       return element("tr", { "data-step": at }, element("th", {}, String(at)), element("td", {}, lossText(entry.loss)),
-        ...entry.kernel.map((weight) => element("td", {}, weight.toFixed(4).replace("-", "−"))));
+        ...entry.kernel.map((weight) => element("td", {}, decimals(weight, 4))));
     });
     root.querySelector("tbody").replaceChildren(...rows);
     const scroll = root.querySelector("[data-scroll]");
@@ -68,10 +68,10 @@ chapter("learn", (root, engine) => {
     state.dataset.state = grows ? "diverges" : "learns";
     if (grows) tell(state, `After ${count} steps: it diverges. Each step overshoots further; take a smaller rate.`, `${count} 步之后：发散。每一步都偏得更远，请减小学习率。`);
     else tell(state, `After ${count} steps the kernel is [${a}, ${b}].`, `${count} 步之后，卷积核为 [${a}, ${b}]。`);
-    for (const name of ["step", "ten"]) root.querySelector(`[data-do="${name}"]`).disabled = loss >= 1e12;
+    for (const name of ["step", "ten"]) root.querySelector(`[data-do="${name}"]`).disabled = loss >= 1e9;
   }
 
-  const lossText = (loss) => (loss >= 0.001 && loss < 1e5 ? numberText(loss, 4) : loss === 0 ? "0" : loss.toExponential(1).replace("-", "−"));
+  const lossText = (loss) => (loss >= 0.001 && loss < 1e5 ? numberText(loss, 4) : loss === 0 ? "0" : loss.toExponential(1).replace("-", "−").replace("e+", "e"));
 
   // The loss over the steps, a decade from line to line.
   function draw() {
