@@ -142,6 +142,8 @@ async function startChapters() {
     }
   }
   document.documentElement.dataset.ready = "";
+  // The chapters have grown in the meantime.
+  if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
 }
 
 startSwitches();

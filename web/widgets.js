@@ -55,9 +55,10 @@ class Grid {
   constructor(place, { name, label, cell = 48, edit, select, largest, format = numberText }) {
     Object.assign(this, { place, name, edit, select, largest, format });
     place.classList.add("grid");
-    place.setAttribute("role", edit || select ? "grid" : "table");
     place.style.setProperty("--cell", `${cell}px`);
-    if (label) tell(place, ...label, "aria-label");
+    this.body = element("div", { role: edit || select ? "grid" : "table" });
+    place.append(this.body);
+    if (label) tell(this.body, ...label, "aria-label");
     if (edit || select) {
       place.addEventListener("keydown", (event) => this.#key(event));
       place.addEventListener("focusin", ({ target }) => this.#focus(target));
@@ -74,12 +75,12 @@ class Grid {
     if (this.rows !== rows || this.columns !== columns) {
       Object.assign(this, { rows, columns });
       this.place.style.setProperty("--columns", columns);
-      this.place.querySelectorAll('[role="row"]').forEach((row) => row.remove());
+      this.body.replaceChildren();
       this.cells = [];
       for (let r = 0; r < rows; r++) {
         const row = element("div", { role: "row" });
         for (let c = 0; c < columns; c++) row.append(this.#cell(r, c));
-        this.place.append(row);
+        this.body.append(row);
       }
       this.#roveTo(0);
     }

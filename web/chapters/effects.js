@@ -13,7 +13,8 @@ chapter("effects", (root, engine) => {
   };
   const [before, after] = ["before", "after"].map((name) => root.querySelector(`[data-picture="${name}"]`));
   const [file, builtIn] = [root.querySelector("input[type=file]"), root.querySelector('[data-do="built-in"]')];
-  let planes = new Float32Array(0);
+  const pictures = [...root.querySelectorAll(".picture")];
+  let planes = new Float32Array(0), values = planes, looked = [0, 0];
 
   const fraction = (value) => {
     const ninths = Math.round(value * 9);
@@ -27,6 +28,27 @@ chapter("effects", (root, engine) => {
     },
   });
 
+  // The green values around one pixel: a picture is numbers too.
+  const patch = new Grid(root.querySelector('[data-grid="patch"]'), { name: "patch", label: ["pixels", "像素"], cell: 44, largest: 255 });
+  const formula = root.querySelector("[data-formula]");
+  linkFormula(formula, [patch, kernel]);
+
+  function look(x, y) {
+    const { width, height } = before, pixels = width * height;
+    looked = [clamp(x, 0, width - 1), clamp(y, 0, height - 1)];
+    const around = sequence(9).map((tap) => {
+      const [column, row] = [clamp(looked[0] + (tap % 3) - 1, 0, width - 1), clamp(looked[1] + Math.floor(tap / 3) - 1, 0, height - 1)];
+      return planes[pixels + row * width + column];
+    });
+    patch.resize(3, 3, around);
+    showFormula(formula, sequence(9).map((tap) => [[patch, tap], [kernel, tap]]), [], numberText(values[pixels + looked[1] * width + looked[0]]));
+    tell(root.querySelector("[data-looked]"), `green at ${looked.join(", ")}`, `(${looked.join(", ")}) 处的绿色值`);
+    for (const { lastElementChild: { style } } of pictures) {
+      style.left = `calc(${(100 * (looked[0] + 0.5)) / width}% - 6px)`;
+      style.top = `calc(${(100 * (looked[1] + 0.5)) / height}% - 6px)`;
+    }
+  }
+
   // The colours of the picture as three planes, which is how a convolution wants them.
   function take(draw, width, height) {
     for (const canvas of [before, after]) Object.assign(canvas, { width, height });
@@ -35,6 +57,7 @@ chapter("effects", (root, engine) => {
     const { data } = context.getImageData(0, 0, width, height);
     const pixels = width * height;
     planes = new Float32Array(3 * pixels);
+    looked = [Math.floor(width * 0.27), Math.floor(height * 0.446)];
     for (let i = 0; i < 3 * pixels; i++) planes[i] = data[(i % pixels) * 4 + Math.floor(i / pixels)];
     compute();
   }
@@ -45,7 +68,7 @@ chapter("effects", (root, engine) => {
     const conv = { inChannels: 3, outChannels: 3, groups: 3, height, width, kernel: [3, 3], padding: [1, 1], mode: "border" };
     const weight = [...kernel.values, ...kernel.values, ...kernel.values];
     const begun = performance.now();
-    const { values } = engine.conv2d(conv, planes, weight);
+    ({ values } = engine.conv2d(conv, planes, weight));
     const milliseconds = (performance.now() - begun).toFixed(1);
     // A kernel of sum 0 is dark where nothing changes, and its answers have both signs: their size is shown.
     const [sum] = engine.linear({ inputs: 9, outputs: 1 }, kernel.values, Array(9).fill(1));
@@ -63,6 +86,7 @@ chapter("effects", (root, engine) => {
     const shown = isSigned ? ["; shown without sign", "；显示时取绝对值"] : ["", ""];
     tell(root.querySelector("[data-sum]"), `sum of the kernel: ${total}${shown[0]}`, `卷积核之和：${total}${shown[1]}`);
     tell(root.querySelector("[data-time]"), `${milliseconds} ms for 3 × ${width} × ${height} values`, `3 × ${width} × ${height} 个值，用时 ${milliseconds} 毫秒`);
+    look(...looked);
     tell(after, "the picture under the kernel", "卷积之后的图片", "aria-label");
   }
 
@@ -92,6 +116,23 @@ chapter("effects", (root, engine) => {
     kernel.show(EFFECTS[choice]);
     compute();
   });
+  pictures[0].setAttribute("role", "group");
+  tell(pictures[0], "arrow keys choose a pixel", "用方向键选择像素", "aria-label");
+  for (const picture of pictures) {
+    const point = (event) => {
+      const box = picture.getBoundingClientRect();
+      look(Math.floor(((event.clientX - box.left) / box.width) * before.width), Math.floor(((event.clientY - box.top) / box.height) * before.height));
+    };
+    picture.addEventListener("pointerdown", point);
+    picture.addEventListener("pointermove", point);
+    picture.addEventListener("keydown", (event) => {
+      const arrow = ARROWS[event.key];
+      if (!arrow) return;
+      event.preventDefault();
+      const far = event.shiftKey ? 10 : 1;
+      look(looked[0] + arrow[1] * far, looked[1] + arrow[0] * far);
+    });
+  }
   file.addEventListener("change", () => file.files[0] && open(file.files[0]));
   builtIn.addEventListener("click", showBuiltIn);
   root.addEventListener("dragover", (event) => event.preventDefault());
@@ -141,11 +182,12 @@ function drawLighthouse(context, width, height) {
   fill("#6b6257", [0, 172], [30, 158], [112, 160], [134, 178], [150, 206], [128, 240], [0, 240]);
   context.lineWidth = 1.3;
   for (let i = 0; i < 230; i++) {
-    const [x, y] = [(i * 0.7549 % 1) * 128, 168 + (i * 0.5698 % 1) * 72];
+    // As if at random.
+    const [x, y] = [1, 2].map((axis) => Math.abs(Math.sin(i * 12.9898 + axis * 78.233) * 43758.5453) % 1);
     context.strokeStyle = ["#4f7f4a", "#79a65c", "#8d8377"][i % 3];
     context.beginPath();
-    context.moveTo(x, y);
-    context.lineTo(x + 2 - (i % 5), y - 5 - (i % 3));
+    context.moveTo(x * 130, 168 + y * 72);
+    context.lineTo(x * 130 + 2 - (i % 5), 163 + y * 72 - (i % 3));
     context.stroke();
   }
   // The lighthouse: stripes, a gallery, a lamp.

@@ -61,7 +61,7 @@ chapter("learn", (root, engine) => {
     const scroll = root.querySelector("[data-scroll]");
     scroll.scrollTop = scroll.scrollHeight;
     draw();
-    const [a, b] = [...kernel].map(decimals);
+    const [a, b] = [...kernel].map((weight) => decimals(weight));
     const count = history.length - 1;
     const grows = count > 0 && loss > history.at(-2).loss;
     const state = root.querySelector("[data-state]");
