@@ -307,9 +307,9 @@ function showFormula(place, terms, added, result) {
   terms.forEach((factors, i) => {
     const term = element("span", { class: "term", "data-term": i });
     factors.forEach(([grid, index], j) => term.append(...(j ? [element("span", { class: "dot" }, "·")] : []), chip(grid, index)));
-    parts.push(...(i ? [element("span", { class: "plus" }, " + ")] : []), term);
+    parts.push(element("span", { class: "bound" }, ...(i ? [element("span", { class: "plus" }, " + ")] : []), term));
   });
-  for (const one of added) parts.push(element("span", { class: "plus" }, " + "), one);
+  for (const one of added) parts.push(element("span", { class: "bound" }, element("span", { class: "plus" }, " + "), one));
   // The result stays where it is, so that screen readers notice its change.
   let output = place.querySelector("output");
   if (!output) {

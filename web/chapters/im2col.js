@@ -32,7 +32,6 @@ chapter("im2col", (root, engine) => {
     // Where each entry of the matrix comes from: the matrix of an image of indices.
     sources = engine.im2col(conv(), sequence(channels * SIDE * SIDE)).values;
     const taps = channels * size * size;
-    for (const grid of [kernel, matrix, product]) grid.place.style.setProperty("--cell", taps > 9 ? "30px" : "36px");
     kernel.resize(taps, 1, sequence(taps).map((tap) => (tap % (size * size)) + Math.floor(tap / (size * size))));
     compute();
   }
@@ -44,6 +43,10 @@ chapter("im2col", (root, engine) => {
     matrix.resize(columns.height, columns.width, columns.values);
     // `linear` wants the matrix column by column.
     const [taps, positions] = [columns.height, columns.width];
+    // The kernel stands beside the rows that it is multiplied with: all cells are of one size.
+    const { style } = root.querySelector(".product");
+    style.gridTemplateColumns = `minmax(0, 1fr) minmax(0, ${positions}fr)`;
+    style.width = `${(positions + 1) * (taps > 9 ? 30 : 36) + 22}px`;
     const transposed = sequence(taps * positions).map((i) => columns.values[(i % taps) * positions + Math.floor(i / taps)]);
     const products = engine.linear({ inputs: taps, outputs: positions }, kernel.values, transposed);
     product.resize(1, positions, products);
