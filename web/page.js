@@ -98,6 +98,15 @@ function startSwitches() {
   });
 }
 
+// Short texts have their Chinese in `data-zh`. What has `data-en` as well is for others to show.
+function tellShortTexts() {
+  for (const place of document.querySelectorAll("[data-zh]:not([data-en])")) {
+    const text = document.createElement("span");
+    tell(text, place.firstChild.data, place.dataset.zh);
+    place.firstChild.replaceWith(text);
+  }
+}
+
 // A link to each chapter, in the words of its heading.
 function listContents() {
   const list = document.querySelector("#contents ol");
@@ -147,5 +156,6 @@ async function startChapters() {
 }
 
 startSwitches();
+tellShortTexts();
 listContents();
 document.addEventListener("DOMContentLoaded", startChapters);
