@@ -27,6 +27,7 @@ function parseNumber(text) {
 const sequence = (length, from = 0) => Array.from({ length }, (_, i) => from + i);
 const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
 const largestOf = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+const listen = (target, types, listener) => types.split(" ").forEach((type) => target.addEventListener(type, listener));
 const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
 // Colours an element by a value: the largest magnitude gets the whole colour.
@@ -37,14 +38,12 @@ function tint(target, value, largest) {
   target.style.setProperty("--share", `${(share * 46).toFixed(1)}%`);
 }
 
-// A grid of numbers, in which arrow keys move. It takes the place of `data-grid="NAME"` below `root`, where `data-en` and `data-zh`
-// are its caption and `data-sign` stands before it; without one, `figure` is to be placed. Options:
-//   label          [en, zh], if the place has none
-//   cell           its pixels, where there is room
-//   edit(values)   makes the numbers editable
-//   select(r, c)   makes the cells focusable, and is called when one gets the focus
-//   largest        magnitude with the whole colour; that of the largest value unless given
-//   format(value)  text of a number
+const LABELS = { image: ["image", "图像"], kernel: ["kernel", "卷积核"], output: ["output", "输出"] };
+
+// A grid of numbers, in which arrow keys move. It takes the place of `data-grid="NAME"` in `root`, with the caption `data-en` and
+// `data-zh`, and `data-sign` before it; without one it has a `label`, and its `figure` is to be placed.
+// cell: pixels; edit(values): makes the numbers editable; select(row, column): called when a cell gets the focus; largest: the
+// magnitude with the whole colour; format(value): a number's text.
 class Grid {
   values = [];
   cells = [];
@@ -62,14 +61,14 @@ class Grid {
     if (!place.classList.contains("bare")) this.figure.append(this.caption);
     this.figure.append(place);
     place.append(this.body);
-    for (const [target, attribute] of [[this.body, "aria-label"], [this.caption]]) tell(target, ...(label ?? [en, zh]), attribute);
+    for (const [target, attribute] of [[this.body, "aria-label"], [this.caption]]) tell(target, ...(label ?? (en ? [en, zh] : LABELS[name])), attribute);
 
     if (!edit && !select) return;
-    place.addEventListener("keydown", (event) => this.#key(event));
-    place.addEventListener("focusin", ({ target }) => this.#focus(target));
-    if (!edit) place.addEventListener("click", ({ target }) => target.closest(".cell")?.focus());
-    else place.addEventListener("input", ({ target }) => this.#input(target));
-    if (edit) place.addEventListener("focusout", ({ target }) => this.#restore(target));
+    listen(place, "keydown", (event) => this.#key(event));
+    listen(place, "focusin", ({ target }) => this.#focus(target));
+    if (!edit) return listen(place, "click", ({ target }) => target.closest(".cell")?.focus());
+    listen(place, "input", ({ target }) => this.#input(target));
+    listen(place, "focusout", ({ target }) => this.#restore(target));
   }
 
   // Makes it this large and fills it.
@@ -138,9 +137,7 @@ class Grid {
     if (ARROWS[event.key]) {
       const [down, right] = ARROWS[event.key];
       next = clamp(first / columns + down, 0, this.rows - 1) * columns + clamp(column + right, 0, columns - 1);
-    } else if (event.key === "Home") next = first;
-    else if (event.key === "End") next = first + columns - 1;
-    else if (event.key === "Enter") next = (index + 1) % this.cells.length;
+    } else if (event.key === "Enter") next = (index + 1) % this.cells.length;
     else if (event.key === "Escape" && this.edit) return this.#restore(event.target);
     else return;
     event.preventDefault();
@@ -169,7 +166,7 @@ class Grid {
   }
 }
 
-// A window on a grid. With `move`, it is dragged, or moved by arrow keys: `move(row, column)` gets the position that is wanted.
+// A window on a grid, moved by dragging and by arrow keys if there is `move(row, column)`.
 class Frame {
   at = [0, 0];
 
@@ -191,13 +188,15 @@ class Frame {
     this.#drag();
   }
 
-  // window: its rows and columns; count: its positions on each axis; at: which of them.
-  place({ window, count, stride = [1, 1], at }) {
+  // Lays it, of that many rows and columns, on position `at`; an output of `output` belongs to each position.
+  place(at, window, output, stride = [1, 1]) {
+    const count = [output?.rows, output?.columns];
     Object.assign(this, { window, count, stride, at });
     const { element: { style, dataset }, grid } = this;
     ["top", "left"].forEach((side, axis) => (style[side] = `${(100 * at[axis] * stride[axis]) / [grid.rows, grid.columns][axis]}%`));
     ["height", "width"].forEach((side, axis) => (style[side] = `${(100 * window[axis]) / [grid.rows, grid.columns][axis]}%`));
     dataset.at = at.join();
+    if (output) output.current = at[0] * output.columns + at[1];
     if (!this.move) return;
     this.element.ariaValueMax = count[0] * count[1];
     this.element.ariaValueNow = at[0] * count[1] + at[1] + 1;
@@ -223,31 +222,28 @@ class Frame {
       const box = place.getBoundingClientRect();
       return [((event.clientY - box.top) / box.height) * grid.rows, ((event.clientX - box.left) / box.width) * grid.columns];
     };
-    const listen = (type, listener, options) => place.addEventListener(type, listener, options);
     place.classList.add("dragged");
     // A press is for the cell below unless it becomes a drag: the focus waits. Fingers drag the window only.
-    listen("mousedown", (event) => event.preventDefault());
-    listen("pointerdown", (event) => {
+    listen(place, "mousedown", (event) => event.preventDefault());
+    listen(place, "pointerdown", (event) => {
       if (event.button !== 0 || (event.pointerType === "touch" && event.target !== this.element)) return;
       const held = point(event).map((value, axis) => value - this.at[axis] * this.stride[axis]);
       const isInside = held.every((value, axis) => value >= 0 && value <= this.window[axis]);
       start = { x: event.clientX, y: event.clientY, held: isInside ? held : this.window.map((size) => size / 2) };
       moved = false;
     });
-    listen("pointermove", (event) => {
+    listen(place, "pointermove", (event) => {
       if (!start || (!moved && Math.hypot(event.clientX - start.x, event.clientY - start.y) < 5)) return;
       if (!moved) place.setPointerCapture(event.pointerId);
       moved = true;
       place.classList.add("dragging");
       this.#moveTo(...point(event).map((value, axis) => Math.round((value - start.held[axis]) / this.stride[axis])));
     });
-    for (const type of ["pointerup", "pointercancel"]) {
-      listen(type, () => {
-        start = null;
-        place.classList.remove("dragging");
-      });
-    }
-    listen("click", (event) => {
+    listen(place, "pointerup pointercancel", () => {
+      start = null;
+      place.classList.remove("dragging");
+    });
+    place.addEventListener("click", (event) => {
       if (moved) return event.stopImmediatePropagation();
       document.elementsFromPoint(event.clientX, event.clientY).find((target) => target.matches(".cell input"))?.focus();
     }, { capture: true });
@@ -261,7 +257,7 @@ function chip(grid, index) {
   return made;
 }
 
-// Shows parts, then `= result`. The result stays where it is, so that screen readers notice its change.
+// The result stays where it is, so that screen readers notice its change.
 function showResult(place, parts, result, before = " = ") {
   const total = place.querySelector(".total") ?? span("total", span("plus"), element("output", { "data-result": "" }));
   total.firstChild.textContent = before;
@@ -269,7 +265,7 @@ function showResult(place, parts, result, before = " = ") {
   if (total.lastChild.textContent !== result) total.lastChild.textContent = result;
 }
 
-// Shows a sum of products: `0·0 + 1·1 = 1`. terms: [[grid, index], [grid, index]]; added: [grid, index] that are added.
+// `0·0 + 1·1 = 1`, of terms [[grid, index], [grid, index]] and what is added: [grid, index].
 function showFormula(place, terms, result, added = []) {
   const parts = [...terms, ...added.map((one) => [one])].map((factors, i) => {
     const term = element("span", { class: "term", "data-term": i });
@@ -283,23 +279,19 @@ function showFormula(place, terms, result, added = []) {
 // Pointing at a term, or at one of its cells, marks all of them.
 function linkFormula(place, grids) {
   const mark = (wanted) => {
-    const found = (place.terms ?? []).map((term, i) => wanted(term, i));
-    for (const grid of grids) {
-      const cells = (place.terms ?? []).filter((_, i) => found[i]).flat().filter(([owner]) => owner === grid);
-      grid.mark("marked", cells.map(([, index]) => index));
-    }
-    place.querySelectorAll(".term").forEach((term, i) => term.classList.toggle("marked", Boolean(found[i])));
+    const terms = place.terms ?? [], found = terms.filter(wanted).flat();
+    for (const grid of grids) grid.mark("marked", found.filter(([owner]) => owner === grid).map(([, index]) => index));
+    place.querySelectorAll(".term").forEach((term, i) => term.classList.toggle("marked", Boolean(terms[i] && wanted(terms[i], i))));
   };
-  place.addEventListener("pointerover", ({ target }) => mark((_, i) => target.closest(`[data-term="${i}"]`)));
-  place.addEventListener("pointerleave", () => mark(() => false));
+  listen(place, "pointerover", ({ target }) => mark((_, i) => target.closest(`[data-term="${i}"]`)));
   for (const grid of grids) {
-    const find = ({ target }) => mark((term) => term.some(([owner, at]) => owner === grid && at === grid.indexOf(target)));
-    for (const type of ["pointerover", "focusin"]) grid.place.addEventListener(type, find);
-    for (const type of ["pointerleave", "focusout"]) grid.place.addEventListener(type, () => mark(() => false));
+    listen(grid.place, "pointerover focusin", ({ target }) =>
+      mark((term) => term.some(([owner, at]) => owner === grid && at === grid.indexOf(target))));
   }
+  for (const target of [place, ...grids.map((grid) => grid.place)]) listen(target, "pointerleave focusout", () => mark(() => false));
 }
 
-// A slider in a label: calls `change(value)` when it is moved, and shows the value. Returns { input, value }.
+// The slider in a label, with its value beside it.
 function slider(label, change, format = numberText) {
   const input = label.querySelector("input");
   const text = label.lastElementChild === input ? label.appendChild(span("")) : label.lastElementChild;
@@ -322,7 +314,7 @@ function slider(label, change, format = numberText) {
   };
 }
 
-// Buttons in a group, of which one is pressed: `choose` gets its `data-choice`. Returns a function that presses one, and chooses nothing.
+// A group of buttons of which one is pressed: `choose` gets its `data-choice`. Returns what presses one without choosing it.
 function choices(group, choose) {
   const press = (choice) => group.querySelectorAll("button").forEach((button) => (button.ariaPressed = String(button.dataset.choice === choice)));
   group.addEventListener("click", ({ target }) => {
@@ -334,7 +326,6 @@ function choices(group, choose) {
   return press;
 }
 
-// The button `data-do="NAME"`.
 function whenPressed(root, name, act) {
   root.querySelector(`[data-do="${name}"]`).addEventListener("click", act);
 }

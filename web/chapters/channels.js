@@ -77,8 +77,8 @@ chapter("channels", (root, engine) => {
   function show() {
     const [o, ...position] = at, { rows: high, columns: wide, values } = outputs[o];
     const index = position[0] * wide + position[1];
-    for (const frame of frames) frame.place({ window: [size, size], count: [high, wide], at: position });
-    outputs.forEach((output, i) => (output.current = i === o ? index : -1));
+    for (const frame of frames) frame.place(position, [size, size], outputs[o]);
+    outputs.forEach((output, i) => i !== o && (output.current = -1));
     // Each channel alone: two groups.
     const apart = engine.conv2d({ ...conv(2), groups: 2 }, valuesOf(inputs), valuesOf(kernels[o])).values;
     const parts = [0, 1].map((channel) => numberText(apart[channel * high * wide + index]));
@@ -87,7 +87,7 @@ chapter("channels", (root, engine) => {
     });
     showResult(formulas[2], [parts.join(" + ")], numberText(values[index]));
     if (dense.hidden) return;
-    for (const frame of rows) frame.place({ window: [1, frame.grid.columns], count: [SIDE * SIDE, 1], at: [index, 0] });
+    for (const frame of rows) frame.place([index, 0], [1, frame.grid.columns]);
     linear.current = index * 3 + o;
   }
 

@@ -23,14 +23,13 @@ chapter("correlation", (root, engine) => {
   }
 
   function show() {
-    frame.place({ window: [kernel.rows, kernel.columns], count: [output.rows, output.columns], at });
+    frame.place(at, [kernel.rows, kernel.columns], output);
     const { inside } = frame;
     image.cells.forEach((cell, i) => {
       const tap = inside.indexOf(i);
       cell.dataset.times = tap < 0 ? "" : `×${numberText(kernel.values[tap])}`;
     });
     const index = at[0] * output.columns + at[1];
-    output.current = index;
     showFormula(formula, inside.map((pixel, tap) => [[image, pixel], [kernel, tap]]), numberText(output.values[index]), bias.values[0] ? [[bias, 0]] : []);
     const size = `n − k + 1 = ${image.rows} − ${kernel.rows} + 1 = ${output.rows}`;
     tell(root.querySelector(".size"), `size of the output: ${size} on each axis`, `输出大小：每个轴 ${size}`);

@@ -66,7 +66,7 @@ chapter("dense", (root, engine) => {
   }
 
   function show() {
-    frame.place({ window: [1, PIXELS], count: [PIXELS, 1], at: [row, 0] });
+    frame.place([row, 0], [1, PIXELS]);
     const weights = matrix.values.slice(row * PIXELS, (row + 1) * PIXELS);
     image.cells.forEach((cell, i) => {
       cell.classList.toggle("unread", !weights[i]);

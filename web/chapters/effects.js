@@ -11,10 +11,9 @@ chapter("effects", (root, engine) => {
     "sobel-x": [-1, 0, 1, -2, 0, 2, -1, 0, 1],
     "sobel-y": [-1, -2, -1, 0, 0, 0, 1, 2, 1],
   };
-  const pictures = [...root.querySelectorAll(".picture")], [before, after] = root.querySelectorAll("canvas");
+  const [before, after] = root.querySelectorAll("canvas");
   const [file, builtIn] = root.querySelectorAll('[type="file"], [data-do]'), time = root.querySelector("[data-time]");
-  const formula = root.querySelector(".formula");
-  let planes, values, looked;
+  let planes;
 
   const fraction = (value) => (Math.abs(value) === 1 / 9 ? `${value < 0 ? "−" : ""}1/9` : numberText(value));
   const kernel = new Grid(root, "kernel", {
@@ -24,8 +23,6 @@ chapter("effects", (root, engine) => {
       compute();
     },
   });
-  const patch = new Grid(root, "patch", { cell: 44, largest: 255 });
-  linkFormula(formula, [patch, kernel]);
 
   // Draws a picture; takes its colours as three planes, which is how a convolution wants them.
   function take(draw, width, height) {
@@ -34,7 +31,6 @@ chapter("effects", (root, engine) => {
     draw(context);
     const { data } = context.getImageData(0, 0, width, height), pixels = width * height;
     planes = Float32Array.from({ length: 3 * pixels }, (_, i) => data[(i % pixels) * 4 + Math.floor(i / pixels)]);
-    looked = [Math.floor(width * 0.27), Math.floor(height * 0.446)];
     compute();
   }
 
@@ -44,7 +40,7 @@ chapter("effects", (root, engine) => {
     const conv = { inChannels: 3, outChannels: 3, groups: 3, height, width, kernel: [3, 3], padding: [1, 1], mode: "border" };
     const weight = [...kernel.values, ...kernel.values, ...kernel.values];
     const begun = performance.now();
-    ({ values } = engine.conv2d(conv, planes, weight));
+    const { values } = engine.conv2d(conv, planes, weight);
     const milliseconds = (performance.now() - begun).toFixed(1);
     // Under a kernel of sum 0 an even surface is black, and edges have both signs: their size is shown.
     const [sum] = engine.linear({ inputs: 9, outputs: 1 }, kernel.values, Array(9).fill(1));
@@ -57,23 +53,6 @@ chapter("effects", (root, engine) => {
     const [en, zh] = isSigned ? ["; shown without sign", "；显示时取绝对值"] : ["", ""], total = numberText(sum, 4);
     tell(root.querySelector("[data-sum]"), `sum of the kernel: ${total}${en}`, `卷积核之和：${total}${zh}`);
     tell(time, `${milliseconds} ms for 3 × ${width} × ${height} values`, `3 × ${width} × ${height} 个值，用时 ${milliseconds} 毫秒`);
-    look(...looked);
-  }
-
-  // The numbers behind a pixel and its neighbours.
-  function look(...pixel) {
-    const { width, height } = before, plane = width * height, size = [width, height];
-    looked = pixel.map((at, axis) => clamp(at, 0, size[axis] - 1));
-    const [x, y] = looked;
-    patch.resize(3, 3, sequence(9).map((tap) =>
-      planes[plane + clamp(y + Math.floor(tap / 3) - 1, 0, height - 1) * width + clamp(x + (tap % 3) - 1, 0, width - 1)]));
-    showFormula(formula, sequence(9).map((tap) => [[patch, tap], [kernel, tap]]), numberText(values[plane + y * width + x]));
-    tell(patch.caption, `green at ${x}, ${y}`, `(${x}, ${y}) 处的绿色值`);
-    for (const { lastElementChild: { style } } of pictures) {
-      style.translate = "-50% -50%";
-      style.left = `${(100 * (x + 0.5)) / width}%`;
-      style.top = `${(100 * (y + 0.5)) / height}%`;
-    }
   }
 
   async function open(chosen) {
@@ -101,28 +80,10 @@ chapter("effects", (root, engine) => {
     compute();
   });
   tell(after, "the picture under the kernel", "卷积之后的图片", "aria-label");
-  tell(pictures[0], "arrow keys choose a pixel", "用方向键选择像素", "aria-label");
-  for (const picture of pictures) {
-    const point = (event) => {
-      const box = picture.getBoundingClientRect();
-      look(Math.floor(((event.clientX - box.left) / box.width) * before.width), Math.floor(((event.clientY - box.top) / box.height) * before.height));
-    };
-    for (const type of ["pointerdown", "pointermove"]) picture.addEventListener(type, point);
-    picture.addEventListener("keydown", (event) => {
-      const [down, right] = ARROWS[event.key] ?? [];
-      if (down === undefined) return;
-      event.preventDefault();
-      const far = event.shiftKey ? 10 : 1;
-      look(looked[0] + right * far, looked[1] + down * far);
-    });
-  }
-  file.addEventListener("change", () => file.files[0] && open(file.files[0]));
-  builtIn.addEventListener("click", showBuiltIn);
-  root.addEventListener("dragover", (event) => event.preventDefault());
-  root.addEventListener("drop", (event) => {
-    event.preventDefault();
-    if (event.dataTransfer.files[0]) open(event.dataTransfer.files[0]);
-  });
+  listen(file, "change", () => file.files[0] && open(file.files[0]));
+  listen(builtIn, "click", showBuiltIn);
+  listen(root, "dragover drop", (event) => event.preventDefault());
+  listen(root, "drop", ({ dataTransfer }) => dataTransfer.files[0] && open(dataTransfer.files[0]));
   press("edges");
   kernel.resize(3, 3, EFFECTS.edges);
   showBuiltIn();
@@ -136,53 +97,42 @@ function drawLighthouse(context) {
     context.fillStyle = colour;
     context.fill(new Path2D(path));
   };
-  const stroke = (colour, width, path) => {
+  const stroke = (colour, path) => {
     context.strokeStyle = colour;
-    context.lineWidth = width;
     context.stroke(new Path2D(path));
   };
   const disc = (x, y, radius) => `M${x - radius} ${y}a${radius} ${radius} 0 1 0 ${2 * radius} 0a${radius} ${radius} 0 1 0 ${-2 * radius} 0`;
+  context.lineWidth = 1.5;
   // The sky and the hills.
   fill("#bcd9ea", "M0 0H320V240H0");
   fill("#f6d77a", disc(236, 52, 22));
-  for (const [x, y, size] of [[150, 40, 1], [172, 46, 0.7], [52, 30, 0.8]]) {
-    for (const [dx, radius] of [[0, 11], [13, 15], [28, 10]]) fill("#eef5f9", disc(x + dx * size, y + (11 - radius) * size, radius * size));
-    fill("#eef5f9", `M${x} ${y}h${28 * size}v${11 * size}h${-28 * size}`);
-  }
+  for (const [x, y] of [[146, 46], [48, 36]]) fill("#eef5f9", disc(x, y, 9) + disc(x + 13, y - 4, 13) + disc(x + 27, y, 9) + `M${x} ${y}h27v9h-27`);
   fill("#8ba9a5", "M120 142 176 106 212 124 262 96 320 130V150H120");
-  stroke("#39434c", 1.6, "M132 84q4 -5 8 0q4 -5 8 0M150 92q4 -5 8 0q4 -5 8 0M118 98q4 -5 8 0q4 -5 8 0");
+  stroke("#39434c", "M132 84q4 -5 8 0q4 -5 8 0M150 92q4 -5 8 0q4 -5 8 0");
   // The sea and its waves.
   fill("#2f6f99", "M0 142H320V240H0");
   for (let y = 150; y < 240; y += 9) {
-    const wave = sequence(161).map((i) => `${2 * i} ${y + 2.2 * Math.sin((2 * i) / (4 + (y - 140) / 18) + y)}`);
-    stroke(y % 2 ? "#5b96bb" : "#7fb2d0", 1.6, `M${wave.join("L")}`);
+    stroke(y % 2 ? "#5b96bb" : "#7fb2d0", `M${sequence(161).map((i) => `${2 * i} ${y + 2.2 * Math.sin((2 * i) / (4 + (y - 140) / 18) + y)}`).join("L")}`);
   }
   // The rock and its grass, as if at random.
   fill("#6b6257", "M0 172 30 158 112 160 134 178 150 206 128 240H0");
   for (let i = 0; i < 230; i++) {
     const [x, y] = [1, 2].map((axis) => Math.abs(Math.sin(i * 12.9898 + axis * 78.233) * 43758.5453) % 1);
-    stroke(["#4f7f4a", "#79a65c", "#8d8377"][i % 3], 1.3, `M${x * 130} ${168 + y * 72}l${2 - (i % 5)} ${-5 - (i % 3)}`);
+    stroke(["#4f7f4a", "#79a65c", "#8d8377"][i % 3], `M${x * 130} ${168 + y * 72}l${2 - (i % 5)} ${-5 - (i % 3)}`);
   }
-  // The lighthouse.
+  // The lighthouse and its house.
   for (let i = 0; i < 6; i++) {
-    const half = 12 + i * 1.5, y = 62 + i * 18;
-    fill(i % 2 ? "#f3efe6" : "#c2412f", `M${70 - half} ${y}h${2 * half}l1.5 18h${-2 * half - 3}`);
+    const half = 12 + i * 1.5;
+    fill(i % 2 ? "#f3efe6" : "#c2412f", `M${70 - half} ${62 + i * 18}h${2 * half}l1.5 18h${-2 * half - 3}`);
   }
   fill("#f9e9a8", "M61 40H79V57H61");
-  fill("#2b3138", "M54 57H86V62H54M57 41 70 26 83 41M67 88h6v9h-6M67 124h6v9h-6M60 40h2v17h-2M66 40h2v17h-2M72 40h2v17h-2M78 40h2v17h-2");
-  fill("#4a2f22", "M63 152H77V170H63");
-  // A house of bricks.
   fill("#b5744f", "M92 142H126V168H92");
-  for (let row = 0; row < 6; row++) {
-    stroke("#dcb89c", 0.9, `M92 ${142.5 + row * 4.4}h34` + sequence(4).map((i) => `M${(row % 2 ? 92.5 : 96.5) + 8 * i} ${142 + row * 4.4}v4.4`).join(""));
-  }
-  fill("#4d4f57", "M88 143 109 126 130 143");
-  fill("#f4e6b0", "M104 150h10v9h-10");
+  for (let y = 143; y < 168; y += 5) stroke("#dcb89c", `M92 ${y}h34`);
+  fill("#2b3138", "M54 57H86V62H54M57 41 70 26 83 41M67 88h6v9h-6M67 124h6v9h-6M60 40h2v17h-2M66 40h2v17h-2M72 40h2v17h-2M78 40h2v17h-2M63 152H77V170H63M88 143 109 126 130 143M104 150h10v9h-10");
   // The boat and its name.
   fill("#f7f4ec", "M226 104V172H188");
   fill("#e3a33c", "M231 116V172H264");
-  fill("#3a2a20", "M227 98h3v82h-3");
-  fill("#28323c", "M176 178H284L268 206H192");
+  fill("#28323c", "M176 178H284L268 206H192M227 98h3v82h-3");
   context.fillStyle = "#ffffff";
   context.font = "bold 17px sans-serif";
   context.textAlign = "center";

@@ -29,10 +29,9 @@ chapter("flip", (root, engine) => {
   }
 
   function show() {
-    frame.place({ window: [2, 2], count: [2, 2], at });
     const index = at[0] * 2 + at[1];
     for (const { weights, output, formula } of sides) {
-      output.current = index;
+      frame.place(at, [2, 2], output);
       showFormula(formula, frame.inside.map((pixel, tap) => [[image, pixel], [weights, tap]]), numberText(output.values[index]));
     }
   }

@@ -20,13 +20,11 @@ chapter("im2col", (root, engine) => {
       const label = channels > 1 ? [`image, channel ${channel}`, `图像，通道 ${channel}`] : ["image", "图像"];
       const image = new Grid(null, `image-${channel}`, { label, cell: 40, edit: compute });
       image.resize(SIDE, SIDE, sequence(PIXELS, channel));
-      for (const type of ["pointerover", "focusin"]) {
-        image.place.addEventListener(type, ({ target }) => showPlaces(channel * PIXELS + image.indexOf(target)));
-      }
+      listen(image.place, "pointerover focusin", ({ target }) => showPlaces(channel * PIXELS + image.indexOf(target)));
       return image;
     });
     patches = images.map((image) => new Frame(image, (i, j) => select(i * output.columns + j)));
-    for (const { place } of images) unmarkAfter(place);
+    for (const { place } of images) listen(place, "pointerleave focusout", unmark);
     root.querySelector("[data-images]").replaceChildren(...images.map(({ figure }) => figure));
     // Where each entry of the matrix comes from: the matrix of an image of indices.
     sources = engine.im2col(conv(), sequence(channels * PIXELS)).values;
@@ -61,11 +59,8 @@ chapter("im2col", (root, engine) => {
   // A column: its patch, its output, its sum.
   function select(position, tap = undefined) {
     at = position;
-    for (const patch of patches) {
-      patch.place({ window: [size, size], count: [output.rows, output.columns], at: [Math.floor(at / output.columns), at % output.columns] });
-    }
-    column.place({ window: [matrix.rows, 1], count: [1, matrix.columns], at: [0, at] });
-    output.current = at;
+    for (const patch of patches) patch.place([Math.floor(at / output.columns), at % output.columns], [size, size], output);
+    column.place([0, at], [matrix.rows, 1]);
     product.current = at;
     showFormula(formula, sequence(matrix.rows).map((row) => [[kernel, row], [matrix, row * matrix.columns + at]]), numberText(product.values[at]));
     if (tap !== undefined) showPlaces(sources[tap * matrix.columns + at]);
@@ -77,12 +72,9 @@ chapter("im2col", (root, engine) => {
     images.forEach((image, channel) => image.mark("marked", [source - channel * PIXELS]));
   }
 
-  function unmarkAfter(place) {
-    for (const type of ["pointerleave", "focusout"]) place.addEventListener(type, () => showPlaces(-1));
-  }
-
-  unmarkAfter(matrix.place);
-  matrix.place.addEventListener("pointerover", ({ target }) => {
+  const unmark = () => showPlaces(-1);
+  listen(matrix.place, "pointerleave focusout", unmark);
+  listen(matrix.place, "pointerover", ({ target }) => {
     const index = matrix.indexOf(target);
     if (index >= 0) select(index % matrix.columns, Math.floor(index / matrix.columns));
   });

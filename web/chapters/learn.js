@@ -6,10 +6,9 @@ chapter("learn", (root, engine) => {
   const conv = { height: 6, width: 8, kernel: [1, 2] };
   const image = sequence(48).map((i) => Number(i % 8 < 2 || i % 8 > 5));
   const target = engine.conv2d(conv, image, [1, -1]).values;
-  const fixed = (value, count = 2) =>
-    (Math.abs(value) < 1000 ? value.toFixed(count) : value.toExponential(1)).replace("e+", "e").replace("-", "−");
-  const lossText = (loss) => (loss >= 0.001 && loss < 1e5 ? numberText(loss, 4) : loss.toExponential(1).replace("e+", "e").replace("-", "−"));
-  const [body, scroll, state, chart] = ["tbody", ".scroll", "[data-state]", ".chart"].map((selector) => root.querySelector(selector));
+  const fixed = (value) => (Math.abs(value) < 1000 ? value.toFixed(2) : value.toExponential(1)).replace("e+", "e").replace("-", "−");
+  const lossText = (loss) => (loss >= 0.001 && loss < 1e5 ? numberText(loss, 4) : loss.toExponential(0).replace("e+", "e").replace("-", "−"));
+  const [state, chart] = [root.querySelector("[data-state]"), root.querySelector(".chart")];
   // After each step: { kernel, output, loss }.
   let history = [];
 
@@ -47,17 +46,13 @@ chapter("learn", (root, engine) => {
     const { kernel, output, loss } = history.at(-1), count = history.length - 1;
     kernelGrid.resize(1, 2, kernel);
     outputGrid.resize(6, 7, output);
-    body.replaceChildren(...history.map((entry, at) => element("tr", { "data-step": at }, element("th", {}, at),
-      ...[lossText(entry.loss), ...entry.kernel.map((weight) => fixed(weight, 4))].map((text) => element("td", {}, text)))).slice(-100));
-    scroll.scrollTop = scroll.scrollHeight;
-    const [a, b] = kernelGrid.values.map((weight) => fixed(weight));
+    const [a, b] = kernelGrid.values.map(fixed);
     const grows = count > 0 && loss > history.at(-2).loss;
     state.dataset.state = grows ? "diverges" : "learns";
     if (grows) tell(state, `After ${count} steps: it diverges. Each step overshoots further; take a smaller rate.`, `${count} 步之后：发散。每一步都偏得更远，请减小学习率。`);
-    else tell(state, `After ${count} steps the kernel is [${a}, ${b}].`, `${count} 步之后，卷积核为 [${a}, ${b}]。`);
+    else tell(state, `After ${count} steps the kernel is [${a}, ${b}], the error ${lossText(loss)}.`, `${count} 步之后，卷积核为 [${a}, ${b}]，误差为 ${lossText(loss)}。`);
     for (const name of ["step", "ten"]) root.querySelector(`[data-do="${name}"]`).disabled = loss >= END;
     draw();
-    tell(chart, `the error after ${count} steps: ${lossText(loss)}`, `${count} 步后的误差：${lossText(loss)}`, "aria-label");
   }
 
   // The loss over the steps, by powers of ten.
@@ -79,12 +74,12 @@ chapter("learn", (root, engine) => {
   }
 
   const rate = slider(root.querySelector("[data-slider]"), () => {}, (value) => value.toFixed(3));
-  tell(scroll, "all steps", "每一步", "aria-label");
   whenPressed(root, "step", () => steps(1));
   whenPressed(root, "ten", () => steps(10));
   whenPressed(root, "reset", () => {
     rate.value = 0.03;
     begin(START);
   });
+  tell(chart, "the error after each step", "每一步之后的误差", "aria-label");
   begin(START);
 });

@@ -68,8 +68,7 @@ chapter("padding", (root, engine) => {
 
   function show() {
     const [, , k0, k1, , , ...stride] = numbers();
-    frame.place({ window: [k0, k1], count: [output.rows, output.columns], stride, at });
-    output.current = at[0] * output.columns + at[1];
+    frame.place(at, [k0, k1], output, stride);
   }
 
   const press = choices(root.querySelector("[data-presets]"), (choice) => {

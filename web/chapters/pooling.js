@@ -49,9 +49,9 @@ chapter("pooling", (root, engine) => {
   function show() {
     const [, , w0, w1, , , ...stride] = numbers(), [chosen, ...position] = at;
     channels.forEach(({ input, output, frame }, channel) => {
-      frame.place({ window: [w0, w1], count: [output.rows, output.columns], stride, at: position });
-      const index = position[0] * output.columns + position[1], result = output.values[index];
-      output.current = channel === chosen ? index : -1;
+      frame.place(position, [w0, w1], output, stride);
+      const result = output.values[position[0] * output.columns + position[1]];
+      if (channel !== chosen) output.current = -1;
       const seen = frame.inside.filter((i) => input.values[i] !== -Infinity), isMax = kind === "max";
       input.mark("marked", isMax && channel === chosen ? [seen.find((i) => input.values[i] === result)] : []);
       if (channel !== chosen) return;
@@ -124,11 +124,8 @@ function startEdge(root, engine) {
     moveTo(clamp(Math.round(((event.clientX - box.left) / box.width) * COLUMNS), 1, COLUMNS - 1));
   };
   image.place.classList.add("dragged");
-  image.place.addEventListener("pointerdown", (event) => {
-    image.place.setPointerCapture(event.pointerId);
-    drag(event);
-  });
-  image.place.addEventListener("pointermove", (event) => image.place.hasPointerCapture(event.pointerId) && drag(event));
+  listen(image.place, "pointerdown", ({ pointerId }) => image.place.setPointerCapture(pointerId));
+  listen(image.place, "pointerdown pointermove", (event) => image.place.hasPointerCapture(event.pointerId) && drag(event));
   const position = slider(root.querySelector("[data-slider]"), moveTo);
   whenPressed(root, "count", count);
   count();
