@@ -87,26 +87,19 @@ function listContents() {
   }
 }
 
-function fail(en, zh) {
-  const failure = document.getElementById("failure");
-  failure.hidden = false;
-  tell(failure, en, zh);
-}
-
 async function startChapters() {
   let loaded;
   try {
-    if (typeof ENGINE === "undefined") {
-      return fail("The engine is not there: web/build makes it.", "缺少计算引擎：请先运行 web/build。");
-    }
     loaded = await loadModule();
-  } catch (error) {
-    return fail(`This browser cannot run the engine: ${error.message}.`, `此浏览器无法运行计算引擎：${error.message}`);
+  } catch ({ message }) {
+    const failure = document.getElementById("failure");
+    failure.hidden = false;
+    return tell(failure, `The engine is not there (web/build makes it), or cannot run here: ${message}.`, `缺少计算引擎（由 web/build 生成），或无法在此运行：${message}`);
   }
   const engine = new Engine(loaded.module);
-  const size = ENGINE[loaded.name].length * 0.75 / 1024;
+  const size = ((ENGINE[loaded.name].length * 0.75) / 1024).toFixed(0);
   for (const place of document.querySelectorAll("[data-engine]")) {
-    tell(place, `WebAssembly, ${loaded.name}, ${size.toFixed(0)} KB compressed`, `WebAssembly（${loaded.name}，压缩后 ${size.toFixed(0)} KB）`);
+    tell(place, `WebAssembly, ${loaded.name}, ${size} KB compressed`, `WebAssembly（${loaded.name}，压缩后 ${size} KB）`);
   }
   for (const section of document.querySelectorAll("section.chapter")) {
     // Each in a task of its own, so that the page answers in between.

@@ -47,14 +47,10 @@ chapter("channels", (root, engine) => {
   function compute() {
     const weights = valuesOf(kernels.flat());
     const { values, height, width } = engine.conv2d(conv(outputs.length), valuesOf(inputs), weights);
-    // One scale of colours for grids of one kind.
-    for (const grid of inputs) grid.largest = largestOf(valuesOf(inputs));
+    // One scale of colours for all kernels.
     for (const grid of kernels.flat()) grid.largest = largestOf(weights);
     for (const grid of [...inputs, ...kernels.flat()]) grid.show(grid.values);
-    outputs.forEach((output, o) => {
-      output.largest = largestOf(values);
-      output.resize(height, width, values.slice(o * height * width, (o + 1) * height * width));
-    });
+    outputs.forEach((output, o) => output.resize(height, width, values.slice(o * height * width, (o + 1) * height * width)));
     const factors = [2, outputs.length, size, size, height, width];
     root.querySelector("[data-cost]").textContent = `${factors.join(" · ")} = ${factors.reduce((product, factor) => product * factor)}`;
     if (!dense.hidden) {

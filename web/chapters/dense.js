@@ -4,15 +4,14 @@
 chapter("dense", (root, engine) => {
   const SIDE = 5, PIXELS = 25;
   const size = { height: SIDE, width: SIDE };
-  // The convolutions behind the second step, with weights for all offsets, and the third, with weights for neighbours.
+  // The second step's convolution has weights for all offsets, the third's for neighbours.
   const convs = [null, { ...size, kernel: [9, 9], padding: [4, 4] }, { ...size, kernel: [3, 3], padding: [1, 1] }];
 
   // From -9 to 9 without 0, on every visit in the same order.
   let state = 2026;
   const random = () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    const digit = (state >>> 16) % 18;
-    return digit < 9 ? digit - 9 : digit - 8;
+    return [-9, -8, -7, -6, -5, -4, -3, -2, -1, 1, 2, 3, 4, 5, 6, 7, 8, 9][(state >>> 16) % 18];
   };
   const all = Array.from({ length: PIXELS * PIXELS }, random);
   const offsets = Array.from({ length: 81 }, random);

@@ -7,7 +7,7 @@ chapter("learn", (root, engine) => {
   const image = sequence(48).map((i) => Number(i % 8 < 2 || i % 8 > 5));
   const target = engine.conv2d(conv, image, [1, -1]).values;
   const fixed = (value) => (Math.abs(value) < 1000 ? value.toFixed(2) : value.toExponential(1)).replace("e+", "e").replace("-", "−");
-  const lossText = (loss) => (loss >= 0.001 && loss < 1e5 ? numberText(loss, 4) : loss.toExponential(0).replace("e+", "e").replace("-", "−"));
+  const lossText = (loss) => (!loss || (loss >= 0.001 && loss < 1e5) ? numberText(loss, 4) : loss.toExponential(0).replace("e+", "e").replace("-", "−"));
   const [state, chart] = [root.querySelector("[data-state]"), root.querySelector(".chart")];
   // After each step: { kernel, output, loss }.
   let history = [];

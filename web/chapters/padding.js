@@ -38,7 +38,7 @@ chapter("padding", (root, engine) => {
     try {
       result = engine.conv2d(conv, Array(n0 * n1).fill(1), Array(k0 * k1).fill(1));
     } catch ({ message }) {
-      tell(error, `The kernel does not fit into the padded image: ${message}.`, `卷积核比填充后的图像还大：${message}`);
+      error.title = message;
     }
     error.hidden = Boolean(result);
     root.querySelector("[data-shown]").hidden = !result;
