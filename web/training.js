@@ -168,10 +168,6 @@ class Training {
     return Training.#only;
   }
 
-  static get isLoaded() {
-    return Training.#only !== undefined;
-  }
-
   constructor(module, packed) {
     const source = `"use strict";\n${unpacked}\n${unpackedDigits}\n(${trainingWorker})()`;
     const script = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
