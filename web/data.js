@@ -12,15 +12,14 @@ function loadScript(path) {
   });
 }
 
-// The digits: { pixels: bytes of [11024, 28, 28], labels }; the last 1,024 are for tests.
-async function loadDigits() {
-  if (typeof DIGITS === "undefined") await loadScript("built/digits.js");
-  const packed = await unpacked(DIGITS);
-  const count = LEARNED + TESTED;
+// The digits of built/digits.js: { pixels: bytes of [11024, 28, 28], labels }; the last 1,024 are for tests. It takes a while: the
+// worker of training.js does it.
+async function unpackedDigits(base64, count, imageLen) {
+  const packed = await unpacked(base64);
   const labels = packed.slice(0, count);
   // First a bit for each pixel, whether there is ink; then the ink of those that have some.
-  const mask = packed.subarray(count, count + (count * IMAGE_LEN) / 8);
-  const pixels = new Uint8Array(count * IMAGE_LEN);
+  const mask = packed.subarray(count, count + (count * imageLen) / 8);
+  const pixels = new Uint8Array(count * imageLen);
   let at = count + mask.length;
   for (let i = 0; i < pixels.length; i++) {
     if (mask[i >> 3] & (128 >> (i & 7))) pixels[i] = packed[at++];
