@@ -97,7 +97,7 @@ async function startChapters() {
     return tell(failure, `The engine is not there (web/build makes it), or cannot run here: ${message}.`, `缺少计算引擎（由 web/build 生成），或无法在此运行：${message}`);
   }
   const engine = new Engine(loaded.module);
-  const size = ((ENGINE[loaded.name].length * 0.75) / 1024).toFixed(0);
+  const size = ((BUILT[loaded.name].length * 0.8) / 1024).toFixed(0);
   for (const place of document.querySelectorAll("[data-engine]")) {
     tell(place, `WebAssembly, ${loaded.name}, ${size} KB compressed`, `WebAssembly（${loaded.name}，压缩后 ${size} KB）`);
   }

@@ -163,11 +163,8 @@ class Training {
 
   // The page has one, which loads the digits when it is first asked for.
   static async load(module) {
-    if (!Training.#only) {
-      if (typeof DIGITS === "undefined") await loadScript("built/digits.js");
-      Training.#only ??= new Training(module, DIGITS);
-    }
-    return Training.#only;
+    const digits = await builtText("digits");
+    return (Training.#only ??= new Training(module, digits));
   }
 
   constructor(module, packed) {

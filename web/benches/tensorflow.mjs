@@ -36,13 +36,15 @@ const server = createServer(async ({ url }, response) => {
 const PAGE = `<!DOCTYPE html><title>TensorFlow.js</title><link rel="icon" href="data:,">
 <script src="/tfjs/tfjs/dist/tf.min.js"></script>
 <script src="/tfjs/tfjs-backend-wasm/dist/tf-backend-wasm.min.js"></script>
-${["engine.js", "data.js", "built/simd128.js", "built/scalar.js", "built/digits.js"].map((name) => `<script src="/web/${name}"></script>`).join("\n")}
+<base href="/web/">
+<script src="data.js"></script>
+<script src="engine.js"></script>
 <script>
 const STEPS = ${STEPS}, BATCH = ${BATCH}, RATE = ${RATE};
 // Functions that train for some steps and resolve with the milliseconds of a step and the mean loss.
 const trainers = {};
 async function prepare() {
-  const digits = await unpackedDigits(DIGITS, LEARNED + TESTED, IMAGE_LEN);
+  const digits = await unpackedDigits(await builtText("digits"), LEARNED + TESTED, IMAGE_LEN);
   for (const name of ["simd128", "scalar"]) {
     const wasm = new WebAssembly.Instance(await compileEngine(name)).exports;
     new Uint8Array(wasm.memory.buffer, wasm.digit_pixels(), digits.pixels.length).set(digits.pixels);

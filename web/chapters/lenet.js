@@ -316,7 +316,7 @@ chapter("lenet", async (root, engine, { name, module }) => {
     button.disabled = true;
     try {
       const otherName = name === "simd128" ? "scalar" : "simd128", { params, network } = networks[source];
-      other ??= new Engine(await WebAssembly.compile(await unpacked(ENGINE[otherName])));
+      other ??= new Engine(await compileEngine(otherName));
       other.params = params;
       const times = { [otherName]: await timeReading(other, pad.pixels, network), [name]: await timeReading(engine, pad.pixels, network) };
       const ratio = times.scalar / times.simd128;
