@@ -1,5 +1,7 @@
 //! Single operations, as JavaScript asks for them, against the plans of the core.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::sync::Mutex;
 
 use im2col::{ConvOperands, ConvParams, Isa, PaddingMode, PoolParams, ShapeError, Weights};

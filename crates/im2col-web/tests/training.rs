@@ -1,5 +1,7 @@
 //! The page learns what the trainer learns, bit for bit.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Mutex;
 
 use im2col::lenet::{LENET, LENET_RELU};
