@@ -128,8 +128,11 @@ export class Page {
 
   // The place on the screen of a point of an element, in shares of its width and height; the element is brought into view.
   async place(selector, x = 0.5, y = 0.5) {
-    const found = await this.run((one, across, down) => {
+    const found = await this.run(async (one, across, down) => {
       const element = document.querySelector(one);
+      const frame = () => new Promise((done) => requestAnimationFrame(done));
+      // The page may still be scrolling to what has got the focus.
+      for (let top = NaN; element && top !== (top = element.getBoundingClientRect().top); ) await frame();
       let box = element?.getBoundingClientRect();
       if (!box?.width) return null;
       if (box.top < 0 || box.left < 0 || box.bottom > innerHeight || box.right > innerWidth) {
@@ -234,7 +237,7 @@ export class Page {
   async tabTo(selector) {
     await this.run((one) => {
       const place = document.querySelector(one).closest("section, header");
-      place.querySelector("a[href], button:not(:disabled), input, select, [tabindex='0']").focus({ preventScroll: true });
+      place.querySelector("a[href], :is(button, input, select):enabled, [tabindex='0']").focus({ preventScroll: true });
     }, selector);
     // From there and back: a focus that the tab key brought is to be seen.
     await this.key("Tab");

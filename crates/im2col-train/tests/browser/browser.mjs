@@ -111,17 +111,14 @@ export class Tab {
     return tab;
   }
 
-  // Workers wait until they are watched.
-  async #watchWorker(sessionId, isOffline) {
+  // Workers wait until they are watched. What a kind of worker does not know is an error, and so is a worker that has ended.
+  #watchWorker(sessionId, isOffline) {
     this.#sessions.push(sessionId);
-    const send = (method, params = {}) => this.#browser.send(method, params, sessionId);
-    try {
-      for (const domain of ["Runtime", "Network"]) await send(`${domain}.enable`);
-      if (isOffline) await send("Network.emulateNetworkConditions", OFFLINE);
-      await send("Runtime.runIfWaitingForDebugger");
-    } catch {
-      // The worker has ended already.
-    }
+    const send = (method, params = {}) => this.#browser.send(method, params, sessionId).catch(() => {});
+    send("Runtime.enable");
+    send("Network.enable");
+    if (isOffline) send("Network.emulateNetworkConditions", OFFLINE);
+    send("Runtime.runIfWaitingForDebugger");
   }
 
   send(method, params = {}) {
