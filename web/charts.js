@@ -4,6 +4,7 @@
 // A line that grows: points [x, y]. Neighbours are merged before there are too many.
 class Curve {
   static #MOST = 320;
+  static #REACH = 3;
   points = [];
   #share = 1;
   #count = 0;
@@ -21,6 +22,14 @@ class Curve {
     this.points = this.points.filter((_, i) => i % 2).map(([at, value], i) => [at, (value + this.points[2 * i][1]) / 2]);
     this.#share *= 2;
   }
+
+  // The points, each the mean of some around it.
+  get smooth() {
+    return this.points.map(([x], i, all) => {
+      const near = all.slice(Math.max(0, i - Curve.#REACH), i + Curve.#REACH + 1);
+      return [x, near.reduce((sum, point) => sum + point[1], 0) / near.length];
+    });
+  }
 }
 
 function svgElement(name, attributes = {}, text = "") {
@@ -36,7 +45,7 @@ function svgElement(name, attributes = {}, text = "") {
 // ranges: what the vertical axis may show, the widest last: the first that leaves few of the points out is taken, and lines beyond it
 // are cut off. first: a value to show as long as there are none. tick: a number at the axis as text.
 class Chart {
-  static #BOX = { width: 440, height: 236, left: 46, right: 386, top: 12, bottom: 198, label: 15 };
+  static #BOX = { width: 440, height: 236, left: 46, right: 378, top: 12, bottom: 198, label: 15 };
   #series; #ranges; #first; #tick; #frame; #lines; #inner; #key = "";
 
   constructor(place, { name, series, ranges, first, tick }) {

@@ -8,8 +8,6 @@ function chapter(id, start) {
   CHAPTERS.set(id, start);
 }
 
-// Languages. What stands in the HTML has both, each with its `lang`, and CSS hides one.
-
 let language = "en";
 const SAID = new WeakMap();
 
@@ -40,97 +38,68 @@ function whenLanguageChanges(draw) {
 
 function setLanguage(wanted) {
   language = wanted;
-  const root = document.documentElement;
-  root.lang = say("en", "zh-Hans");
-  root.dataset.language = language;
+  set("language", language);
+  document.documentElement.lang = say("en", "zh-Hans");
   document.title = say("Convolutional networks, live", "动手看卷积神经网络");
-  pressOne("button[data-language]", language, "language");
   for (const element of document.querySelectorAll("[data-said]")) {
     for (const attribute of SAID.get(element)?.keys() ?? []) applySaid(element, attribute);
   }
   document.dispatchEvent(new Event("languagechange"));
 }
 
-function setTheme(theme) {
-  document.documentElement.dataset.theme = theme;
-  pressOne("button[data-theme]", theme, "theme");
-}
-
-function pressOne(selector, value, name) {
-  for (const button of document.querySelectorAll(selector)) button.ariaPressed = String(button.dataset[name] === value);
-}
-
-// What the reader chose, kept for the next visit where the browser allows it.
-function remembered(name) {
-  try {
-    return localStorage.getItem(`im2col.${name}`);
-  } catch {
-    return null;
-  }
-}
-
-function remember(name, value) {
-  try {
-    localStorage.setItem(`im2col.${name}`, value);
-  } catch {
-    // Then it is forgotten.
-  }
+// A setting of the whole page: `language` or `theme`.
+function set(name, value) {
+  document.documentElement.dataset[name] = value;
+  for (const button of document.querySelectorAll(`button[data-${name}]`)) button.ariaPressed = String(button.dataset[name] === value);
 }
 
 function startSwitches() {
-  const asked = new URLSearchParams(location.search);
-  const known = (value, values) => (values.includes(value) ? value : undefined);
-  const guess = navigator.language.startsWith("zh") ? "zh" : "en";
-  const languages = ["en", "zh"], themes = ["auto", "light", "dark"];
-  setTheme(known(asked.get("theme"), themes) ?? known(remembered("theme"), themes) ?? "auto");
-  setLanguage(known(asked.get("language"), languages) ?? known(remembered("language"), languages) ?? guess);
+  const asked = new URLSearchParams(location.search).get("language") ?? navigator.language;
+  set("theme", "auto");
+  setLanguage(asked.startsWith("zh") ? "zh" : "en");
   tell(document.getElementById("themes"), "Colours", "配色", "aria-label");
   tell(document.getElementById("contents"), "Contents", "目录", "aria-label");
   document.querySelector(".switches").addEventListener("click", ({ target }) => {
-    const { language: toLanguage, theme: toTheme } = target.closest("button")?.dataset ?? {};
-    if (toLanguage) {
-      setLanguage(toLanguage);
-      remember("language", toLanguage);
-    } else if (toTheme) {
-      setTheme(toTheme);
-      remember("theme", toTheme);
-    }
+    const { language: toLanguage, theme } = target.closest("button")?.dataset ?? {};
+    if (toLanguage) setLanguage(toLanguage);
+    if (theme) set("theme", theme);
   });
+}
+
+// Short texts have their Chinese in `data-zh`. What has `data-en` as well is for others to show.
+function tellShortTexts() {
+  for (const place of document.querySelectorAll("[data-zh]:not([data-en])")) {
+    const text = document.createElement("span");
+    tell(text, place.firstChild.data, place.dataset.zh);
+    place.firstChild.replaceWith(text);
+  }
 }
 
 // A link to each chapter, in the words of its heading.
 function listContents() {
-  const list = document.querySelector("#contents ol");
-  for (const section of document.querySelectorAll("section.chapter")) {
-    const link = document.createElement("a");
-    link.href = `#${section.id}`;
-    link.append(...section.querySelector("h2").cloneNode(true).childNodes);
-    const item = document.createElement("li");
+  for (const heading of document.querySelectorAll("h2")) {
+    const link = document.createElement("a"), item = document.createElement("li");
+    link.href = `#${heading.closest("section").id}`;
+    Object.assign(link.dataset, heading.dataset);
+    link.append(...heading.cloneNode(true).childNodes);
     item.append(link);
-    list.append(item);
+    document.querySelector("#contents ol").append(item);
   }
-}
-
-function fail(en, zh) {
-  const failure = document.getElementById("failure");
-  failure.hidden = false;
-  tell(failure, en, zh);
 }
 
 async function startChapters() {
   let loaded;
   try {
-    if (typeof ENGINE === "undefined") {
-      return fail("The engine is not there: web/build makes it.", "缺少计算引擎：请先运行 web/build。");
-    }
     loaded = await loadModule();
-  } catch (error) {
-    return fail(`This browser cannot run the engine: ${error.message}.`, `此浏览器无法运行计算引擎：${error.message}`);
+  } catch ({ message }) {
+    const failure = document.getElementById("failure");
+    failure.hidden = false;
+    return tell(failure, `The engine is not there (web/build makes it), or cannot run here: ${message}.`, `缺少计算引擎（由 web/build 生成），或无法在此运行：${message}`);
   }
   const engine = new Engine(loaded.module);
-  const size = ENGINE[loaded.name].length * 0.75 / 1024;
+  const size = ((ENGINE[loaded.name].length * 0.75) / 1024).toFixed(0);
   for (const place of document.querySelectorAll("[data-engine]")) {
-    tell(place, `WebAssembly, ${loaded.name}, ${size.toFixed(0)} KB compressed`, `WebAssembly（${loaded.name}，压缩后 ${size.toFixed(0)} KB）`);
+    tell(place, `WebAssembly, ${loaded.name}, ${size} KB compressed`, `WebAssembly（${loaded.name}，压缩后 ${size} KB）`);
   }
   for (const section of document.querySelectorAll("section.chapter")) {
     // Each in a task of its own, so that the page answers in between.
@@ -148,4 +117,5 @@ async function startChapters() {
 
 startSwitches();
 listContents();
+tellShortTexts();
 document.addEventListener("DOMContentLoaded", startChapters);

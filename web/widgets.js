@@ -1,100 +1,93 @@
-// What the chapters share: numbers, grids of numbers with windows on them, formulas, sliders.
+// What the chapters share: numbers, grids of numbers with windows on them, sums of products, controls.
 "use strict";
 
-// An element: its attributes, then what it contains.
 function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
-  for (const [attribute, value] of Object.entries(attributes)) {
-    if (value !== undefined && value !== false) made.setAttribute(attribute, value);
-  }
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   made.append(...children);
   return made;
 }
 
+const span = (kind, ...children) => element("span", { class: kind }, ...children);
+
 // A number as text, of at most so many decimals, with a true minus.
 function numberText(value, decimals = 2) {
-  if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "∞" : "−∞";
-  const text = Math.abs(value) >= 1e5 ? value.toExponential(1).replace("e+", "e") : String(Number(value.toFixed(decimals)));
-  return (text === "-0" ? "0" : text).replace("-", "−");
+  const text = Math.abs(value) >= 1e5 ? value.toExponential(1).replace("e+", "e") : String(Number(value.toFixed(decimals)) || 0);
+  return text.replaceAll("-", "−");
 }
 
 // The number that a text means, or undefined: 3, -0.5, −.5, 1/9.
 function parseNumber(text) {
   const match = /^([+-]?)(\d*\.?\d*)(?:\/(\d+))?$/.exec(text.trim().replace("−", "-").replace(",", "."));
   if (!match || !/\d/.test(match[2])) return undefined;
-  const value = (match[1] === "-" ? -1 : 1) * Number(match[2]) / Number(match[3] ?? 1);
+  const value = ((match[1] === "-" ? -1 : 1) * match[2]) / (match[3] ?? 1);
   return Math.abs(value) <= 999 ? value : undefined;
 }
 
-// Numbers from `from` on.
 const sequence = (length, from = 0) => Array.from({ length }, (_, i) => from + i);
-
 const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
+const largestOf = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+const listen = (target, types, listener) => types.split(" ").forEach((type) => target.addEventListener(type, listener));
+const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
-// Colours an element by the sign and size of a value; the largest magnitude gets the whole colour.
+// Colours an element by a value: the largest magnitude gets the whole colour.
 function tint(target, value, largest) {
-  const share = largest > 0 && Number.isFinite(value) ? Math.min(Math.abs(value) / largest, 1) : 0;
+  const share = largest > 0 ? Math.min(Math.abs(value) / largest, 1) : 0;
   target.classList.toggle("positive", value > 0);
   target.classList.toggle("negative", value < 0);
   target.style.setProperty("--share", `${(share * 46).toFixed(1)}%`);
 }
 
-const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+const LABELS = { image: ["image", "图像"], kernel: ["kernel", "卷积核"], output: ["output", "输出"] };
 
-// A grid of numbers, in which arrow keys move. Options:
-//   name           goes into `data-cell` of its cells, beside `data-row` and `data-column`
-//   label          [en, zh] for screen readers
-//   cell           its pixels, where there is room
-//   edit(values)   makes the numbers editable
-//   select(r, c)   makes the cells focusable, and is called when one gets the focus or is pressed
-//   largest        magnitude with the whole colour; that of the largest value unless given
-//   format(value)  text of a number
+// A grid of numbers, in which arrow keys move. It takes the place of `data-grid="NAME"` in `root`, with the caption `data-en` and
+// `data-zh`, and `data-sign` before it; without one it has a `label`, and its `figure` is to be placed.
+// cell: pixels; edit(values): makes the numbers editable; select(row, column): called when a cell gets the focus; largest: the
+// magnitude with the whole colour; format(value): a number's text.
 class Grid {
   values = [];
+  cells = [];
 
-  constructor(place, { name, label, cell = 48, edit, select, largest, format = numberText }) {
+  constructor(root, name, { label, cell = 48, edit, select, largest, format = numberText } = {}) {
+    const place = root?.querySelector(`[data-grid="${name}"]`) ?? element("div");
+    const { en, zh, sign } = place.dataset;
     Object.assign(this, { place, name, edit, select, largest, format });
     place.classList.add("grid");
     place.style.setProperty("--cell", `${cell}px`);
     this.body = element("div", { role: edit || select ? "grid" : "table" });
+    this.caption = element("figcaption");
+    this.figure = element("figure");
+    place.replaceWith(sign ? element("div", { class: "with" }, span("sign", sign), this.figure) : this.figure);
+    if (!place.classList.contains("bare")) this.figure.append(this.caption);
+    this.figure.append(place);
     place.append(this.body);
-    if (label) tell(this.body, ...label, "aria-label");
-    if (edit || select) {
-      place.addEventListener("keydown", (event) => this.#key(event));
-      place.addEventListener("focusin", ({ target }) => this.#focus(target));
-    }
-    if (edit) {
-      place.addEventListener("input", ({ target }) => this.#input(target));
-      place.addEventListener("focusout", ({ target }) => this.#leave(target));
-    }
-    if (select) place.addEventListener("click", ({ target }) => target.closest(".cell")?.focus());
+    for (const [target, attribute] of [[this.body, "aria-label"], [this.caption]]) tell(target, ...(label ?? (en ? [en, zh] : LABELS[name])), attribute);
+
+    if (!edit && !select) return;
+    listen(place, "keydown", (event) => this.#key(event));
+    listen(place, "focusin", ({ target }) => this.#focus(target));
+    if (!edit) return listen(place, "click", ({ target }) => target.closest(".cell")?.focus());
+    listen(place, "input", ({ target }) => this.#input(target));
+    listen(place, "focusout", ({ target }) => this.#restore(target));
   }
 
   // Makes it this large and fills it.
   resize(rows, columns, values) {
     if (this.rows !== rows || this.columns !== columns) {
-      Object.assign(this, { rows, columns });
+      Object.assign(this, { rows, columns, cells: [] });
       this.place.style.setProperty("--columns", columns);
-      this.body.replaceChildren();
-      this.cells = [];
-      for (let r = 0; r < rows; r++) {
-        const row = element("div", { role: "row" });
-        for (let c = 0; c < columns; c++) row.append(this.#cell(r, c));
-        this.body.append(row);
-      }
-      this.#roveTo(0);
+      this.body.replaceChildren(...sequence(rows).map((row) =>
+        element("div", { role: "row" }, ...sequence(columns).map((column) => this.#cell(row, column)))));
+      this.#rove(0);
     }
     this.show(values);
   }
 
   #cell(row, column) {
-    const isGrid = this.edit || this.select;
-    const cell = element("div", {
-      class: "cell", role: isGrid ? "gridcell" : "cell", "data-cell": this.name, "data-row": row, "data-column": column,
-      tabindex: this.select && !this.edit ? -1 : undefined,
-    });
+    const role = this.edit || this.select ? "gridcell" : "cell";
+    const cell = element("div", { class: "cell", role, "data-cell": this.name, "data-row": row, "data-column": column });
     if (this.edit) {
-      const input = element("input", { type: "text", autocomplete: "off", enterkeyhint: "next", tabindex: -1, spellcheck: "false" });
+      const input = element("input", { type: "text", autocomplete: "off", enterkeyhint: "next" });
       tell(input, `row ${row + 1}, column ${column + 1}`, `第 ${row + 1} 行第 ${column + 1} 列`, "aria-label");
       cell.append(input);
     }
@@ -102,78 +95,59 @@ class Grid {
     return cell;
   }
 
-  cell(row, column) {
-    return this.cells[row * this.columns + column];
-  }
-
-  // What takes the focus for a cell.
-  #target(index) {
-    return this.edit ? this.cells[index]?.firstChild : this.cells[index];
-  }
-
-  #roveTo(index) {
-    if (!this.edit && !this.select) return;
-    this.cells.forEach((_, i) => (this.#target(i).tabIndex = i === index ? 0 : -1));
+  // Leads the tab key to one cell, or the input in it.
+  #rove(index) {
+    if (this.edit || this.select) this.cells.forEach((cell, i) => ((cell.firstElementChild ?? cell).tabIndex = i === index ? 0 : -1));
   }
 
   // Shows values; what is being typed is left alone.
   show(values) {
     this.values = Array.from(values);
-    const largest = this.largest ?? this.values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    this.tinted = this.largest ?? largestOf(this.values);
     this.cells.forEach((cell, i) => {
-      const value = this.values[i], text = this.format(value);
-      tint(cell, value, largest);
+      const value = this.values[i], text = this.format(value), input = cell.firstElementChild;
+      tint(cell, value, this.tinted);
       cell.style.setProperty("--length", text.length);
-      if (!this.edit) {
-        if (cell.textContent !== text) cell.textContent = text;
-      } else if (document.activeElement !== cell.firstChild || parseNumber(cell.firstChild.value) !== value) {
-        cell.firstChild.value = text;
-        cell.firstChild.ariaInvalid = null;
-      }
+      if (!input) cell.textContent = text;
+      else if (document.activeElement !== input || parseNumber(input.value) !== value) this.#restore(input);
     });
-    this.tinted = largest;
   }
 
-  // The cells (by index) that have a class from now on; all others lose it.
-  mark(name, indices) {
+  // Gives the cells of these indices a class, and takes it from all others.
+  mark(kind, indices) {
     const marked = new Set(indices);
-    this.cells.forEach((cell, i) => cell.classList.toggle(name, marked.has(i)));
+    this.cells.forEach((cell, i) => cell.classList.toggle(kind, marked.has(i)));
   }
 
-  // The one cell that is the current one; the tab key leads to it.
   set current(index) {
     this.mark("current", [index]);
-    if (!this.cells.some((cell) => cell.contains(document.activeElement))) this.#roveTo(index);
+    if (!this.place.contains(document.activeElement)) this.#rove(index);
   }
 
+  // That of the cell which contains an element.
   indexOf(target) {
-    return this.cells.indexOf(target.closest?.(".cell"));
+    return this.cells.indexOf(target.closest(".cell"));
   }
 
   #key(event) {
-    const index = this.indexOf(event.target);
+    const index = this.indexOf(event.target), { columns } = this;
     if (index < 0 || event.ctrlKey || event.altKey || event.metaKey) return;
-    let next = index;
+    const column = index % columns, first = index - column;
+    let next;
     if (ARROWS[event.key]) {
       const [down, right] = ARROWS[event.key];
-      const row = clamp(Math.floor(index / this.columns) + down, 0, this.rows - 1);
-      next = row * this.columns + clamp((index % this.columns) + right, 0, this.columns - 1);
-    } else if (event.key === "Home") next = index - (index % this.columns);
-    else if (event.key === "End") next = index - (index % this.columns) + this.columns - 1;
-    else if (event.key === "Enter") next = (index + 1) % this.cells.length;
-    else if (event.key === "Escape" && this.edit) {
-      event.target.value = this.format(this.values[index]);
-      event.target.select();
-      return;
-    } else return;
+      next = clamp(first / columns + down, 0, this.rows - 1) * columns + clamp(column + right, 0, columns - 1);
+    } else if (event.key === "Enter") next = (index + 1) % this.cells.length;
+    else if (event.key === "Escape" && this.edit) return this.#restore(event.target);
+    else return;
     event.preventDefault();
-    this.#target(next).focus();
+    (this.cells[next].firstElementChild ?? this.cells[next]).focus();
   }
 
   #focus(target) {
     const index = this.indexOf(target);
     if (index < 0) return;
-    this.#roveTo(index);
+    this.#rove(index);
     if (this.edit) target.select();
     this.select?.(Math.floor(index / this.columns), index % this.columns);
   }
@@ -181,113 +155,96 @@ class Grid {
   #input(target) {
     const value = parseNumber(target.value);
     target.ariaInvalid = value === undefined ? "true" : null;
-    if (value === undefined) return;
-    const values = [...this.values];
-    values[this.indexOf(target)] = value;
-    this.values = values;
-    this.edit(values);
+    if (value !== undefined) this.edit((this.values = this.values.with(this.indexOf(target), value)));
   }
 
-  #leave(target) {
-    const index = this.indexOf(target);
+  #restore(input) {
+    const index = this.indexOf(input);
     if (index < 0) return;
-    target.value = this.format(this.values[index]);
-    target.ariaInvalid = null;
+    input.value = this.format(this.values[index]);
+    input.ariaInvalid = null;
   }
 }
 
-// A window on a grid, moved by dragging anywhere on the grid, or by arrow keys. `move(i, j)` gets the position that is wanted.
+// A window on a grid, moved by dragging and by arrow keys if there is `move(row, column)`.
 class Frame {
-  constructor(grid, { label, move, handle = true }) {
-    Object.assign(this, { grid, move, at: [0, 0] });
+  at = [0, 0];
+
+  constructor(grid, move) {
+    Object.assign(this, { grid, move });
     this.element = element("div", { class: "frame", "data-frame": grid.name });
     grid.place.append(this.element);
-    if (!handle) return;
+    if (!move) return;
     this.element.tabIndex = 0;
-    this.element.setAttribute("role", "slider");
-    this.element.setAttribute("aria-valuemin", 1);
-    tell(this.element, ...(label ?? ["window", "窗口"]), "aria-label");
+    this.element.role = "slider";
+    this.element.ariaValueMin = 1;
+    tell(this.element, "window", "窗口", "aria-label");
     this.element.addEventListener("keydown", (event) => {
       const arrow = ARROWS[event.key];
       if (!arrow) return;
       event.preventDefault();
-      event.stopPropagation();
-      this.#moveTo(this.at[0] + arrow[0], this.at[1] + arrow[1]);
+      this.#moveTo(...arrow.map((by, axis) => this.at[axis] + by));
     });
     this.#drag();
   }
 
-  // window: [rows, columns]; count: positions on each axis; stride and at: [rows, columns].
-  place({ window, count, stride = [1, 1], at }) {
+  // Lays it, of that many rows and columns, on position `at`; an output of `output` belongs to each position.
+  place(at, window, output, stride = [1, 1]) {
+    const count = [output?.rows, output?.columns];
     Object.assign(this, { window, count, stride, at });
-    const { rows, columns } = this.grid;
-    const { style } = this.element;
-    style.top = `${(100 * at[0] * stride[0]) / rows}%`;
-    style.left = `${(100 * at[1] * stride[1]) / columns}%`;
-    style.height = `${(100 * window[0]) / rows}%`;
-    style.width = `${(100 * window[1]) / columns}%`;
-    this.element.dataset.at = at.join();
-    if (this.element.role !== "slider") return;
-    this.element.setAttribute("aria-valuemax", count[0] * count[1]);
-    this.element.setAttribute("aria-valuenow", at[0] * count[1] + at[1] + 1);
+    const { element: { style, dataset }, grid } = this;
+    ["top", "left"].forEach((side, axis) => (style[side] = `${(100 * at[axis] * stride[axis]) / [grid.rows, grid.columns][axis]}%`));
+    ["height", "width"].forEach((side, axis) => (style[side] = `${(100 * window[axis]) / [grid.rows, grid.columns][axis]}%`));
+    dataset.at = at.join();
+    if (output) output.current = at[0] * output.columns + at[1];
+    if (!this.move) return;
+    this.element.ariaValueMax = count[0] * count[1];
+    this.element.ariaValueNow = at[0] * count[1] + at[1] + 1;
     tell(this.element, `row ${at[0] + 1}, column ${at[1] + 1}`, `第 ${at[0] + 1} 行第 ${at[1] + 1} 列`, "aria-valuetext");
   }
 
-  // The indices of the cells in the window.
+  // The indices of the cells in it.
   get inside() {
-    const [top, left] = [this.at[0] * this.stride[0], this.at[1] * this.stride[1]];
-    return sequence(this.window[0] * this.window[1]).map((i) =>
-      (top + Math.floor(i / this.window[1])) * this.grid.columns + left + (i % this.window[1]));
+    const [top, left] = this.at.map((index, axis) => index * this.stride[axis]), [rows, columns] = this.window;
+    return sequence(rows * columns).map((i) => (top + Math.floor(i / columns)) * this.grid.columns + left + (i % columns));
   }
 
-  #moveTo(row, column) {
-    const [i, j] = [clamp(row, 0, this.count[0] - 1), clamp(column, 0, this.count[1] - 1)];
-    if (i !== this.at[0] || j !== this.at[1]) this.move(i, j);
+  #moveTo(...wanted) {
+    const to = wanted.map((index, axis) => clamp(index, 0, this.count[axis] - 1));
+    if (String(to) !== String(this.at)) this.move(...to);
   }
 
   #drag() {
-    const { place } = this.grid;
+    const { grid, grid: { place } } = this;
     let start = null, moved = false;
+    // In cells.
     const point = (event) => {
       const box = place.getBoundingClientRect();
-      return [((event.clientY - box.top) / box.height) * this.grid.rows, ((event.clientX - box.left) / box.width) * this.grid.columns];
+      return [((event.clientY - box.top) / box.height) * grid.rows, ((event.clientX - box.left) / box.width) * grid.columns];
     };
     place.classList.add("dragged");
-    // A press alone is for the cell below; the focus waits until it is known not to be a drag.
-    place.addEventListener("mousedown", (event) => event.preventDefault());
-    place.addEventListener("pointerdown", (event) => {
+    // A press is for the cell below unless it becomes a drag: the focus waits. Fingers drag the window only.
+    listen(place, "mousedown", (event) => event.preventDefault());
+    listen(place, "pointerdown", (event) => {
       if (event.button !== 0 || (event.pointerType === "touch" && event.target !== this.element)) return;
-      const at = point(event);
-      const corner = this.at.map((index, axis) => index * this.stride[axis]);
-      const held = at.map((value, axis) => value - corner[axis]);
+      const held = point(event).map((value, axis) => value - this.at[axis] * this.stride[axis]);
       const isInside = held.every((value, axis) => value >= 0 && value <= this.window[axis]);
       start = { x: event.clientX, y: event.clientY, held: isInside ? held : this.window.map((size) => size / 2) };
       moved = false;
     });
-    place.addEventListener("pointermove", (event) => {
-      if (!start) return;
-      if (!moved && Math.hypot(event.clientX - start.x, event.clientY - start.y) < 5) return;
-      if (!moved) {
-        moved = true;
-        place.setPointerCapture(event.pointerId);
-        place.classList.add("dragging");
-      }
-      const at = point(event);
-      this.#moveTo(...at.map((value, axis) => Math.round((value - start.held[axis]) / this.stride[axis])));
+    listen(place, "pointermove", (event) => {
+      if (!start || (!moved && Math.hypot(event.clientX - start.x, event.clientY - start.y) < 5)) return;
+      if (!moved) place.setPointerCapture(event.pointerId);
+      moved = true;
+      place.classList.add("dragging");
+      this.#moveTo(...point(event).map((value, axis) => Math.round((value - start.held[axis]) / this.stride[axis])));
     });
-    const end = () => {
+    listen(place, "pointerup pointercancel", () => {
       start = null;
       place.classList.remove("dragging");
-    };
-    place.addEventListener("pointerup", end);
-    place.addEventListener("pointercancel", end);
+    });
     place.addEventListener("click", (event) => {
-      if (moved) {
-        event.stopImmediatePropagation();
-        moved = false;
-        return;
-      }
-      // The window covers its cells where fingers drag it.
+      if (moved) return event.stopImmediatePropagation();
       document.elementsFromPoint(event.clientX, event.clientY).find((target) => target.matches(".cell input"))?.focus();
     }, { capture: true });
   }
@@ -295,62 +252,50 @@ class Frame {
 
 // A number that looks as its cell does.
 function chip(grid, index) {
-  const made = element("span", { class: "chip" }, grid.format(grid.values[index]));
+  const made = span("chip", grid.format(grid.values[index]));
   tint(made, grid.values[index], grid.tinted);
   return made;
 }
 
-// A sum of products, in an element of class `formula`: `0·0 + 1·1 = 1`. terms: [[grid, index], [grid, index]]; added: chips added
-// at the end; result: text. Pointing at a term, or at one of its cells, marks all three.
-function showFormula(place, terms, added, result) {
-  const parts = [];
-  terms.forEach((factors, i) => {
+// The result stays where it is, so that screen readers notice its change.
+function showResult(place, parts, result, before = " = ") {
+  const total = place.querySelector(".total") ?? span("total", span("plus"), element("output", { "data-result": "" }));
+  total.firstChild.textContent = before;
+  place.replaceChildren(...parts, total);
+  if (total.lastChild.textContent !== result) total.lastChild.textContent = result;
+}
+
+// `0·0 + 1·1 = 1`, of terms [[grid, index], [grid, index]] and what is added: [grid, index].
+function showFormula(place, terms, result, added = []) {
+  const parts = [...terms, ...added.map((one) => [one])].map((factors, i) => {
     const term = element("span", { class: "term", "data-term": i });
-    factors.forEach(([grid, index], j) => term.append(...(j ? [element("span", { class: "dot" }, "·")] : []), chip(grid, index)));
-    parts.push(element("span", { class: "bound" }, ...(i ? [element("span", { class: "plus" }, " + ")] : []), term));
+    factors.forEach((factor, j) => term.append(...(j ? [span("dot", "·")] : []), chip(...factor)));
+    return span("bound", ...(i ? [span("plus", " + ")] : []), term);
   });
-  for (const one of added) parts.push(element("span", { class: "bound" }, element("span", { class: "plus" }, " + "), one));
-  // The result stays where it is, so that screen readers notice its change.
-  let output = place.querySelector("output");
-  if (!output) {
-    output = element("output", { class: "result", "data-result": "" });
-    place.append(element("span", { class: "total" }, element("span", { class: "plus" }, " = "), output));
-  }
-  while (place.children.length > 1) place.firstChild.remove();
-  place.prepend(...parts);
-  if (output.textContent !== result) output.textContent = result;
   place.terms = terms;
+  showResult(place, parts, result);
 }
 
-// Links a formula to the cells of these grids.
+// Pointing at a term, or at one of its cells, marks all of them.
 function linkFormula(place, grids) {
-  const mark = (which) => {
-    const terms = place.terms ?? [];
-    for (const grid of grids) {
-      grid.mark("marked", which.flatMap((i) => terms[i]).filter(([owner]) => owner === grid).map(([, index]) => index));
-    }
-    place.querySelectorAll(".term").forEach((term, i) => term.classList.toggle("marked", which.includes(i)));
+  const mark = (wanted) => {
+    const terms = place.terms ?? [], found = terms.filter(wanted).flat();
+    for (const grid of grids) grid.mark("marked", found.filter(([owner]) => owner === grid).map(([, index]) => index));
+    place.querySelectorAll(".term").forEach((term, i) => term.classList.toggle("marked", Boolean(terms[i] && wanted(terms[i], i))));
   };
-  place.addEventListener("pointerover", ({ target }) => {
-    const term = target.closest(".term");
-    mark(term ? [Number(term.dataset.term)] : []);
-  });
-  place.addEventListener("pointerleave", () => mark([]));
+  listen(place, "pointerover", ({ target }) => mark((_, i) => target.closest(`[data-term="${i}"]`)));
   for (const grid of grids) {
-    const find = ({ target }) => {
-      const index = grid.indexOf(target);
-      mark(sequence(place.terms?.length ?? 0).filter((i) => place.terms[i].some(([owner, at]) => owner === grid && at === index)));
-    };
-    grid.place.addEventListener("pointerover", find);
-    grid.place.addEventListener("focusin", find);
-    for (const event of ["pointerleave", "focusout"]) grid.place.addEventListener(event, () => mark([]));
+    listen(grid.place, "pointerover focusin", ({ target }) =>
+      mark((term) => term.some(([owner, at]) => owner === grid && at === grid.indexOf(target))));
   }
+  for (const target of [place, ...grids.map((grid) => grid.place)]) listen(target, "pointerleave focusout", () => mark(() => false));
 }
 
-// A slider of the form <label class="slider"><span>..</span><input type="range"><span></span></label>: calls `change(value)` when
-// it is moved, and shows the value. Returns { value }, which can be set.
+// The slider in a label, with its value beside it.
 function slider(label, change, format = numberText) {
-  const input = label.querySelector("input"), text = label.lastElementChild;
+  const input = label.querySelector("input");
+  const text = label.lastElementChild === input ? label.appendChild(span("")) : label.lastElementChild;
+  label.classList.add("slider");
   const show = () => (text.textContent = format(input.valueAsNumber));
   input.addEventListener("input", () => {
     show();
@@ -369,15 +314,18 @@ function slider(label, change, format = numberText) {
   };
 }
 
-// Buttons of which one is pressed: `choose(value)` gets its `data-choice`.
+// A group of buttons of which one is pressed: `choose` gets its `data-choice`. Returns what presses one without choosing it.
 function choices(group, choose) {
-  const buttons = [...group.querySelectorAll("[data-choice]")];
-  const press = (choice) => buttons.forEach((button) => (button.ariaPressed = String(button.dataset.choice === choice)));
+  const press = (choice) => group.querySelectorAll("button").forEach((button) => (button.ariaPressed = String(button.dataset.choice === choice)));
   group.addEventListener("click", ({ target }) => {
-    const choice = target.closest("[data-choice]")?.dataset.choice;
-    if (choice === undefined) return;
-    press(choice);
-    choose(choice);
+    const button = target.closest("button");
+    if (!button) return;
+    press(button.dataset.choice);
+    choose(button.dataset.choice);
   });
   return press;
+}
+
+function whenPressed(root, name, act) {
+  root.querySelector(`[data-do="${name}"]`).addEventListener("click", act);
 }

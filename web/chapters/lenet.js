@@ -72,8 +72,6 @@ class Palette {
   }
 }
 
-const largestOf = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-
 // Maps side by side on a canvas. All are drawn to one scale: `width` pixels are the whole canvas. Each map stands in the middle of
 // a column of `pitch` pixels.
 class Maps {
@@ -217,7 +215,8 @@ class LayerRows {
     });
     const logits = layers.at(-1), largest = largestOf(logits);
     this.#logits.forEach((place, digit) => {
-      place.textContent = numberText(logits[digit], 1);
+      place.textContent = numberText(logits[digit], Math.abs(logits[digit]) < 9.95 ? 1 : 0);
+      place.dataset.value = logits[digit];
       tint(place, logits[digit], largest);
     });
     this.#showKernels(params, colour);

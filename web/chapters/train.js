@@ -1,8 +1,8 @@
 // LeNet learns, and shows how.
 "use strict";
 
-// What a network begins with; both learn with these.
-const BEGINNINGS = { relu: { epochs: 5, rate: 0.02 }, sigmoid: { epochs: 10, rate: 0.3 } };
+// Epochs in which a network learns at the first rate, 0.02: for most of them, the sigmoids let hardly any gradient through.
+const EPOCHS = { relu: 5, sigmoid: 15 };
 // Curves are drawn this often at most.
 const DRAW_EVERY_MS = 100;
 
@@ -121,11 +121,13 @@ chapter("train", (root, engine, { module }) => {
     drawSoon(true);
   }
 
+  // The command of this run, or of the next one if that would be another.
   function showCommand() {
-    const { network, digits, batch, epochs, seed } = state === "idle" || state === "ready" || state === "finished" ? chosen() : options;
-    find("command").textContent = commandFor({ network, batch, epochs, seed }, run?.steps > 0 ? run.rate : rateOf());
+    const isNext = !(run?.steps > 0) || JSON.stringify(chosen()) !== JSON.stringify(options);
+    const { digits, ...settings } = chosen();
+    find("command").textContent = commandFor(settings, isNext ? rateOf() : run.rate);
     const note = find("command-note");
-    note.hidden = digits === LEARNED && (run?.steps > 0 ? run.hasOneRate : true);
+    note.hidden = digits === LEARNED && (isNext || run.hasOneRate);
     if (digits !== LEARNED) tell(note, "The command learns all 10,000 digits.", "这条命令使用全部 10,000 个数字。");
     else tell(note, "The command keeps its rate; here it was changed on the way.", "这条命令的学习率不变，而这里中途改变过。");
   }
@@ -195,8 +197,8 @@ chapter("train", (root, engine, { module }) => {
     if (frame || (!isUrgent && performance.now() - drawnAt < DRAW_EVERY_MS)) return;
     frame = requestAnimationFrame(() => {
       [frame, drawnAt] = [0, performance.now()];
-      loss.draw([run.curves.loss.points, run.tests.loss], options.epochs);
-      accuracy.draw([run.curves.accuracy.points, run.tests.accuracy], options.epochs);
+      loss.draw([run.curves.loss.smooth, run.tests.loss], options.epochs);
+      accuracy.draw([run.curves.accuracy.smooth, run.tests.accuracy], options.epochs);
     });
   }
 
@@ -216,7 +218,7 @@ chapter("train", (root, engine, { module }) => {
       canvas.draw = () => picture.paint(pixels, (value) => palette.ink(value), { largest: 255 });
       canvas.draw();
       tell(canvas, `a digit ${label}`, `数字 ${label}`, "aria-label");
-      tell(words, `${label}, not ${taken}`, `${label}，不是 ${taken}`);
+      tell(words, `${label}, read as ${taken}`, `${label}，认作 ${taken}`);
       return element("li", { "data-label": label, "data-taken": taken }, canvas, words);
     }));
     const wrong = Math.round((1 - tested) * TESTED);
@@ -244,10 +246,8 @@ chapter("train", (root, engine, { module }) => {
   });
   find("options").addEventListener("change", ({ target }) => {
     if (target === find("network")) {
-      const { epochs, rate: exponent } = BEGINNINGS[target.value];
-      find("epochs").value = epochs;
-      rate.value = Math.round(20 * Math.log10(exponent)) / 20;
-      if (training) training.rate = rateOf();
+      find("epochs").value = EPOCHS[target.value];
+      find("patience").hidden = target.value !== "sigmoid";
     }
     // Other first weights.
     if (state === "ready") begin();
