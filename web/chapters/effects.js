@@ -106,7 +106,7 @@ function drawLighthouse(context) {
   // The sky and the hills.
   fill("#bcd9ea", "M0 0H320V240H0");
   fill("#f6d77a", disc(236, 52, 22));
-  for (const [x, y] of [[146, 46], [48, 36]]) fill("#eef5f9", disc(x, y, 9) + disc(x + 13, y - 4, 13) + disc(x + 27, y, 9) + `M${x} ${y}h27v9h-27`);
+  for (const [x, y] of [[146, 46], [48, 36]]) fill("#eef5f9", disc(x, y, 9) + disc(x + 13, y - 4, 13) + disc(x + 27, y, 9) + `M${x} ${y}v9h27v-9`);
   fill("#8ba9a5", "M120 142 176 106 212 124 262 96 320 130V150H120");
   stroke("#39434c", "M132 84q4 -5 8 0q4 -5 8 0M150 92q4 -5 8 0q4 -5 8 0");
   // The sea and its waves.

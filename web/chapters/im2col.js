@@ -17,8 +17,7 @@ chapter("im2col", (root, engine) => {
   function begin() {
     at = 0;
     images = sequence(channels).map((channel) => {
-      const label = channels > 1 ? [`image, channel ${channel}`, `图像，通道 ${channel}`] : ["image", "图像"];
-      const image = new Grid(null, `image-${channel}`, { label, cell: 40, edit: compute });
+      const image = new Grid(null, `image-${channel}`, { label: [`image ${channel}`, `图像 ${channel}`], cell: 40, edit: compute });
       image.resize(SIDE, SIDE, sequence(PIXELS, channel));
       listen(image.place, "pointerover focusin", ({ target }) => showPlaces(channel * PIXELS + image.indexOf(target)));
       return image;

@@ -11,9 +11,8 @@ chapter("pooling", (root, engine) => {
     const [count, side] = numbers();
     at = [0, 0, 0];
     channels = sequence(count).map((channel) => {
-      const label = (en, zh) => (count > 1 ? [`${en}, channel ${channel}`, `${zh}，通道 ${channel}`] : [en, zh]);
-      const input = new Grid(null, `input-${channel}`, { label: label("input", "输入"), cell: 44, format: (value) => (value === -Infinity ? "" : numberText(value)) });
-      const output = new Grid(null, `output-${channel}`, { label: label("output", "输出"), cell: 44, select: (...to) => select(channel, ...to) });
+      const input = new Grid(null, `input-${channel}`, { label: [`input ${channel}`, `输入 ${channel}`], cell: 44, format: (value) => (value === -Infinity ? "" : numberText(value)) });
+      const output = new Grid(null, `output-${channel}`, { label: [`output ${channel}`, `输出 ${channel}`], cell: 44, select: (...to) => select(channel, ...to) });
       return { data: sequence(side * side, channel), input, output, frame: new Frame(input, (...to) => select(channel, ...to)) };
     });
     root.querySelector("[data-pools]").replaceChildren(...channels.map(({ input, output }) =>
