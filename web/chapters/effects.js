@@ -56,17 +56,14 @@ chapter("effects", (root, engine) => {
   }
 
   async function open(chosen) {
-    try {
-      const bitmap = await createImageBitmap(chosen);
-      // Within the engine's memory.
-      const scale = Math.min(1, Math.sqrt((400 * 300) / (bitmap.width * bitmap.height)));
-      const size = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.floor(side * scale)));
-      take((context) => context.drawImage(bitmap, 0, 0, ...size), ...size);
-      tell(before, "your picture", "你的图片", "aria-label");
-      builtIn.hidden = false;
-    } catch {
-      tell(time, `${chosen.name} is no picture that this browser can read`, `浏览器无法读取图片 ${chosen.name}`);
-    }
+    const bitmap = await createImageBitmap(chosen).catch(() => null);
+    if (!bitmap) return tell(time, `${chosen.name} is no picture that this browser can read`, `浏览器无法读取图片 ${chosen.name}`);
+    // Not larger than the built-in one.
+    const scale = Math.min(1, Math.sqrt((320 * 240) / (bitmap.width * bitmap.height)));
+    const size = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.floor(side * scale)));
+    take((context) => context.drawImage(bitmap, 0, 0, ...size), ...size);
+    tell(before, "your picture", "你的图片", "aria-label");
+    builtIn.hidden = false;
   }
 
   function showBuiltIn() {

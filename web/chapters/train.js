@@ -6,8 +6,6 @@ const EPOCHS = { relu: 5, sigmoid: 15 };
 // Curves are drawn this often at most.
 const DRAW_EVERY_MS = 100;
 
-const countText = (count) => Math.round(count).toLocaleString("en");
-
 // FNV-1a of the bits of some numbers, 32 at a time: equal weights have equal ones.
 function digestOf(params) {
   let hash = 0x811c9dc5;
@@ -53,7 +51,7 @@ chapter("train", (root, engine, { module }) => {
     ranges: [[0.9, 1, 0.02], [0.8, 1, 0.05], [0.5, 1, 0.1], [0, 1, 0.2]],
     tick: (value) => `${Math.round(100 * value)} %`,
   });
-  const kernels = new Maps(find("kernels"), { count: 6, rows: 5, columns: 5, gap: 0, width: 35 });
+  const kernels = new Maps(find("kernels"), { count: 6, rows: 5, columns: 5 });
 
   const rate = slider(find("rate").parentElement, () => {
     if (training) training.rate = rateOf();
@@ -213,7 +211,7 @@ chapter("train", (root, engine, { module }) => {
   function showMistakes(mistakes, tested) {
     find("mistakes").replaceChildren(...mistakes.map(({ pixels, label, taken }) => {
       const canvas = element("canvas", { role: "img" });
-      const picture = new Maps(canvas, { count: 1, rows: 28, columns: 28, gap: 0, width: 28, pitch: 28 });
+      const picture = new Maps(canvas, { count: 1, rows: 28, columns: 28 });
       const words = element("span");
       canvas.draw = () => picture.paint(pixels, (value) => palette.ink(value), { largest: 255 });
       canvas.draw();
@@ -282,8 +280,6 @@ chapter("train", (root, engine, { module }) => {
     for (const canvas of find("mistakes").querySelectorAll("canvas")) canvas.draw();
   });
   whenLanguageChanges(() => run && drawSoon(true));
-  tell(find("network").options[0], "ReLU, maximum pooling", "ReLU，最大汇聚");
-  tell(find("network").options[1], "the lecture’s: sigmoid, average pooling", "课上的：sigmoid，平均汇聚");
   tell(find("kernels"), "six kernels of 5 by 5 weights", "六个 5×5 卷积核", "aria-label");
   tell(find("mistakes-note"), "shown after each epoch", "每轮之后显示");
   loss.draw([[], []], chosen().epochs);
