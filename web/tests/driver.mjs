@@ -172,6 +172,7 @@ export class Page {
     const place = await this.place(selector);
     await this.touch("touchStart", [place]);
     await this.touch("touchEnd", []);
+    await this.painted();
   }
 
   // Draws a line through places on the screen, by the mouse or a finger.
@@ -190,6 +191,8 @@ export class Page {
 
   // Drags from the middle of one element to the middle of another.
   async drag(from, to, isTouch = false) {
+    await this.place(to);
+    // Both are on the screen now.
     const start = await this.place(from), end = await this.place(to);
     const places = Array.from({ length: 7 }, (_, i) => ({ x: start.x + ((end.x - start.x) * i) / 6, y: start.y + ((end.y - start.y) * i) / 6 }));
     await this.stroke(places, isTouch);
@@ -233,6 +236,13 @@ export class Page {
     await this.type(text);
   }
 
+  // Chooses a file.
+  async choose(selector, file) {
+    const { root } = await this.send("DOM.getDocument");
+    const { nodeId } = await this.send("DOM.querySelector", { nodeId: root.nodeId, selector });
+    await this.send("DOM.setFileInputFiles", { nodeId, files: [file] });
+  }
+
   // Presses the tab key until an element has the focus, from the beginning of its chapter or the page's head on.
   async tabTo(selector) {
     await this.run((one) => {
@@ -258,29 +268,37 @@ export class Page {
       const active = document.activeElement;
       return [active, active.closest("label")].some((each) => {
         const style = each && getComputedStyle(each);
-        return style && style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 1.5 && style.opacity !== "0" && each.clientWidth > 4;
+        return style && style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 1.5 && style.opacity !== "0" && each.getBoundingClientRect().width > 4;
       });
     });
   }
 }
 
-// Runs groups of checks, [name, async function that returns what to say of it], and reports them; true if none failed. `pages` are
-// those whose complaints fail a group.
+// Runs groups of checks and reports them.
 export class Report {
   passed = 0;
   failed = [];
+  reasons = [];
+  #isSilent;
 
+  constructor(isSilent = false) {
+    this.#isSilent = isSilent;
+  }
+
+  // Runs `action`, which returns what to say of it; it fails on an error, and on what the browser complains about these pages.
   async check(name, pages, action) {
     try {
       const said = await action();
       const complaints = pages.flatMap((page) => page.complaints());
-      assert.deepEqual(complaints, [], `${name}: the browser complains`);
-      console.log(`ok  ${name}${said ? `: ${said}` : ""}`);
+      assert.deepEqual(complaints, [], "the browser complains");
+      if (!this.#isSilent) console.log(`ok  ${name}${said ? `: ${said}` : ""}`);
       this.passed += 1;
     } catch (error) {
-      pages.forEach((page) => page.complaints());
-      console.log(`FAILED  ${name}: ${error.stack.split("\n    at node:")[0]}`);
+      const lines = [...error.stack.split("\n"), ...pages.flatMap((page) => page.complaints())];
+      const reason = lines.filter((line, i) => !line.includes("node:internal") && (i < 24 || line.includes("web/tests/"))).join("\n");
+      if (!this.#isSilent) console.log(`FAILED  ${name}: ${reason}`);
       this.failed.push(name);
+      this.reasons.push(reason);
     }
   }
 
