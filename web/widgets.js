@@ -276,11 +276,13 @@ function showFormula(place, terms, result, added = []) {
   showResult(place, parts, result);
 }
 
-// Pointing at a term, or at one of its cells, marks all of them.
+// Pointing at a term, or at one of its cells in these grids, marks all of them.
 function linkFormula(place, grids) {
   const mark = (wanted) => {
-    const terms = place.terms ?? [], found = terms.filter(wanted).flat();
-    for (const grid of grids) grid.mark("marked", found.filter(([owner]) => owner === grid).map(([, index]) => index));
+    const { terms = [], marked = [] } = place, found = terms.filter(wanted).flat();
+    const owners = new Set(found.map(([owner]) => owner));
+    for (const grid of [...marked, ...owners]) grid.mark("marked", found.filter(([owner]) => owner === grid).map(([, index]) => index));
+    place.marked = owners;
     place.querySelectorAll(".term").forEach((term, i) => term.classList.toggle("marked", Boolean(terms[i] && wanted(terms[i], i))));
   };
   listen(place, "pointerover", ({ target }) => mark((_, i) => target.closest(`[data-term="${i}"]`)));
