@@ -277,11 +277,11 @@ export async function screens(page, folder) {
       for (const scheme of isDarkToo ? ["light", "dark"] : ["light"]) {
         await page.prefer(scheme);
         await page.painted();
-        const { width, height, beyond } = await page.run(() => ({
+        const { width, height, beyond } = await page.run((most) => ({
           width: document.documentElement.scrollWidth, height: document.documentElement.scrollHeight,
-          beyond: [...document.querySelectorAll("body *")].filter((one) => one.checkVisibility() && !one.closest(".unseen, svg svg") && one.getBoundingClientRect().right > innerWidth + 0.5)
+          beyond: [...document.querySelectorAll("body *")].filter((one) => one.checkVisibility() && !one.closest(".unseen, svg svg") && one.getBoundingClientRect().right > most + 0.5)
             .map((one) => `${one.closest("[id]")?.id} ${one.localName}.${one.getAttribute("class")}`),
-        }));
+        }), screen.width);
         if (width > screen.width || beyond.length) wide.push(`${screen.width} ${language}: ${width}, ${[...new Set(beyond)].slice(0, 5)}`);
         const name = `${screen.width}x${screen.height}-${language}${scheme === "dark" ? "-dark" : ""}.png`;
         await writeFile(join(folder, name), await page.picture({ x: 0, y: 0, width: screen.width, height }));
