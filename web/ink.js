@@ -93,19 +93,26 @@ function inkToPixels(strokes) {
 class InkPad {
   static #BACKING = 560;
   static #KEY_STEP = 1 / 24;
-  #canvas; #hear; #strokes = []; #isExample = false; #image = null;
-  #pointer = null; #pen = [0.5, 0.5]; #isPenDown = false; #keys = new Set();
+  // The image that was put there, if it is still there.
+  image = null;
+  #strokes = [];
+  #isExample = false;
+  // The pointer that draws; the keyboard's pen, and the arrow keys that are down.
+  #pointer = null;
+  #pen = [0.5, 0.5];
+  #isPenDown = false;
+  #keys = new Set();
 
   constructor(canvas, hear) {
-    [this.#canvas, this.#hear] = [canvas, hear];
+    Object.assign(this, { canvas, hear });
     canvas.width = canvas.height = InkPad.#BACKING;
-    canvas.addEventListener("pointerdown", (event) => this.#press(event));
-    canvas.addEventListener("pointermove", (event) => this.#move(event));
-    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, (event) => this.#lift(event));
-    canvas.addEventListener("keydown", (event) => this.#key(event));
-    canvas.addEventListener("keyup", ({ key }) => this.#keys.delete(key));
-    canvas.addEventListener("focus", () => this.draw());
-    canvas.addEventListener("blur", () => {
+    listen(canvas, "pointerdown", (event) => this.#press(event));
+    listen(canvas, "pointermove", (event) => this.#move(event));
+    listen(canvas, "pointerup pointercancel", (event) => this.#lift(event));
+    listen(canvas, "keydown", (event) => this.#key(event));
+    listen(canvas, "keyup", ({ key }) => this.#keys.delete(key));
+    listen(canvas, "focus", () => this.draw());
+    listen(canvas, "blur", () => {
       this.#keys.clear();
       this.#isPenDown = false;
       this.draw();
@@ -114,59 +121,52 @@ class InkPad {
 
   // What the network gets.
   get pixels() {
-    return this.#image ?? inkToPixels(this.#strokes);
-  }
-
-  // The image that was put there, if it is still there.
-  get image() {
-    return this.#image;
+    return this.image ?? inkToPixels(this.#strokes);
   }
 
   get isBlank() {
-    return this.#image === null && this.#strokes.length === 0;
+    return this.image === null && this.#strokes.length === 0;
   }
 
   // Puts strokes there that the reader did not draw.
   showStrokes(strokes) {
-    [this.#strokes, this.#image, this.#isExample] = [strokes, null, true];
-    this.#changed(true);
+    this.#put(strokes, null, true);
   }
 
   // Puts an image of 784 bytes there.
   showImage(pixels) {
-    [this.#strokes, this.#image, this.#isExample] = [[], pixels, true];
-    this.#changed(true);
+    this.#put([], pixels, true);
   }
 
   // Takes the last stroke away, or the image.
   undo() {
-    this.#image = null;
-    this.#strokes = this.#strokes.slice(0, -1);
-    this.#isPenDown = false;
-    this.#changed(true);
+    this.#put(this.#strokes.slice(0, -1), null, this.#isExample);
   }
 
   clear() {
-    [this.#strokes, this.#image, this.#isPenDown, this.#pointer] = [[], null, false, null];
+    this.#put([], null, false);
+  }
+
+  #put(strokes, image, isExample) {
+    [this.#strokes, this.image, this.#isExample, this.#pointer, this.#isPenDown] = [strokes, image, isExample, null, false];
     this.#changed(true);
   }
 
   #begin(point) {
-    if (this.#isExample) [this.#strokes, this.#image, this.#isExample] = [[], null, false];
+    if (this.#isExample) [this.#strokes, this.image, this.#isExample] = [[], null, false];
     this.#strokes.push([...point]);
   }
 
   #place({ clientX, clientY }) {
-    const box = this.#canvas.getBoundingClientRect();
-    const within = (value) => Math.min(1, Math.max(0, value));
-    return [within((clientX - box.left) / box.width), within((clientY - box.top) / box.height)];
+    const box = this.canvas.getBoundingClientRect();
+    return [(clientX - box.left) / box.width, (clientY - box.top) / box.height].map((value) => clamp(value, 0, 1));
   }
 
   #press(event) {
     if (this.#pointer !== null || event.button !== 0) return;
     event.preventDefault();
-    this.#canvas.focus({ preventScroll: true, focusVisible: false });
-    this.#canvas.setPointerCapture(event.pointerId);
+    this.canvas.focus({ preventScroll: true, focusVisible: false });
+    this.canvas.setPointerCapture(event.pointerId);
     this.#pointer = event.pointerId;
     this.#isPenDown = false;
     this.#begin(this.#place(event));
@@ -188,13 +188,12 @@ class InkPad {
 
   #key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const directions = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-    if (directions[event.key]) {
+    if (ARROWS[event.key]) {
       this.#keys.add(event.key);
+      const step = InkPad.#KEY_STEP * (event.shiftKey ? 0.25 : 1);
       // Two arrows at once lead aslant.
-      for (const key of this.#keys) {
-        this.#pen = this.#pen.map((value, axis) =>
-          Math.min(1, Math.max(0, value + directions[key][axis] * InkPad.#KEY_STEP * (event.shiftKey ? 0.25 : 1))));
+      for (const [down, right] of [...this.#keys].map((key) => ARROWS[key])) {
+        this.#pen = [this.#pen[0] + right * step, this.#pen[1] + down * step].map((value) => clamp(value, 0, 1));
       }
       if (this.#isPenDown) this.#strokes.at(-1).push(...this.#pen);
       if (this.#isPenDown) this.#changed(false);
@@ -211,12 +210,12 @@ class InkPad {
 
   #changed(isDone) {
     this.draw();
-    this.#hear(isDone);
+    this.hear(isDone);
   }
 
   // Shows what is there, in the colours that the style sheet has now.
   draw() {
-    const canvas = this.#canvas;
+    const canvas = this.canvas;
     const pen = canvas.getContext("2d");
     const side = InkPad.#BACKING;
     const styles = getComputedStyle(canvas);
@@ -224,7 +223,7 @@ class InkPad {
     [pen.fillStyle, pen.strokeStyle] = [styles.color, styles.color];
     [pen.lineWidth, pen.lineCap, pen.lineJoin] = [side * 0.085, "round", "round"];
     const pixel = side / INK.side;
-    this.#image?.forEach((ink, i) => {
+    this.image?.forEach((ink, i) => {
       pen.globalAlpha = ink / 255;
       pen.fillRect((i % INK.side) * pixel, Math.floor(i / INK.side) * pixel, pixel, pixel);
     });

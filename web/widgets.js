@@ -192,9 +192,11 @@ class Frame {
   place(at, window, output, stride = [1, 1]) {
     const count = [output?.rows, output?.columns];
     Object.assign(this, { window, count, stride, at });
-    const { element: { style, dataset }, grid } = this;
-    ["top", "left"].forEach((side, axis) => (style[side] = `${(100 * at[axis] * stride[axis]) / [grid.rows, grid.columns][axis]}%`));
-    ["height", "width"].forEach((side, axis) => (style[side] = `${(100 * window[axis]) / [grid.rows, grid.columns][axis]}%`));
+    const { element: { style, dataset }, grid: { rows, columns } } = this;
+    [["top", "height", rows], ["left", "width", columns]].forEach(([start, length, cells], axis) => {
+      style[start] = `${(100 * at[axis] * stride[axis]) / cells}%`;
+      style[length] = `${(100 * window[axis]) / cells}%`;
+    });
     dataset.at = at.join();
     if (output) output.current = at[0] * output.columns + at[1];
     if (!this.move) return;

@@ -322,7 +322,7 @@ chapter("lenet", async (root, engine, { name, module }) => {
       const ratio = times.scalar / times.simd128;
       Object.assign(result.dataset, times, { ratio });
       const [simd128, scalar] = [times.simd128, times.scalar].map((time) => time.toFixed(0));
-      tell(result, `simd128 ${simd128} µs, scalar ${scalar} µs: ${ratio.toFixed(1)} times as fast.`, `simd128 ${simd128} 微秒，scalar ${scalar} 微秒：快至 ${ratio.toFixed(1)} 倍。`);
+      tell(result, `simd128 ${simd128} µs, scalar ${scalar} µs: ${ratio.toFixed(1)} times as fast.`, `simd128 ${simd128} 微秒，scalar ${scalar} 微秒：速度是后者的 ${ratio.toFixed(1)} 倍。`);
     } catch ({ message }) {
       tell(result, message, message);
     }

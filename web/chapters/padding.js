@@ -8,7 +8,7 @@ chapter("padding", (root, engine) => {
   let at = [0, 0];
 
   // Two for each of the four: rows and columns.
-  const sliders = [["image n", "图像 n", 1, 10, 8], ["kernel k", "卷积核 k", 1, 5, 3], ["padding p", "填充 p", 0, 3, 1], ["stride s", "步幅 s", 1, 4, 1]]
+  const sliders = [["Image n", "图像 n", 1, 10, 8], ["Kernel k", "卷积核 k", 1, 5, 3], ["Padding p", "填充 p", 0, 3, 1], ["Stride s", "步幅 s", 1, 4, 1]]
     .flatMap(([en, zh, min, max, value]) => {
       const words = element("span"), letter = en.at(-1);
       tell(words, en, zh);

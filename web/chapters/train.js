@@ -25,109 +25,95 @@ function saveFile(name, bytes) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-chapter("train", (root, engine, { module }) => {
-  const find = (id) => root.querySelector(`#train-${id}`);
-  // idle: the digits are not there; ready: before the first step; then running, paused, or finished.
-  let state = "idle", training, options, params, run, palette = new Palette();
-  let drawnAt = 0, frame = 0;
-
+// Charts of loss and accuracy.
+function makeCharts(find) {
+  const series = (learning, tested) => [
+    { kind: learning, name: ["while learning", "训练"] }, { kind: tested, name: ["test", "测试"], dots: true },
+  ];
   const loss = new Chart(find("loss"), {
-    name: ["Loss", "损失"],
-    series: [
-      { kind: "loss", name: ["while learning", "训练"], label: (value) => value.toFixed(3) },
-      { kind: "testloss", name: ["test", "测试"], dots: true, label: (value) => value.toFixed(3) },
-    ],
-    first: 2.3,
+    name: ["Loss", "损失"], series: series("loss", "testloss"), first: 2.3, tick: numberText, label: (value) => value.toFixed(3),
     ranges: [[0, 0.2, 0.05], [0, 0.5, 0.1], [0, 1, 0.2], [0, 2.5, 0.5], [0, 10, 2]],
-    tick: (value) => numberText(value),
   });
   const accuracy = new Chart(find("accuracy"), {
-    name: ["Accuracy", "精度"],
-    series: [
-      { kind: "train", name: ["while learning", "训练"], label: percentText },
-      { kind: "test", name: ["test", "测试"], dots: true, label: percentText },
-    ],
-    first: 0.1,
-    ranges: [[0.9, 1, 0.02], [0.8, 1, 0.05], [0.5, 1, 0.1], [0, 1, 0.2]],
-    tick: (value) => `${Math.round(100 * value)} %`,
+    name: ["Accuracy", "精度"], series: series("train", "test"), first: 0.1, tick: (value) => `${Math.round(100 * value)} %`,
+    label: percentText, ranges: [[0.9, 1, 0.02], [0.8, 1, 0.05], [0.5, 1, 0.1], [0, 1, 0.2]],
   });
+  return { loss, accuracy };
+}
+
+chapter("train", (root, engine, { module }) => {
+  const find = (id) => root.querySelector(`#train-${id}`);
+  const show = (id, en, zh = en) => tell(find(id), en, zh);
+  const charts = makeCharts(find);
   const kernels = new Maps(find("kernels"), { count: 6, rows: 5, columns: 5 });
+  // idle: the digits are not there; loading; ready: before the first step; then running, paused, or finished.
+  let state, training, options, params, run, palette = new Palette(), frame = 0, drawnAt = 0;
 
   const rate = slider(find("rate").parentElement, () => {
     if (training) training.rate = rateOf();
-    if (run && run.steps > 0) run.hasOneRate &&= rateOf() === run.rate;
+    if (run?.steps > 0) run.hasOneRate &&= rateOf() === run.rate;
     showCommand();
   }, (value) => String(rateOf(value)));
-  // Two digits, so that every browser has the same number.
+  // Of two digits, so that every browser has the same number.
   function rateOf(value = rate.value) {
     return Number((10 ** value).toPrecision(2));
   }
 
-  const numberIn = (id) => {
-    const input = find(id);
-    const value = Math.round(Number(input.value)) || 0;
-    return clamp(value, Number(input.min), Number(input.max));
-  };
-  const chosen = () => ({
-    network: find("network").value, digits: Number(find("digits").value), batch: Number(find("batch").value),
-    epochs: numberIn("epochs"), seed: numberIn("seed"),
-  });
+  function chosen() {
+    const number = (id) => {
+      const { value, min, max } = find(id);
+      return clamp(Math.round(Number(value)) || 0, Number(min), Number(max));
+    };
+    const [digits, batch] = [Number(find("digits").value), Number(find("batch").value)];
+    return { network: find("network").value, digits, batch, epochs: number("epochs"), seed: number("seed") };
+  }
 
   function enter(next) {
     state = next;
-    find("options").disabled = ["loading", "running", "paused"].includes(state);
-    find("run").disabled = state === "loading";
-    find("step").disabled = ["loading", "running", "finished"].includes(state);
-    find("reset").disabled = !["running", "paused", "finished"].includes(state);
+    const isOneOf = (...states) => states.includes(state);
+    find("options").disabled = isOneOf("loading", "running", "paused");
+    find("run").disabled = isOneOf("loading");
+    find("step").disabled = isOneOf("loading", "running", "finished");
+    find("reset").disabled = isOneOf("idle", "loading", "ready");
     find("run").dataset.state = state;
-    const names = {
+    show("run", ...{
       idle: ["Load 2.1 MB of digits and start", "载入 2.1 MB 数字并开始"], loading: ["Loading …", "正在载入……"], ready: ["Start", "开始"],
       running: ["Pause", "暂停"], paused: ["Go on", "继续"], finished: ["Start anew", "重新开始"],
-    };
-    tell(find("run"), ...names[state]);
-  }
-
-  async function load() {
-    enter("loading");
-    try {
-      training = await Training.load(module);
-      training.listen(hear);
-      find("failure").hidden = true;
-    } catch (error) {
-      fail(error.message);
-      enter("idle");
-      throw error;
-    }
+    }[state]);
+    showCommand();
   }
 
   function fail(message) {
     find("failure").hidden = false;
-    tell(find("failure"), message, message);
-  }
-
-  function begin() {
-    options = chosen();
-    find("epochs").value = options.epochs;
-    find("seed").value = options.seed;
-    run = { steps: 0, rate: rateOf(), hasOneRate: true, curves: { loss: new Curve(), accuracy: new Curve() }, tests: { loss: [], accuracy: [] } };
-    training.start(options, run.rate);
-    for (const id of ["tested", "speed", "epoch"]) find(id).textContent = "–";
-    for (const id of ["learned", "seconds", "steps"]) tell(find(id), "", "");
-    find("mistakes").replaceChildren();
-    tell(find("mistakes-note"), "shown after each epoch", "每轮之后显示");
-    showCommand();
-    drawSoon(true);
+    show("failure", message);
   }
 
   // The command of this run, or of the next one if that would be another.
   function showCommand() {
     const isNext = !(run?.steps > 0) || JSON.stringify(chosen()) !== JSON.stringify(options);
-    const { digits, ...settings } = chosen();
-    find("command").textContent = commandFor(settings, isNext ? rateOf() : run.rate);
-    const note = find("command-note");
-    note.hidden = digits === LEARNED && (isNext || run.hasOneRate);
-    if (digits !== LEARNED) tell(note, "The command learns all 10,000 digits.", "这条命令使用全部 10,000 个数字。");
-    else tell(note, "The command keeps its rate; here it was changed on the way.", "这条命令的学习率不变，而这里中途改变过。");
+    find("command").textContent = commandFor(chosen(), isNext ? rateOf() : run.rate);
+    const isWhole = chosen().digits === LEARNED;
+    find("command-note").hidden = isWhole && (isNext || run.hasOneRate);
+    if (!isWhole) show("command-note", "The command learns all 10,000 digits.", "这条命令使用全部 10,000 个数字。");
+    else show("command-note", "The command keeps its rate; here it was changed on the way.", "这条命令的学习率不变，而这里中途改变过。");
+  }
+
+  function begin() {
+    options = chosen();
+    Object.assign(find("epochs"), { value: options.epochs });
+    Object.assign(find("seed"), { value: options.seed });
+    const curve = () => new Curve(options.epochs);
+    run = { steps: 0, rate: rateOf(), hasOneRate: true, learned: { loss: curve(), accuracy: curve() }, tested: { loss: [], accuracy: [] } };
+    training.start(options, run.rate);
+    clear();
+    drawSoon();
+  }
+
+  function clear() {
+    for (const id of ["tested", "speed", "epoch"]) show(id, "–");
+    for (const id of ["learned", "seconds", "steps"]) show(id, "");
+    find("mistakes").replaceChildren();
+    show("mistakes-note", "shown after each epoch", "每轮之后显示");
   }
 
   // What the worker tells.
@@ -136,52 +122,50 @@ chapter("train", (root, engine, { module }) => {
       case "started":
         drawKernels(message.params);
         return offer(message.params);
-      case "progress": return progress(message);
-      case "epoch": return endEpoch(message);
+      case "progress": return showProgress(message);
+      case "epoch": return showEpoch(message);
       case "paused": return offer(message.params);
       case "finished":
         offer(message.params);
-        enter("finished");
-        return showCommand();
+        return enter("finished");
       case "failed": return fail(message.message);
     }
   }
 
-  function progress({ steps, seen, seconds, loss: lost, accuracy: right, kernels: weights }) {
+  function showProgress({ steps, seen, seconds, loss, accuracy, kernels: weights }) {
+    const at = seen / options.digits, epoch = Math.min(Math.ceil(at), options.epochs);
     run.steps = steps;
-    const at = seen / options.digits;
-    run.curves.loss.add(at, lost);
-    run.curves.accuracy.add(at, right);
-    const epoch = Math.min(Math.ceil(at), options.epochs);
-    tell(find("epoch"), `${epoch} of ${options.epochs}`, `${epoch} / ${options.epochs}`);
-    tell(find("steps"), `step ${countText(steps)}`, `第 ${countText(steps)} 步`);
-    find("speed").textContent = countText(seen / seconds);
-    tell(find("seconds"), `${seconds.toFixed(1)} s, without the tests`, `${seconds.toFixed(1)} 秒（不含测试）`);
+    run.learned.loss.add(at, loss);
+    run.learned.accuracy.add(at, accuracy);
+    show("epoch", `${epoch} of ${options.epochs}`, `${epoch} / ${options.epochs}`);
+    show("steps", `step ${countText(steps)}`, `第 ${countText(steps)} 步`);
+    show("speed", countText(seen / seconds));
+    show("seconds", `${seconds.toFixed(1)} s, without the tests`, `${seconds.toFixed(1)} 秒（不含测试）`);
     find("steps").dataset.steps = steps;
     find("seconds").dataset.seconds = seconds;
     drawKernels(weights);
+    if (performance.now() - drawnAt >= DRAW_EVERY_MS) drawSoon();
+  }
+
+  function showEpoch({ epoch, learned, tested, mistakes, params: weights }) {
+    for (const name of ["loss", "accuracy"]) run.tested[name].push([epoch, tested[name]]);
+    const [accuracy, meanwhile] = [tested.accuracy, learned.accuracy].map(percentText);
+    Object.assign(find("tested").dataset, { accuracy: tested.accuracy, epoch });
+    show("tested", accuracy);
+    show("learned", `${meanwhile} while learning`, `训练精度 ${meanwhile}`);
+    show("said", `Epoch ${epoch}: test accuracy ${accuracy}`, `第 ${epoch} 轮：测试精度 ${accuracy}`);
+    showMistakes(mistakes, Math.round((1 - tested.accuracy) * TESTED));
+    offer(weights);
     drawSoon();
   }
 
-  function endEpoch({ epoch, learned, tested, mistakes, params: weights }) {
-    run.tests.loss.push([epoch, tested.loss]);
-    run.tests.accuracy.push([epoch, tested.accuracy]);
-    find("tested").textContent = percentText(tested.accuracy);
-    find("tested").dataset.accuracy = tested.accuracy;
-    find("tested").dataset.epoch = epoch;
-    tell(find("learned"), `${percentText(learned.accuracy)} while learning`, `训练精度 ${percentText(learned.accuracy)}`);
-    tell(find("said"), `Epoch ${epoch}: test accuracy ${percentText(tested.accuracy)}`, `第 ${epoch} 轮：测试精度 ${percentText(tested.accuracy)}`);
-    showMistakes(mistakes, tested.accuracy);
-    offer(weights);
-    drawSoon(true);
-  }
-
+  // The weights of this moment, for all that can be done with them.
   function offer(weights) {
     params = weights;
     find("draw").disabled = find("download").disabled = false;
-    find("digest").dataset.digest = digestOf(params);
-    const steps = countText(run.steps);
-    tell(find("digest"), `Digest of the weights after ${steps} steps: ${digestOf(params)}`, `第 ${steps} 步之后权重的摘要：${digestOf(params)}`);
+    const steps = countText(run.steps), digest = digestOf(params);
+    find("digest").dataset.digest = digest;
+    show("digest", `Digest of the weights after ${steps} steps: ${digest}`, `第 ${steps} 步之后权重的摘要：${digest}`);
     give({ params, network: options.network });
   }
 
@@ -190,13 +174,12 @@ chapter("train", (root, engine, { module }) => {
     document.dispatchEvent(new CustomEvent("networktrained", { detail }));
   }
 
-  // Charts now, or a little later.
-  function drawSoon(isUrgent = false) {
-    if (frame || (!isUrgent && performance.now() - drawnAt < DRAW_EVERY_MS)) return;
-    frame = requestAnimationFrame(() => {
+  function drawSoon() {
+    frame ||= requestAnimationFrame(() => {
       [frame, drawnAt] = [0, performance.now()];
-      loss.draw([run.curves.loss.smooth, run.tests.loss], options.epochs);
-      accuracy.draw([run.curves.accuracy.smooth, run.tests.accuracy], options.epochs);
+      for (const name of ["loss", "accuracy"]) {
+        charts[name].draw(run ? [run.learned[name].points, run.tested[name]] : [[], []], options?.epochs ?? EPOCHS.relu);
+      }
     });
   }
 
@@ -205,30 +188,39 @@ chapter("train", (root, engine, { module }) => {
     shownKernels = weights.subarray(0, 150);
     kernels.paint(shownKernels, (value) => palette.signed(value));
     const [least, most] = [Math.min(...shownKernels), Math.max(...shownKernels)].map((value) => numberText(value));
-    tell(find("kernels-note"), `weights ${least} to ${most}`, `权重 ${least} 到 ${most}`);
+    show("kernels-note", `weights ${least} to ${most}`, `权重 ${least} 到 ${most}`);
   }
 
-  function showMistakes(mistakes, tested) {
+  function showMistakes(mistakes, wrong) {
     find("mistakes").replaceChildren(...mistakes.map(({ pixels, label, taken }) => {
-      const canvas = element("canvas", { role: "img" });
+      const canvas = element("canvas", { role: "img" }), words = span("");
       const picture = new Maps(canvas, { count: 1, rows: 28, columns: 28 });
-      const words = element("span");
       canvas.draw = () => picture.paint(pixels, (value) => palette.ink(value), { largest: 255 });
       canvas.draw();
       tell(canvas, `a digit ${label}`, `数字 ${label}`, "aria-label");
       tell(words, `${label}, read as ${taken}`, `${label}，认作 ${taken}`);
       return element("li", { "data-label": label, "data-taken": taken }, canvas, words);
     }));
-    const wrong = Math.round((1 - tested) * TESTED);
-    tell(find("mistakes-note"), `${wrong} of ${countText(TESTED)} are wrong`, `${countText(TESTED)} 个中错了 ${wrong} 个`);
+    show("mistakes-note", `${wrong} of ${countText(TESTED)} are wrong`, `${countText(TESTED)} 个中错了 ${wrong} 个`);
   }
 
-  async function goOn(step) {
-    if (!training) await load();
-    if (["loading", "ready", "finished", "idle"].includes(state)) begin();
-    if (step) training.step();
+  // Runs, or takes one step.
+  async function goOn(isOneStep) {
+    if (!training) {
+      enter("loading");
+      try {
+        training = await Training.load(module);
+      } catch ({ message }) {
+        fail(message);
+        return enter("idle");
+      }
+      find("failure").hidden = true;
+      training.listen(hear);
+    }
+    if (state !== "paused") begin();
+    if (isOneStep) training.step();
     else training.run();
-    enter(step ? "paused" : "running");
+    enter(isOneStep ? "paused" : "running");
   }
 
   find("run").addEventListener("click", () => {
@@ -240,7 +232,6 @@ chapter("train", (root, engine, { module }) => {
   find("reset").addEventListener("click", () => {
     begin();
     enter("ready");
-    showCommand();
   });
   find("options").addEventListener("change", ({ target }) => {
     if (target === find("network")) {
@@ -261,14 +252,12 @@ chapter("train", (root, engine, { module }) => {
   });
   find("file").addEventListener("change", async ({ target }) => {
     const [file] = target.files;
-    const said = find("file-said");
     if (!file) return;
     try {
-      const loaded = fromSafetensors(new Uint8Array(await file.arrayBuffer()));
-      give({ ...loaded, isChosen: true });
-      tell(said, `${file.name} is read: LeNet above uses it now.`, `已读取 ${file.name}：上面的 LeNet 正在使用它。`);
-    } catch (error) {
-      tell(said, `${file.name}: ${error.message}`, `${file.name}：${error.message}`);
+      give({ ...fromSafetensors(new Uint8Array(await file.arrayBuffer())), isChosen: true });
+      show("file-said", `${file.name} is read: LeNet above uses it now.`, `已读取 ${file.name}：上面的 LeNet 正在使用它。`);
+    } catch ({ message }) {
+      show("file-said", `${file.name}: ${message}`, `${file.name}：${message}`);
     }
     // So that the same file can be chosen again.
     target.value = "";
@@ -279,12 +268,10 @@ chapter("train", (root, engine, { module }) => {
     if (shownKernels) drawKernels(shownKernels);
     for (const canvas of find("mistakes").querySelectorAll("canvas")) canvas.draw();
   });
-  whenLanguageChanges(() => run && drawSoon(true));
+  whenLanguageChanges(drawSoon);
   tell(find("kernels"), "six kernels of 5 by 5 weights", "六个 5×5 卷积核", "aria-label");
-  tell(find("mistakes-note"), "shown after each epoch", "每轮之后显示");
-  loss.draw([[], []], chosen().epochs);
-  accuracy.draw([[], []], chosen().epochs);
-  tell(find("kernels-note"), "shown when it begins", "开始后显示");
+  show("kernels-note", "shown when it begins", "开始后显示");
+  clear();
   enter("idle");
-  showCommand();
+  drawSoon();
 });
