@@ -82,7 +82,8 @@ export class Page {
 
   // Transitions have ended.
   still() {
-    return this.run(() => Promise.all(document.getAnimations().map(({ finished }) => finished)).then(() => true));
+    return this.run(() => Promise.all(document.getAnimations().filter(({ effect }) => effect.getTiming().iterations !== Infinity)
+      .map(({ finished }) => finished.catch(() => {}))).then(() => true));
   }
 
   picture(clip) {
@@ -181,6 +182,9 @@ export class Page {
     if (isTouch) {
       await this.touch("touchStart", [first]);
       for (const place of rest) await this.touch("touchMove", [place]);
+      // A finger that rests before it is lifted throws nothing.
+      await new Promise((done) => setTimeout(done, 100));
+      await this.touch("touchMove", [last]);
       return this.touch("touchEnd", []);
     }
     await this.mouse("mouseMoved", first);
