@@ -60,35 +60,44 @@ class Engine {
     return { values, channels, height, width };
   }
 
-  static #conv(conv, hasBias) {
-    const { inChannels = 1, outChannels = 1, groups = 1, height, width, kernel } = conv;
-    const { padding = [0, 0], stride = [1, 1], dilation = [1, 1], mode = "zeros" } = conv;
+  static #patches({ inChannels = 1, height, width, kernel, padding = [0, 0], stride = [1, 1], dilation = [1, 1], mode = "zeros" }) {
     const [[top, bottom], [left, right]] = padding.map((side) => (Array.isArray(side) ? side : [side, side]));
     return [
-      inChannels, outChannels, groups, hasBias ? 1 : 0, height, width, ...kernel,
-      top, bottom, left, right, ...stride, ...dilation, PADDING_MODES.indexOf(mode),
+      inChannels, height, width, ...kernel, top, bottom, left, right, ...stride, ...dilation, PADDING_MODES.indexOf(mode),
     ];
   }
 
   // conv: { inChannels, outChannels, groups, height, width, kernel: [rows, columns], padding: [rows, columns] each of which may be
   // [before, after], stride, dilation, mode }, of which height, width and kernel are required.
   conv2d(conv, input, weight, bias = undefined) {
-    return this.#run("convolve", Engine.#conv(conv, bias), bias ? [input, weight, bias] : [input, weight]);
+    const { outChannels = 1, groups = 1 } = conv;
+    const numbers = [...Engine.#patches(conv), outChannels, groups, bias ? 1 : 0];
+    return this.#run("convolve", numbers, bias ? [input, weight, bias] : [input, weight]);
   }
 
-  // The gradient of the weight, given that of the output.
-  conv2dBackwardWeight(conv, input, gradOutput) {
-    return this.#run("convolve_backward_weight", Engine.#conv(conv, false), [input, gradOutput]).values;
+  // The gradient of the kernel, given that of the output, of one channel at stride 1: the input correlated with it.
+  conv2dBackwardWeight({ height, width, kernel, padding = [0, 0] }, input, gradOutput) {
+    const output = [0, 1].map((axis) => [height, width][axis] + 2 * padding[axis] - kernel[axis] + 1);
+    return this.conv2d({ height, width, padding, kernel: output }, input, gradOutput).values;
   }
 
   // The matrix whose columns are the patches: `height` rows, a tap each, and `width` columns, a position each.
   im2col(conv, input) {
-    return this.#run("im2col", Engine.#conv(conv, false), [input]);
+    return this.#run("im2col", Engine.#patches(conv), [input]);
   }
 
-  // The convolution as a fully connected layer: `height` outputs by `width` inputs.
+  // The convolution as a fully connected layer, `height` outputs by `width` inputs: what it makes of an image with a single 1 is
+  // a column.
   denseMatrix(conv, weight) {
-    return this.#run("dense_matrix", Engine.#conv(conv, false), [weight]);
+    const inputs = (conv.inChannels ?? 1) * conv.height * conv.width;
+    const columns = Array.from({ length: inputs }, (_, input) => {
+      const image = new Float32Array(inputs);
+      image[input] = 1;
+      return this.conv2d(conv, image, weight).values;
+    });
+    const outputs = columns[0].length;
+    const values = Float32Array.from({ length: outputs * inputs }, (_, i) => columns[i % inputs][Math.floor(i / inputs)]);
+    return { values, channels: 1, height: outputs, width: inputs };
   }
 
   // pool: { average, channels, height, width, window, padding, stride }; the stride is the window unless given.

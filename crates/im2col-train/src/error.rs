@@ -1,6 +1,6 @@
 //! What can go wrong while a network runs over a data set.
 
-use im2col::{RunError, ShapeError};
+use im2col::{Isa, RunError, ShapeError};
 use thiserror::Error;
 
 use crate::samples::DatasetError;
@@ -41,6 +41,12 @@ pub enum TrainError {
         label: u32,
         /// How many classes the network tells apart.
         classes: usize,
+    },
+    /// The instruction set that was asked for is another CPU's.
+    #[error("this CPU lacks {name}; it has {}", isa_names())]
+    Isa {
+        /// The instruction set's name.
+        name: &'static str,
     },
     /// An image that the data set does not have.
     #[error("there is no image {index}, only {images}")]
@@ -85,4 +91,9 @@ pub enum TrainError {
     /// Parameters to start from that are not finite.
     #[error(transparent)]
     NotFinite(#[from] NotFinite),
+}
+
+/// Of the instruction sets that this CPU has.
+fn isa_names() -> String {
+    Isa::available().map(Isa::name).collect::<Vec<_>>().join(", ")
 }

@@ -1,6 +1,6 @@
 //! A few images on their way through the network: the unit of work of one thread.
 
-use im2col::{Network, NetworkWeights};
+use im2col::{CrossEntropy, Network, NetworkWeights};
 
 use crate::augment::{AugmentedSample, shift};
 use crate::error::TrainError;
@@ -72,6 +72,7 @@ impl MicroBatch {
 pub(crate) struct Task<'a, const L: usize> {
     /// For 1, 2, ... [`MICRO_BATCH`] images.
     pub(crate) plans: &'a [Network<L>],
+    pub(crate) loss: CrossEntropy,
     pub(crate) weights: NetworkWeights<'a, L>,
     pub(crate) params: &'a [f32],
     pub(crate) samples: &'a dyn Samples,
@@ -123,9 +124,8 @@ impl Worker {
         network.forward_train_observed(weights, input, workspace, scratch, forward)?;
 
         let logits = network.layer_output(L.saturating_sub(1), workspace).unwrap_or_default();
-        let classes = network.output_len() / network.batch();
         micro_batch.correct = count_correct(logits, labels);
-        micro_batch.loss = im2col::cross_entropy_backward(logits, labels, classes, scale, grad_logits)?;
+        micro_batch.loss = task.loss.backward(logits, labels, scale, grad_logits)?;
         observe(Phase::Loss);
 
         let gradient = &mut micro_batch.gradient;
@@ -146,7 +146,7 @@ impl Worker {
         let logits = &mut micro_batch.logits[..network.output_len()];
         network.forward(task.weights, &self.input[..network.input_len()], logits, &mut self.scratch)?;
         micro_batch.correct = count_correct(logits, &self.labels);
-        micro_batch.loss = im2col::cross_entropy(logits, &self.labels, logits.len() / network.batch())?;
+        micro_batch.loss = task.loss.forward(logits, &self.labels)?;
         Ok(())
     }
 

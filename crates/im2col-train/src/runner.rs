@@ -3,7 +3,7 @@
 use std::ops::Add;
 use std::sync::Mutex;
 
-use im2col::{Layer, Network, NetworkWeights};
+use im2col::{CrossEntropy, Isa, Layer, Network, NetworkWeights};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +68,9 @@ impl Add for Totals {
 #[derive(Debug)]
 pub(crate) struct Runner<const L: usize> {
     image_dims: [usize; 3],
+    /// What was asked for; otherwise the best that there is.
+    isa: Option<Isa>,
+    loss: CrossEntropy,
     /// For 1, 2, ... [`MICRO_BATCH`] images.
     plans: Vec<Network<L>>,
     /// One for each thread.
@@ -78,7 +81,8 @@ pub(crate) struct Runner<const L: usize> {
 }
 
 impl<const L: usize> Runner<L> {
-    /// Plans for images of these dimensions (channels, rows, columns), in calls of at most `most_images`.
+    /// Plans for images of these dimensions (channels, rows, columns), in calls of at most `most_images`, on an instruction
+    /// set or the best that there is.
     ///
     /// # Errors
     /// The layers do not fit the images or each other.
@@ -86,16 +90,22 @@ impl<const L: usize> Runner<L> {
         layers: [Layer; L],
         image_dims: [usize; 3],
         most_images: usize,
+        isa: Option<Isa>,
     ) -> Result<Self, TrainError> {
-        let plans = (1..=MICRO_BATCH)
-            .map(|images| Network::plan(layers, images, image_dims))
-            .collect::<Result<Vec<_>, _>>()?;
+        let plan = |images| -> Result<Network<L>, TrainError> {
+            let plan = Network::plan(layers, images, image_dims)?;
+            Ok(isa.map_or(plan, |isa| plan.with_isa(isa)))
+        };
+        let plans = (1..=MICRO_BATCH).map(plan).collect::<Result<Vec<_>, _>>()?;
         let largest = &plans[MICRO_BATCH - 1];
+        let loss = CrossEntropy::new(largest.output_len() / MICRO_BATCH);
         let threads = rayon::current_num_threads();
         let in_flight =
             most_images.div_ceil(SMALLEST_MICRO_BATCH).clamp(1, MICRO_BATCHES_PER_THREAD * threads);
         Ok(Self {
             image_dims,
+            isa,
+            loss: isa.map_or(loss, |isa| loss.with_isa(isa)),
             workers: (0..threads.min(in_flight)).map(|_| Mutex::new(Worker::new(&plans))).collect(),
             micro_batches: (0..in_flight).map(|_| MicroBatch::new(largest)).collect(),
             packed: vec![0.0; largest.packed_weight_len()],
@@ -106,6 +116,11 @@ impl<const L: usize> Runner<L> {
     /// The network for [`MICRO_BATCH`] images.
     pub(crate) fn network(&self) -> &Network<L> {
         &self.plans[MICRO_BATCH - 1]
+    }
+
+    /// The instruction set of the kernels.
+    pub(crate) fn isa(&self) -> Isa {
+        self.isa.unwrap_or_else(Isa::detect)
     }
 
     /// How many classes the network tells apart.
@@ -150,7 +165,7 @@ impl<const L: usize> Runner<L> {
         self.check(samples, images)?;
         let (len, classes) = (micro_batch_len(images.len()), self.classes());
         let weights = weights(&self.plans, params, &mut self.packed, images.len(), len)?;
-        let task = Task { plans: &self.plans, weights, params, samples };
+        let task = Task { plans: &self.plans, loss: self.loss, weights, params, samples };
         let mut totals = Totals { images: images.len(), ..Totals::default() };
         for wave in images.chunks(self.micro_batches.len() * len) {
             let done = run(
@@ -185,7 +200,7 @@ impl<const L: usize> Runner<L> {
         let len = micro_batch_len(images.len());
         let weights = weights(&self.plans, params, &mut self.packed, images.len(), len)?;
         observe(Phase::Pack);
-        let task = Task { plans: &self.plans, weights, params, samples };
+        let task = Task { plans: &self.plans, loss: self.loss, weights, params, samples };
         let scale = 1.0 / images.len() as f32;
         let mut totals = Totals { images: images.len(), ..Totals::default() };
         gradient.fill(0.0);
@@ -317,7 +332,7 @@ mod tests {
     fn packs<const L: usize>(layers: [Layer; L], image_dims: [usize; 3], images: usize) -> bool {
         let pixels = vec![7; images * image_dims.iter().product::<usize>()];
         let samples = Dataset::new(image_dims, pixels, vec![1; images]).unwrap();
-        let mut runner = Runner::new(layers, image_dims, images).unwrap();
+        let mut runner = Runner::new(layers, image_dims, images, None).unwrap();
         let params = xavier_uniform(runner.network(), &mut Random::new(1));
         let mut gradient = vec![0.0; params.len()];
         runner.gradient(&params, &samples, &all(&samples), &mut gradient, &|_| ()).unwrap();

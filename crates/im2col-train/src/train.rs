@@ -1,10 +1,12 @@
 //! Mini-batch training.
 
+mod isa;
 mod options;
 
-use im2col::{Layer, Network};
+use im2col::{Isa, Layer, Network};
 use serde::{Deserialize, Serialize};
 
+pub use self::isa::IsaName;
 pub use self::options::Options;
 use crate::augment::AugmentedSample;
 pub use crate::error::TrainError;
@@ -61,12 +63,14 @@ impl<'d, const L: usize> Trainer<'d, L> {
     /// Allocates everything and draws the initial parameters.
     ///
     /// # Errors
-    /// The layers do not fit the images or each other, a label has no output, or nothing is left to learn from.
+    /// The layers do not fit the images or each other, a label has no output, nothing is left to learn from, or the CPU
+    /// lacks the instruction set.
     pub fn new(layers: [Layer; L], samples: &'d dyn Samples, options: Options) -> Result<Self, TrainError> {
         let mut random = Random::new(options.seed);
         let images = samples.labels().len();
         let largest_batch = options.batch.clamp(1, images.max(1));
-        let runner = Runner::new(layers, samples.image_dims(), largest_batch)?;
+        let isa = options.isa.map(IsaName::isa).transpose()?;
+        let runner = Runner::new(layers, samples.image_dims(), largest_batch, isa)?;
         let classes = runner.classes();
         let stray = samples.labels().iter().position(|&label| label as usize >= classes);
         if let Some(position) = stray {
@@ -134,6 +138,12 @@ impl<'d, const L: usize> Trainer<'d, L> {
     #[must_use]
     pub fn samples(&self) -> &'d dyn Samples {
         self.samples
+    }
+
+    /// The instruction set of its kernels.
+    #[must_use]
+    pub fn isa(&self) -> Isa {
+        self.runner.isa()
     }
 
     /// How far it has come.

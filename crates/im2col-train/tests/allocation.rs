@@ -44,6 +44,7 @@ const SGD: Options = Options {
     shift: 2,
     validation: 0.0625,
     seed: 5,
+    isa: None,
 };
 const ADAM: Options = Options { optimiser: Optimiser::adam(), rate: 0.002, ..SGD };
 

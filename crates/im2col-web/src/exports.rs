@@ -7,10 +7,10 @@
 
 use spin::{Mutex, MutexGuard};
 
+use crate::Memory;
 use crate::networks::{Kind, LAYERS, RELU};
 use crate::operations::{Failure, Operands};
 use crate::training::{Options, Totals};
-use crate::Memory;
 
 static MEMORY: Mutex<Memory> = Mutex::new(Memory::new());
 
@@ -55,7 +55,7 @@ fn operate(operation: fn(&mut Operands) -> Result<(), Failure>) -> u32 {
     match operation(&mut memory.operands) {
         Ok(()) => 0,
         Err(failure) => {
-            memory.message.set(&failure);
+            failure.write(&mut memory.message);
             1
         }
     }
@@ -67,22 +67,10 @@ extern "C" fn convolve() -> u32 {
     operate(Operands::convolve)
 }
 
-/// [`Operands::convolve_backward_weight`]
-#[unsafe(no_mangle)]
-extern "C" fn convolve_backward_weight() -> u32 {
-    operate(Operands::convolve_backward_weight)
-}
-
 /// [`Operands::im2col`]
 #[unsafe(no_mangle)]
 extern "C" fn im2col() -> u32 {
     operate(Operands::im2col)
-}
-
-/// [`Operands::dense_matrix`]
-#[unsafe(no_mangle)]
-extern "C" fn dense_matrix() -> u32 {
-    operate(Operands::dense_matrix)
 }
 
 /// [`Operands::pool`]

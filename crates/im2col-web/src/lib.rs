@@ -50,7 +50,7 @@ impl Memory {
             digits: Digits::new(),
             training: Training::new(),
             totals: Totals { digits: 0, correct: 0, loss: 0.0 },
-            message: Message { bytes: [0; 256], len: 0 },
+            message: Message::new(),
         }
     }
 }
@@ -69,11 +69,19 @@ pub struct Message {
 }
 
 impl Message {
+    /// No text.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { bytes: [0; _], len: 0 }
+    }
+
     /// Takes the place of the text before.
-    pub fn set(&mut self, text: &impl core::fmt::Display) {
+    pub fn set(&mut self, text: &str) {
         self.len = 0;
-        // Only a text that is too long is an error.
-        let _ = core::fmt::write(self, format_args!("{text}"));
+        for (place, byte) in self.bytes.iter_mut().zip(text.bytes()) {
+            *place = byte;
+            self.len += 1;
+        }
     }
 
     /// The text.
@@ -83,12 +91,8 @@ impl Message {
     }
 }
 
-impl core::fmt::Write for Message {
-    fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        for &byte in text.as_bytes() {
-            *self.bytes.get_mut(self.len).ok_or(core::fmt::Error)? = byte;
-            self.len += 1;
-        }
-        Ok(())
+impl Default for Message {
+    fn default() -> Self {
+        Self::new()
     }
 }

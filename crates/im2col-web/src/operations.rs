@@ -1,14 +1,18 @@
-//! Single operations of the core on small tensors: what the reader of the page plays with.
-
-use core::fmt;
+//! Single operations on small tensors: what the reader of the page plays with.
+//!
+//! A convolution is what the name of the core says: its im2col matrix, then one product with the weights. The algorithms that a
+//! [`ConvPlan`](im2col::ConvPlan) chooses from would be half of the module, for operands that none of them makes faster; the bits
+//! are those of `Isa::SCALAR`.
 
 use im2col::{
-    Algorithm, ConvOperands, ConvParams, ConvPlan, Isa, LinearParams, PaddingMode,
-    PoolKind, PoolParams, RunError, ShapeError, Weights, naive,
+    Im2colParams, Im2colPlan, Isa, LinearParams, PaddingMode, PoolKind, PoolParams, RunError, ShapeError,
+    naive,
 };
 
-/// The values of all operands of an operation: those of a picture of three channels of 400x300, and of its result.
-pub const VALUES: usize = 1 << 20;
+use crate::Message;
+
+/// The values of all operands of an operation: a picture of 400x300, its im2col matrix of 3x3, and the result.
+pub const VALUES: usize = 1_500_000;
 /// How many numbers describe an operation.
 pub const NUMBERS: usize = 20;
 
@@ -32,17 +36,16 @@ pub enum Failure {
     TooLarge,
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Failure {
+    /// Writes the reason, without `core::fmt`: that takes as much code as the training.
+    pub fn write(&self, message: &mut Message) {
         match self {
-            Self::Shape(error) => error.fmt(formatter),
-            Self::Run(error) => error.fmt(formatter),
-            Self::TooLarge => formatter.write_str("the operands are larger than the memory of the page"),
+            Self::Shape(error) => message.set(error.message().as_str()),
+            Self::Run(_) => message.set("an operand has another length than planned"),
+            Self::TooLarge => message.set("the operands are larger than the memory of the page"),
         }
     }
 }
-
-impl core::error::Error for Failure {}
 
 impl From<ShapeError> for Failure {
     fn from(error: ShapeError) -> Self {
@@ -63,68 +66,65 @@ impl Operands {
         Self { numbers: [0; _], values: [0.0; _] }
     }
 
-    /// The cross-correlation of an image with kernels: `input`, `weight`, `bias` -> `output`.
+    /// The im2col matrix of an image: `input` -> `columns`.
     ///
-    /// Takes the numbers `in_channels, out_channels, groups, has_bias, height, width, kernel_height, kernel_width, top, bottom,
-    /// left, right, stride_height, stride_width, dilation_height, dilation_width, padding_mode` (0: zeros, 1: mirrored, 2: border
-    /// values, 3: periodic). Returns `start of output, channels, height, width`.
-    ///
-    /// # Errors
-    /// The sizes do not fit together.
-    pub fn convolve(&mut self) -> Result<(), Failure> {
-        let plan = self.conv_plan()?;
-        let lens = [plan.input_len(), plan.weight_len(), plan.bias_len(), plan.output_len()];
-        let [input, weight, bias, output] = parts(&mut self.values, lens).ok_or(Failure::TooLarge)?;
-        if plan.algorithm() != Algorithm::InPlace {
-            return Err(Failure::TooLarge);
-        }
-        plan.forward(ConvOperands { input, weight: Weights::Plain(weight), bias }, output, &mut [])?;
-        let [height, width] = plan.output_dims();
-        self.found([start(&lens), self.number(1), height, width]);
-        Ok(())
-    }
-
-    /// The gradient of the kernels: `input`, `grad_output` -> `grad_weight`. Numbers as for [`convolve`](Self::convolve).
-    ///
-    /// # Errors
-    /// The sizes do not fit together.
-    pub fn convolve_backward_weight(&mut self) -> Result<(), Failure> {
-        let plan = self.conv_plan()?;
-        let lens = [plan.input_len(), plan.output_len(), plan.weight_len()];
-        let [input, grad_output, grad_weight] = parts(&mut self.values, lens).ok_or(Failure::TooLarge)?;
-        naive::conv_backward_weight(&plan, input, grad_output, grad_weight)?;
-        self.found([start(&lens), self.number(1), self.number(6), self.number(7)]);
-        Ok(())
-    }
-
-    /// The im2col matrix of an image: `input` -> `columns`. Numbers as for [`convolve`](Self::convolve). Returns `start of the
-    /// matrix, 1, rows, columns`: a row for each channel and tap, a column for each position of the kernel.
+    /// Takes the numbers `in_channels, height, width, kernel_height, kernel_width, top, bottom, left, right, stride_height,
+    /// stride_width, dilation_height, dilation_width, padding_mode` (0: zeros, 1: mirrored, 2: border values, 3: periodic). Returns
+    /// `start of the matrix, 1, rows, columns`: a row for each channel and tap, a column for each position of the kernel.
     ///
     /// # Errors
     /// The sizes do not fit together.
     pub fn im2col(&mut self) -> Result<(), Failure> {
-        let plan = self.conv_plan()?;
-        let lens = [plan.input_len(), plan.columns_len()];
-        let [input, columns] = parts(&mut self.values, lens).ok_or(Failure::TooLarge)?;
+        let plan = self.patches(self.number(0))?;
+        let [input, columns] = parts(&mut self.values, [plan.input_len(), plan.columns_len()])?;
         plan.im2col(input, columns)?;
-        let positions = plan.output_dims().iter().product::<usize>();
-        self.found([start(&lens), 1, plan.columns_len() / positions, positions]);
+        self.found([plan.input_len(), 1, plan.rows(), plan.output_dims().iter().product()]);
         Ok(())
     }
 
-    /// A convolution as a fully connected layer: `weight` -> `matrix`. Numbers as for [`convolve`](Self::convolve). Returns `start of
-    /// the matrix, 1, outputs, inputs`.
+    /// The cross-correlation of an image with kernels: `input`, `weight`, `bias` -> `output`.
+    ///
+    /// Takes the numbers of [`im2col`](Self::im2col), then `out_channels, groups, has_bias`. Returns `start of output, channels,
+    /// height, width`.
     ///
     /// # Errors
     /// The sizes do not fit together.
-    pub fn dense_matrix(&mut self) -> Result<(), Failure> {
-        let plan = self.conv_plan()?;
-        let (inputs, outputs) = (plan.input_len(), plan.output_len());
-        let len = inputs.checked_mul(outputs).ok_or(Failure::TooLarge)?;
-        let lens = [plan.weight_len(), len];
-        let [weight, matrix] = parts(&mut self.values, lens).ok_or(Failure::TooLarge)?;
-        naive::dense_matrix(&plan, weight, matrix)?;
-        self.found([start(&lens), 1, outputs, inputs]);
+    pub fn convolve(&mut self) -> Result<(), Failure> {
+        let [in_channels, out_channels, groups] = [self.number(0), self.number(14), self.number(15)];
+        for (what, channels) in [("in_channels", in_channels), ("out_channels", out_channels)] {
+            if groups == 0 || channels % groups != 0 {
+                return Err(ShapeError::Groups { what, channels, groups }.into());
+            }
+        }
+        let plan = self.patches(in_channels / groups)?;
+        let (depth, [height, width]) = (plan.rows(), plan.output_dims());
+        let positions = height * width;
+        let bias_len = if self.number(16) == 0 { 0 } else { out_channels };
+        let lens = [
+            groups.checked_mul(plan.input_len()),
+            out_channels.checked_mul(depth),
+            Some(bias_len),
+            out_channels.checked_mul(positions),
+            Some(plan.columns_len()),
+        ];
+        let lens = lens.map(|len| len.unwrap_or(usize::MAX));
+        let [input, weight, bias, output, columns] = parts(&mut self.values, lens)?;
+        output.fill(0.0);
+        let rows = output.chunks_exact_mut(positions).zip(weight.chunks_exact(depth));
+        let mut images = input.chunks_exact(plan.input_len());
+        for (o, (row, weights)) in rows.enumerate() {
+            if o % (out_channels / groups) == 0 {
+                plan.im2col(images.next().unwrap_or_default(), columns)?;
+            }
+            for (&weight, column) in weights.iter().zip(columns.chunks_exact(positions)) {
+                row.iter_mut().zip(column).for_each(|(sum, value)| *sum += weight * value);
+            }
+            if let Some(bias) = bias.get(o) {
+                row.iter_mut().for_each(|sum| *sum += bias);
+            }
+        }
+        let [input, weight, bias, ..] = lens;
+        self.found([input + weight + bias, out_channels, height, width]);
         Ok(())
     }
 
@@ -141,13 +141,11 @@ impl Operands {
         let plan = PoolParams::new(kind, self.pair(4))
             .with_padding(self.pair(6))
             .with_stride(self.pair(8))
-            .plan(1, channels, self.pair(2))?
-            .with_isa(Isa::SCALAR);
-        let lens = [plan.input_len(), plan.output_len()];
-        let [input, output] = parts(&mut self.values, lens).ok_or(Failure::TooLarge)?;
+            .plan(1, channels, self.pair(2))?;
+        let [input, output] = parts(&mut self.values, [plan.input_len(), plan.output_len()])?;
         naive::pool_forward(&plan, input, output)?;
         let [height, width] = plan.output_dims();
-        self.found([start(&lens), channels, height, width]);
+        self.found([plan.input_len(), channels, height, width]);
         Ok(())
     }
 
@@ -159,34 +157,28 @@ impl Operands {
     /// The sizes do not fit together.
     pub fn linear(&mut self) -> Result<(), Failure> {
         let (rows, [inputs, outputs]) = (self.number(0), self.pair(1));
-        let plan = LinearParams::new(inputs, outputs).with_bias(false).plan(rows)?.with_isa(Isa::SCALAR);
-        let plan = plan.with_scratch_limit(0);
+        let plan = LinearParams::new(inputs, outputs).with_bias(false).plan(rows)?;
         let lens = [plan.input_len(), plan.weight_len(), plan.output_len()];
-        let [input, weight, output] = parts(&mut self.values, lens).ok_or(Failure::TooLarge)?;
+        let [input, weight, output] = parts(&mut self.values, lens)?;
         naive::linear_forward(&plan, input, weight, &[], output)?;
-        self.found([start(&lens), 1, rows, outputs]);
+        self.found([plan.input_len() + plan.weight_len(), 1, rows, outputs]);
         Ok(())
     }
 
-    /// Without scratch, so that one algorithm is enough for all.
-    fn conv_plan(&self) -> Result<ConvPlan<2>, ShapeError> {
-        let mode = match self.number(16) {
+    /// The im2col matrices of so many channels of the image.
+    fn patches(&self, channels: usize) -> Result<Im2colPlan<2>, ShapeError> {
+        let mode = match self.number(13) {
             0 => PaddingMode::Zeros,
             1 => PaddingMode::Reflect,
             2 => PaddingMode::Replicate,
             _ => PaddingMode::Circular,
         };
-        let [in_channels, out_channels] = self.pair(0);
-        let plan = ConvParams::new(in_channels, out_channels, self.pair(6))
-            .with_groups(self.number(2))
-            .with_bias(self.number(3) != 0)
-            .with_padding_per_side([self.pair(8), self.pair(10)])
-            .with_padding_mode(mode)
-            .with_stride(self.pair(12))
-            .with_dilation(self.pair(14))
-            .plan(1, self.pair(4))?
-            .with_algorithm(Algorithm::InPlace)?;
-        Ok(plan.with_scratch_limit(0).with_backward_scratch_limit(0).with_isa(Isa::SCALAR))
+        let params = Im2colParams::new(channels, self.pair(3))
+            .with_padding_per_side([self.pair(5), self.pair(7)])
+            .with_stride(self.pair(9))
+            .with_dilation(self.pair(11))
+            .with_padding_mode(mode);
+        Ok(params.plan(1, self.pair(1))?.with_isa(Isa::SCALAR))
     }
 
     fn number(&self, index: usize) -> usize {
@@ -211,16 +203,11 @@ impl Default for Operands {
 }
 
 /// Operands of these lengths, one behind the other.
-fn parts<const N: usize>(values: &mut [f32], lens: [usize; N]) -> Option<[&mut [f32]; N]> {
+fn parts<const N: usize>(values: &mut [f32], lens: [usize; N]) -> Result<[&mut [f32]; N], Failure> {
     let mut rest = values;
     let mut parts = core::array::from_fn(|_| <&mut [f32]>::default());
     for (part, len) in parts.iter_mut().zip(lens) {
-        (*part, rest) = rest.split_at_mut_checked(len)?;
+        (*part, rest) = rest.split_at_mut_checked(len).ok_or(Failure::TooLarge)?;
     }
-    Some(parts)
-}
-
-/// Where the last operand begins.
-fn start(lens: &[usize]) -> usize {
-    lens.split_last().map_or(0, |(_, before)| before.iter().sum())
+    Ok(parts)
 }

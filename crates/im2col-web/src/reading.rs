@@ -25,13 +25,7 @@ impl Reading {
     /// No network and no image yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            params: [0.0; _],
-            pixels: [0; _],
-            outputs: [0.0; _],
-            input: [0.0; _],
-            scratch: [0.0; _],
-        }
+        Self { params: [0.0; _], pixels: [0; _], outputs: [0.0; _], input: [0.0; _], scratch: [0.0; _] }
     }
 
     /// Computes the outputs of all layers; returns the digit with the largest of the ten last values.

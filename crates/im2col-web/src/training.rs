@@ -6,9 +6,7 @@
 use im2col::{Network, NetworkWeights, RunError, argmax};
 
 use crate::init::xavier_uniform;
-use crate::networks::{
-    BLOCK, CLASSES, IMAGE_LEN, Kind, LAYERS, LOSS, PARAMS, RELU_BLOCK, SIGMOID_BLOCK,
-};
+use crate::networks::{BLOCK, CLASSES, IMAGE_LEN, Kind, LAYERS, LOSS, PARAMS, RELU_BLOCK, SIGMOID_BLOCK};
 use crate::random::Random;
 
 /// How many digits there are to learn, and how many to be tested on.

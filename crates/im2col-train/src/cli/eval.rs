@@ -45,7 +45,7 @@ fn eval(arguments: &Arguments, output: Output) -> Result<()> {
     let saved = Saved::read(&arguments.weights, arguments.network, output)?;
     let test = dataset(arguments.data.as_deref(), Part::Test)?;
     saved.check_images(&test, arguments.data.is_some())?;
-    let mut runner = Runner::new(saved.network.layers(), test.image_dims(), test.len())?;
+    let mut runner = Runner::new(saved.network.layers(), test.image_dims(), test.len(), None)?;
     let params = saved.params(runner.network())?;
     let totals = runner.test(&params, &test, |_| ())?;
     let (accuracy, loss) = (totals.accuracy(), totals.loss());

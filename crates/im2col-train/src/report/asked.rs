@@ -7,7 +7,7 @@ use crate::optimiser::Optimiser;
 use crate::paths::shown;
 use crate::schedule::Schedule;
 use crate::shell::quoted;
-use crate::train::Options;
+use crate::train::{IsaName, Options};
 
 /// Names and values, in the order of the names in `run.json`.
 pub(super) fn rows(asked: &Configuration) -> Vec<(String, String)> {
@@ -48,7 +48,7 @@ pub(super) fn command(asked: &Configuration, folder: &Path) -> String {
 }
 
 fn command_options(options: &Options) -> Vec<(&'static str, String)> {
-    let Options { epochs, batch, optimiser, rate, schedule, shift, validation, seed } = *options;
+    let Options { epochs, batch, optimiser, rate, schedule, shift, validation, seed, isa } = *options;
     let mut list = vec![("--epochs", epochs.to_string()), ("--batch", batch.to_string())];
     let decay = match optimiser {
         Optimiser::Sgd { momentum, nesterov, weight_decay } => {
@@ -80,11 +80,12 @@ fn command_options(options: &Options) -> Vec<(&'static str, String)> {
     list.extend((shift > 0).then(|| ("--shift", shift.to_string())));
     list.extend((validation > 0.0).then(|| ("--validation", validation.to_string())));
     list.push(("--seed", seed.to_string()));
+    list.extend(isa.map(|isa| ("--isa", isa.as_str().to_owned())));
     list
 }
 
 fn option_rows(options: &Options) -> Vec<(String, String)> {
-    let Options { epochs, batch, optimiser, rate, schedule, shift, validation, seed } = *options;
+    let Options { epochs, batch, optimiser, rate, schedule, shift, validation, seed, isa } = *options;
     let mut rows = Vec::new();
     add(&mut rows, "epochs", &epochs.to_string());
     add(&mut rows, "images per step", &batch.to_string());
@@ -110,6 +111,7 @@ fn option_rows(options: &Options) -> Vec<(String, String)> {
     add(&mut rows, "shift", &format!("up to {shift} pixels"));
     add(&mut rows, "held back for validation", &format!("{} %", 100.0 * validation));
     add(&mut rows, "seed", &seed.to_string());
+    add(&mut rows, "instruction set", isa.map_or("the best of the CPU", IsaName::as_str));
     rows
 }
 
@@ -147,13 +149,14 @@ mod tests {
             schedule: Schedule::Step { every: 2, factor: 0.5 },
             shift: 2,
             validation: 0.1,
+            isa: Some(IsaName::Avx2Fma),
             ..Options::default()
         };
         let command = command(&asked(options), Path::new("a"));
         assert!(
             command.ends_with(
                 "--batch 32 --optimizer adam --weight-decay 0.01 --lr 0.02 --schedule step --step-every 2 \
-                 --step-factor 0.5 --shift 2 --validation 0.1 --seed 1 --out a"
+                 --step-factor 0.5 --shift 2 --validation 0.1 --seed 1 --isa avx2+fma --out a"
             ),
             "{command}"
         );

@@ -39,7 +39,7 @@ impl Evaluation {
         params: &[f32],
         test: &Dataset,
     ) -> Result<Self, TrainError> {
-        let mut runner = Runner::new(layers, test.image_dims(), test.len())?;
+        let mut runner = Runner::new(layers, test.image_dims(), test.len(), None)?;
         let classes = runner.classes();
         let mut logits = Vec::with_capacity(test.len() * classes);
         let totals = runner.test(params, test, |some| logits.extend_from_slice(some))?;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::isa::IsaName;
 use crate::optimiser::Optimiser;
 use crate::schedule::Schedule;
 
@@ -28,6 +29,12 @@ pub struct Options {
     pub validation: f64,
     /// Decides the initial weights, which images are held back, their order and their shifts.
     pub seed: u64,
+    /// The instruction set of all kernels; `None` for the best that the CPU has.
+    ///
+    /// With [`IsaName::Scalar`], stochastic gradient descent at a [constant](Schedule::Constant) rate makes the same bits on every CPU.
+    /// Adam and the other schedules take powers and cosines from the platform, whose last bits may differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isa: Option<IsaName>,
 }
 
 impl Default for Options {
@@ -41,6 +48,7 @@ impl Default for Options {
             shift: 0,
             validation: 0.0,
             seed: 1,
+            isa: None,
         }
     }
 }

@@ -24,6 +24,7 @@ const OPTIONS: Options = Options {
     shift: 1,
     validation: 0.0,
     seed: 1,
+    isa: None,
 };
 
 fn dataset(first_label: u32) -> Dataset {

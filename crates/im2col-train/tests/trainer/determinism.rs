@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use im2col::Isa;
 use im2col::lenet::LENET_RELU;
 use im2col_testkit::idx::write_idx;
 use im2col_train::dataset::{Dataset, Part};
@@ -11,7 +12,7 @@ use im2col_train::optimiser::Optimiser;
 use im2col_train::samples::{DatasetError, Samples};
 use im2col_train::schedule::Schedule;
 use im2col_train::stream::IdxStream;
-use im2col_train::train::{Options, TrainError, Trainer};
+use im2col_train::train::{IsaName, Options, TrainError, Trainer};
 use rayon::ThreadPoolBuilder;
 
 const IMAGES: usize = 320;
@@ -25,6 +26,7 @@ const OPTIONS: Options = Options {
     shift: 2,
     validation: 0.0625,
     seed: 5,
+    isa: None,
 };
 /// Batches of 280 are eight whole micro-batches of 32 images and one of 24.
 const ADAM: Options = Options { optimiser: Optimiser::adam(), rate: 0.002, batch: 280, ..OPTIONS };
@@ -68,6 +70,50 @@ fn threads_do_not_matter_and_the_seed_does() {
         }
         assert!(train(&digits, 1, Options { seed: 6, ..options }) != one);
         assert!(train(&digits, 1, Options { shift: 1, ..options }) != one);
+    }
+}
+
+/// `Options` with which every CPU makes the same bits.
+const SCALAR: Options = Options { schedule: Schedule::Constant, isa: Some(IsaName::Scalar), ..OPTIONS };
+/// Of the bytes of the trained parameters, by FNV-1a.
+const SCALAR_HASH: u64 = 0xfaff_7628_682b_783a;
+
+#[test]
+fn a_named_instruction_set_makes_the_same_bits_on_every_cpu() {
+    let digits = digits();
+    let scalar = train(&digits, 1, SCALAR);
+    for threads in [2, 3] {
+        assert!(train(&digits, threads, SCALAR) == scalar, "{threads} threads");
+    }
+    let hash =
+        scalar.0.iter().flat_map(|bits| bits.to_le_bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    assert_eq!(hash, SCALAR_HASH, "{hash:#018x}");
+
+    // Every other instruction set makes other bits where it fuses a multiplication with an addition, and only there.
+    let wide_fuses = cfg!(any(target_feature = "fma", all(target_arch = "aarch64", target_feature = "neon")));
+    for isa in Isa::available() {
+        let name = IsaName::ALL.into_iter().find(|name| name.as_str() == isa.name());
+        let fuses = isa.name().starts_with("avx") || (isa == Isa::WIDE && wide_fuses);
+        assert_eq!(train(&digits, 2, Options { isa: name, ..SCALAR }) != scalar, fuses, "{isa:?}");
+    }
+    let best = train(&digits, 2, Options { isa: None, ..SCALAR });
+    let named = IsaName::ALL.into_iter().find(|name| name.as_str() == Isa::detect().name());
+    assert!(best == train(&digits, 1, Options { isa: named, ..SCALAR }));
+}
+
+#[test]
+fn an_instruction_set_that_the_cpu_lacks_is_refused() {
+    let digits = digits();
+    for name in IsaName::ALL {
+        let trainer = Trainer::new(LENET_RELU, &digits, Options { isa: Some(name), ..OPTIONS });
+        match Isa::available().find(|isa| isa.name() == name.as_str()) {
+            Some(isa) => assert_eq!(trainer.unwrap().isa(), isa),
+            None => {
+                assert!(matches!(trainer, Err(TrainError::Isa { name: given }) if given == name.as_str()))
+            }
+        }
     }
 }
 

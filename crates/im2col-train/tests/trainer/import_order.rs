@@ -24,7 +24,9 @@ const LAYERS: &[&[&str]] = &[
     &["weights"],
     &["export", "predict"],
     // Training.
-    &["error", "init", "train/options"],
+    &["error", "init"],
+    &["train/isa"],
+    &["train/options"],
     &["micro_batch"],
     &["runner"],
     &["train"],

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use im2col::Network;
 use im2col::lenet::LENET_RELU;
+use im2col::{Isa, Network};
 use im2col_train::metrics::{self, Record};
 use im2col_train::weights::save;
 
@@ -67,6 +67,39 @@ fn data_and_runs_have_any_names() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(printed.contains("next: lenet report $'r\\xff 1'\n"), "{printed}");
+}
+
+#[test]
+fn the_instruction_set_stays_that_of_the_run() {
+    let dir = folder();
+    let options = "--data digits --schedule constant --batch 16";
+    succeeds(dir.path(), &format!("train {options} --isa scalar --epochs 4 --threads 1 --out whole"));
+    let (printed, _) =
+        succeeds(dir.path(), &format!("train {options} --isa scalar --epochs 2 --threads 2 --out run"));
+    assert!(printed.contains("threads: 2, kernels: scalar\n"), "{printed}");
+    let (printed, _) = succeeds(dir.path(), "train --resume run --epochs 4 --threads 3");
+    assert!(printed.contains("threads: 3, kernels: scalar\n"), "{printed}");
+    let [whole, resumed] = ["whole", "run"].map(|name| weights(&dir.path().join(name)));
+    assert!(whole == resumed);
+    let starts = metrics::read(&dir.path().join("run")).unwrap().into_iter();
+    let isa = |record| if let Record::Start(start) = record { Some(start.isa) } else { None };
+    let isas: Vec<_> = starts.filter_map(isa).collect();
+    assert_eq!(isas, ["scalar", "scalar"]);
+
+    // Runs from before there was a choice, and runs without one, do not name it.
+    succeeds(dir.path(), &format!("train {options} --epochs 1 --out free"));
+    let asked = fs::read_to_string(dir.path().join("free/run.json")).unwrap();
+    assert!(!asked.contains("isa"), "{asked}");
+
+    let said = fails(dir.path(), &format!("train {options} --isa sse9 --out other"), 2);
+    assert!(said.contains("invalid value 'sse9' for '--isa <ISA>'") && said.contains("avx2+fma"), "{said}");
+    let said = fails(dir.path(), "train --resume run --isa wide --epochs 5", 2);
+    assert!(said.contains("--isa <ISA>") && said.contains("--resume"), "{said}");
+    if Isa::avx512f().is_none() {
+        let said = fails(dir.path(), &format!("train {options} --isa avx512f --out other"), 1);
+        assert!(said.starts_with("error: this CPU lacks avx512f; it has scalar, wide"), "{said}");
+    }
+    assert!(!dir.path().join("other").exists());
 }
 
 /// With a rate that does not depend on the number of epochs, more of them later are as many at once.

@@ -175,21 +175,11 @@ impl Grid<'_> {
         let operands = Operands { first_weight, first_value, ..self.operands };
         let sums = sums::<ROWS, COLUMNS, WIDTH>(self.nest, operands, mul_add);
         let [row_step, column_step, line_step] = self.output_steps;
-        let mut store = |i: usize, sums: &[Lanes; COLUMNS]| {
+        for (i, sums) in sums.iter().enumerate() {
             let output = &mut self.output[(row + i) * row_step + column * column_step..];
             for (j, sum) in sums.iter().enumerate() {
                 output[j / WIDTH * line_step + j % WIDTH * column_step] = *sum;
             }
-        };
-        // As where products are added.
-        if ROWS > 0 {
-            store(0, &sums[0]);
-        }
-        if ROWS > 1 {
-            store(1, &sums[1]);
-        }
-        for i in 2..ROWS {
-            store(i, &sums[i]);
         }
     }
 }
@@ -242,15 +232,10 @@ fn sums_at_steps<const ROWS: usize, const COLUMNS: usize, const WIDTH: usize>(
         for j in 0..COLUMNS {
             lanes[j] = columns[j][value];
         }
-        // Not a loop, which would remain one where code is to be small.
-        if ROWS > 0 {
-            add_products(&mut sums[0], rows[0][weight], &lanes, mul_add);
-        }
-        if ROWS > 1 {
-            add_products(&mut sums[1], rows[1][weight], &lanes, mul_add);
-        }
-        for i in 2..ROWS {
-            add_products(&mut sums[i], rows[i][weight], &lanes, mul_add);
+        for i in 0..ROWS {
+            for j in 0..COLUMNS {
+                sums[i][j] = mul_add(rows[i][weight], lanes[j], sums[i][j]);
+            }
         }
         weight = weight.wrapping_add(weight_steps[2]);
         value = value.wrapping_add(value_steps[2]);
@@ -273,17 +258,4 @@ fn sums_at_steps<const ROWS: usize, const COLUMNS: usize, const WIDTH: usize>(
     }
     debug_assert_eq!(left_outer, 0, "a sum without its last products");
     sums
-}
-
-/// Adds the products of a weight and the values of all columns.
-#[inline(always)]
-fn add_products<const COLUMNS: usize>(
-    sums: &mut [Lanes; COLUMNS],
-    weight: f32,
-    values: &[Lanes; COLUMNS],
-    mul_add: impl MulAdd,
-) {
-    for j in 0..COLUMNS {
-        sums[j] = mul_add(weight, values[j], sums[j]);
-    }
 }

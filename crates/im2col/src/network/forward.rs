@@ -259,21 +259,27 @@ impl<const L: usize> Network<L> {
         workspace.get(offset..)?.get(..layer.output_len)
     }
 
-    #[inline]
+    /// Where the weights are known to be plain, what packed ones need is not linked.
+    #[inline(always)]
     pub(super) fn check_weights(&self, weights: &NetworkWeights<'_, L>) -> Result<(), RunError> {
         check_len("params", self.param_len, weights.params().len())?;
-        if let NetworkWeights::Packed { packed, .. } = weights {
-            for (index, packed) in packed.layers.iter().enumerate() {
-                if self.infers_by_rows {
-                    let given = packed.map_or(0, |packed| packed.panels.len());
-                    if given > 0 {
-                        return Err(RunError::PackedWeights { required: 0, given });
-                    }
-                } else if packed.map(|packed| packed.layout) != self.packed_layout(index) {
-                    let required = self.inferring(index, self.batch).sizes().packed_weight;
-                    let given = packed.map_or(0, |packed| packed.panels.len());
-                    return Err(RunError::PackedWeights { required, given });
+        match weights {
+            NetworkWeights::Plain(_) => Ok(()),
+            NetworkWeights::Packed { packed, .. } => self.check_packed(packed),
+        }
+    }
+
+    fn check_packed(&self, packed: &PackedNetwork<'_, L>) -> Result<(), RunError> {
+        for (index, packed) in packed.layers.iter().enumerate() {
+            if self.infers_by_rows {
+                let given = packed.map_or(0, |packed| packed.panels.len());
+                if given > 0 {
+                    return Err(RunError::PackedWeights { required: 0, given });
                 }
+            } else if packed.map(|packed| packed.layout) != self.packed_layout(index) {
+                let required = self.inferring(index, self.batch).sizes().packed_weight;
+                let given = packed.map_or(0, |packed| packed.panels.len());
+                return Err(RunError::PackedWeights { required, given });
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum, value_parser};
 
@@ -11,7 +12,7 @@ use crate::cli::network::NetworkName;
 use crate::cli::threads::MOST_THREADS;
 use crate::optimiser::Optimiser;
 use crate::schedule::Schedule;
-use crate::train::Options;
+use crate::train::{IsaName, Options};
 
 const EXAMPLES: &str = r"Examples:
   lenet train --data digits --epochs 2
@@ -89,6 +90,10 @@ pub(crate) struct Arguments {
     /// Decides the initial weights, which images are held back, their order and their shifts
     #[arg(long, value_name = "S", default_value_t = Options::default().seed)]
     seed: u64,
+    /// Instruction set of the kernels: scalar makes the same bits on every CPU, with --optimizer sgd and --schedule constant
+    /// [default: the best that the CPU has]
+    #[arg(long, value_name = "ISA", value_parser = isa_parser())]
+    isa: Option<IsaName>,
     /// Folder of the run: checkpoints, weights.safetensors, metrics.jsonl [default: the first free one of runs/lenet,
     /// runs/lenet-2, runs/lenet-3 ...]
     #[arg(long, value_name = "DIR")]
@@ -111,7 +116,7 @@ pub(crate) struct Arguments {
 }
 
 /// What a run that goes on cannot be given again.
-const REMEMBERED: [&str; 18] = [
+const REMEMBERED: [&str; 19] = [
     "network",
     "stream",
     "weights",
@@ -128,6 +133,7 @@ const REMEMBERED: [&str; 18] = [
     "shift",
     "validation",
     "seed",
+    "isa",
     "out",
     "force",
 ];
@@ -197,6 +203,7 @@ impl Arguments {
             shift: usize::from(self.shift),
             validation: self.validation,
             seed: self.seed,
+            isa: self.isa,
         }
     }
 
@@ -242,6 +249,13 @@ enum ScheduleName {
     Step,
     #[default]
     Cosine,
+}
+
+fn isa_parser() -> impl TypedValueParser<Value = IsaName> {
+    PossibleValuesParser::new(IsaName::ALL.map(IsaName::as_str)).try_map(|given| {
+        let named = IsaName::ALL.into_iter().find(|name| name.as_str() == given);
+        named.ok_or("unknown")
+    })
 }
 
 /// Also as an f32, which the kernels compute with.
@@ -317,10 +331,12 @@ mod tests {
             "--step-factor=0.5",
             "--shift=2",
             "--validation=0.1",
+            "--isa=scalar",
         ]);
         let optimiser = Optimiser::Sgd { momentum: 0.5, nesterov: true, weight_decay: 0.01 };
         let schedule = Schedule::Step { every: 2, factor: 0.5 };
-        let expected = Options { optimiser, schedule, shift: 2, validation: 0.1, ..Options::default() };
+        let isa = Some(IsaName::Scalar);
+        let expected = Options { optimiser, schedule, shift: 2, validation: 0.1, isa, ..Options::default() };
         assert_eq!(given, expected);
         assert_eq!(options(&["--optimizer=adam"]).optimiser, Optimiser::adam());
         assert_eq!(options(&["--warm-up=3"]).schedule, Schedule::Cosine { warm_up: 3 });
@@ -377,6 +393,7 @@ mod tests {
             ("--threads", "257"),
             ("--seed", "-1"),
             ("--schedule", "linear"),
+            ("--isa", "sse9"),
             ("--network", "alexnet"),
         ] {
             let argument = format!("{option}={value}");
@@ -387,7 +404,9 @@ mod tests {
 
     #[test]
     fn a_run_that_goes_on_has_its_options() {
-        for argument in ["--lr=1", "--out=x", "--stream", "--nesterov", "--weight-decay=0", "--weights=x"] {
+        for argument in
+            ["--lr=1", "--out=x", "--stream", "--nesterov", "--weight-decay=0", "--weights=x", "--isa=wide"]
+        {
             let error = Train::try_parse_from(["train", "--resume=x", "--data=y", argument]).unwrap_err();
             assert!(error.to_string().contains("--resume"), "{error}");
         }

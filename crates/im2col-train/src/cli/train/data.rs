@@ -10,7 +10,7 @@ use crate::cli::network::NetworkName;
 use crate::dataset::{Dataset, Part};
 use crate::samples::{self, Samples};
 use crate::stream::IdxStream;
-use crate::train::Trainer;
+use crate::train::{IsaName, Trainer};
 use crate::weights::Weights;
 
 /// The images of a run.
@@ -43,6 +43,8 @@ impl Data {
         network: NetworkName,
         configuration: &Configuration,
     ) -> Result<Trainer<'_, 12>> {
+        // The images have no part in it if the CPU lacks the instruction set.
+        configuration.options.isa.map(IsaName::isa).transpose()?;
         let part = |part| format!("{}: {}", self.origin, images_of(part));
         let trainer = Trainer::new(network.layers(), &*self.train, configuration.options)
             .with_context(|| part(Part::Train))?;

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use im2col::Isa;
 
 use super::live::Live;
 use super::messages::{resume_command, say_result};
@@ -44,7 +43,7 @@ impl<const L: usize> Epochs<'_, L> {
         let position = *self.trainer.position();
         self.run.record(&Record::Start(Start {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            isa: Isa::detect().name().to_owned(),
+            isa: self.trainer.isa().name().to_owned(),
             threads: rayon::current_num_threads(),
             epoch: position.epoch,
             batch: position.batch,

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::Result;
-use im2col::Isa;
 use serde_json::json;
 
 use super::data::Data;
@@ -27,7 +26,7 @@ pub(super) fn say_what_is_trained(
         grouped(trainer.image_count()),
         grouped(data.test.labels().len()),
     ))?;
-    output.note(format_args!("threads: {}, kernels: {}", rayon::current_num_threads(), Isa::detect().name()))
+    output.note(format_args!("threads: {}, kernels: {}", rayon::current_num_threads(), trainer.isa().name()))
 }
 
 pub(super) fn resume_command(folder: &Path) -> String {

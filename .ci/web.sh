@@ -1,0 +1,44 @@
+# The page of web/. Sourced by .ci/run, which has what is not defined here; `targets.sh` has Debian's packages.
+
+# Bytes: of each engine; of the page without digits and weights, with one engine, as a browser loads it; of all of it.
+readonly MOST_ENGINE=153600 MOST_PAGE=307200 MOST_WITH_DIGITS=2621440
+# How the page trains, unless its reader asks for something else.
+readonly PAGE_TRAINING=(--network lenet-relu --batch 32 --lr 0.02 --schedule constant --epochs 5 --seed 1)
+
+# Builds the page and uses it in a browser, chapter by chapter; it reads digits, and learns them with the bits of this machine.
+web() {
+    has_packages rustc-web rust-web-src binaryen chromium fonts-wqy-microhei || return 0
+
+    web/build |& tee "$scratch/web_build"
+    if grep '^warning' "$scratch/web_build"; then
+        fail 'warnings'
+    fi
+    web_sizes
+
+    node web/tests/page.mjs --self-test
+    node web/tests/page.mjs web/index.html "$scratch/web"
+    node web/tests/digits.mjs
+
+    cargo run --release --bin lenet -- train --isa scalar "${PAGE_TRAINING[@]}" --quiet --out "$scratch/native"
+    node web/tests/training.mjs "$scratch/web" "$scratch/native/weights.safetensors"
+    cargo run --release --bin lenet -- eval --weights "$scratch/web/weights.safetensors" | tee "$scratch/web_eval"
+    diff <(cargo run --release --bin lenet -- eval --weights "$scratch/native/weights.safetensors") "$scratch/web_eval" ||
+        fail 'weights from the page give other results'
+}
+
+web_sizes() {
+    local name size engines
+    engines=$(sed -nE 's/^engine: ([0-9]+) bytes with simd128, ([0-9]+) without$/\1 \2/p' "$scratch/web_build")
+    [[ -n $engines ]] || fail 'web/build said nothing of the engines'
+    for size in $engines; do
+        ((size <= MOST_ENGINE)) || fail "an engine has $size bytes, at most $MOST_ENGINE"
+    done
+
+    local files page all
+    files=$(find web -maxdepth 1 \( -name '*.html' -o -name '*.css' -o -name '*.js' \) -o -path 'web/chapters/*.js')
+    page=$(cat $files web/built/simd128.js | wc -c)
+    all=$(cat $files web/built/*.js | wc -c)
+    printf 'web: %d bytes without digits and weights, at most %d\n' "$page" "$MOST_PAGE"
+    printf 'web: %d bytes in all, at most %d\n' "$all" "$MOST_WITH_DIGITS"
+    ((page <= MOST_PAGE && all <= MOST_WITH_DIGITS)) || fail 'the page is too large'
+}
