@@ -28,6 +28,12 @@ const sequence = (length, from = 0) => Array.from({ length }, (_, i) => from + i
 const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
 const largestOf = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 const listen = (target, types, listener) => types.split(" ").forEach((type) => target.addEventListener(type, listener));
+// The pixels of a padded image, undefined where there is padding.
+const padded = ([height, width], [top, left]) =>
+  sequence((height + 2 * top) * (width + 2 * left)).map((i) => {
+    const [row, column] = [Math.floor(i / (width + 2 * left)) - top, (i % (width + 2 * left)) - left];
+    return row >= 0 && row < height && column >= 0 && column < width ? row * width + column : undefined;
+  });
 const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
 // Colours an element by a value: the largest magnitude gets the whole colour.

@@ -2,18 +2,18 @@
 "use strict";
 
 chapter("learn", (root, engine) => {
-  const START = [0.2, 0], END = 1e9;
+  const START = [0.2, 0], END = 1e6;
   const conv = { height: 6, width: 8, kernel: [1, 2] };
   const image = sequence(48).map((i) => Number(i % 8 < 2 || i % 8 > 5));
   const target = engine.conv2d(conv, image, [1, -1]).values;
-  const fixed = (value) => (Math.abs(value) < 1000 ? value.toFixed(2) : value.toExponential(1)).replace("e+", "e").replace("-", "−");
-  const lossText = (loss) => (!loss || (loss >= 0.001 && loss < 1e5) ? numberText(loss, 4) : loss.toExponential(0).replace("e+", "e").replace("-", "−"));
+  const fixed = (value) => value.toFixed(2).replace("-", "−");
+  const lossText = (loss) => (loss < 1e5 ? String(Number(loss.toPrecision(2))).replace("-", "−") : numberText(loss));
   const [state, chart] = [root.querySelector("[data-state]"), root.querySelector(".chart")];
   // After each step: { kernel, output, loss }.
   let history = [];
 
   const kernelGrid = new Grid(root, "kernel", { cell: 46, largest: 1, format: fixed, edit: begin });
-  const small = { cell: 22, largest: 1, format: (value) => (Math.abs(value) < 1000 ? numberText(value, 1) : fixed(value)) };
+  const small = { cell: 22, largest: 1, format: (value) => numberText(value, 1) };
   const [imageGrid, outputGrid, targetGrid] = ["image", "output", "target"].map((name) => new Grid(root, name, small));
   imageGrid.resize(6, 8, image);
   targetGrid.resize(6, 7, target);

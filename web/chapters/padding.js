@@ -48,13 +48,9 @@ chapter("padding", (root, engine) => {
     if (!result) return;
 
     const { values, height, width } = result;
-    const [rows, columns] = [n0 + 2 * p0, n1 + 2 * p1], places = sequence(rows * columns);
-    const isPadding = (i) => {
-      const [row, column] = [Math.floor(i / columns) - p0, (i % columns) - p1];
-      return row < 0 || row >= n0 || column < 0 || column >= n1;
-    };
-    image.resize(rows, columns, places.map((i) => Number(!isPadding(i))));
-    image.mark("padded", places.filter(isPadding));
+    const columns = n1 + 2 * p1, pixels = padded([n0, n1], [p0, p1]), places = [...pixels.keys()];
+    image.resize(n0 + 2 * p0, columns, pixels.map((pixel) => Number(pixel !== undefined)));
+    image.mark("padded", places.filter((i) => pixels[i] === undefined));
     // Where windows begin, and what they see.
     const anchors = sequence(height * width).map((i) => Math.floor(i / width) * s0 * columns + (i % width) * s1);
     const seen = new Set(anchors.flatMap((first) => sequence(k0 * k1).map((tap) => first + Math.floor(tap / k1) * columns + (tap % k1))));

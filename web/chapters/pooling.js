@@ -24,17 +24,12 @@ chapter("pooling", (root, engine) => {
     const [count, side, w0, w1, p0, p1, s0, s1] = numbers();
     const pool = { average: kind === "average", channels: count, height: side, width: side, window: [w0, w1], padding: [p0, p1], stride: [s0, s1] };
     const { values, height, width } = engine.pool2d(pool, channels.flatMap(({ data }) => data));
-    const [rows, columns] = [side + 2 * p0, side + 2 * p1], places = sequence(rows * columns);
-    // The pixel at a place, unless that is padding.
-    const pixel = (i) => {
-      const [row, column] = [Math.floor(i / columns) - p0, (i % columns) - p1];
-      return row >= 0 && row < side && column >= 0 && column < side ? row * side + column : undefined;
-    };
+    const pixels = padded([side, side], [p0, p1]);
     channels.forEach(({ data, input, output }, channel) => {
       // Padding is 0 for a mean, and never the maximum.
       input.largest = largestOf(data);
-      input.resize(rows, columns, places.map((i) => data[pixel(i)] ?? (pool.average ? 0 : -Infinity)));
-      input.mark("padded", places.filter((i) => pixel(i) === undefined));
+      input.resize(side + 2 * p0, side + 2 * p1, pixels.map((pixel) => data[pixel] ?? (pool.average ? 0 : -Infinity)));
+      input.mark("padded", [...pixels.keys()].filter((i) => pixels[i] === undefined));
       output.resize(height, width, values.slice(channel * height * width, (channel + 1) * height * width));
     });
     show();
