@@ -80,7 +80,7 @@ export async function tabOrder(page) {
   const wanted = await page.run(() => {
     const all = [...document.querySelectorAll("a[href], button, input, select, [tabindex], [role=slider]")];
     const operable = all.filter((one) => one.checkVisibility() && !one.matches(":disabled") && !one.closest(".cell") && one.tabIndex >= 0);
-    const grids = [...document.querySelectorAll(".grid")].filter((grid) => grid.querySelector(".cell input, .cell[tabindex]"));
+    const grids = [...document.querySelectorAll(".grid")].filter((grid) => grid.checkVisibility() && grid.querySelector(".cell input, .cell[tabindex]"));
     [...operable, ...grids].forEach((one, i) => (one.dataset.tabbed = i));
     // Whatever looks as if it could be pressed or dragged.
     const looks = [...document.querySelectorAll("main *, header *")].filter((one) => ["pointer", "grab", "crosshair"].includes(getComputedStyle(one).cursor));
@@ -121,10 +121,9 @@ async function everyNumber(page) {
   const grids = await page.run(() => [...document.querySelectorAll(".grid[data-tabbed]")].map((grid, i) => {
     grid.dataset.walked = i;
     const { row, column } = [...grid.querySelectorAll(".cell")].at(-1).dataset;
-    return grid.checkVisibility() ? [Number(row), Number(column)] : null;
+    return [Number(row), Number(column)];
   }));
   for (const [i, size] of grids.entries()) {
-    if (!size) continue;
     const [rows, columns] = size.map((last) => last + 1);
     await page.run((which) => (document.querySelector(`[data-walked="${which}"] .cell input`) ?? document.querySelector(`[data-walked="${which}"] .cell`)).focus(), i);
     // To the last column and row, and back to the first: the way through a corner of large grids.
