@@ -118,6 +118,8 @@ function trainingWorker() {
 
   function obey(data) {
     if (data.rate !== undefined) rate = data.rate;
+    // The page may not have heard yet that it is over.
+    if (["run", "step"].includes(data.type) && epoch >= options.epochs) return;
     switch (data.type) {
       case "start": isRunning = false; start(data.options, data.run); break;
       case "run":
@@ -166,10 +168,6 @@ class Training {
       Training.#only ??= new Training(module, DIGITS);
     }
     return Training.#only;
-  }
-
-  static get isLoaded() {
-    return Training.#only !== undefined;
   }
 
   constructor(module, packed) {

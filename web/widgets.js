@@ -127,7 +127,7 @@ class Grid {
 
   set current(index) {
     this.mark("current", [index]);
-    if (!this.place.contains(document.activeElement)) this.#rove(index);
+    if (index >= 0 && !this.place.contains(document.activeElement)) this.#rove(index);
   }
 
   // That of the cell which contains an element.

@@ -329,6 +329,7 @@ chapter("lenet", async (root, engine, { name, module }) => {
     button.disabled = false;
   });
 
+  tell(find("odds").parentElement, "Probabilities", "概率", "aria-label");
   tell(find("pad"), "Drawing pad", "手写板", "aria-label");
   whenColoursChange(() => {
     palette = new Palette();

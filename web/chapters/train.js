@@ -91,6 +91,7 @@ chapter("train", (root, engine, { module }) => {
   // The command of this run, or of the next one if that would be another.
   function showCommand() {
     const isNext = !(run?.steps > 0) || JSON.stringify(chosen()) !== JSON.stringify(options);
+    find("rate").setAttribute("aria-valuetext", rateOf());
     find("command").textContent = commandFor(chosen(), isNext ? rateOf() : run.rate);
     const isWhole = chosen().digits === LEARNED;
     find("command-note").hidden = isWhole && (isNext || run.hasOneRate);
