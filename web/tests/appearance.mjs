@@ -52,7 +52,9 @@ export async function languages(page) {
   const chinese = await isCleanIn("zh");
   await saidOnlyThen(page, isCleanIn);
   await page.click('button[data-language="en"]');
-  equal((await page.run(readAll)).map(([where]) => where), english.map(([where]) => where), "English is as before");
+  // But for what is said to screen readers alone, after a while.
+  const places = (texts) => texts.map(([where]) => where).filter((where) => !where.includes("unseen"));
+  equal(places(await page.run(readAll)), places(english), "English is as before");
   // Each element that is hidden in one language stands beside one of the other.
   const alone = await page.run(() => [...document.querySelectorAll("[lang]:not(html, button)")]
     .filter((one) => !one.textContent.trim() || ![...one.parentElement.children].some((other) => other.lang && other.lang !== one.lang && other.textContent.trim()))
