@@ -2,7 +2,7 @@
 //
 //   node training.mjs [OUT_DIR] [NATIVE.safetensors]
 //
-// OUT_DIR gets lenet-relu.safetensors, the weights after five epochs. NATIVE is a file of the same run by the trainer, as the
+// OUT_DIR gets weights.safetensors, the weights after five epochs. NATIVE is a file of the same run by the trainer, as the
 // page says: its numbers must have the same bits.
 //
 //   lenet train --isa scalar --network lenet-relu --batch 32 --lr 0.02 --schedule constant --epochs 5 --seed 1
@@ -140,7 +140,7 @@ async function test(browser, folder, out, native) {
     bytes = await download(page, folder);
     const numbers = numbersOf(bytes);
     assert.equal(numbers.length, 4 * PARAMS);
-    if (out) await copyFile(join(folder, NAME), join(out, NAME));
+    if (out) await copyFile(join(folder, NAME), join(out, "weights.safetensors"));
     if (!native) return `${bytes.length} bytes`;
     assert.ok(numbers.equals(numbersOf(await readFile(native))), "the trainer's weights have other bits");
     return `${bytes.length} bytes; all ${PARAMS} numbers have the bits of ${native}`;
