@@ -43,7 +43,7 @@ class Chart {
     const heading = element("h3"), legend = element("ul", { class: "legend" });
     tell(heading, ...this.name);
     for (const { kind, name, dots } of this.series) {
-      const sample = svgElement("svg", { width: 28, height: 12 }), words = span("");
+      const sample = svgElement("svg", { width: 28, height: 12, "aria-hidden": "true" }), words = span("");
       sample.append(svgElement("path", { class: `line ${kind}`, d: "M0 6H28" }));
       if (dots) sample.append(svgElement("circle", { class: `point ${kind}`, cx: 14, cy: 6, r: 3 }));
       tell(words, ...name);

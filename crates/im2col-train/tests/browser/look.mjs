@@ -8,11 +8,11 @@
 //
 // Needs nothing but node and Chromium ($CHROMIUM, or chromium in $PATH), and speaks to it over a pipe.
 
-import { spawn } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { Browser, Tab } from "./browser.mjs";
 
 const SCREENS = [
   { name: "desktop", width: 1400, height: 900, scheme: "light" },
@@ -20,125 +20,29 @@ const SCREENS = [
   { name: "phone", width: 375, height: 812, scheme: "light", mobile: true },
   { name: "phone-dark", width: 375, height: 812, scheme: "dark", mobile: true },
 ];
-const FLAGS = [
-  "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
-  "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-pipe",
-];
 const PATIENCE_MS = 60_000;
-
-class Browser {
-  #process; #pipe; #profile; #waiting = new Map(); #listeners = new Set(); #next = 1; #text = "";
-
-  static async start() {
-    const browser = new Browser();
-    browser.#profile = await mkdtemp(join(tmpdir(), "look-"));
-    const flags = [...FLAGS, `--user-data-dir=${browser.#profile}`];
-    browser.#process = spawn(process.env.CHROMIUM ?? "chromium", flags, {
-      stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"],
-    });
-    browser.#process.on("error", (error) => browser.#fail(error));
-    browser.#process.on("exit", () => browser.#fail(new Error("the browser has ended")));
-    browser.#pipe = browser.#process.stdio[3];
-    // A browser that has ended is reported once, above.
-    browser.#pipe.on("error", () => {});
-    browser.#process.stdio[4].setEncoding("utf8").on("data", (text) => browser.#receive(text));
-    return browser;
-  }
-
-  // Messages are JSON, each with a zero byte behind it.
-  #receive(text) {
-    const messages = (this.#text + text).split("\0");
-    this.#text = messages.pop();
-    for (const message of messages.map((json) => JSON.parse(json))) {
-      const waiting = this.#waiting.get(message.id);
-      this.#waiting.delete(message.id);
-      if (!waiting) this.#listeners.forEach((listener) => listener(message));
-      else if (message.error) waiting.reject(new Error(message.error.message));
-      else waiting.resolve(message.result);
-    }
-  }
-
-  #fail(error) {
-    this.#waiting.forEach((waiting) => waiting.reject(error));
-    this.#waiting.clear();
-  }
-
-  send(method, params = {}, sessionId = undefined) {
-    const id = this.#next++;
-    this.#pipe.write(JSON.stringify({ id, method, params, sessionId }) + "\0");
-    return new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
-  }
-
-  listen(listener) {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
-
-  async stop() {
-    const ended = new Promise((resolve) => this.#process.once("exit", resolve));
-    await this.send("Browser.close").catch(() => this.#process.kill());
-    await ended;
-    await rm(this.#profile, { recursive: true, force: true, maxRetries: 5 });
-  }
-}
-
-// What the page complains about, as text; the page itself may be requested, and data: URLs are no requests.
-function complaint({ method, params }, url) {
-  switch (method) {
-    case "Runtime.consoleAPICalled":
-      return `console.${params.type}: ${params.args.map((arg) => arg.value ?? arg.description).join(" ")}`;
-    case "Runtime.exceptionThrown":
-      return `exception: ${params.exceptionDetails.exception?.description ?? params.exceptionDetails.text}`;
-    case "Log.entryAdded":
-      return `${params.entry.level}: ${params.entry.text} ${params.entry.url ?? ""}`;
-    case "Network.loadingFailed":
-      return `failed request: ${params.errorText}`;
-    case "Network.requestWillBeSent":
-      return [url, "data:"].some((start) => params.request.url.startsWith(start)) ? null : `request: ${params.request.url}`;
-    default:
-      return null;
-  }
-}
 
 // Opens the page on a screen; returns its complaints and a picture of all of it, or of some sections.
 async function look(browser, url, screen, sections = undefined) {
-  const { targetId } = await browser.send("Target.createTarget", { url: "about:blank" });
-  const { sessionId } = await browser.send("Target.attachToTarget", { targetId, flatten: true });
-  const send = (method, params) => browser.send(method, params, sessionId);
-  const complaints = [];
-  let loaded;
-  const isLoaded = new Promise((resolve) => (loaded = resolve));
-  const leave = browser.listen((message) => {
-    if (message.sessionId !== sessionId) return;
-    if (message.method === "Page.loadEventFired") loaded();
-    const text = complaint(message, url);
-    if (text) complaints.push(text);
-  });
-  for (const domain of ["Page", "Runtime", "Log", "Network"]) await send(`${domain}.enable`);
+  // The page itself may be requested, and data: URLs are no requests.
+  const tab = await Tab.open(browser, (requested) => [url, "data:"].some((start) => requested.startsWith(start)));
+  const { complaints } = tab;
   const { width, height, mobile = false, scheme } = screen;
-  await send("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: mobile ? 2 : 1, mobile });
-  await send("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: scheme }] });
-  const { errorText } = await send("Page.navigate", { url });
-  if (errorText) throw new Error(`${url}: ${errorText}`);
-  await isLoaded;
-  const evaluate = async (expression) =>
-    (await send("Runtime.evaluate", { expression, awaitPromise: true, returnByValue: true })).result.value;
-  // Two frames: everything is laid out and painted.
-  await evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))");
-  const page = await evaluate(`({
+  await tab.send("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: mobile ? 2 : 1, mobile });
+  await tab.send("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: scheme }] });
+  await tab.navigate(url);
+  await tab.painted();
+  const page = await tab.evaluate(`({
     width: document.documentElement.scrollWidth, height: document.documentElement.scrollHeight,
     mode: document.compatMode, broken: [...document.images].filter((image) => !image.naturalWidth).length,
   })`);
   if (page.width > width) complaints.push(`the page is ${page.width} pixels wide`);
   if (page.mode !== "CSS1Compat") complaints.push("the page is in quirks mode");
   if (page.broken) complaints.push(`${page.broken} images are broken`);
-  const clip = sections
-    ? { scale: 1, ...(await evaluate(`(${boxOf})(${sections.join()})`)) }
-    : { x: 0, y: 0, width, height: page.height, scale: 1 };
-  const { data } = await send("Page.captureScreenshot", { format: "png", captureBeyondViewport: true, clip });
-  leave();
-  await browser.send("Target.closeTarget", { targetId });
-  return { complaints, picture: Buffer.from(data, "base64") };
+  const clip = sections ? await tab.evaluate(`(${boxOf})(${sections.join()})`) : { x: 0, y: 0, width, height: page.height };
+  const picture = await tab.picture(clip);
+  await tab.close();
+  return { complaints, picture };
 }
 
 // In the page: where these sections are, with a margin around them.
