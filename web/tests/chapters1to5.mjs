@@ -106,7 +106,7 @@ export async function dense(page) {
   await page.tabTo(button("dense", "steps", 1));
   await page.key("Enter");
   equal(await outputs(), times(await matrix(), image));
-  assert.match(await page.text("#dense [data-note]"), /25 of 25/);
+  assert.match(await page.text("#dense [data-note]"), /25\D+25\D/);
   const shared = await matrix();
   sequence(24 * 25).filter((i) => (i % 25) % 5 < 4 && Math.floor(i / 25) % 5 < 4).forEach((i) => equal(shared[i], shared[i + 26], `${i}`));
   await page.tabTo('#dense [data-cell="matrix"][tabindex="0"]');

@@ -214,5 +214,8 @@ export async function touch(page) {
   await page.tap(cell("correlation", "kernel", 0, 0));
   await page.type("2");
   equal(await page.grid("correlation", "kernel"), [2, 1, 2, 3]);
+  const small = await page.run(() => [...document.querySelectorAll("button, select, label:has(input), .cell:has(input)")].filter((one) => one.checkVisibility())
+    .map((one) => [one.outerHTML.slice(0, 60), one.getBoundingClientRect()]).filter(([, { width, height }]) => Math.min(width, height) < 24).map(([text]) => text));
+  equal(small, [], "too small for a finger");
   return `${DRAGS.length} windows, an edge, a slider, a button, a number`;
 }

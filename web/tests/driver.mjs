@@ -16,11 +16,11 @@ const CODES = {
 };
 
 export class Page {
-  #tab; #origin = 0;
+  #tab;
 
   // Opens the page without a network. Options: the screen; `query` of the address; `before`, a function that runs in the page
-  // before its own scripts; `scheme` of colours; `isStill` for readers who want nothing to move.
-  static async open(browser, file = INDEX, { screen = DESKTOP, query = "", before, scheme = "light", isStill = false } = {}) {
+  // before its own scripts; `scheme` of colours; `isStill` for readers who want nothing to move; `locale` that they prefer.
+  static async open(browser, file = INDEX, { screen = DESKTOP, query = "", before, scheme = "light", isStill = false, locale } = {}) {
     const page = new Page();
     const url = pathToFileURL(resolve(file)).href, folder = url.slice(0, url.lastIndexOf("/") + 1);
     const isAllowed = (requested) => [folder, "data:", "blob:"].some((start) => requested.startsWith(start));
@@ -28,6 +28,7 @@ export class Page {
     await page.send("Emulation.setFocusEmulationEnabled", { enabled: true });
     await page.resize(screen);
     await page.prefer(scheme, isStill);
+    if (locale) await page.send("Emulation.setUserAgentOverride", { userAgent: "", acceptLanguage: locale });
     if (before) await page.send("Page.addScriptToEvaluateOnNewDocument", { source: `(${before})()` });
     await page.#tab.navigate(url + (query && `?${query}`));
     await page.until(() => "ready" in document.documentElement.dataset);
@@ -298,7 +299,7 @@ export class Report {
       if (!this.#isSilent) console.log(`ok  ${name}${said ? `: ${said}` : ""}`);
       this.passed += 1;
     } catch (error) {
-      const lines = [...error.stack.split("\n"), ...pages.flatMap((page) => page.complaints())];
+      const lines = [...error.stack.split("\n"), ...pages.flatMap((page) => page.complaints().slice(0, 5))];
       const reason = lines.filter((line, i) => !line.includes("node:internal") && (i < 24 || line.includes("web/tests/"))).join("\n");
       if (!this.#isSilent) console.log(`FAILED  ${name}: ${reason}`);
       this.failed.push(name);

@@ -5,6 +5,7 @@
 //
 // A group of checks fails on what it finds wrong, on any message in the console, and on any request but for the page's own files.
 
+import assert from "node:assert/strict";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,17 +17,24 @@ import * as lastChapters from "./reading.mjs";
 
 const ON_DESKTOP = { ...firstChapters, ...nextChapters, ...lastChapters, ...appearance };
 const { touch, touchPad } = ON_DESKTOP;
-const GROUPS = [
-  "correlation", "flip", "dense", "effects", "learn", "padding", "channels", "pooling", "im2col", "reading", "samples", "training",
-  "languages", "tabOrder", "accessibility", "contrast", "stillness", "screens",
-];
+const CHAPTERS = ["correlation", "flip", "dense", "effects", "learn", "padding", "channels", "pooling", "im2col", "reading"];
+const OTHERS = ["samples", "training", "languages", "tabOrder", "accessibility", "contrast", "stillness", "screens"];
 
 async function test(browser, file, scratch, folder) {
   const report = new Report();
   const page = await Page.open(browser, file, { screen: DESKTOP, query: "language=en" });
   await report.check("opens", [page], async () => page.run(() => document.title));
-  for (const group of GROUPS) await report.check(group, [page], () => ON_DESKTOP[group](page, group === "screens" ? folder : scratch));
+  for (const group of [...CHAPTERS, ...OTHERS]) {
+    await report.check(group, [page], () => ON_DESKTOP[group](page, group === "screens" ? folder : scratch));
+  }
   await page.close();
+  const chinese = await Page.open(browser, file, { screen: DESKTOP, locale: "zh-CN" });
+  await report.check("opens for who prefers Chinese", [chinese], async () => {
+    assert.equal(await chinese.run(() => document.documentElement.lang), "zh-Hans");
+    return chinese.run(() => document.title);
+  });
+  for (const group of CHAPTERS) await report.check(`${group}, in Chinese`, [chinese], () => ON_DESKTOP[group](chinese, scratch));
+  await chinese.close();
   const phone = await Page.open(browser, file, { screen: PHONE, query: "language=zh" });
   await report.check("touch", [phone], () => touch(phone));
   await report.check("touch on the pad", [phone], () => touchPad(phone));

@@ -33,7 +33,7 @@ const paintings = (page) => page.run(() => [...document.querySelectorAll("#lenet
 export async function reading(page) {
   const shapes = (await page.texts("#lenet-layers .layer-name")).map((text) => /\([\d, ]+\)/.exec(text)[0]);
   equal(shapes, SHAPES.map((shape) => `(${shape.join(", ")})`));
-  const params = (await page.texts("#lenet-layers small")).flatMap((text) => (/^([\d,]+) parameters$/.exec(text) ?? []).slice(1));
+  const params = (await page.texts("#lenet-layers small")).flatMap((text) => (/^([\d,]+) (?:parameters|个参数)$/.exec(text) ?? []).slice(1));
   equal(params.reduce((sum, text) => sum + Number(text.replaceAll(",", "")), 0), 61_706, "the parameters of the layers");
   equal(await verdict(page), "3", "the example");
 
