@@ -17,6 +17,8 @@ const CODES = {
 
 export class Page {
   #tab;
+  // How long it waits for something, in milliseconds.
+  patience = 30_000;
 
   // Opens the page without a network. Options: the screen; `query` of the address; `before`, a function that runs in the page
   // before its own scripts; `scheme` of colours; `isStill` for readers who want nothing to move; `locale` that they prefer.
@@ -68,7 +70,7 @@ export class Page {
 
   // Waits until a function returns something true in the page; returns it.
   async until(condition, ...args) {
-    const deadline = Date.now() + 30_000;
+    const deadline = Date.now() + this.patience;
     for (;;) {
       const value = await this.run(condition, ...args);
       if (value) return value;

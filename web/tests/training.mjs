@@ -115,26 +115,44 @@ async function files(page, folder, bytes) {
   return refused.join("; ");
 }
 
+// The longest task of pages' main threads during an action, in milliseconds of the processor's time: a busy machine lets tasks wait.
+async function longestWork(browser, action) {
+  const events = [];
+  let complete;
+  const isComplete = new Promise((resolve) => (complete = resolve));
+  const leave = browser.listen(({ method, params }) => {
+    if (method === "Tracing.dataCollected") events.push(...params.value);
+    if (method === "Tracing.tracingComplete") complete();
+  });
+  const traceConfig = { includedCategories: ["disabled-by-default-devtools.timeline"], excludedCategories: ["*"] };
+  await browser.send("Tracing.start", { transferMode: "ReportEvents", traceConfig });
+  await action();
+  await browser.send("Tracing.end");
+  await isComplete;
+  leave();
+  const isOfMain = ({ pid, tid }) => events.some((event) => event.name === "thread_name" && event.args.name === "CrRendererMain" && event.pid === pid && event.tid === tid);
+  const threads = new Map();
+  for (const task of events.filter(({ name, tdur }) => name === "RunTask" && tdur > 0)) {
+    const thread = `${task.pid} ${task.tid}`;
+    threads.set(thread, !threads.has(thread) || threads.get(thread).tdur < task.tdur ? task : threads.get(thread));
+  }
+  return Math.max(...[...threads.values()].filter(isOfMain).map(({ tdur }) => tdur / 1000));
+}
+
 async function test(browser, folder, out, native) {
   const report = new Report();
-  const page = await Page.open(browser, INDEX, { query: "language=en", before: watchTasks });
+  const open = async (engine) => {
+    const page = await Page.open(browser, INDEX, { query: `language=en&engine=${engine}`, before: watchTasks });
+    page.patience = 120_000;
+    return page;
+  };
+  const page = await open("simd128");
   let one, five, bytes;
   await report.check("one epoch, simd128", [page], async () => said((one = await train(page, 1))));
   await report.check("five epochs, simd128", [page], async () => {
     five = await train(page, 5);
     assert.ok(five.accuracy >= LEAST_ACCURACY, said(five));
     return said(five);
-  });
-  await report.check("the page answers", [page], async () => {
-    const longest = () => Math.max(0, ...one.tasks, ...five.tasks);
-    let note = "";
-    if (longest() > LONGEST_TASK_MS) {
-      // Another program may have had the processor.
-      note = `; tried again after ${longest()} ms`;
-      [one, five] = [await train(page, 1), await train(page, 5)];
-    }
-    assert.ok(longest() <= LONGEST_TASK_MS, `a task of ${longest()} ms${note}`);
-    return `no task over ${LONGEST_TASK_MS} ms${note}`;
   });
   await report.check("download", [page], async () => {
     bytes = await download(page, folder);
@@ -145,15 +163,36 @@ async function test(browser, folder, out, native) {
     assert.ok(numbers.equals(numbersOf(await readFile(native))), "the trainer's weights have other bits");
     return `${bytes.length} bytes; all ${PARAMS} numbers have the bits of ${native}`;
   });
+  await report.check("the page answers", [page], async () => {
+    const longest = Math.max(0, ...one.tasks, ...five.tasks);
+    if (longest <= LONGEST_TASK_MS) return `no task over ${LONGEST_TASK_MS} ms`;
+    // Another program may have had the processor.
+    const work = await longestWork(browser, () => train(page, 1));
+    const compared = `a task of ${longest} ms; once more, the longest has ${work.toFixed(1)} ms of the processor's time`;
+    assert.ok(work > 0 && work <= LONGEST_TASK_MS, compared);
+    return `${compared}: the machine is busy`;
+  });
   await report.check("files", [page], () => files(page, folder, bytes));
   await report.check("controls", [page], () => controls(page));
+  // Pages one after the other: those behind are slowed down by the browser.
   await page.close();
-  const slow = await Page.open(browser, INDEX, { query: "language=en&engine=scalar", before: watchTasks });
-  await report.check("one epoch, scalar", [slow], async () => {
-    const scalar = await train(slow, 1), ratio = scalar.seconds / one.seconds;
+  await report.check("one epoch, scalar", [], async () => {
+    const once = async (engine) => {
+      const other = await open(engine), result = await train(other, 1);
+      assert.deepEqual(other.complaints(), []);
+      await other.close();
+      return result;
+    };
+    let scalar = await once("scalar"), note = "";
+    const ratio = () => scalar.seconds / one.seconds;
+    if (ratio() < LEAST_RATIO) {
+      note = `; tried again after ${ratio().toFixed(2)}`;
+      [one, scalar] = [await once("simd128"), await once("scalar")];
+    }
+    const compared = `${said(scalar)}; simd128 is ${ratio().toFixed(2)} times as fast${note}`;
+    assert.ok(ratio() >= LEAST_RATIO, compared);
     assert.equal(scalar.digest, one.digest, "other bits than with simd128");
-    assert.ok(ratio >= LEAST_RATIO, `${said(scalar)}; simd128 is only ${ratio.toFixed(2)} times as fast`);
-    return `${said(scalar)}; simd128 is ${ratio.toFixed(2)} times as fast, and has the same bits`;
+    return `${compared}, and has the same bits`;
   });
   report.end();
 }
