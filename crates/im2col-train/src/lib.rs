@@ -54,6 +54,7 @@ pub mod picture;
 pub mod predict;
 mod profile;
 pub mod random;
+mod ranks;
 mod report;
 pub mod run;
 mod runner;
