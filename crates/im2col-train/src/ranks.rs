@@ -47,7 +47,12 @@ impl Job {
     /// # Errors
     /// There are others, but this program was built without the feature `mpi`; or MPI does not start.
     pub(crate) fn join() -> Result<Self, TrainError> {
-        Ok(Self { membership: link::Membership::join(launched_as().is_some())? })
+        let launched_as = launched_as();
+        let membership = link::Membership::join(launched_as.is_some()).map_err(|error| {
+            let rank = launched_as.unwrap_or(0);
+            Ranks { rank, size: rank + 1 }.told_by_first(error)
+        })?;
+        Ok(Self { membership })
     }
 
     pub(crate) fn ranks(&self) -> Ranks {

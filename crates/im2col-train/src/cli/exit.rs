@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use anyhow::Error;
 
 use crate::ranks::launched_as;
+use crate::train::TrainError;
 
 /// The exit code of an error.
 const FAILED: u8 = 1;
@@ -17,6 +18,9 @@ pub(crate) fn tell(error: &Error) -> u8 {
         *exit_code
     } else if error.is::<Said>() {
         FAILED
+    } else if is_told_by_other(error) {
+        // The exit code is the other's: a launcher ends all processes when the first has one, before they have said why.
+        0
     } else if error.is::<ReaderGone>() {
         // As in `lenet summary | head -1`: whoever read has had enough.
         0
@@ -31,6 +35,11 @@ pub(crate) fn tell(error: &Error) -> u8 {
         let _ = writeln!(io::stderr(), "error: {error:#}");
         FAILED
     }
+}
+
+/// Whether another process of the job tells what went wrong.
+pub(crate) fn is_told_by_other(error: &Error) -> bool {
+    matches!(error.downcast_ref(), Some(TrainError::OtherRank { .. }))
 }
 
 /// Not an error: the work is saved, and the text says how to go on.

@@ -19,14 +19,14 @@ use self::epochs::Epochs;
 use self::messages::{resume_command, say_what_is_trained};
 use self::ranks::{check_same, follow};
 use super::defaults::FIRST_RUN;
-use super::exit::tell;
+use super::exit::{is_told_by_other, tell};
 use super::network::NetworkName;
 use super::output::Output;
 use super::threads::thread_pool;
 use crate::checkpoint::{Configuration, RunRecord};
 use crate::ranks::{Job, Ranks};
 use crate::run::{FolderError, Run};
-use crate::train::{TrainError, Trainer};
+use crate::train::Trainer;
 use crate::weights::Weights;
 
 pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
@@ -41,13 +41,11 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
         })
     });
     match outcome {
-        Err(error) if !ranks.is_alone() => {
-            if !matches!(error.downcast_ref(), Some(TrainError::OtherRank { .. })) {
-                job.abort(tell(&of_rank(ranks.rank(), error)));
-            }
-            // Another process has something to tell, and then ends this one, which waits for it in the job's destructor.
+        Err(error) if !ranks.is_alone() && !is_told_by_other(&error) => {
+            job.abort(tell(&of_rank(ranks.rank(), error)));
             Ok(())
         }
+        // At the end of the job, a process waits for the others: also for one that has an error to tell, and then ends all.
         outcome => outcome,
     }
 }

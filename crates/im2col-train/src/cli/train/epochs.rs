@@ -45,6 +45,7 @@ impl<const L: usize> Epochs<'_, L> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             isa: self.trainer.isa().name().to_owned(),
             threads: rayon::current_num_threads(),
+            processes: self.trainer.ranks().size(),
             epoch: position.epoch,
             batch: position.batch,
         }))?;
