@@ -67,7 +67,7 @@ fn train(arguments: &Arguments, ranks: Ranks, output: Output) -> Result<()> {
     let trainer = ranks.agree(trainer())?;
     check_same(&trainer, &configuration)?;
     if !ranks.is_first() {
-        return follow(trainer, &*data.test);
+        return follow(trainer, &configuration, &*data.test);
     }
     let run = begin(arguments, configuration, output)?;
     say_what_is_trained(&trainer, network, &data, output)?;

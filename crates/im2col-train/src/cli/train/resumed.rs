@@ -37,7 +37,7 @@ pub(super) fn train(arguments: &Arguments, folder: &Path, ranks: Ranks, output: 
     let trainer = ranks.agree(trainer())?;
     check_same(&trainer, &configuration)?;
     let Some(mut run) = run else {
-        return if is_finished { Ok(()) } else { follow(trainer, &*data.test) };
+        return if is_finished { Ok(()) } else { follow(trainer, &configuration, &*data.test) };
     };
     run.change(configuration)?;
     if is_finished {
