@@ -135,6 +135,7 @@ mpi_deaths() {
     grep 'interrupted and saved; to go on: lenet train --resume killed' job || fail "nothing was saved: $(cat job)"
     run_mpi -n 4 "$scratch/lenet_mpi" train --quiet --resume killed >/dev/null
     same_outcome whole killed
+    run_mpi -n 2 "$scratch/lenet_mpi" train --resume killed | grep -F 'killed: the run is finished'
 }
 
 # The numbers of a process's children, oldest first: NUMBER

@@ -19,7 +19,7 @@ mod alone;
 #[cfg(feature = "mpi")]
 mod mpi;
 
-use std::env;
+use std::{env, thread};
 
 #[cfg(not(feature = "mpi"))]
 use self::alone as link;
@@ -30,6 +30,9 @@ use crate::optimiser::PARAM_CHUNK;
 
 /// What launchers tell a process of its number: Open MPI's, those of PMIx, and those of MPICH.
 const RANK_VARIABLES: [&str; 3] = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"];
+
+/// The exit code of a Rust program that panics.
+const PANICKED: u8 = 101;
 
 /// The number that a launcher of MPI programs has given this process; `None` without one.
 pub(crate) fn launched_as() -> Option<usize> {
@@ -63,6 +66,15 @@ impl Job {
     /// Ends all processes of the job with this exit code. Returns only where there are no others.
     pub(crate) fn abort(&self, exit_code: u8) {
         self.membership.abort(exit_code.into());
+    }
+}
+
+/// The end of a job waits for all processes. Where this one panics, others would wait for what it does not send any more.
+impl Drop for Job {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.abort(PANICKED);
+        }
     }
 }
 
