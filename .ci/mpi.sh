@@ -6,8 +6,6 @@ readonly MPI_PACKAGES=(libopenmpi-dev openmpi-bin libclang1)
 BINDGEN_EXTRA_CLANG_ARGS=-I$(gcc -print-file-name=include)
 export BINDGEN_EXTRA_CLANG_ARGS
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-# Options with which images are held back, moved, and left over in a last batch.
-readonly MPI_OPTIONS=(train --quiet --validation 0.123 --shift 1 --nesterov --warm-up 1)
 # A job that hangs is one that has failed.
 readonly MPI_SECONDS=240
 
@@ -50,7 +48,9 @@ same_outcome() {
 
 # One process with any number of threads, and any number of processes: BATCH
 mpi_bits() {
-    local options=("${MPI_OPTIONS[@]}" --batch "$1" --epochs 1) first=threads_1_batch_$1 number run
+    # Images are held back, moved, and left over in a last batch.
+    local options=(train --quiet --batch "$1" --epochs 1 --validation 0.123 --shift 1 --nesterov --warm-up 1)
+    local first=threads_1_batch_$1 number run
     for number in 1 2; do
         run=threads_${number}_batch_$1
         "$scratch/lenet_alone" "${options[@]}" --threads "$number" --out "$run" >/dev/null
@@ -122,18 +122,22 @@ wait_for() {
 }
 
 # A run of four processes loses the third, goes on as two, loses the first, which writes the files, goes on as three and is
-# told to end, and goes on as four. It ends with the bits of one process.
+# told to end, and goes on as four to the end of its epoch. It ends with the bits of one process.
 mpi_deaths() {
-    local options=("${MPI_OPTIONS[@]}" --batch 128 --epochs 6)
-    "$scratch/lenet_alone" "${options[@]}" --out whole >/dev/null
-    end_process 4 2 KILL "${options[@]}" --out killed --checkpoint-seconds 0
+    local options=(train --quiet --shift 1 --nesterov --schedule constant) epochs
+    end_process 4 2 KILL "${options[@]}" --epochs 1000 --out killed --checkpoint-seconds 0
     grep 'process rank 2 .* exited on signal 9' job || fail "mpirun does not say who has died: $(cat job)"
     end_process 2 0 KILL train --quiet --resume killed --checkpoint-seconds 0
     grep 'process rank 0 .* exited on signal 9' job || fail "mpirun does not say who has died: $(cat job)"
-    # How many seconds it has to save: one is little on a machine with other work. mpirun always waits twice as long.
-    OMPI_MCA_odls_base_sigkill_timeout=4 end_process 3 mpirun TERM train --quiet --resume killed
+    # mpirun passes the signal on after these seconds, and waits as long for the processes to end: one is little on a machine
+    # with other work.
+    OMPI_MCA_odls_base_sigkill_timeout=2 end_process 3 mpirun TERM train --quiet --resume killed
     grep 'interrupted and saved; to go on: lenet train --resume killed' job || fail "nothing was saved: $(cat job)"
-    run_mpi -n 4 "$scratch/lenet_mpi" train --quiet --resume killed >/dev/null
+
+    epochs=$(($(grep -c '"kind":"epoch"' killed/metrics.jsonl || true) + 1))
+    run_mpi -n 4 "$scratch/lenet_mpi" train --quiet --resume killed --epochs "$epochs" >/dev/null
+    "$scratch/lenet_alone" "${options[@]}" --epochs "$epochs" --out whole >/dev/null
+    printf 'after %d epochs:\n' "$epochs"
     same_outcome whole killed
     run_mpi -n 2 "$scratch/lenet_mpi" train --resume killed | grep -F 'killed: the run is finished'
 }

@@ -63,7 +63,8 @@ impl Job {
         Ranks { rank, size }
     }
 
-    /// Ends all processes of the job with this exit code. Returns only where there are no others.
+    /// Ends this process with an exit code that is not 0, and so all processes of the job. Returns only where no launcher has
+    /// started this one.
     pub(crate) fn abort(&self, exit_code: u8) {
         self.membership.abort(exit_code.into());
     }

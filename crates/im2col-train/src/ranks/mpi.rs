@@ -1,5 +1,7 @@
 //! The processes of an MPI job. What goes wrong in MPI itself ends the job, and MPI says why.
 
+use std::process;
+
 use mpi::environment::{Universe, initialize_with_threading};
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, CommunicatorCollectives, Destination, Equivalence, Root, Source};
@@ -35,9 +37,11 @@ impl Membership {
         }
     }
 
+    /// A launcher ends the other processes when one exits with an error. `MPI_Abort` should do the same, but after it the
+    /// `mpirun` of Open MPI 4.1 waited forever or crashed, in 3 of 40 jobs.
     pub(super) fn abort(&self, exit_code: i32) {
-        if let Some(universe) = &self.0 {
-            universe.world().abort(exit_code);
+        if self.0.is_some() {
+            process::exit(exit_code);
         }
     }
 }
