@@ -223,6 +223,11 @@ impl Checkpoint {
         Ok(Self { file: file.to_owned(), bytes, state })
     }
 
+    /// The file.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// What it says of its run.
     #[must_use]
     pub fn state(&self) -> &RunState {

@@ -18,7 +18,6 @@ mod threads;
 mod train;
 
 use std::any::TypeId;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::LazyLock;
@@ -28,13 +27,9 @@ use anyhow::Result;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::defaults::{FIRST_RUN, RUNS, WEIGHTS};
-use self::exit::{Interrupted, ReaderGone, Said};
 use self::output::Output;
 use crate::run;
 use crate::run::files::WEIGHTS_FILE;
-
-/// The exit code of a command line that is not understood.
-const MISUNDERSTOOD: u8 = 2;
 
 /// LeNet on handwritten digits, trained through im2col convolutions.
 ///
@@ -81,24 +76,11 @@ enum Command {
 /// saved.
 #[must_use]
 pub fn main() -> ExitCode {
-    let outcome =
-        Cli::from_arg_matches(&command().get_matches()).map_err(Into::into).and_then(|cli| run(&cli));
-    let Err(error) = outcome else { return ExitCode::SUCCESS };
-    // Where stderr is closed, the exit code has to do.
-    if let Some(Interrupted { exit_code, .. }) = error.downcast_ref() {
-        let _ = writeln!(io::stderr(), "{error}");
-        ExitCode::from(*exit_code)
-    } else if error.is::<Said>() {
-        ExitCode::FAILURE
-    } else if error.is::<ReaderGone>() {
-        // As in `lenet summary | head -1`: whoever read has had enough.
-        ExitCode::SUCCESS
-    } else if let Some(error) = error.downcast_ref::<clap::Error>() {
-        let _ = error.print();
-        ExitCode::from(MISUNDERSTOOD)
-    } else {
-        let _ = writeln!(io::stderr(), "error: {error:#}");
-        ExitCode::FAILURE
+    let matches = command().try_get_matches();
+    let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+    match cli.map_err(Into::into).and_then(|cli| run(&cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => ExitCode::from(exit::tell(&error)),
     }
 }
 

@@ -48,6 +48,23 @@ pub enum TrainError {
         /// The instruction set's name.
         name: &'static str,
     },
+    /// Another process of this MPI job has failed, and says why.
+    #[error("rank {rank} has failed")]
+    OtherRank {
+        /// The process's number, from 0.
+        rank: usize,
+    },
+    /// Several processes were started together by a program that cannot train with others.
+    #[error(
+        "{size} processes were started together, but each would train alone: this program was built without the feature mpi"
+    )]
+    WithoutMpi {
+        /// How many there are.
+        size: usize,
+    },
+    /// MPI runs already, or cannot be called from several threads.
+    #[error("MPI runs already in this process, or does not support threads")]
+    Mpi,
     /// An image that the data set does not have.
     #[error("there is no image {index}, only {images}")]
     Image {

@@ -12,6 +12,14 @@
 //! Everything runs on the current rayon pool, and the result does not depend on how many threads it has: a mini-batch is
 //! cut into micro-batches of 16 images, or of 32 from 256 images on, whose gradients are summed in order.
 //!
+//! # Features
+//!
+//! `mpi`, off by default: `mpirun -n 4 lenet train` divides every batch among four processes, on one machine or several, and
+//! ends with the bits of one process. It takes the crate `mpi`, which needs an MPI library such as Open MPI, and libclang to
+//! be built. A program with it that is not started by `mpirun` is one process.
+//!
+//! # The program
+//!
 //! The program `lenet` calls [`cli::main`]; the modules that only it needs are private.
 //!
 //! ```no_run
@@ -54,6 +62,7 @@ pub mod picture;
 pub mod predict;
 mod profile;
 pub mod random;
+mod ranks;
 mod report;
 pub mod run;
 mod runner;

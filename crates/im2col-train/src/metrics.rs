@@ -30,12 +30,23 @@ pub struct Start {
     pub version: String,
     /// The instruction set of the kernels.
     pub isa: String,
-    /// How many threads there are.
+    /// How many threads there are, in each process.
     pub threads: usize,
+    /// How many processes train together.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub processes: usize,
     /// How many epochs were done before.
     pub epoch: usize,
     /// How many batches of the next one were done before.
     pub batch: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(number: &usize) -> bool {
+    *number == 1
 }
 
 /// The images of an epoch so far.
@@ -114,6 +125,7 @@ mod tests {
                 version: "0.1.0".into(),
                 isa: "scalar".into(),
                 threads: 2,
+                processes: 4,
                 epoch: 0,
                 batch: 0,
             }),
@@ -131,6 +143,12 @@ mod tests {
                 images_per_second: 120_000.0,
             }),
         ];
+        // From before there could be several processes.
+        let start = r#"{"kind":"start","version":"0.1.0","isa":"wide","threads":2,"epoch":3,"batch":0}"#;
+        let Record::Start(start) = serde_json::from_str(start).unwrap() else { panic!("{start}") };
+        assert_eq!(start.processes, 1);
+        assert!(!serde_json::to_string(&start).unwrap().contains("processes"));
+
         let mut text = String::new();
         for record in &records {
             text += &(serde_json::to_string(record).unwrap() + "\n");

@@ -1,68 +1,28 @@
-//! A network over many images: micro-batches on all threads of the current rayon pool.
+//! A network over many images: micro-batches on all threads of the current rayon pool, and in all processes of a job.
 
-use std::ops::Add;
+mod totals;
+
 use std::sync::Mutex;
 
 use im2col::{CrossEntropy, Isa, Layer, Network, NetworkWeights};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
+pub use self::totals::Totals;
+use self::totals::message_len;
 use crate::augment::AugmentedSample;
 use crate::error::TrainError;
 use crate::micro_batch::{
     MICRO_BATCH, MicroBatch, Observer, Phase, SMALLEST_MICRO_BATCH, Task, Worker, micro_batch_len,
 };
 use crate::optimiser::PARAM_CHUNK;
+use crate::ranks::Ranks;
 use crate::samples::Samples;
 
 /// Micro-batches in flight per thread: with more than one, no thread waits long for the slowest.
 const MICRO_BATCHES_PER_THREAD: usize = 4;
-
-/// What the network made of some images, as sums.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Totals {
-    images: usize,
-    loss: f64,
-    correct: usize,
-}
-
-impl Totals {
-    /// How many images there were.
-    #[must_use]
-    pub fn images(&self) -> usize {
-        self.images
-    }
-
-    /// Whether they can be those of a part of so many images.
-    pub(crate) fn are_of_at_most(&self, images: usize) -> bool {
-        self.images <= images && self.correct <= self.images
-    }
-
-    /// The mean cross entropy.
-    #[must_use]
-    pub fn loss(&self) -> f64 {
-        self.loss / self.images as f64
-    }
-
-    /// The share of images that the network got right.
-    #[must_use]
-    pub fn accuracy(&self) -> f64 {
-        self.correct as f64 / self.images as f64
-    }
-}
-
-impl Add for Totals {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            images: self.images + other.images,
-            loss: self.loss + other.loss,
-            correct: self.correct + other.correct,
-        }
-    }
-}
+/// Micro-batches in flight in one of several processes: its whole share, so that gradients are exchanged once a batch.
+/// More than these would take more than 64 MB.
+const MICRO_BATCHES_PER_RANK: usize = 256;
 
 /// A network planned for micro-batches, with all the memory that running them takes.
 #[derive(Debug)]
@@ -78,11 +38,14 @@ pub(crate) struct Runner<const L: usize> {
     /// Those in flight.
     micro_batches: Vec<MicroBatch>,
     packed: Vec<f32>,
+    ranks: Ranks,
+    /// What this process tells the others of its micro-batches, then what all tell.
+    messages: Vec<f64>,
 }
 
 impl<const L: usize> Runner<L> {
     /// Plans for images of these dimensions (channels, rows, columns), in calls of at most `most_images`, on an instruction
-    /// set or the best that there is.
+    /// set or the best that there is. Each call is one of all ranks, on the same images.
     ///
     /// # Errors
     /// The layers do not fit the images or each other.
@@ -91,6 +54,7 @@ impl<const L: usize> Runner<L> {
         image_dims: [usize; 3],
         most_images: usize,
         isa: Option<Isa>,
+        ranks: Ranks,
     ) -> Result<Self, TrainError> {
         let plan = |images| -> Result<Network<L>, TrainError> {
             let plan = Network::plan(layers, images, image_dims)?;
@@ -100,8 +64,8 @@ impl<const L: usize> Runner<L> {
         let largest = &plans[MICRO_BATCH - 1];
         let loss = CrossEntropy::new(largest.output_len() / MICRO_BATCH);
         let threads = rayon::current_num_threads();
-        let in_flight =
-            most_images.div_ceil(SMALLEST_MICRO_BATCH).clamp(1, MICRO_BATCHES_PER_THREAD * threads);
+        let most = if ranks.is_alone() { MICRO_BATCHES_PER_THREAD * threads } else { MICRO_BATCHES_PER_RANK };
+        let in_flight = most_images.div_ceil(SMALLEST_MICRO_BATCH).div_ceil(ranks.size()).clamp(1, most);
         Ok(Self {
             image_dims,
             isa,
@@ -110,6 +74,8 @@ impl<const L: usize> Runner<L> {
             micro_batches: (0..in_flight).map(|_| MicroBatch::new(largest)).collect(),
             packed: vec![0.0; largest.packed_weight_len()],
             plans,
+            ranks,
+            messages: Vec::with_capacity((1 + ranks.size()) * message_len(in_flight)),
         })
     }
 
@@ -121,6 +87,11 @@ impl<const L: usize> Runner<L> {
     /// The instruction set of the kernels.
     pub(crate) fn isa(&self) -> Isa {
         self.isa.unwrap_or_else(Isa::detect)
+    }
+
+    /// The processes that it runs in.
+    pub(crate) fn ranks(&self) -> Ranks {
+        self.ranks
     }
 
     /// How many classes the network tells apart.
@@ -150,8 +121,8 @@ impl<const L: usize> Runner<L> {
         self.test_images(params, samples, &all(samples), logits)
     }
 
-    /// What the network makes of some images. `logits` hears what the network gives them, `[images, classes]`, some
-    /// images at a time and in order.
+    /// What the network makes of some images. `logits` hears what the network gives those that this process has,
+    /// `[images, classes]`, some images at a time and in order.
     ///
     /// # Errors
     /// The parameters or the images are not this network's, or an image cannot be read.
@@ -166,18 +137,19 @@ impl<const L: usize> Runner<L> {
         let (len, classes) = (micro_batch_len(images.len()), self.classes());
         let weights = weights(&self.plans, params, &mut self.packed, images.len(), len)?;
         let task = Task { plans: &self.plans, loss: self.loss, weights, params, samples };
-        let mut totals = Totals { images: images.len(), ..Totals::default() };
-        for wave in images.chunks(self.micro_batches.len() * len) {
+        let mut totals = Totals::of(images.len());
+        for wave in images.chunks(self.micro_batches.len() * self.ranks.size() * len) {
+            let share = self.ranks.share(wave, len);
             let done = run(
                 &self.workers,
                 &mut self.micro_batches,
-                wave,
+                share,
                 len,
                 task,
                 |worker, images, micro_batch| worker.test(task, images, micro_batch),
-            )?;
-            totals.add_micro_batches(done);
-            for (micro_batch, images) in done.iter().zip(wave.chunks(len)) {
+            );
+            let done = totals.add_wave(wave.len().div_ceil(len), done, self.ranks, &mut self.messages)?;
+            for (micro_batch, images) in done.iter().zip(share.chunks(len)) {
                 logits(&micro_batch.logits[..images.len() * classes]);
             }
         }
@@ -202,20 +174,21 @@ impl<const L: usize> Runner<L> {
         observe(Phase::Pack);
         let task = Task { plans: &self.plans, loss: self.loss, weights, params, samples };
         let scale = 1.0 / images.len() as f32;
-        let mut totals = Totals { images: images.len(), ..Totals::default() };
+        let mut totals = Totals::of(images.len());
         gradient.fill(0.0);
         observe(Phase::Add);
-        for wave in images.chunks(self.micro_batches.len() * len) {
+        for wave in images.chunks(self.micro_batches.len() * self.ranks.size() * len) {
+            let share = self.ranks.share(wave, len);
             let done = run(
                 &self.workers,
                 &mut self.micro_batches,
-                wave,
+                share,
                 len,
                 task,
                 |worker, images, micro_batch| worker.train(task, scale, images, micro_batch, observe),
-            )?;
-            totals.add_micro_batches(done);
-            add_gradients(done, gradient);
+            );
+            let done = totals.add_wave(wave.len().div_ceil(len), done, self.ranks, &mut self.messages)?;
+            self.ranks.add_in_order(gradient, |start, sums| add_gradients(done, start, sums));
             observe(Phase::Add);
         }
         Ok(totals)
@@ -243,16 +216,6 @@ impl<const L: usize> Runner<L> {
 /// Every image where it is.
 fn all(samples: &dyn Samples) -> Vec<AugmentedSample> {
     (0..samples.labels().len()).map(AugmentedSample::from).collect()
-}
-
-impl Totals {
-    /// In the order of the micro-batches, which is the same for any number of threads.
-    fn add_micro_batches(&mut self, micro_batches: &[MicroBatch]) {
-        for micro_batch in micro_batches {
-            self.loss += f64::from(micro_batch.loss);
-            self.correct += micro_batch.correct;
-        }
-    }
 }
 
 /// The weights for `images` images in micro-batches of `len`, packed if the plan of any micro-batch reads packed weights:
@@ -299,10 +262,10 @@ fn run<'m, const L: usize>(
     Ok(taken)
 }
 
-/// Adds the gradients of micro-batches in their order: threads share the parameters, never a sum.
-fn add_gradients(micro_batches: &[MicroBatch], gradient: &mut [f32]) {
+/// Adds the gradients of micro-batches, from parameter `start` on, in their order: threads share the parameters, never a sum.
+fn add_gradients(micro_batches: &[MicroBatch], start: usize, gradient: &mut [f32]) {
     gradient.par_chunks_mut(PARAM_CHUNK).enumerate().for_each(|(chunk, sums)| {
-        let start = chunk * PARAM_CHUNK;
+        let start = start + chunk * PARAM_CHUNK;
         let range = start..start + sums.len();
         let (fours, rest) = micro_batches.as_chunks::<4>();
         for four in fours {
@@ -332,7 +295,7 @@ mod tests {
     fn packs<const L: usize>(layers: [Layer; L], image_dims: [usize; 3], images: usize) -> bool {
         let pixels = vec![7; images * image_dims.iter().product::<usize>()];
         let samples = Dataset::new(image_dims, pixels, vec![1; images]).unwrap();
-        let mut runner = Runner::new(layers, image_dims, images, None).unwrap();
+        let mut runner = Runner::new(layers, image_dims, images, None, Ranks::ALONE).unwrap();
         let params = xavier_uniform(runner.network(), &mut Random::new(1));
         let mut gradient = vec![0.0; params.len()];
         runner.gradient(&params, &samples, &all(&samples), &mut gradient, &|_| ()).unwrap();

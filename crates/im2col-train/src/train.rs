@@ -2,18 +2,21 @@
 
 mod isa;
 mod options;
+mod split;
 
 use im2col::{Isa, Layer, Network};
 use serde::{Deserialize, Serialize};
 
 pub use self::isa::IsaName;
 pub use self::options::Options;
+use self::split::split;
 use crate::augment::AugmentedSample;
 pub use crate::error::TrainError;
 use crate::init;
 use crate::micro_batch::{Observer, Phase};
 use crate::optimiser::OptimiserState;
 use crate::random::Random;
+use crate::ranks::Ranks;
 use crate::runner::Runner;
 pub use crate::runner::Totals;
 use crate::samples::Samples;
@@ -66,11 +69,24 @@ impl<'d, const L: usize> Trainer<'d, L> {
     /// The layers do not fit the images or each other, a label has no output, nothing is left to learn from, or the CPU
     /// lacks the instruction set.
     pub fn new(layers: [Layer; L], samples: &'d dyn Samples, options: Options) -> Result<Self, TrainError> {
+        Self::among(Ranks::ALONE, layers, samples, options)
+    }
+
+    /// One of the trainers of all ranks, which do the same and have the same parameters.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub(crate) fn among(
+        ranks: Ranks,
+        layers: [Layer; L],
+        samples: &'d dyn Samples,
+        options: Options,
+    ) -> Result<Self, TrainError> {
         let mut random = Random::new(options.seed);
         let images = samples.labels().len();
         let largest_batch = options.batch.clamp(1, images.max(1));
         let isa = options.isa.map(IsaName::isa).transpose()?;
-        let runner = Runner::new(layers, samples.image_dims(), largest_batch, isa)?;
+        let runner = Runner::new(layers, samples.image_dims(), largest_batch, isa, ranks)?;
         let classes = runner.classes();
         let stray = samples.labels().iter().position(|&label| label as usize >= classes);
         if let Some(position) = stray {
@@ -144,6 +160,11 @@ impl<'d, const L: usize> Trainer<'d, L> {
     #[must_use]
     pub fn isa(&self) -> Isa {
         self.runner.isa()
+    }
+
+    /// The processes that train together.
+    pub(crate) fn ranks(&self) -> Ranks {
+        self.runner.ranks()
     }
 
     /// How far it has come.
@@ -224,7 +245,7 @@ impl<'d, const L: usize> Trainer<'d, L> {
         if self.position.batch == self.batch_count() {
             let epoch = self.position.epoch + 1;
             check_finite(self.network(), &self.params)
-                .map_err(|error| TrainError::Diverged { epoch, error })?;
+                .map_err(|error| self.ranks().told_by_first(TrainError::Diverged { epoch, error }))?;
         }
         Ok(Some(totals))
     }
@@ -260,7 +281,8 @@ impl<'d, const L: usize> Trainer<'d, L> {
         let Self { runner, params, samples, batch, gradient, .. } = self;
         let totals = runner.gradient(params, *samples, batch, gradient, observe)?;
         if !totals.loss().is_finite() {
-            return Err(TrainError::Loss { epoch: self.position.epoch + 1, loss: totals.loss() });
+            let error = TrainError::Loss { epoch: self.position.epoch + 1, loss: totals.loss() };
+            return Err(self.ranks().told_by_first(error));
         }
         let rate = self.rate();
         self.optimiser.step(&mut self.params, &self.gradient, rate, self.position.step);
@@ -323,49 +345,9 @@ impl<'d, const L: usize> Trainer<'d, L> {
     }
 }
 
-/// The images to learn from in their own order, and those held back.
-fn split(
-    images: usize,
-    share: f64,
-    random: &mut Random,
-) -> Result<(Vec<usize>, Vec<AugmentedSample>), TrainError> {
-    let held_back = (share * images as f64).round();
-    // Not a number, too: no comparison holds.
-    if !(0.0..images as f64).contains(&held_back) || (held_back == 0.0 && share != 0.0) {
-        return Err(TrainError::Validation { share, images });
-    }
-    let mut learned: Vec<usize> = (0..images).collect();
-    if held_back == 0.0 {
-        return Ok((learned, Vec::new()));
-    }
-    random.shuffle(&mut learned);
-    let mut held_back = learned.split_off(images - held_back as usize);
-    learned.sort_unstable();
-    held_back.sort_unstable();
-    Ok((learned, held_back.into_iter().map(AugmentedSample::from).collect()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_share_is_held_back() {
-        let (learned, held_back) = split(10, 0.31, &mut Random::new(1)).unwrap();
-        assert_eq!((learned.len(), held_back.len()), (7, 3));
-        let mut all: Vec<usize> = held_back.iter().map(|sample| sample.image).chain(learned).collect();
-        assert_ne!(all[..3], [0, 1, 2]);
-        all.sort_unstable();
-        assert_eq!(all, (0..10).collect::<Vec<_>>());
-
-        let mut random = Random::new(1);
-        let (learned, held_back) = split(10, 0.0, &mut random).unwrap();
-        assert_eq!((learned.len(), held_back.len(), random.draws()), (10, 0, 0));
-        for share in [0.96, 1.0, -0.1, 0.04, -0.04, f64::NAN, f64::INFINITY] {
-            assert!(matches!(split(10, share, &mut random), Err(TrainError::Validation { .. })), "{share}");
-        }
-        assert!(split(0, 0.0, &mut random).is_err());
-    }
 
     #[test]
     fn places_that_no_trainer_comes_to_are_known() {

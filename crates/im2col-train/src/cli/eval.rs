@@ -13,6 +13,7 @@ use super::output::Output;
 use super::saved::Saved;
 use super::threads::{MOST_THREADS, thread_pool};
 use crate::dataset::Part;
+use crate::ranks::Ranks;
 use crate::runner::Runner;
 
 const EXAMPLES: &str = "\
@@ -45,7 +46,7 @@ fn eval(arguments: &Arguments, output: Output) -> Result<()> {
     let saved = Saved::read(&arguments.weights, arguments.network, output)?;
     let test = dataset(arguments.data.as_deref(), Part::Test)?;
     saved.check_images(&test, arguments.data.is_some())?;
-    let mut runner = Runner::new(saved.network.layers(), test.image_dims(), test.len(), None)?;
+    let mut runner = Runner::new(saved.network.layers(), test.image_dims(), test.len(), None, Ranks::ALONE)?;
     let params = saved.params(runner.network())?;
     let totals = runner.test(&params, &test, |_| ())?;
     let (accuracy, loss) = (totals.accuracy(), totals.loss());

@@ -4,6 +4,7 @@ use im2col::{Layer, Network, NetworkWeights};
 
 use crate::dataset::Dataset;
 use crate::error::TrainError;
+use crate::ranks::Ranks;
 use crate::runner::Runner;
 use crate::samples::Samples;
 
@@ -39,7 +40,7 @@ impl Evaluation {
         params: &[f32],
         test: &Dataset,
     ) -> Result<Self, TrainError> {
-        let mut runner = Runner::new(layers, test.image_dims(), test.len(), None)?;
+        let mut runner = Runner::new(layers, test.image_dims(), test.len(), None, Ranks::ALONE)?;
         let classes = runner.classes();
         let mut logits = Vec::with_capacity(test.len() * classes);
         let totals = runner.test(params, test, |some| logits.extend_from_slice(some))?;

@@ -1,12 +1,14 @@
 //! What `lenet train` can be asked for.
 
+mod values;
+
 use std::env;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum, value_parser};
 
+use self::values::{isa, not_negative, positive, share};
 use crate::checkpoint::Configuration;
 use crate::cli::network::NetworkName;
 use crate::cli::threads::MOST_THREADS;
@@ -92,7 +94,7 @@ pub(crate) struct Arguments {
     seed: u64,
     /// Instruction set of the kernels: scalar makes the same bits on every CPU, with --optimizer sgd and --schedule constant
     /// [default: the best that the CPU has]
-    #[arg(long, value_name = "ISA", value_parser = isa_parser())]
+    #[arg(long, value_name = "ISA", value_parser = isa())]
     isa: Option<IsaName>,
     /// Folder of the run: checkpoints, weights.safetensors, metrics.jsonl [default: the first free one of runs/lenet,
     /// runs/lenet-2, runs/lenet-3 ...]
@@ -249,34 +251,6 @@ enum ScheduleName {
     Step,
     #[default]
     Cosine,
-}
-
-fn isa_parser() -> impl TypedValueParser<Value = IsaName> {
-    PossibleValuesParser::new(IsaName::ALL.map(IsaName::as_str)).try_map(|given| {
-        let named = IsaName::ALL.into_iter().find(|name| name.as_str() == given);
-        named.ok_or("unknown")
-    })
-}
-
-/// Also as an f32, which the kernels compute with.
-fn positive(text: &str) -> Result<f64, String> {
-    in_range(text, |value| value as f32 > 0.0, "greater than 0")
-}
-
-fn not_negative(text: &str) -> Result<f64, String> {
-    in_range(text, |value| value >= 0.0, "at least 0")
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    in_range(text, |value| (0.0..1.0).contains(&value), "at least 0 and less than 1")
-}
-
-fn in_range(text: &str, contains: fn(f64) -> bool, required: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if (value as f32).is_finite() && contains(value) => Ok(value),
-        Ok(_) => Err(format!("must be finite and {required}")),
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::checkpoint::{Configuration, DataSha256};
 use crate::cli::data::{check_image_size, images_of};
 use crate::cli::network::NetworkName;
 use crate::dataset::{Dataset, Part};
+use crate::ranks::Ranks;
 use crate::samples::{self, Samples};
 use crate::stream::IdxStream;
 use crate::train::{IsaName, Trainer};
@@ -37,16 +38,17 @@ impl Data {
         Ok(Self { train: load(Part::Train)?, test: load(Part::Test)?, origin })
     }
 
-    /// A trainer for them, whose network has an output for every label of both parts.
+    /// A trainer for them, one of those of all ranks, whose network has an output for every label of both parts.
     pub(super) fn trainer(
         &self,
+        ranks: Ranks,
         network: NetworkName,
         configuration: &Configuration,
     ) -> Result<Trainer<'_, 12>> {
         // The images have no part in it if the CPU lacks the instruction set.
         configuration.options.isa.map(IsaName::isa).transpose()?;
         let part = |part| format!("{}: {}", self.origin, images_of(part));
-        let trainer = Trainer::new(network.layers(), &*self.train, configuration.options)
+        let trainer = Trainer::among(ranks, network.layers(), &*self.train, configuration.options)
             .with_context(|| part(Part::Train))?;
         trainer.check(&*self.test).with_context(|| part(Part::Test))?;
         Ok(trainer)

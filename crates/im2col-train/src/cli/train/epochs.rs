@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::live::Live;
 use super::messages::{resume_command, say_result};
+use super::ranks::check_same;
 use super::signals::Signals;
 use crate::checkpoint::RunRecord;
 use crate::cli::exit::Interrupted;
@@ -45,6 +46,7 @@ impl<const L: usize> Epochs<'_, L> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             isa: self.trainer.isa().name().to_owned(),
             threads: rayon::current_num_threads(),
+            processes: self.trainer.ranks().size(),
             epoch: position.epoch,
             batch: position.batch,
         }))?;
@@ -117,6 +119,7 @@ impl<const L: usize> Epochs<'_, L> {
                 return Err(TrainError::Loss { epoch, loss: totals.loss() }.into());
             }
         }
+        check_same(&self.trainer, self.run.configuration())?;
         let seconds = self.record.seconds.max(LEAST_SECONDS);
         let last = Epoch {
             epoch,

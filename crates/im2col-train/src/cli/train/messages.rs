@@ -26,7 +26,15 @@ pub(super) fn say_what_is_trained(
         grouped(trainer.image_count()),
         grouped(data.test.labels().len()),
     ))?;
-    output.note(format_args!("threads: {}, kernels: {}", rayon::current_num_threads(), trainer.isa().name()))
+    let ranks = match trainer.ranks().size() {
+        1 => String::new(),
+        size => format!("processes: {size}, in each "),
+    };
+    output.note(format_args!(
+        "{ranks}threads: {}, kernels: {}",
+        rayon::current_num_threads(),
+        trainer.isa().name()
+    ))
 }
 
 pub(super) fn resume_command(folder: &Path) -> String {

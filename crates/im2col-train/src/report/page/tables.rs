@@ -10,7 +10,7 @@ use super::super::evaluation::Evaluation;
 use super::super::html::{escape, percent};
 use super::names::Names;
 use crate::checkpoint::Configuration;
-use crate::metrics::Epoch;
+use crate::metrics::{Epoch, Start};
 use crate::profile::{LayerTime, Profile};
 use crate::summary::{dims_text, grouped};
 
@@ -211,6 +211,13 @@ pub(super) fn times(profile: &Profile) -> String {
     )
 }
 
+fn threads(start: &Start) -> String {
+    match start.processes {
+        1 => start.threads.to_string(),
+        processes => format!("{} in each of {processes} processes", start.threads),
+    }
+}
+
 /// The command that made the run, its options, and where the run ran.
 pub(super) fn asked(configuration: &Configuration, folder: &Path, curves: &Curves) -> String {
     let mut rows = asked::rows(configuration);
@@ -221,7 +228,7 @@ pub(super) fn asked(configuration: &Configuration, folder: &Path, curves: &Curve
             [
                 ("version", start.version.clone()),
                 ("kernels", start.isa.clone()),
-                ("threads", start.threads.to_string()),
+                ("threads", threads(start)),
                 ("starts", curves.starts.len().to_string()),
             ]
             .map(|(name, value)| (name.to_owned(), value)),

@@ -125,6 +125,7 @@ fn the_page_is_well_formed_and_complete() {
         Record::Start(Start {
             version: "0.1.0".into(),
             isa: "scalar".into(),
+            processes: 4,
             threads: 2,
             epoch: 0,
             batch: 0,
@@ -159,7 +160,7 @@ fn the_page_is_well_formed_and_complete() {
         "<dt>pack</dt><dd>lays the weights out",
         "<td>2,416</td><td>240,000</td>",
         "<code>lenet train --network lenet --epochs 15 ",
-        "<tr><th scope=\"row\">threads</th><td>2</td></tr>",
+        "<tr><th scope=\"row\">threads</th><td>2 in each of 4 processes</td></tr>",
     ] {
         assert!(html.contains(expected), "{expected}");
     }
