@@ -5,7 +5,7 @@ const IMAGE_LEN = 28 * 28;
 const PARAM_COUNT = 61_706;
 const LEARNED = 10_000;
 const TESTED = 1_024;
-const PADDING_MODES = ["zeros", "mirrored", "border", "periodic"];
+const PADDING_MODES = { zeros: 0, border: 2 };
 // A module whose only function makes a vector of zeros: valid where there are vector instructions.
 const VECTOR_MODULE = Uint8Array.of(
   0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
@@ -43,6 +43,8 @@ class Engine {
     const room = new Uint32Array(wasm.memory.buffer, wasm.numbers(), 20);
     room.fill(0);
     room.set(numbers);
+    const count = operands.reduce((sum, { length }) => sum + length, 0);
+    if (count > wasm.values_len()) throw new Error("the operands are larger than the memory of the page");
     let at = wasm.values();
     for (const operand of operands) {
       this.#floats(at, operand.length).set(operand);
@@ -57,15 +59,15 @@ class Engine {
     return { values, channels, height, width };
   }
 
-  static #patches({ inChannels = 1, height, width, kernel, padding = [0, 0], stride = [1, 1], dilation = [1, 1], mode = "zeros" }) {
-    const [[top, bottom], [left, right]] = padding.map((side) => (Array.isArray(side) ? side : [side, side]));
+  static #patches({ inChannels = 1, height, width, kernel, padding = [0, 0], stride = [1, 1], mode = "zeros" }) {
+    const [rows, columns] = padding;
     return [
-      inChannels, height, width, ...kernel, top, bottom, left, right, ...stride, ...dilation, PADDING_MODES.indexOf(mode),
+      inChannels, height, width, ...kernel, rows, rows, columns, columns, ...stride, 1, 1, PADDING_MODES[mode],
     ];
   }
 
-  // conv: { inChannels, outChannels, groups, height, width, kernel: [rows, columns], padding: [rows, columns] each of which may be
-  // [before, after], stride, dilation, mode }, of which height, width and kernel are required.
+  // conv: { inChannels, outChannels, groups, height, width, kernel: [rows, columns], padding, stride, mode }, of which height,
+  // width and kernel are required. mode: what the padding holds, "zeros" or the values at the "border".
   conv2d(conv, input, weight, bias = undefined) {
     const { outChannels = 1, groups = 1 } = conv;
     const numbers = [...Engine.#patches(conv), outChannels, groups, bias ? 1 : 0];
@@ -111,10 +113,6 @@ class Engine {
   // The parameters of LeNet, in the order of PyTorch's state_dict: to be set before it reads.
   set params(values) {
     this.#floats(this.#wasm.reading_params(), PARAM_COUNT).set(values);
-  }
-
-  get params() {
-    return this.#floats(this.#wasm.reading_params(), PARAM_COUNT).slice();
   }
 
   // Reads an image of 28x28 bytes, 255 where there is most ink: { digit, layers, microseconds }. `layers` are the outputs of the

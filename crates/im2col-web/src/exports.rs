@@ -8,8 +8,8 @@
 use spin::{Mutex, MutexGuard};
 
 use crate::Memory;
-use crate::networks::{Kind, LAYERS, RELU};
-use crate::operations::{Failure, Operands};
+use crate::networks::{Kind, LAYERS};
+use crate::operations::{Failure, Operands, VALUES};
 use crate::training::{Options, Totals};
 
 static MEMORY: Mutex<Memory> = Mutex::new(Memory::new());
@@ -48,6 +48,12 @@ extern "C" fn numbers() -> *mut u32 {
 #[unsafe(no_mangle)]
 extern "C" fn values() -> *mut f32 {
     memory().operands.values.as_mut_ptr()
+}
+
+/// How many values there is room for.
+#[unsafe(no_mangle)]
+extern "C" fn values_len() -> usize {
+    VALUES
 }
 
 fn operate(operation: fn(&mut Operands) -> Result<(), Failure>) -> u32 {
@@ -118,10 +124,10 @@ extern "C" fn layer_len(index: usize) -> usize {
 /// How many layers there are.
 #[unsafe(no_mangle)]
 extern "C" fn layers() -> usize {
-    RELU.layers().count().min(LAYERS)
+    LAYERS
 }
 
-/// The images of the digits, `[11000, 28, 28]`: 10,000 to learn and 1,000 to be tested on.
+/// The images of the digits, `[11024, 28, 28]`: 10,000 to learn and 1,024 to be tested on.
 #[unsafe(no_mangle)]
 extern "C" fn digit_pixels() -> *mut u8 {
     memory().digits.pixels.as_mut_ptr()

@@ -1,18 +1,16 @@
 //! Single operations on small tensors: what the reader of the page plays with.
 //!
-//! A convolution is what the name of the core says: its im2col matrix, then one product with the weights. The algorithms that a
-//! [`ConvPlan`](im2col::ConvPlan) chooses from would be half of the module, for operands that none of them makes faster; the bits
-//! are those of `Isa::SCALAR`.
+//! A convolution is what the name of the core says: its im2col matrix, then one product with the weights. Pooling takes the
+//! maximum or the mean of the matrix's columns. The algorithms that a [`ConvPlan`](im2col::ConvPlan) chooses from would be half of
+//! the module, for operands that none of them makes faster; the bits of convolutions are those of `Isa::SCALAR`.
 
-use im2col::{
-    Im2colParams, Im2colPlan, Isa, LinearParams, PaddingMode, PoolKind, PoolParams, RunError, ShapeError,
-    naive,
-};
+use im2col::{Im2colParams, Im2colPlan, Isa, LinearParams, PaddingMode, RunError, ShapeError, naive};
 
 use crate::Message;
 
-/// The values of all operands of an operation: a picture of 400x300, its im2col matrix of 3x3, and the result.
-pub const VALUES: usize = 1_500_000;
+/// The values of all operands of an operation: a picture of 400x300 in three channels, the im2col matrix of one of them under 3x3,
+/// and the result.
+pub const VALUES: usize = 1_800_100;
 /// How many numbers describe an operation.
 pub const NUMBERS: usize = 20;
 
@@ -128,24 +126,52 @@ impl Operands {
         Ok(())
     }
 
-    /// The maximum or mean of each window: `input` -> `output`.
+    /// The maximum or mean of each window, which is a column of a channel's im2col matrix: `input` -> `output`.
     ///
     /// Takes the numbers `is_average, channels, height, width, window_height, window_width, padding_height, padding_width,
-    /// stride_height, stride_width`. Returns `start of output, channels, height, width`.
+    /// stride_height, stride_width`. Returns `start of output, channels, height, width`. A mean counts the padding, a maximum does
+    /// not.
     ///
     /// # Errors
     /// The sizes do not fit together.
     pub fn pool(&mut self) -> Result<(), Failure> {
-        let [kind, channels] = self.pair(0);
-        let kind = if kind == 0 { PoolKind::Max } else { PoolKind::Average };
-        let plan = PoolParams::new(kind, self.pair(4))
+        let [is_average, channels] = self.pair(0);
+        let plan = Im2colParams::new(1, self.pair(4))
             .with_padding(self.pair(6))
             .with_stride(self.pair(8))
-            .plan(1, channels, self.pair(2))?;
-        let [input, output] = parts(&mut self.values, [plan.input_len(), plan.output_len()])?;
-        naive::pool_forward(&plan, input, output)?;
-        let [height, width] = plan.output_dims();
-        self.found([plan.input_len(), channels, height, width]);
+            .plan(1, self.pair(2))?
+            .with_isa(Isa::SCALAR);
+        let (taps, [height, width]) = (plan.rows(), plan.output_dims());
+        let positions = height * width;
+        let of_channels = |len: usize| channels.checked_mul(len).unwrap_or(usize::MAX);
+        let lens = [
+            of_channels(plan.input_len()),
+            of_channels(positions),
+            plan.columns_len(),
+            plan.input_len(),
+            plan.columns_len(),
+        ];
+        let [input, output, columns, ones, inside] = parts(&mut self.values, lens)?;
+        // Which taps see the image.
+        ones.fill(1.0);
+        plan.im2col(ones, inside)?;
+        for (image, output) in input.chunks_exact(plan.input_len()).zip(output.chunks_exact_mut(positions)) {
+            plan.im2col(image, columns)?;
+            output.fill(if is_average == 0 { f32::NEG_INFINITY } else { 0.0 });
+            for (row, inside) in columns.chunks_exact(positions).zip(inside.chunks_exact(positions)) {
+                for ((result, value), inside) in output.iter_mut().zip(row).zip(inside) {
+                    if is_average != 0 {
+                        *result += value;
+                    } else if *inside != 0.0 {
+                        *result = result.max(*value);
+                    }
+                }
+            }
+            if is_average != 0 {
+                output.iter_mut().for_each(|sum| *sum /= taps as f32);
+            }
+        }
+        self.found([of_channels(plan.input_len()), channels, height, width]);
         Ok(())
     }
 
@@ -165,7 +191,7 @@ impl Operands {
         Ok(())
     }
 
-    /// The im2col matrices of so many channels of the image.
+    /// The im2col matrix of an image of some channels.
     fn patches(&self, channels: usize) -> Result<Im2colPlan<2>, ShapeError> {
         let mode = match self.number(13) {
             0 => PaddingMode::Zeros,

@@ -9,7 +9,7 @@ use crate::init::xavier_uniform;
 use crate::networks::{BLOCK, CLASSES, IMAGE_LEN, Kind, LAYERS, LOSS, PARAMS, RELU_BLOCK, SIGMOID_BLOCK};
 use crate::random::Random;
 
-/// How many digits there are to learn, and how many to be tested on.
+/// How many digits there are to learn.
 pub const LEARNED: usize = 10_000;
 /// How many digits there are to be tested on.
 pub const TESTED: usize = 1_024;

@@ -47,7 +47,7 @@ impl<const L: usize> Network<L> {
     ///
     /// Those of [`backward`](Self::backward).
     #[allow(clippy::too_many_arguments, reason = "those of `backward`, and a function")]
-    // As of `forward_train_observed`, one way is linked.
+    // Inlined so that the compiler drops what a constant plan does not take.
     #[inline(always)]
     pub fn backward_observed(
         &self,

@@ -193,7 +193,7 @@ impl<const L: usize> Network<L> {
     /// # Errors
     ///
     /// Those of [`forward_train`](Self::forward_train).
-    // Where the plan is a constant, only the way that it takes is linked, however many such plans there are.
+    // Inlined so that the compiler drops what a constant plan does not take.
     #[inline(always)]
     pub fn forward_train_observed(
         &self,
@@ -259,7 +259,8 @@ impl<const L: usize> Network<L> {
         workspace.get(offset..)?.get(..layer.output_len)
     }
 
-    /// Where the weights are known to be plain, what packed ones need is not linked.
+    /// Checks the number of the parameters, and that packed weights are packed for this plan's layers. Inlined so that the compiler
+    /// drops the latter where weights are plain.
     #[inline(always)]
     pub(super) fn check_weights(&self, weights: &NetworkWeights<'_, L>) -> Result<(), RunError> {
         check_len("params", self.param_len, weights.params().len())?;
