@@ -90,7 +90,7 @@ class Chart {
 
   #drawFrame([low, high, step], epochs, toX, toY) {
     const { height, left, right, bottom } = Chart.#BOX;
-    const key = [low, high, epochs, say("epoch", "轮次")].join();
+    const word = say("epoch", "轮次"), key = [low, high, epochs, word].join();
     if (key === this.key) return;
     this.key = key;
     const marks = sequence(Math.round((high - low) / step) + 1).flatMap((i) => {
@@ -104,6 +104,6 @@ class Chart {
     const ticks = sequence(Math.floor(epochs / every) + 1).map((i) =>
       svgElement("text", { class: "tick middle", x: toX(i * every), y: bottom + 18 }, i * every));
     const middle = { class: "tick middle", x: (left + right) / 2, y: height - 4 };
-    this.#frame.replaceChildren(...marks, ...ticks, svgElement("text", middle, say("epoch", "轮次")));
+    this.#frame.replaceChildren(...marks, ...ticks, svgElement("text", middle, word));
   }
 }

@@ -45,7 +45,7 @@ function lessenDistances(squares, width, [ax, ay], [bx, by]) {
   for (let row = first(ay, by); row < last(ay, by, height); row++) {
     for (let column = first(ax, bx); column < last(ax, bx, width); column++) {
       const [x, y] = [column + 0.5 - ax, row + 0.5 - ay];
-      const along = length > 0 ? Math.min(1, Math.max(0, (x * dx + y * dy) / length)) : 0;
+      const along = length > 0 ? clamp((x * dx + y * dy) / length, 0, 1) : 0;
       const square = (x - along * dx) ** 2 + (y - along * dy) ** 2;
       if (square < squares[row * width + column]) squares[row * width + column] = square;
     }
@@ -73,14 +73,14 @@ function inkToPixels(strokes) {
     points.forEach((point, i) => lessenDistances(squares, width, points[Math.max(0, i - 1)], point));
   }
   // Ink covers a pixel the less, the farther its centre is from the pen's.
-  const cover = squares.map((square) => Math.min(1, Math.max(0, (INK.pen / 2 - Math.sqrt(square)) / INK.edge + 0.5)));
+  const cover = squares.map((square) => clamp((INK.pen / 2 - Math.sqrt(square)) / INK.edge + 0.5, 0, 1));
   let [mass, xs, ys] = [0, 0, 0];
   cover.forEach((ink, i) => {
     mass += ink;
     xs += ink * (i % width);
     ys += ink * Math.floor(i / width);
   });
-  const corner = (sum, side) => Math.min(INK.side - side, Math.max(0, Math.round(INK.centre - sum / mass)));
+  const corner = (sum, side) => clamp(Math.round(INK.centre - sum / mass), 0, INK.side - side);
   const [left, top] = [corner(xs, width), corner(ys, height)];
   cover.forEach((ink, i) => {
     pixels[(top + Math.floor(i / width)) * INK.side + left + (i % width)] = Math.round(255 * ink);
@@ -114,8 +114,9 @@ class InkPad {
     listen(canvas, "focus", () => this.draw());
     listen(canvas, "blur", () => {
       this.#keys.clear();
+      if (!this.#isPenDown) return this.draw();
       this.#isPenDown = false;
-      this.draw();
+      this.#changed(true);
     });
   }
 
@@ -187,7 +188,7 @@ class InkPad {
   }
 
   #key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (isModified(event)) return;
     if (ARROWS[event.key]) {
       this.#keys.add(event.key);
       const step = InkPad.#KEY_STEP * (event.shiftKey ? 0.25 : 1);

@@ -31,9 +31,19 @@ function applySaid(element, attribute) {
   }
 }
 
-// `draw` is called whenever the language has changed.
-function whenLanguageChanges(draw) {
-  document.addEventListener("languagechange", draw);
+// An error that speaks both languages.
+const errorOf = (en, zh) => Object.assign(new Error(en), { zh });
+
+// Tells what an error says, after some words; in a chapter, at the end of its text.
+function tellError(target, { message, zh = message }, before = ["", ""]) {
+  target.hidden = false;
+  tell(target, before[0] + message, before[1] + zh);
+}
+
+function sayFailure(section, ...told) {
+  const failure = element("p", { class: "failure", role: "alert" });
+  section.querySelector(".words").append(failure);
+  tellError(failure, ...told);
 }
 
 function setLanguage(wanted) {
@@ -88,15 +98,14 @@ function listContents() {
 }
 
 async function startChapters() {
-  let loaded;
+  let loaded, engine;
   try {
     loaded = await loadModule();
-  } catch ({ message }) {
-    const failure = document.getElementById("failure");
-    failure.hidden = false;
-    return tell(failure, `The engine is not there (web/build makes it), or cannot run here: ${message}.`, `缺少计算引擎（由 web/build 生成），或无法在此运行：${message}`);
+    engine = new Engine(loaded.module);
+  } catch (error) {
+    return tellError(document.getElementById("failure"), error,
+      ["The engine is not there (web/build makes it), or cannot run here: ", "缺少计算引擎（由 web/build 生成），或无法在此运行："]);
   }
-  const engine = new Engine(loaded.module);
   const size = ((BUILT[loaded.name].length * 0.8) / 1024).toFixed(0);
   for (const place of document.querySelectorAll("[data-engine]")) {
     tell(place, `WebAssembly, ${loaded.name}, ${size} KB compressed`, `WebAssembly（${loaded.name}，压缩后 ${size} KB）`);
@@ -107,6 +116,7 @@ async function startChapters() {
     try {
       await CHAPTERS.get(section.id)?.(section, engine, loaded);
     } catch (error) {
+      sayFailure(section, error, ["This does not work here: ", "本节无法在此运行："]);
       reportError(error);
     }
   }

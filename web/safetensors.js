@@ -10,12 +10,16 @@ const TENSORS = [
   ["11.weight", [10, 84]], ["11.bias", [10]],
 ];
 
+// What `lenet` calls the networks, and how it makes inputs of pixels.
+const NETWORK_NAMES = { relu: "lenet-relu", sigmoid: "lenet" };
+const NORMALISATION = "pixel / 255";
+
 const sizeOf = (shape) => shape.reduce((product, size) => product * size, 1);
 
-// The file's bytes. `network` is "lenet-relu" or "lenet".
+// The file's bytes. `network` is "relu" or "sigmoid".
 function toSafetensors(params, network) {
   const header = {
-    __metadata__: { network, data_set: "mnist", normalisation: "pixel / 255" },
+    __metadata__: { network: NETWORK_NAMES[network], data_set: "mnist", normalisation: NORMALISATION },
   };
   let start = 0;
   for (const [name, shape] of TENSORS) {
@@ -33,29 +37,37 @@ function toSafetensors(params, network) {
   return bytes;
 }
 
-// { params, network } of a file's bytes; an Error says what is wrong with it.
+// { params, network, isNamed: whether the file names its network } of a file's bytes; an Error says what is wrong with it.
 function fromSafetensors(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const headerLength = bytes.length < 8 ? Infinity : Number(view.getBigUint64(0, true));
-  if (headerLength > bytes.length - 8) throw new Error("this is no safetensors file");
+  const start = bytes.length < 8 ? Infinity : 8 + Number(view.getBigUint64(0, true));
   let header;
   try {
-    header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + headerLength)));
+    if (start <= bytes.length) header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, start)));
   } catch {
-    throw new Error("this is no safetensors file");
+    // No JSON.
+  }
+  if (!(header instanceof Object)) throw errorOf("this is no safetensors file", "这不是 safetensors 文件");
+  const { network: name, normalisation = NORMALISATION } = header.__metadata__ ?? {};
+  const network = name === undefined ? "relu" : Object.keys(NETWORK_NAMES).find((key) => NETWORK_NAMES[key] === name);
+  if (!network) throw errorOf("it is another network than LeNet", "文件中的网络不是 LeNet");
+  if (normalisation !== NORMALISATION) {
+    throw errorOf(`its inputs are not made by ${NORMALISATION}`, `其输入不是按 ${NORMALISATION} 归一化的`);
   }
   const params = new Float32Array(PARAM_COUNT);
   let at = 0;
-  for (const [name, shape] of TENSORS) {
-    const tensor = header[name];
-    const length = sizeOf(shape);
-    if (tensor?.dtype !== "F32" || String(tensor.shape) !== String(shape)) {
-      throw new Error(`it has no tensor ${name} of ${shape.join("x")} 32-bit numbers`);
+  for (const [key, shape] of TENSORS) {
+    const tensor = header[key], length = sizeOf(shape);
+    if (tensor?.dtype !== "F32" || JSON.stringify(tensor.shape) !== JSON.stringify(shape)) {
+      const size = shape.join("×");
+      throw errorOf(`it has no tensor ${key} of ${size} 32-bit numbers`, `缺少 ${size} 的 32 位浮点张量 ${key}`);
     }
-    const first = 8 + headerLength + tensor.data_offsets[0];
-    if (!(first >= 0 && first + 4 * length <= bytes.length)) throw new Error(`${name} is cut off`);
-    for (let i = 0; i < length; i++) params[at++] = view.getFloat32(first + 4 * i, true);
+    const [from, to] = Array.isArray(tensor.data_offsets) ? tensor.data_offsets : [];
+    if (![from, to].every(Number.isSafeInteger) || from < 0 || to - from !== 4 * length || start + to > bytes.length) {
+      throw errorOf(`the place of ${key} is wrong, or it is cut off`, `${key} 的位置有误，或数据不完整`);
+    }
+    for (let i = 0; i < length; i++) params[at++] = view.getFloat32(start + from + 4 * i, true);
   }
-  if (!params.every(Number.isFinite)) throw new Error("a number in it is not finite");
-  return { params, network: header.__metadata__?.network === "lenet" ? "sigmoid" : "relu" };
+  if (!params.every(Number.isFinite)) throw errorOf("a number in it is not finite", "其中有的数不是有限值");
+  return { params, network, isNamed: name !== undefined };
 }

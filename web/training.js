@@ -6,7 +6,7 @@
 function trainingWorker() {
   const SLICE_MS = 40;
   const MISTAKES = 10;
-  let wasm, sizes, digits, rate = 0, isRunning = false, run, options, epoch, steps, seen, busy, sums;
+  let wasm, sizes, digits, rate = 0, isRunning = false, firstRate, hasOneRate, run, options, epoch, steps, seen, busy, sums;
 
   const bytes = (start, length) => new Uint8Array(wasm.memory.buffer, start, length);
   const params = () => new Float32Array(wasm.memory.buffer, wasm.training_params(), sizes.params).slice();
@@ -25,6 +25,7 @@ function trainingWorker() {
     options = given;
     // What was told of the run before is not of interest any more.
     run = number;
+    [firstRate, hasOneRate] = [rate, true];
     wasm.training_start(options.network === "sigmoid" ? 1 : 0, options.seed, options.digits, options.batch);
     [epoch, steps, seen, busy] = [0, 0, 0, 0];
     sums = { digits: 0, correct: 0, loss: 0 };
@@ -39,6 +40,7 @@ function trainingWorker() {
     if (count === 0) return null;
     steps += 1;
     seen += count;
+    hasOneRate &&= rate === firstRate;
     sums.digits += count;
     sums.correct += wasm.correct();
     sums.loss += wasm.loss();
@@ -50,7 +52,7 @@ function trainingWorker() {
     const learned = { accuracy: sums.correct / sums.digits, loss: sums.loss / sums.digits };
     sums = { digits: 0, correct: 0, loss: 0 };
     const [tested, wrong] = [test(), mistakes()];
-    tell("epoch", { epoch, steps, seen, seconds: busy / 1000, learned, tested, mistakes: wrong, params: params() });
+    tell("epoch", { epoch, learned, tested, mistakes: wrong, params: params() });
     if (epoch < options.epochs) return;
     isRunning = false;
     tell("finished", { params: params() });
@@ -78,7 +80,7 @@ function trainingWorker() {
     return found;
   }
 
-  // Steps for a while, or one step, and tells what was learned; commands are heard in between. No slice goes on into the next epoch.
+  // Steps for a while, or one step, and tells what was learned; commands are heard in between. False at the end of an epoch.
   function slice(deadline) {
     const points = [];
     let point;
@@ -89,9 +91,10 @@ function trainingWorker() {
     if (points.length > 0) {
       const mean = (name) => points.reduce((sum, each) => sum + each[name], 0) / points.length;
       const [loss, accuracy] = [mean("loss"), mean("accuracy")];
-      tell("progress", { epoch, steps, seen, seconds: busy / 1000, loss, accuracy, kernels: params().slice(0, 150) });
+      tell("progress", { steps, seen, seconds: busy / 1000, hasOneRate, loss, accuracy, kernels: params().slice(0, 150) });
     }
     if (!point) endEpoch();
+    return Boolean(point);
   }
 
   // A test digit that shows `label`, or any: the next one from `from` on.
@@ -132,7 +135,7 @@ function trainingWorker() {
         break;
       case "step":
         isRunning = false;
-        slice(0);
+        if (!slice(0) && epoch < options.epochs) slice(0);
         if (epoch < options.epochs) tell("paused", { params: params() });
         break;
       case "digit": digit(data); break;
@@ -173,19 +176,29 @@ class Training {
     this.#worker = new Worker(script);
     URL.revokeObjectURL(script);
     this.#worker.onmessage = ({ data }) => this.#hear(data);
-    this.#worker.onerror = ({ message }) => this.#hear({ type: "failed", message });
+    this.#worker.onerror = ({ message }) => this.#fail(message);
     const sizes = { params: PARAM_COUNT, image: IMAGE_LEN, learned: LEARNED, tested: TESTED };
     this.#worker.postMessage({ type: "load", module, packed, sizes });
   }
 
   #hear(message) {
+    if (message.type === "failed") return this.#fail(message.message);
     if (message.type !== "digit") {
       // Nothing of a run before the last start.
-      if (message.run === this.#run || message.type === "failed") this.#listeners.forEach((listener) => listener(message));
+      if (message.run === this.#run) this.#listeners.forEach((listener) => listener(message));
       return;
     }
-    this.#asked.get(message.id)(message);
+    this.#asked.get(message.id).resolve(message);
     this.#asked.delete(message.id);
+  }
+
+  // The next `load` makes another.
+  #fail(message) {
+    const error = errorOf(`the worker has failed: ${message}`, `后台线程出错：${message}`);
+    this.#worker.terminate();
+    if (Training.#only === this) Training.#only = undefined;
+    this.#asked.forEach(({ reject }) => reject(error));
+    this.#listeners.forEach((listener) => listener({ type: "failed", error }));
   }
 
   listen(listener) {
@@ -198,16 +211,9 @@ class Training {
     this.#worker.postMessage({ type: "start", options, rate, run: this.#run });
   }
 
-  run() {
-    this.#worker.postMessage({ type: "run" });
-  }
-
-  pause() {
-    this.#worker.postMessage({ type: "pause" });
-  }
-
-  step() {
-    this.#worker.postMessage({ type: "step" });
+  // "run", "pause", or "step".
+  command(type) {
+    this.#worker.postMessage({ type });
   }
 
   // From the next step on.
@@ -219,6 +225,6 @@ class Training {
   digit({ label, from }) {
     const id = this.#next++;
     this.#worker.postMessage({ type: "digit", label, from, id });
-    return new Promise((resolve) => this.#asked.set(id, resolve));
+    return new Promise((resolve, reject) => this.#asked.set(id, { resolve, reject }));
   }
 }

@@ -34,6 +34,7 @@ const padded = ([height, width], [top, left]) =>
     const [row, column] = [Math.floor(i / (width + 2 * left)) - top, (i % (width + 2 * left)) - left];
     return row >= 0 && row < height && column >= 0 && column < width ? row * width + column : undefined;
   });
+const isModified = ({ ctrlKey, altKey, metaKey }) => ctrlKey || altKey || metaKey;
 const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
 // Colours an element by a value: the largest magnitude gets the whole colour.
@@ -57,7 +58,8 @@ class Grid {
   constructor(root, name, { label, cell = 48, edit, select, largest, format = numberText } = {}) {
     const place = root?.querySelector(`[data-grid="${name}"]`) ?? element("div");
     const { en, zh, sign } = place.dataset;
-    Object.assign(this, { place, name, edit, select, largest, format });
+    label ??= en ? [en, zh] : LABELS[name];
+    Object.assign(this, { place, name, label, edit, select, largest, format });
     place.classList.add("grid");
     place.style.setProperty("--cell", `${cell}px`);
     this.body = element("div", { role: edit || select ? "grid" : "table" });
@@ -67,7 +69,7 @@ class Grid {
     if (!place.classList.contains("bare")) this.figure.append(this.caption);
     this.figure.append(place);
     place.append(this.body);
-    for (const [target, attribute] of [[this.body, "aria-label"], [this.caption]]) tell(target, ...(label ?? (en ? [en, zh] : LABELS[name])), attribute);
+    for (const [target, attribute] of [[this.body, "aria-label"], [this.caption]]) tell(target, ...label, attribute);
 
     if (!edit && !select) return;
     listen(place, "keydown", (event) => this.#key(event));
@@ -137,7 +139,7 @@ class Grid {
 
   #key(event) {
     const index = this.indexOf(event.target), { columns } = this;
-    if (index < 0 || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (index < 0 || isModified(event)) return;
     const column = index % columns, first = index - column;
     let next;
     if (ARROWS[event.key]) {
@@ -181,13 +183,12 @@ class Frame {
     this.element = element("div", { class: "frame", "data-frame": grid.name });
     grid.place.append(this.element);
     if (!move) return;
-    this.element.tabIndex = 0;
-    this.element.role = "slider";
-    this.element.ariaValueMin = 1;
-    tell(this.element, "window", "窗口", "aria-label");
-    this.element.addEventListener("keydown", (event) => {
+    Object.assign(this.element, { tabIndex: 0, role: "slider", ariaValueMin: 1 });
+    const [en, zh] = grid.label;
+    tell(this.element, `window: ${en}`, `窗口：${zh}`, "aria-label");
+    listen(this.element, "keydown", (event) => {
       const arrow = ARROWS[event.key];
-      if (!arrow) return;
+      if (!arrow || isModified(event)) return;
       event.preventDefault();
       this.#moveTo(...arrow.map((by, axis) => this.at[axis] + by));
     });
@@ -284,7 +285,7 @@ function showFormula(place, terms, result, added = []) {
   showResult(place, parts, result);
 }
 
-// Pointing at a term, or at one of its cells in these grids, marks all of them.
+// Pointing at a term, or at one of its cells in these grids, marks all of them. Returns what links another grid.
 function linkFormula(place, grids) {
   const mark = (wanted) => {
     const { terms = [], marked = [] } = place, found = terms.filter(wanted).flat();
@@ -294,11 +295,14 @@ function linkFormula(place, grids) {
     place.querySelectorAll(".term").forEach((term, i) => term.classList.toggle("marked", Boolean(terms[i] && wanted(terms[i], i))));
   };
   listen(place, "pointerover", ({ target }) => mark((_, i) => target.closest(`[data-term="${i}"]`)));
-  for (const grid of grids) {
+  const unmark = () => mark(() => false), link = (grid) => {
     listen(grid.place, "pointerover focusin", ({ target }) =>
       mark((term) => term.some(([owner, at]) => owner === grid && at === grid.indexOf(target))));
-  }
-  for (const target of [place, ...grids.map((grid) => grid.place)]) listen(target, "pointerleave focusout", () => mark(() => false));
+    listen(grid.place, "pointerleave focusout", unmark);
+  };
+  listen(place, "pointerleave", unmark);
+  grids.forEach(link);
+  return link;
 }
 
 // The slider in a label, with its value beside it.
@@ -307,7 +311,7 @@ function slider(label, change, format = numberText) {
   const text = label.lastElementChild === input ? label.appendChild(span("")) : label.lastElementChild;
   label.classList.add("slider");
   const show = () => (text.textContent = format(input.valueAsNumber));
-  input.addEventListener("input", () => {
+  listen(input, "input", () => {
     show();
     change(input.valueAsNumber);
   });
@@ -324,10 +328,11 @@ function slider(label, change, format = numberText) {
   };
 }
 
-// A group of buttons of which one is pressed: `choose` gets its `data-choice`. Returns what presses one without choosing it.
-function choices(group, choose) {
+// The group `data-NAME` of buttons of which one is pressed: `choose` gets its `data-choice`. Returns what presses one without choosing it.
+function choices(root, name, choose) {
+  const group = root.querySelector(`[data-${name}]`);
   const press = (choice) => group.querySelectorAll("button").forEach((button) => (button.ariaPressed = String(button.dataset.choice === choice)));
-  group.addEventListener("click", ({ target }) => {
+  listen(group, "click", ({ target }) => {
     const button = target.closest("button");
     if (!button) return;
     press(button.dataset.choice);
@@ -336,6 +341,12 @@ function choices(group, choose) {
   return press;
 }
 
+// Disables or hides a button; the heir gets its focus.
+function withdraw(button, isGone, heir, how = "disabled") {
+  if (isGone && button === document.activeElement) heir.focus();
+  button[how] = isGone;
+}
+
 function whenPressed(root, name, act) {
-  root.querySelector(`[data-do="${name}"]`).addEventListener("click", act);
+  listen(root.querySelector(`[data-do="${name}"]`), "click", act);
 }

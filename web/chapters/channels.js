@@ -13,7 +13,7 @@ chapter("channels", (root, engine) => {
   const formulas = [...root.querySelectorAll(".formula")];
   const [dense, place] = [root.querySelector("[data-dense]"), root.querySelector(".channels")];
   const inputs = [0, 1].map((channel) => new Grid(null, `input-${channel}`, { label: [`input ${channel}`, `输入 ${channel}`], cell: 46, edit: compute }));
-  inputs.forEach((input, channel) => linkFormula(formulas[channel], [input]));
+  const links = inputs.map((input, channel) => linkFormula(formulas[channel], [input]));
   const frames = inputs.map((input) => new Frame(input, (...to) => select(at[0], ...to)));
   const [positions, linear] = ["positions", "linear"].map((name) => new Grid(root, name, { cell: 28 }));
   const rows = [positions, linear].map((grid) => new Frame(grid));
@@ -37,7 +37,7 @@ chapter("channels", (root, engine) => {
     const figures = (grids) => grids.map(({ figure }) => figure);
     place.replaceChildren(...[0, 1].flatMap((channel) => figures([inputs[channel], ...kernels.map((pair) => pair[channel])])),
       span("sign", "Σ"), ...figures(outputs));
-    for (const pair of kernels) pair.forEach((kernel, channel) => linkFormula(formulas[channel], [kernel]));
+    for (const pair of kernels) pair.forEach((kernel, channel) => links[channel](kernel));
     dense.hidden = mode !== "mix";
     compute();
   }
@@ -88,7 +88,7 @@ chapter("channels", (root, engine) => {
     linear.current = index * 3 + o;
   }
 
-  const press = choices(root.querySelector("[data-modes]"), begin);
+  const press = choices(root, "modes", begin);
   const start = () => {
     inputs.forEach((input, channel) => input.resize(SIDE, SIDE, sequence(9, channel)));
     begin("one");

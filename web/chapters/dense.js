@@ -77,11 +77,11 @@ chapter("dense", (root, engine) => {
     tell(image.caption, `output ${place} reads ${used} pixels`, `输出 (${place}) 读取 ${used} 个像素`);
   }
 
-  matrix.place.addEventListener("pointerover", ({ target }) => {
+  listen(matrix.place, "pointerover", ({ target }) => {
     const index = matrix.indexOf(target);
     if (index >= 0) point(Math.floor(index / PIXELS), index % PIXELS);
   });
-  const press = choices(root.querySelector("[data-steps]"), (choice) => {
+  const press = choices(root, "steps", (choice) => {
     step = Number(choice);
     matrix.mark("marked", []);
     compute();

@@ -13,7 +13,7 @@ chapter("effects", (root, engine) => {
   };
   const [before, after] = root.querySelectorAll("canvas");
   const [file, builtIn] = root.querySelectorAll('[type="file"], [data-do]'), time = root.querySelector("[data-time]");
-  let planes;
+  let planes, requests = 0;
 
   const fraction = (value) => (Math.abs(value) === 1 / 9 ? `${value < 0 ? "−" : ""}1/9` : numberText(value));
   const kernel = new Grid(root, "kernel", {
@@ -56,28 +56,36 @@ chapter("effects", (root, engine) => {
   }
 
   async function open(chosen) {
-    const bitmap = await createImageBitmap(chosen).catch(() => null);
+    const request = ++requests, bitmap = await createImageBitmap(chosen).catch(() => null);
+    // Another picture has been asked for since.
+    if (request !== requests) return bitmap?.close();
     if (!bitmap) return tell(time, `${chosen.name} is no picture that this browser can read`, `浏览器无法读取图片 ${chosen.name}`);
     // Not larger than the built-in one.
     const scale = Math.min(1, Math.sqrt((320 * 240) / (bitmap.width * bitmap.height)));
     const size = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.floor(side * scale)));
     take((context) => context.drawImage(bitmap, 0, 0, ...size), ...size);
+    bitmap.close();
     tell(before, "your picture", "你的图片", "aria-label");
     builtIn.hidden = false;
   }
 
   function showBuiltIn() {
+    requests += 1;
     tell(before, "a lighthouse by the sea, and a boat", "海边的灯塔和一艘帆船", "aria-label");
     take(drawLighthouse, 320, 240);
-    builtIn.hidden = true;
+    withdraw(builtIn, true, file, "hidden");
   }
 
-  const press = choices(root.querySelector("[data-effects]"), (choice) => {
+  const press = choices(root, "effects", (choice) => {
     kernel.show(EFFECTS[choice]);
     compute();
   });
   tell(after, "the picture under the kernel", "卷积之后的图片", "aria-label");
-  listen(file, "change", () => file.files[0] && open(file.files[0]));
+  listen(file, "change", () => {
+    if (file.files[0]) open(file.files[0]);
+    // So that the same file can be chosen again.
+    file.value = "";
+  });
   listen(builtIn, "click", showBuiltIn);
   listen(root, "dragover drop", (event) => event.preventDefault());
   listen(root, "drop", ({ dataTransfer }) => dataTransfer.files[0] && open(dataTransfer.files[0]));

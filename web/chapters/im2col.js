@@ -77,11 +77,11 @@ chapter("im2col", (root, engine) => {
     const index = matrix.indexOf(target);
     if (index >= 0) select(index % matrix.columns, Math.floor(index / matrix.columns));
   });
-  choices(root.querySelector("[data-channels]"), (choice) => {
+  choices(root, "channels", (choice) => {
     channels = Number(choice);
     begin();
   })("1");
-  choices(root.querySelector("[data-kernels]"), (choice) => {
+  choices(root, "kernels", (choice) => {
     size = Number(choice);
     begin();
   })("2");

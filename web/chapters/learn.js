@@ -9,6 +9,7 @@ chapter("learn", (root, engine) => {
   const fixed = (value) => value.toFixed(2).replace("-", "−");
   const lossText = (loss) => (loss < 1e5 ? String(Number(loss.toPrecision(2))).replace("-", "−") : numberText(loss));
   const [state, chart] = [root.querySelector("[data-state]"), root.querySelector(".chart")];
+  const [reset, ...stepping] = ["reset", "step", "ten"].map((name) => root.querySelector(`[data-do="${name}"]`));
   // After each step: { kernel, output, loss }.
   let history = [];
 
@@ -51,7 +52,7 @@ chapter("learn", (root, engine) => {
     state.dataset.state = grows ? "diverges" : "learns";
     if (grows) tell(state, `After ${count} steps: it diverges. Each step overshoots further; take a smaller rate.`, `${count} 步之后：发散。每一步都偏得更远，请减小学习率。`);
     else tell(state, `After ${count} steps the kernel is [${a}, ${b}], the error ${lossText(loss)}.`, `${count} 步之后，卷积核为 [${a}, ${b}]，误差为 ${lossText(loss)}。`);
-    for (const name of ["step", "ten"]) root.querySelector(`[data-do="${name}"]`).disabled = loss >= END;
+    for (const button of stepping) withdraw(button, loss >= END, reset);
     draw();
   }
 
@@ -67,7 +68,7 @@ chapter("learn", (root, engine) => {
       parts.push(svgElement("path", { class: "rule", d: `M${left} ${y(log)}H${right}` }),
         svgElement("text", { class: "tick end", x: left - 8, y: y(log) + 4 }, lossText(Number(`1e${log}`))));
     }
-    for (const at of [0, last / 2, last]) parts.push(svgElement("text", { class: "tick middle", x: x(at), y: bottom + 20 }, Math.round(at)));
+    for (const at of [0, Math.round(last / 2), last]) parts.push(svgElement("text", { class: "tick middle", x: x(at), y: bottom + 20 }, at));
     parts.push(svgElement("path", { class: "curve", d: `M${logs.map((log, at) => `${x(at)} ${y(log)}`).join("L")}` }));
     if (last <= 40) logs.forEach((log, at) => parts.push(svgElement("circle", { cx: x(at), cy: y(log), r: 3 })));
     chart.replaceChildren(...parts);

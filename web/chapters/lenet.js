@@ -14,7 +14,7 @@ const CONVS = [
   { layer: 0, channels: 6, start: 0, taps: 25, biases: 150 },
   { layer: 3, channels: 16, start: 156, taps: 150, biases: 2556 },
 ];
-// Below this, `lenet predict` says "unsure" as well.
+// Below this, it is unsure. `lenet predict` compares the mean of eleven copies with it.
 const SURE = 0.93;
 const EXAMPLE = [[
   0.3, 0.24, 0.36, 0.18, 0.46, 0.15, 0.56, 0.16, 0.64, 0.21, 0.66, 0.29, 0.63, 0.37, 0.55, 0.43, 0.45, 0.46, 0.55, 0.48,
@@ -147,15 +147,14 @@ class LayerRows {
   // The kernels of one map of a convolution, which is chosen by pointing, or by arrow keys.
   #addKernels(conv) {
     const { layer, channels, taps } = CONVS[conv], { canvas } = this.#maps[layer];
-    const picture = element("canvas", { class: "kernels", role: "img", "data-kernels": conv });
+    const picture = element("canvas", { class: "kernels", role: "img" });
     const note = element("small", { "data-kernel-note": conv });
     this.#kernels.push({ note, maps: new Maps(picture, { count: taps / 25, rows: 5, columns: 5 }) });
     canvas.parentElement.append(element("div", { class: "kernel-row" }, picture, note));
     const hint = element("small");
-    tell(hint, "point at a map for its kernel", "指向特征图可看卷积核");
+    tell(hint, "point at a map, or use the arrow keys, for its kernel", "指向特征图或按方向键，可看卷积核");
     canvas.closest("li").firstChild.append(hint);
-    const attributes = { tabindex: 0, role: "slider", "aria-valuemin": 0, "aria-valuemax": channels - 1 };
-    for (const [key, value] of Object.entries(attributes)) canvas.setAttribute(key, value);
+    Object.assign(canvas, { tabIndex: 0, role: "slider", ariaValueMin: 0, ariaValueMax: channels - 1 });
     tell(canvas, `Map of Conv2d (1, ${channels}, …)`, `Conv2d (1, ${channels}, …) 的特征图`, "aria-label");
     const choose = (channel) => {
       if (channel === this.#chosen[conv]) return;
@@ -164,7 +163,7 @@ class LayerRows {
     };
     listen(canvas, "pointermove pointerdown", (event) => choose(this.#maps[layer].at(event)));
     listen(canvas, "keydown", (event) => {
-      if (!ARROWS[event.key] || event.ctrlKey || event.altKey || event.metaKey) return;
+      if (!ARROWS[event.key] || isModified(event)) return;
       event.preventDefault();
       const [down, right] = ARROWS[event.key];
       choose(clamp(this.#chosen[conv] + right - down, 0, channels - 1));
@@ -182,7 +181,6 @@ class LayerRows {
     const logits = layers.at(-1), largest = largestOf(logits);
     this.#logits.forEach((place, digit) => {
       place.textContent = numberText(logits[digit], Math.abs(logits[digit]) < 9.95 ? 1 : 0);
-      place.dataset.value = logits[digit];
       tint(place, logits[digit], largest);
     });
     CONVS.forEach(({ layer, start, taps, biases }, conv) => {
@@ -191,7 +189,7 @@ class LayerRows {
       maps.paint(kernels, colour, { largest: largestOf(params.subarray(start, biases)) });
       const [least, most, bias] = [Math.min(...kernels), Math.max(...kernels), params[biases + channel]].map((value) => numberText(value));
       tell(note, `channel ${channel}: weights ${least} to ${most}, bias ${bias}`, `通道 ${channel}：权重 ${least} 到 ${most}，偏置 ${bias}`);
-      canvas.setAttribute("aria-valuenow", channel);
+      canvas.ariaValueNow = channel;
       tell(canvas, `channel ${channel}`, `通道 ${channel}`, "aria-valuetext");
       tell(maps.canvas, `kernels of channel ${channel}`, `通道 ${channel} 的卷积核`, "aria-label");
     });
@@ -209,7 +207,7 @@ function softmax(logits) {
   return powers.map((power) => power / sum);
 }
 
-// Median microseconds of an inference: 200 of them, after 50 to warm up.
+// Microseconds of an inference: of eight means of 25 inferences, after two to warm up, the fifth smallest.
 async function timeReading(engine, pixels, network) {
   const times = [];
   for (let round = 0; round < 10; round++) {
@@ -222,8 +220,9 @@ async function timeReading(engine, pixels, network) {
 
 chapter("lenet", async (root, engine, { name, module }) => {
   const find = (id) => root.querySelector(`#lenet-${id}`);
-  const networks = { shipped: { params: await loadWeights(), network: "relu" } };
-  let source = "shipped", palette = new Palette(), frame = 0, pause = 0, sample = null;
+  // By name: { params, network }.
+  const networks = {};
+  let source, palette = new Palette(), frame = 0, pause = 0, sample;
 
   const odds = sequence(10).map((digit) => {
     const bar = span(""), share = element("td");
@@ -246,6 +245,7 @@ chapter("lenet", async (root, engine, { name, module }) => {
   }
 
   function read() {
+    if (!source) return tell(find("words"), "Train a network below, or load one.", "请在下面训练或载入一个网络。");
     const { pixels, isBlank } = pad, { params, network } = networks[source];
     const { digit, layers } = engine.read(pixels, { network });
     rows.show({ pixels, layers, network, params, palette });
@@ -258,20 +258,21 @@ chapter("lenet", async (root, engine, { name, module }) => {
     const isSure = chances[digit] >= SURE, percent = percentText(chances[digit]);
     Object.assign(find("verdict").dataset, { digit: isBlank ? "" : digit, sure: isSure });
     find("digit").textContent = isBlank ? "–" : digit;
-    if (isBlank) tell(find("words"), "Draw a digit.", "写一个数字。");
-    else tell(find("words"), isSure ? percent : `unsure: ${percent}`, isSure ? percent : `不确定：${percent}`);
-    const isSample = sample !== null && pad.image === sample.pixels;
+    const words = isSure ? [percent, percent] : [`unsure: ${percent}`, `不确定：${percent}`];
+    tell(find("words"), ...(isBlank ? ["Draw a digit.", "写一个数字。"] : words));
+    const isSample = sample && pad.image === sample.pixels;
     tell(find("sample"), isSample ? `test digit ${sample.index}, labelled ${sample.label}` : "", isSample ? `测试集第 ${sample.index} 个，标签 ${sample.label}` : "");
   }
 
   // When the pen rests: the time, and words for screen readers.
   function settle() {
     clearTimeout(pause);
+    if (!source) return;
     pause = setTimeout(() => {
       const { microseconds } = engine.read(pad.pixels, { network: networks[source].network, times: 40 });
       const time = microseconds.toFixed(0);
       find("time").dataset.microseconds = microseconds;
-      tell(find("time"), `${time} µs an image, ${name}`, `每幅图像 ${time} 微秒（${name}）`);
+      tell(find("time"), `${time} µs per image, ${name}`, `每幅图像 ${time} 微秒（${name}）`);
       const { digit } = find("verdict").dataset;
       find("said").textContent = digit && `${digit}, ${find("words").textContent}`;
     }, 250);
@@ -285,35 +286,37 @@ chapter("lenet", async (root, engine, { name, module }) => {
     settle();
   }
 
-  find("undo").addEventListener("click", () => pad.undo());
-  find("clear").addEventListener("click", () => pad.clear());
+  listen(find("undo"), "click", () => pad.undo());
+  listen(find("clear"), "click", () => pad.clear());
   find("samples").prepend(...sequence(10).map((digit) => element("button", { type: "button", "data-sample": digit }, digit)));
   let next = 0;
-  find("samples").addEventListener("click", async ({ target }) => {
+  listen(find("samples"), "click", async ({ target }) => {
     const wanted = target.closest("button")?.dataset.sample;
-    if (wanted === undefined) return;
+    if (!wanted) return;
     const query = wanted === "any" ? { from: Math.floor(Math.random() * TESTED) } : { label: Number(wanted), from: next };
     try {
       sample = await (await Training.load(module)).digit(query);
       next = sample.index + 1;
       pad.showImage(sample.pixels);
-    } catch ({ message }) {
-      tell(find("sample"), message, message);
+    } catch (error) {
+      tellError(find("sample"), error);
     }
   });
-  find("network").addEventListener("change", ({ target }) => choose(target.value));
-  // From the chapter that trains: { params, network }, and whether it shall be used, or even drawn for.
-  document.addEventListener("networktrained", ({ detail: { params, network, isChosen, isWanted } }) => {
-    networks.trained = { params, network };
-    find("network").options[1].disabled = false;
-    if (isChosen || source === "trained") choose("trained");
+  listen(find("network"), "change", ({ target }) => choose(target.value));
+  // A network that can read, and whether it shall do so, or even be drawn for.
+  function take({ detail: { name, network, isChosen, isWanted } }) {
+    networks[name] = network;
+    find("network").querySelector(`[value="${name}"]`).disabled = false;
+    if (isChosen || !source || source === name) choose(name);
     if (isWanted) find("pad").focus();
-  });
+  }
+  listen(document, "networktrained", take);
 
   let other;
-  find("compare").addEventListener("click", async ({ target }) => {
-    const button = target.closest("button"), result = find("comparison");
-    button.disabled = true;
+  listen(find("compare"), "click", async ({ currentTarget: button }) => {
+    const result = find("comparison");
+    if (!source || button.ariaDisabled === "true") return;
+    button.ariaDisabled = "true";
     try {
       const otherName = name === "simd128" ? "scalar" : "simd128", { params, network } = networks[source];
       other ??= new Engine(await compileEngine(otherName));
@@ -323,10 +326,10 @@ chapter("lenet", async (root, engine, { name, module }) => {
       Object.assign(result.dataset, times, { ratio });
       const [simd128, scalar] = [times.simd128, times.scalar].map((time) => time.toFixed(0));
       tell(result, `simd128 ${simd128} µs, scalar ${scalar} µs: ${ratio.toFixed(1)} times as fast.`, `simd128 ${simd128} 微秒，scalar ${scalar} 微秒：速度是后者的 ${ratio.toFixed(1)} 倍。`);
-    } catch ({ message }) {
-      tell(result, message, message);
+    } catch (error) {
+      tellError(result, error);
     }
-    button.disabled = false;
+    button.ariaDisabled = "false";
   });
 
   tell(find("odds").parentElement, "Probabilities", "概率", "aria-label");
@@ -336,6 +339,16 @@ chapter("lenet", async (root, engine, { name, module }) => {
     pad.draw();
     readSoon();
   });
-  engine.params = networks.shipped.params;
+  find("network").replaceChildren();
+  for (const [value, ...texts] of [
+    ["shipped", "shipped with the page: ReLU", "随页面附带的：ReLU"], ["trained", "trained below", "在下面训练的"], ["loaded", "loaded from a file", "从文件载入的"],
+  ]) {
+    tell(find("network").appendChild(element("option", { value, disabled: "" })), ...texts);
+  }
+  try {
+    take({ detail: { name: "shipped", network: { params: await loadWeights(), network: "relu" } } });
+  } catch (error) {
+    sayFailure(root, error, ["The network of the page is not there: ", "缺少随页面附带的网络："]);
+  }
   pad.showStrokes(EXAMPLE);
 });

@@ -15,7 +15,7 @@ chapter("padding", (root, engine) => {
       const labels = [["rows", "行"], ["columns", "列"]].map((axis, i) => {
         const input = element("input", { type: "range", min, max, value });
         tell(input, `${en}, ${axis[0]}`, `${zh}，${axis[1]}`, "aria-label");
-        return element("label", { class: "short", "data-slider": letter + i }, input);
+        return element("label", { "data-slider": letter + i }, input);
       });
       root.querySelector(".axes").append(words, ...labels);
       return labels.map((label) => slider(label, () => {
@@ -66,7 +66,7 @@ chapter("padding", (root, engine) => {
     frame.place(at, [k0, k1], output, stride);
   }
 
-  const press = choices(root.querySelector("[data-presets]"), (choice) => {
+  const press = choices(root, "presets", (choice) => {
     choice.split(" ").forEach((number, i) => (sliders[i].value = number));
     at = [0, 0];
     compute();

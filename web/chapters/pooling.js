@@ -54,11 +54,11 @@ chapter("pooling", (root, engine) => {
     });
   }
 
-  choices(root.querySelector("[data-kinds]"), (choice) => {
+  choices(root, "kinds", (choice) => {
     kind = choice;
     compute();
   })(kind);
-  choices(root.querySelector("[data-presets]"), (choice) => {
+  choices(root, "presets", (choice) => {
     preset = choice;
     begin();
   })(preset);
@@ -101,10 +101,8 @@ function startEdge(root, engine) {
     map.resize(ROWS, COLUMNS - 1, found);
     maxima.resize(ROWS / 2, (COLUMNS - 1) / 2, pooled);
     position.value = edge;
-    const text = root.querySelector(".noticed");
-    Object.assign(text.dataset, counts);
-    tell(text, `The edge moved ${moves} times; the map noticed ${counts.found}, the maxima ${counts.pooled}.`,
-      `边缘移动 ${moves} 次；特征图察觉 ${counts.found} 次，最大汇聚察觉 ${counts.pooled} 次。`);
+    tell(root.querySelector(".noticed"), `The edge moved ${moves} times; the map changed ${counts.found} times, the maxima ${counts.pooled} times.`,
+      `边缘移动 ${moves} 次；特征图改变了 ${counts.found} 次，最大汇聚的输出改变了 ${counts.pooled} 次。`);
   }
 
   function count() {

@@ -15,14 +15,8 @@ function digestOf(params) {
 
 // The command that learns the same.
 function commandFor({ network, batch, epochs, seed }, rate) {
-  const name = network === "sigmoid" ? "lenet --momentum 0.9" : "lenet-relu";
+  const name = NETWORK_NAMES[network] + (network === "sigmoid" ? " --momentum 0.9" : "");
   return `lenet train --isa scalar --network ${name} --batch ${batch} --lr ${rate} --schedule constant --epochs ${epochs} --seed ${seed}`;
-}
-
-function saveFile(name, bytes) {
-  const link = element("a", { href: URL.createObjectURL(new Blob([bytes])), download: name });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
 // Charts of loss and accuracy.
@@ -51,7 +45,6 @@ chapter("train", (root, engine, { module }) => {
 
   const rate = slider(find("rate").parentElement, () => {
     if (training) training.rate = rateOf();
-    if (run?.steps > 0) run.hasOneRate &&= rateOf() === run.rate;
     showCommand();
   }, (value) => String(rateOf(value)));
   // Of two digits, so that every browser has the same number.
@@ -64,7 +57,7 @@ chapter("train", (root, engine, { module }) => {
       const { value, min, max } = find(id);
       return clamp(Math.round(Number(value)) || 0, Number(min), Number(max));
     };
-    const [digits, batch] = [Number(find("digits").value), Number(find("batch").value)];
+    const [digits, batch] = ["digits", "batch"].map((id) => Number(find(id).value));
     return { network: find("network").value, digits, batch, epochs: number("epochs"), seed: number("seed") };
   }
 
@@ -72,37 +65,37 @@ chapter("train", (root, engine, { module }) => {
     state = next;
     const isOneOf = (...states) => states.includes(state);
     find("options").disabled = isOneOf("loading", "running", "paused");
-    find("run").disabled = isOneOf("loading");
-    find("step").disabled = isOneOf("loading", "running", "finished");
-    find("reset").disabled = isOneOf("idle", "loading", "ready");
+    find("run").ariaDisabled = state === "loading";
+    withdraw(find("step"), isOneOf("running", "finished"), find("run"));
+    withdraw(find("reset"), isOneOf("idle", "loading", "ready"), find("run"));
     find("run").dataset.state = state;
     show("run", ...{
-      idle: ["Load 2.1 MB of digits and start", "载入 2.1 MB 数字并开始"], loading: ["Loading …", "正在载入……"], ready: ["Start", "开始"],
+      idle: ["Load 2.0 MB of digits and start", "载入手写数字数据（2.0 MB）并开始"], loading: ["Loading …", "正在载入……"], ready: ["Start", "开始"],
       running: ["Pause", "暂停"], paused: ["Go on", "继续"], finished: ["Start anew", "重新开始"],
     }[state]);
     showCommand();
   }
 
-  function fail(message) {
-    find("failure").hidden = false;
-    show("failure", message);
+  function fail(error) {
+    training = undefined;
+    tellError(find("failure"), error);
+    enter("idle");
   }
 
   // The command of this run, or of the next one if that would be another.
   function showCommand() {
-    const isNext = !(run?.steps > 0) || JSON.stringify(chosen()) !== JSON.stringify(options);
+    const isNext = ["idle", "loading", "ready"].includes(state) || JSON.stringify(chosen()) !== JSON.stringify(options);
     find("rate").setAttribute("aria-valuetext", rateOf());
     find("command").textContent = commandFor(chosen(), isNext ? rateOf() : run.rate);
     const isWhole = chosen().digits === LEARNED;
     find("command-note").hidden = isWhole && (isNext || run.hasOneRate);
-    if (!isWhole) show("command-note", "The command learns all 10,000 digits.", "这条命令使用全部 10,000 个数字。");
+    if (!isWhole) show("command-note", "The command learns all 10,000 digits.", "这条命令使用全部 10,000 个样本。");
     else show("command-note", "The command keeps its rate; here it was changed on the way.", "这条命令的学习率不变，而这里中途改变过。");
   }
 
   function begin() {
     options = chosen();
-    Object.assign(find("epochs"), { value: options.epochs });
-    Object.assign(find("seed"), { value: options.seed });
+    for (const id of ["epochs", "seed"]) find(id).value = options[id];
     const curve = () => new Curve(options.epochs);
     run = { steps: 0, rate: rateOf(), hasOneRate: true, learned: { loss: curve(), accuracy: curve() }, tested: { loss: [], accuracy: [] } };
     training.start(options, run.rate);
@@ -119,23 +112,22 @@ chapter("train", (root, engine, { module }) => {
 
   // What the worker tells.
   function hear(message) {
-    switch (message.type) {
-      case "started":
-        drawKernels(message.params);
-        return offer(message.params);
-      case "progress": return showProgress(message);
-      case "epoch": return showEpoch(message);
-      case "paused": return offer(message.params);
-      case "finished":
-        offer(message.params);
-        return enter("finished");
-      case "failed": return fail(message.message);
-    }
+    const { type, params: weights, error } = message;
+    if (type === "started") drawKernels(weights);
+    if (type === "progress") showProgress(message);
+    if (type === "epoch") showEpoch(message);
+    if (weights) offer(weights);
+    if (type === "finished") enter("finished");
+    if (error) fail(error);
   }
 
-  function showProgress({ steps, seen, seconds, loss, accuracy, kernels: weights }) {
+  function showProgress({ steps, seen, seconds, hasOneRate, loss, accuracy, kernels: weights }) {
     const at = seen / options.digits, epoch = Math.min(Math.ceil(at), options.epochs);
     run.steps = steps;
+    if (run.hasOneRate !== hasOneRate) {
+      run.hasOneRate = hasOneRate;
+      showCommand();
+    }
     run.learned.loss.add(at, loss);
     run.learned.accuracy.add(at, accuracy);
     show("epoch", `${epoch} of ${options.epochs}`, `${epoch} / ${options.epochs}`);
@@ -148,7 +140,7 @@ chapter("train", (root, engine, { module }) => {
     if (performance.now() - drawnAt >= DRAW_EVERY_MS) drawSoon();
   }
 
-  function showEpoch({ epoch, learned, tested, mistakes, params: weights }) {
+  function showEpoch({ epoch, learned, tested, mistakes }) {
     for (const name of ["loss", "accuracy"]) run.tested[name].push([epoch, tested[name]]);
     const [accuracy, meanwhile] = [tested.accuracy, learned.accuracy].map(percentText);
     Object.assign(find("tested").dataset, { accuracy: tested.accuracy, epoch });
@@ -156,7 +148,6 @@ chapter("train", (root, engine, { module }) => {
     show("learned", `${meanwhile} while learning`, `训练精度 ${meanwhile}`);
     show("said", `Epoch ${epoch}: test accuracy ${accuracy}`, `第 ${epoch} 轮：测试精度 ${accuracy}`);
     showMistakes(mistakes, Math.round((1 - tested.accuracy) * TESTED));
-    offer(weights);
     drawSoon();
   }
 
@@ -167,12 +158,12 @@ chapter("train", (root, engine, { module }) => {
     const steps = countText(run.steps), digest = digestOf(params);
     find("digest").dataset.digest = digest;
     show("digest", `Digest of the weights after ${steps} steps: ${digest}`, `第 ${steps} 步之后权重的摘要：${digest}`);
-    give({ params, network: options.network });
+    give("trained", { params, network: options.network });
   }
 
   // To the chapter that reads.
-  function give(detail) {
-    document.dispatchEvent(new CustomEvent("networktrained", { detail }));
+  function give(name, network, wishes = {}) {
+    document.dispatchEvent(new CustomEvent("networktrained", { detail: { name, network, ...wishes } }));
   }
 
   function drawSoon() {
@@ -200,41 +191,40 @@ chapter("train", (root, engine, { module }) => {
       canvas.draw();
       tell(canvas, `a digit ${label}`, `数字 ${label}`, "aria-label");
       tell(words, `${label}, read as ${taken}`, `${label}，认作 ${taken}`);
-      return element("li", { "data-label": label, "data-taken": taken }, canvas, words);
+      return element("li", {}, canvas, words);
     }));
     show("mistakes-note", `${wrong} of ${countText(TESTED)} are wrong`, `${countText(TESTED)} 个中错了 ${wrong} 个`);
   }
 
   // Runs, or takes one step.
   async function goOn(isOneStep) {
+    if (state === "loading") return;
     if (!training) {
       enter("loading");
       try {
         training = await Training.load(module);
-      } catch ({ message }) {
-        fail(message);
-        return enter("idle");
+      } catch (error) {
+        return fail(error);
       }
       find("failure").hidden = true;
       training.listen(hear);
     }
     if (state !== "paused") begin();
-    if (isOneStep) training.step();
-    else training.run();
+    training.command(isOneStep ? "step" : "run");
     enter(isOneStep ? "paused" : "running");
   }
 
-  find("run").addEventListener("click", () => {
+  listen(find("run"), "click", () => {
     if (state !== "running") return goOn(false);
-    training.pause();
+    training.command("pause");
     enter("paused");
   });
-  find("step").addEventListener("click", () => goOn(true));
-  find("reset").addEventListener("click", () => {
+  listen(find("step"), "click", () => goOn(true));
+  listen(find("reset"), "click", () => {
     begin();
     enter("ready");
   });
-  find("options").addEventListener("change", ({ target }) => {
+  listen(find("options"), "change", ({ target }) => {
     if (target === find("network")) {
       find("epochs").value = EPOCHS[target.value];
       find("patience").hidden = target.value !== "sigmoid";
@@ -243,22 +233,26 @@ chapter("train", (root, engine, { module }) => {
     if (state === "ready") begin();
     showCommand();
   });
-  find("draw").addEventListener("click", () => {
-    give({ params, network: options.network, isChosen: true, isWanted: true });
+  listen(find("draw"), "click", () => {
+    give("trained", { params, network: options.network }, { isChosen: true, isWanted: true });
     document.getElementById("lenet").scrollIntoView();
   });
-  find("download").addEventListener("click", () => {
-    const name = options.network === "sigmoid" ? "lenet" : "lenet-relu";
-    saveFile(`${name}.safetensors`, toSafetensors(params, name));
+  listen(find("download"), "click", () => {
+    const { network } = options, href = URL.createObjectURL(new Blob([toSafetensors(params, network)]));
+    element("a", { href, download: `${NETWORK_NAMES[network]}.safetensors` }).click();
+    setTimeout(() => URL.revokeObjectURL(href), 10_000);
   });
-  find("file").addEventListener("change", async ({ target }) => {
+  listen(find("file"), "change", async ({ target }) => {
     const [file] = target.files;
     if (!file) return;
     try {
-      give({ ...fromSafetensors(new Uint8Array(await file.arrayBuffer())), isChosen: true });
-      show("file-said", `${file.name} is read: LeNet above uses it now.`, `已读取 ${file.name}：上面的 LeNet 正在使用它。`);
-    } catch ({ message }) {
-      show("file-said", `${file.name}: ${message}`, `${file.name}：${message}`);
+      if (file.size > 1e6) throw errorOf("it is larger than 1 MB", "文件大于 1 MB");
+      const network = fromSafetensors(new Uint8Array(await file.arrayBuffer()));
+      give("loaded", network, { isChosen: true });
+      const [en, zh] = network.isNamed ? ["", ""] : [" It does not name its network: taken for ReLU.", "文件没有注明网络，按 ReLU 读取。"];
+      show("file-said", `${file.name} is read: LeNet above uses it now.${en}`, `已读取 ${file.name}：上面的 LeNet 正在使用它。${zh}`);
+    } catch (error) {
+      tellError(find("file-said"), error, [`${file.name}: `, `${file.name}：`]);
     }
     // So that the same file can be chosen again.
     target.value = "";
@@ -269,7 +263,7 @@ chapter("train", (root, engine, { module }) => {
     if (shownKernels) drawKernels(shownKernels);
     for (const canvas of find("mistakes").querySelectorAll("canvas")) canvas.draw();
   });
-  whenLanguageChanges(drawSoon);
+  listen(document, "languagechange", drawSoon);
   tell(find("kernels"), "six kernels of 5 by 5 weights", "六个 5×5 卷积核", "aria-label");
   show("kernels-note", "shown when it begins", "开始后显示");
   clear();
