@@ -83,7 +83,6 @@ chapter("effects", (root, engine) => {
   tell(after, "the picture under the kernel", "卷积之后的图片", "aria-label");
   listen(file, "change", () => {
     if (file.files[0]) open(file.files[0]);
-    // So that the same file can be chosen again.
     file.value = "";
   });
   listen(builtIn, "click", showBuiltIn);

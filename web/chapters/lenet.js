@@ -152,6 +152,7 @@ class LayerRows {
     this.#kernels.push({ note, maps: new Maps(picture, { count: taps / 25, rows: 5, columns: 5 }) });
     canvas.parentElement.append(element("div", { class: "kernel-row" }, picture, note));
     const hint = element("small");
+    hint.style.whiteSpace = "normal";
     tell(hint, "point at a map, or use the arrow keys, for its kernel", "指向特征图或按方向键，可看卷积核");
     canvas.closest("li").firstChild.append(hint);
     Object.assign(canvas, { tabIndex: 0, role: "slider", ariaValueMin: 0, ariaValueMax: channels - 1 });

@@ -85,7 +85,7 @@ chapter("train", (root, engine, { module }) => {
   // The command of this run, or of the next one if that would be another.
   function showCommand() {
     const isNext = ["idle", "loading", "ready"].includes(state) || JSON.stringify(chosen()) !== JSON.stringify(options);
-    find("rate").setAttribute("aria-valuetext", rateOf());
+    find("rate").ariaValueText = rateOf();
     find("command").textContent = commandFor(chosen(), isNext ? rateOf() : run.rate);
     const isWhole = chosen().digits === LEARNED;
     find("command-note").hidden = isWhole && (isNext || run.hasOneRate);

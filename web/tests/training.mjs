@@ -93,7 +93,24 @@ async function controls(page) {
   return `paused at step ${paused}, one step, another rate, reset`;
 }
 
-// The file is read again, and a truncated one is not.
+// A safetensors file whose header is what `change` returns of it, or changes in it.
+function withHeader(bytes, change) {
+  const length = Number(bytes.readBigUInt64LE(0)), header = JSON.parse(bytes.subarray(8, 8 + length));
+  const changed = change(header), text = Buffer.from(JSON.stringify(changed === undefined ? header : changed)), size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(text.length));
+  return Buffer.concat([size, text, bytes.subarray(8 + length)]);
+}
+
+// Headers that lie, and what the page says of them.
+const HOSTILE = [
+  ...[[-8, 592], [0.5, 600.5], [0, 4], ["0", "600"], undefined].map((offsets) => [/place of 0.weight/, (header) => { header["0.weight"].data_offsets = offsets; }]),
+  [/no tensor 0.weight of 6×1×5×5/, (header) => { header["0.weight"].shape = "6,1,5,5"; }],
+  [/no safetensors file/, () => null],
+  [/another network/, (header) => { header.__metadata__.network = "resnet"; }],
+  [/pixel \/ 255/, (header) => { header.__metadata__.normalisation = "mean 0.13, deviation 0.31"; }],
+];
+
+// The file is read again; a truncated one is not, nor one whose header lies.
 async function files(page, folder, bytes) {
   const says = (file) => page.until((name) => document.querySelector("#train-file-said").textContent.includes(name) && document.querySelector("#train-file-said").textContent, file);
   const shown = () => page.run(() => [document.querySelector("#lenet-network").value, ...[...document.querySelectorAll("[data-logit]")].map(({ textContent }) => textContent)].join());
@@ -104,14 +121,23 @@ async function files(page, folder, bytes) {
   const after = await shown();
   assert.ok(after.startsWith("loaded"), after);
   const refused = [];
-  for (const [name, part] of [["truncated.safetensors", bytes.subarray(0, 100_000)], ["other.safetensors", bytes.subarray(1000)], ["empty.safetensors", bytes.subarray(0, 0)]]) {
-    await writeFile(join(folder, name), part);
-    await page.choose("#train-file", join(folder, name));
-    refused.push(await says(name));
-    assert.match(refused.at(-1), /: /);
+  const wrong = [
+    ["truncated", /cut off/, bytes.subarray(0, 100_000)], ["other", /no safetensors file/, bytes.subarray(1000)],
+    ["empty", /no safetensors file/, bytes.subarray(0, 0)], ["large", /larger than 1 MB/, Buffer.alloc(1_000_001)],
+    ...HOSTILE.map(([reason, change], i) => [`hostile${i}`, reason, withHeader(bytes, change)]),
+  ];
+  for (const [name, reason, part] of wrong) {
+    await writeFile(join(folder, `${name}.safetensors`), part);
+    await page.choose("#train-file", join(folder, `${name}.safetensors`));
+    refused.push(await says(`${name}.safetensors: `));
+    assert.match(refused.at(-1), reason);
   }
   await page.painted();
   assert.equal(await shown(), after, "the network is the one before");
+  // What does not name its network is said to be taken for one.
+  await writeFile(join(folder, "nameless.safetensors"), withHeader(bytes, (header) => { delete header.__metadata__; }));
+  await page.choose("#train-file", join(folder, "nameless.safetensors"));
+  assert.match(await says("nameless.safetensors"), /taken for ReLU/);
   return refused.join("; ");
 }
 
