@@ -23,7 +23,7 @@ function loadScript(path) {
     const script = document.createElement("script");
     script.src = path;
     script.onload = () => resolve();
-    script.onerror = () => reject(new Error(`${path} is not there; web/build makes it`));
+    script.onerror = () => reject(errorOf(`${path} is not there; web/build makes it`, `缺少 ${path}（由 web/build 生成）`));
     document.head.append(script);
   });
 }

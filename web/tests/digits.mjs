@@ -54,7 +54,7 @@ async function time(page) {
   });
 }
 
-await withBrowser(400, async (browser) => {
+await withBrowser(600, async (browser) => {
   const report = new Report();
   for (const engine of ["simd128", "scalar"]) {
     const page = await Page.open(browser, file, { query: engine === "scalar" ? "language=en&engine=scalar" : "language=en" });

@@ -190,7 +190,7 @@ async function selfTest(browser, file, folder) {
 
 const [first, second] = process.argv.slice(2);
 const scratch = await mkdtemp(join(tmpdir(), "page-"));
-await withBrowser(400, async (browser) => {
+await withBrowser(600, async (browser) => {
   if (first === "--self-test") return selfTest(browser, second ?? INDEX, scratch);
   if (second) await mkdir(second, { recursive: true });
   return test(browser, first ?? INDEX, scratch, second ?? scratch);

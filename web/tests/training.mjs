@@ -226,5 +226,5 @@ async function test(browser, folder, out, native) {
 const [out, native] = process.argv.slice(2);
 if (out) await mkdir(out, { recursive: true });
 const folder = await mkdtemp(join(tmpdir(), "training-"));
-await withBrowser(300, (browser) => test(browser, folder, out, native));
+await withBrowser(600, (browser) => test(browser, folder, out, native));
 await rm(folder, { recursive: true });
