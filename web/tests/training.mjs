@@ -211,8 +211,9 @@ async function test(browser, folder, out, native) {
     };
     let scalar = await once("scalar"), note = "";
     const ratio = () => scalar.seconds / one.seconds;
-    if (ratio() < LEAST_RATIO) {
-      note = `; tried again after ${ratio().toFixed(2)}`;
+    // Others may have had the processor.
+    for (let tries = 1; tries < 4 && ratio() < LEAST_RATIO; tries++) {
+      note += `; tried again after ${ratio().toFixed(2)}`;
       [one, scalar] = [await once("simd128"), await once("scalar")];
     }
     const compared = `${said(scalar)}; simd128 is ${ratio().toFixed(2)} times as fast${note}`;

@@ -99,13 +99,12 @@ impl Operands {
         let positions = height * width;
         let bias_len = if self.number(16) == 0 { 0 } else { out_channels };
         let lens = [
-            groups.checked_mul(plan.input_len()),
-            out_channels.checked_mul(depth),
-            Some(bias_len),
-            out_channels.checked_mul(positions),
-            Some(plan.columns_len()),
+            groups.saturating_mul(plan.input_len()),
+            out_channels.saturating_mul(depth),
+            bias_len,
+            out_channels.saturating_mul(positions),
+            plan.columns_len(),
         ];
-        let lens = lens.map(|len| len.unwrap_or(usize::MAX));
         let [input, weight, bias, output, columns] = parts(&mut self.values, lens)?;
         output.fill(0.0);
         let rows = output.chunks_exact_mut(positions).zip(weight.chunks_exact(depth));
@@ -143,7 +142,7 @@ impl Operands {
             .with_isa(Isa::SCALAR);
         let (taps, [height, width]) = (plan.rows(), plan.output_dims());
         let positions = height * width;
-        let of_channels = |len: usize| channels.checked_mul(len).unwrap_or(usize::MAX);
+        let of_channels = |len: usize| channels.saturating_mul(len);
         let lens = [
             of_channels(plan.input_len()),
             of_channels(positions),
