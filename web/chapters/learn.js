@@ -50,8 +50,8 @@ chapter("learn", (root, engine) => {
     const [a, b] = kernelGrid.values.map(fixed);
     const grows = count > 0 && loss > history.at(-2).loss;
     state.dataset.state = grows ? "diverges" : "learns";
-    if (grows) tell(state, `After ${count} steps: it diverges. Each step overshoots further; take a smaller rate.`, `${count} 步之后：发散。每一步都偏得更远，请减小学习率。`);
-    else tell(state, `After ${count} steps the kernel is [${a}, ${b}], the error ${lossText(loss)}.`, `${count} 步之后，卷积核为 [${a}, ${b}]，误差为 ${lossText(loss)}。`);
+    if (grows) tell(state, `After ${count} ${count === 1 ? "step" : "steps"}: it diverges. Each step overshoots further; take a smaller rate.`, `${count} 步之后：发散。每一步都偏得更远，请减小学习率。`);
+    else tell(state, `After ${count} ${count === 1 ? "step" : "steps"} the kernel is [${a}, ${b}], the error ${lossText(loss)}.`, `${count} 步之后，卷积核为 [${a}, ${b}]，误差为 ${lossText(loss)}。`);
     for (const button of stepping) withdraw(button, loss >= END, reset);
     draw();
   }
