@@ -112,16 +112,16 @@ class Engine {
 
   // The parameters of LeNet, in the order of PyTorch's state_dict: to be set before it reads.
   set params(values) {
-    this.#floats(this.#wasm.reading_params(), PARAM_COUNT).set(values);
+    this.#floats(this.#wasm.inference_params(), PARAM_COUNT).set(values);
   }
 
   // Reads an image of 28x28 bytes, 255 where there is most ink: { digit, layers, microseconds }. `layers` are the outputs of the
   // twelve layers. For a time, the image is read several times: clocks of browsers are coarse.
   read(pixels, { network = "relu", times = 1 } = {}) {
     const wasm = this.#wasm;
-    new Uint8Array(wasm.memory.buffer, wasm.reading_pixels(), IMAGE_LEN).set(pixels);
+    new Uint8Array(wasm.memory.buffer, wasm.inference_pixels(), IMAGE_LEN).set(pixels);
     const started = performance.now();
-    const digit = wasm.read(network === "sigmoid" ? 1 : 0, times);
+    const digit = wasm.infer(network === "sigmoid" ? 1 : 0, times);
     const microseconds = ((performance.now() - started) * 1000) / times;
     const layers = [];
     for (let i = 0; i < wasm.layers(); i++) layers.push(this.#floats(wasm.layer(i), wasm.layer_len(i)).slice());

@@ -71,10 +71,10 @@ function trainingWorker() {
   // The first test digits that the network takes for others.
   function mistakes() {
     const found = [];
-    new Float32Array(wasm.memory.buffer, wasm.reading_params(), sizes.params).set(params());
+    new Float32Array(wasm.memory.buffer, wasm.inference_params(), sizes.params).set(params());
     for (let i = sizes.learned; i < digits.labels.length && found.length < MISTAKES; i++) {
-      bytes(wasm.reading_pixels(), sizes.image).set(image(i));
-      const taken = wasm.read(options.network === "sigmoid" ? 1 : 0, 1);
+      bytes(wasm.inference_pixels(), sizes.image).set(image(i));
+      const taken = wasm.infer(options.network === "sigmoid" ? 1 : 0, 1);
       if (taken !== digits.labels[i]) found.push({ pixels: image(i), label: digits.labels[i], taken });
     }
     return found;

@@ -93,32 +93,32 @@ extern "C" fn linear() -> u32 {
 
 /// The parameters of the network that reads: 61,706 numbers.
 #[unsafe(no_mangle)]
-extern "C" fn reading_params() -> *mut f32 {
-    memory().reading.params.as_mut_ptr()
+extern "C" fn inference_params() -> *mut f32 {
+    memory().inference.params.as_mut_ptr()
 }
 
 /// The image to be read: 784 bytes.
 #[unsafe(no_mangle)]
-extern "C" fn reading_pixels() -> *mut u8 {
-    memory().reading.pixels.as_mut_ptr()
+extern "C" fn inference_pixels() -> *mut u8 {
+    memory().inference.pixels.as_mut_ptr()
 }
 
 /// Reads the image `times` times; returns the digit.
 #[unsafe(no_mangle)]
-extern "C" fn read(is_sigmoid: u32, times: u32) -> usize {
-    let reading = &mut memory().reading;
-    (0..times).fold(0, |_, _| reading.read(kind(is_sigmoid)).unwrap_or_default())
+extern "C" fn infer(is_sigmoid: u32, times: u32) -> usize {
+    let inference = &mut memory().inference;
+    (0..times).fold(0, |_, _| inference.infer(kind(is_sigmoid)).unwrap_or_default())
 }
 
 /// The output of a layer of the network that reads.
 #[unsafe(no_mangle)]
 extern "C" fn layer(index: usize) -> *const f32 {
-    memory().reading.layer(index).as_ptr()
+    memory().inference.layer(index).as_ptr()
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn layer_len(index: usize) -> usize {
-    memory().reading.layer(index).len()
+    memory().inference.layer(index).len()
 }
 
 /// How many layers there are.

@@ -9,6 +9,7 @@
 
 #[cfg(target_arch = "wasm32")]
 mod exports;
+pub mod inference;
 mod init;
 pub mod networks;
 pub mod operations;
@@ -16,11 +17,10 @@ pub mod operations;
 #[allow(dead_code, unreachable_pub, reason = "the trainer uses more of it")]
 #[path = "../../im2col-train/src/random.rs"]
 mod random;
-pub mod reading;
 pub mod training;
 
+use crate::inference::Inference;
 use crate::operations::Operands;
-use crate::reading::Reading;
 use crate::training::{Digits, Totals, Training};
 
 /// All memory of the page's engine. Every value is 0 at first, so that it takes no room in the module.
@@ -29,7 +29,7 @@ pub struct Memory {
     /// Single operations.
     pub operands: Operands,
     /// LeNet on one image.
-    pub reading: Reading,
+    pub inference: Inference,
     /// The digits to learn, and those to be tested on.
     pub digits: Digits,
     /// LeNet while it learns.
@@ -46,7 +46,7 @@ impl Memory {
     pub const fn new() -> Self {
         Self {
             operands: Operands::new(),
-            reading: Reading::new(),
+            inference: Inference::new(),
             digits: Digits::new(),
             training: Training::new(),
             totals: Totals { digits: 0, correct: 0, loss: 0.0 },

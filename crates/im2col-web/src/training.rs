@@ -31,8 +31,8 @@ impl Digits {
         Self { pixels: [0; _], labels: [0; _] }
     }
 
-    /// An image, as a network sees it, and its label.
-    fn read(&self, index: usize, input: &mut [f32; IMAGE_LEN]) -> u8 {
+    /// Writes an image to `input`, as a network sees it; returns its label.
+    fn load(&self, index: usize, input: &mut [f32; IMAGE_LEN]) -> u8 {
         let pixels = self.pixels.as_chunks::<IMAGE_LEN>().0.get(index).unwrap_or(&[0; _]);
         for (value, &pixel) in input.iter_mut().zip(pixels) {
             *value = f32::from(pixel) / 255.0;
@@ -219,7 +219,7 @@ impl Block {
     fn gather(&mut self, digits: &Digits, images: [usize; BLOCK]) {
         let inputs = self.input.as_chunks_mut::<IMAGE_LEN>().0;
         for ((input, label), image) in inputs.iter_mut().zip(&mut self.labels).zip(images) {
-            *label = digits.read(image, input);
+            *label = digits.load(image, input);
         }
     }
 

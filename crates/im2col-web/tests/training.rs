@@ -10,14 +10,14 @@ use im2col_train::dataset::{Dataset, Part};
 use im2col_train::samples::Samples;
 use im2col_train::schedule::Schedule;
 use im2col_train::train::{IsaName, Options, Trainer};
+use im2col_web::inference::Inference;
 use im2col_web::networks::{IMAGE_LEN, Kind};
-use im2col_web::reading::Reading;
 use im2col_web::training::{self, Digits, LEARNED, TESTED, Training};
 
 // Too large for a stack.
 static DIGITS: Mutex<Digits> = Mutex::new(Digits::new());
 static TRAINING: Mutex<Training> = Mutex::new(Training::new());
-static READING: Mutex<Reading> = Mutex::new(Reading::new());
+static INFERENCE: Mutex<Inference> = Mutex::new(Inference::new());
 
 /// The built-in digits: those to learn, and the first of those to be tested on.
 fn built_in(digits: &mut Digits) -> (Dataset, Dataset) {
@@ -103,8 +103,8 @@ fn as_the_trainer() {
     let network = Network::plan(LENET, 1, [1, 28, 28]).unwrap().with_isa(Isa::SCALAR);
     let (mut input, mut logits) = ([0.0; IMAGE_LEN], [0.0; 10]);
     let mut scratch = vec![0.0; network.scratch_len()];
-    let reading = &mut *READING.lock().unwrap();
-    reading.params = training.params;
+    let inference = &mut *INFERENCE.lock().unwrap();
+    inference.params = training.params;
     let mut expected = 0;
     for image in 0..TESTED {
         test.read(image, &mut input).unwrap();
@@ -112,9 +112,9 @@ fn as_the_trainer() {
         let digit = im2col::argmax(&logits).unwrap();
         expected += usize::from(digit == test.labels()[image] as usize);
         if image % 64 == 0 {
-            reading.pixels.copy_from_slice(&digits.pixels[(LEARNED + image) * IMAGE_LEN..][..IMAGE_LEN]);
-            assert_eq!(reading.read(Kind::Sigmoid).unwrap(), digit);
-            assert_eq!(bits(reading.layer(11)), bits(&logits));
+            inference.pixels.copy_from_slice(&digits.pixels[(LEARNED + image) * IMAGE_LEN..][..IMAGE_LEN]);
+            assert_eq!(inference.infer(Kind::Sigmoid).unwrap(), digit);
+            assert_eq!(bits(inference.layer(11)), bits(&logits));
         }
     }
     assert_eq!(correct, expected);

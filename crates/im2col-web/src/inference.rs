@@ -6,7 +6,7 @@ use crate::networks::{IMAGE_LEN, Kind, LAYERS, PARAMS, RELU, SIGMOID};
 
 /// A network and what it makes of an image.
 #[derive(Debug)]
-pub struct Reading {
+pub struct Inference {
     /// The parameters, in the order of PyTorch's `state_dict`.
     pub params: [f32; PARAMS],
     /// `[28, 28]`, 255 where there is most ink.
@@ -21,7 +21,7 @@ pub struct Reading {
 const _: () = assert!(RELU.workspace_len() == SIGMOID.workspace_len());
 const _: () = assert!(RELU.train_scratch_len() == SIGMOID.train_scratch_len());
 
-impl Reading {
+impl Inference {
     /// No network and no image yet.
     #[must_use]
     pub const fn new() -> Self {
@@ -32,7 +32,7 @@ impl Reading {
     ///
     /// # Errors
     /// None: the lengths are right.
-    pub fn read(&mut self, kind: Kind) -> Result<usize, RunError> {
+    pub fn infer(&mut self, kind: Kind) -> Result<usize, RunError> {
         for (value, pixel) in self.input.iter_mut().zip(self.pixels) {
             *value = f32::from(pixel) / 255.0;
         }
@@ -53,7 +53,7 @@ impl Reading {
     }
 }
 
-impl Default for Reading {
+impl Default for Inference {
     fn default() -> Self {
         Self::new()
     }
