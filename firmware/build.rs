@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// The digits: the first test images of MNIST that the trainer has built in.
 const DIGITS: usize = 64;
-const DATA: &str = "../crates/im2col-train/data";
+const DATA: &str = "../crates/im2col-digits/data";
 /// What the network has learned; `bash .ci/run firmware` makes it.
 const PARAMS: &str = "lenet.bin";
 

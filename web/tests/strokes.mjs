@@ -8,7 +8,7 @@ export const SIDE = 28;
 // The skeleton is that of a larger picture, so that lines are straight; a pixel of it has ink from this value on.
 const SCALE = 8, INK = 110;
 
-const read = (name, header) => gunzipSync(readFileSync(fileURLToPath(new URL(`../../crates/im2col-train/data/${name}.gz`, import.meta.url)))).subarray(header);
+const read = (name, header) => gunzipSync(readFileSync(fileURLToPath(new URL(`../../crates/im2col-digits/data/${name}.gz`, import.meta.url)))).subarray(header);
 
 // MNIST's test digits: { pixels: 784 bytes each, labels }.
 export const testDigits = () => ({ pixels: read("t10k-images-idx3-ubyte", 16), labels: read("t10k-labels-idx1-ubyte", 8) });

@@ -69,22 +69,24 @@ impl Dataset {
     /// (Y. LeCun, C. Cortes, C. Burges; CC BY-SA 3.0).
     ///
     /// # Errors
-    /// None, unless the program was built with other files.
+    /// [`DatasetError::NotBuiltIn`], if the feature `digits` is off.
+    #[cfg(feature = "digits")]
     pub fn built_in(part: Part) -> Result<Self, DatasetError> {
-        macro_rules! file {
-            ($name:literal) => {
-                ($name.into(), include_bytes!(concat!("../data/", $name)).as_slice())
-            };
-        }
-        match part {
-            Part::Train => Self::from_idx(
-                file!("train-10k-images-idx3-ubyte.gz"),
-                file!("train-10k-labels-idx1-ubyte.gz"),
-            ),
-            Part::Test => {
-                Self::from_idx(file!("t10k-images-idx3-ubyte.gz"), file!("t10k-labels-idx1-ubyte.gz"))
-            }
-        }
+        use im2col_digits::{TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS};
+        let (images, labels) = match part {
+            Part::Train => (TRAIN_IMAGES, TRAIN_LABELS),
+            Part::Test => (TEST_IMAGES, TEST_LABELS),
+        };
+        Self::from_idx(("the built-in images".into(), images), ("the built-in labels".into(), labels))
+    }
+
+    /// The digits that the feature `digits` puts inside the program.
+    ///
+    /// # Errors
+    /// [`DatasetError::NotBuiltIn`], since the feature is off.
+    #[cfg(not(feature = "digits"))]
+    pub fn built_in(_part: Part) -> Result<Self, DatasetError> {
+        Err(DatasetError::NotBuiltIn)
     }
 
     /// Reads the two IDX files of one part; each may be gzip, with or without `.gz` in its name.

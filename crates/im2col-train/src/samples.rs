@@ -67,6 +67,11 @@ pub enum DatasetError {
     /// There is no image.
     #[error("there are no images")]
     Empty,
+    /// The built-in digits are asked for, and the crate was compiled without its feature `digits`.
+    #[error(
+        "there are no digits in this program, which was compiled without the feature `digits`: name a folder of images"
+    )]
+    NotBuiltIn,
 }
 
 /// Labelled images of one size, wherever they are: in memory, in files, made up on the spot.

@@ -258,7 +258,7 @@ fn a_folder_that_is_missing_is_named() {
 fn the_sets_are_the_real_ones() {
     let Some(dir) = shared_data() else {
         eprintln!("SKIPPED: no shared/data, and IM2COL_SHARED is not set; only MNIST's test set is checked");
-        let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
+        let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("../im2col-digits/data");
         return RemoteSet::of(KnownSet::Mnist).test.iter().for_each(|file| check(file, &built_in));
     };
     for known in KnownSet::ALL {
