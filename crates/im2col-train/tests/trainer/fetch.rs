@@ -20,7 +20,7 @@ fn names(dir: &Path) -> Vec<String> {
 /// The program itself, with MNIST's test set, which the repository has.
 #[test]
 fn the_command_fetches_from_a_mirror() {
-    let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
+    let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("../im2col-digits/data");
     let server = Server::new(move |number, (path, range)| {
         let bytes = fs::read(built_in.join(&path[1..])).unwrap();
         // The images break off at first.

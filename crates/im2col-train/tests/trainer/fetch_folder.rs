@@ -65,7 +65,7 @@ fn what_has_arrived_stays() {
 #[test]
 fn links_and_modes_stay() {
     use std::os::unix::fs::{PermissionsExt, symlink};
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../im2col-digits/data");
     let [images, labels] = ["t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"];
     let bytes = fs::read(own.join(labels)).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

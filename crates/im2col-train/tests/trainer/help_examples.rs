@@ -50,7 +50,7 @@ fn every_example_runs() {
     let dir = tempfile::tempdir().unwrap();
     prepare(dir.path());
     // The built-in test set is the original, byte for byte.
-    let mirror = serve(Path::new(env!("CARGO_MANIFEST_DIR")).join("data"));
+    let mirror = serve(Path::new(env!("CARGO_MANIFEST_DIR")).join("../im2col-digits/data"));
     let commands = commands();
     assert!(commands.iter().any(|command| command == "train"), "{commands:?}");
     for command in commands.iter().filter(|command| *command != "help") {

@@ -87,7 +87,7 @@ fn every_command_takes_them() {
     let fetched = bad("-fetched");
     fs::create_dir(dir.join(&fetched)).unwrap();
     for name in ["t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"] {
-        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name);
+        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../im2col-digits/data").join(name);
         fs::copy(own, dir.join(&fetched).join(name)).unwrap();
     }
     let values = lenet(dir, args!["fetch", "mnist", "--part", "test", "--out", fetched]);
