@@ -117,18 +117,11 @@ count_vectors() {
     '
 }
 
-# --- the quick half ---
+# --- in every run ---
 
 # aarch64 with NEON: unit tests, and the bits of the scalar instruction set. Without the longest test.
 emulated() {
     test_emulated aarch64 --lib --test scalar_bits -- --skip=depthwise::tests::all_heights
-}
-
-# Without the longest tests, whose numbers of cases are fixed.
-wasm() {
-    local skipped=(many_rows long_sums pool_shapes pool_sums)
-    printf 'skipped: %s, which take long\n' "${skipped[*]}"
-    test_wasm "$EMULATED_CASES" --test properties -- "${skipped[@]/#/--skip=}"
 }
 
 # --- the long half: .ci/soak ---
