@@ -105,37 +105,6 @@ fn every_truncation_is_refused() {
 }
 
 #[test]
-fn every_flipped_header_bit_is_refused() {
-    for bit in 0..16 * 8 {
-        let mut file = images_file();
-        file[bit / 8] ^= 1 << (bit % 8);
-        assert!(parse_images(&file).is_err(), "bit {bit}");
-    }
-    for bit in 0..8 * 8 {
-        let mut file = labels_file();
-        file[bit / 8] ^= 1 << (bit % 8);
-        assert!(parse_labels(&file).is_err(), "bit {bit}");
-    }
-}
-
-/// The time stamp and the operating system in a gzip header are nobody's business; everything else is checked.
-#[test]
-fn flipped_bits_in_gzip_are_refused_or_harmless() {
-    let sound = parse_images(&images_file()).unwrap();
-    let compressed = gzip(&images_file());
-    let mut refused = 0;
-    for bit in 0..compressed.len() * 8 {
-        let mut file = compressed.clone();
-        file[bit / 8] ^= 1 << (bit % 8);
-        match parse_images(&file) {
-            Ok(images) => assert_eq!(images, sound, "bit {bit}"),
-            Err(_) => refused += 1,
-        }
-    }
-    assert!(refused > (compressed.len() - 10) * 8, "{refused}");
-}
-
-#[test]
 fn trailing_bytes_are_refused() {
     let longer = [images_file(), vec![0]].concat();
     assert!(matches!(parse_images(&longer), Err(IdxError::Trailing { offset: 28 })));
