@@ -33,6 +33,12 @@ impl FileError {
     pub(crate) fn at(file: &Path) -> impl Fn(io::Error) -> Self {
         move |error| Self::Io { file: file.to_owned(), error }
     }
+
+    /// Whether the disk, or the user's share of it, is full.
+    pub(crate) fn says_full(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { error, .. } if matches!(error.kind(), StorageFull | QuotaExceeded))
+    }
 }
 
 /// The whole file, if it has at most `limit` bytes.

@@ -77,3 +77,17 @@ pub enum FolderError {
     #[error(transparent)]
     Weights(#[from] WeightsError),
 }
+
+impl FolderError {
+    /// The file that cannot be read or written, if that is the error.
+    pub(crate) fn file(&self) -> Option<&FileError> {
+        match self {
+            Self::File(error)
+            | Self::Weights(WeightsError::File(error))
+            | Self::Checkpoint(
+                CheckpointError::File(error) | CheckpointError::Tensors(WeightsError::File(error)),
+            ) => Some(error),
+            _ => None,
+        }
+    }
+}

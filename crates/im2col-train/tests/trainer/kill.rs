@@ -15,7 +15,11 @@ use im2col_train::dataset::{Dataset, Part};
 use im2col_train::metrics::{self, Record};
 use im2col_train::random::Random;
 
-const KILLS: usize = 20;
+/// How many kills, or full disks, unless the environment says another number.
+fn count(variable: &str, usual: usize) -> usize {
+    std::env::var(variable).map_or(usual, |number| number.parse().unwrap())
+}
+
 const OPTIONS: &str = "--data digits --epochs 12 --batch 20 --nesterov --weight-decay 0.001 --shift 2 --warm-up 1 \
                        --validation 0.1 --quiet";
 
@@ -72,8 +76,20 @@ fn resume(dir: &Path, threads: usize) -> Child {
     lenet(dir, &args).spawn().unwrap()
 }
 
+/// The epoch and the batch of the newest checkpoint that is sound, or that there is none yet.
+fn sound_checkpoint(run: &Path) -> String {
+    let files = ["checkpoint", "previous"].map(|name| run.join(format!("{name}.safetensors")));
+    let read = files.iter().find_map(|file| Checkpoint::read(file).ok());
+    assert!(read.is_some() || files.iter().all(|file| !file.exists()), "no checkpoint in {run:?} is sound");
+    read.map_or("the start".to_owned(), |checkpoint| {
+        let position = checkpoint.state().position;
+        format!("{}.{}", position.epoch, position.batch)
+    })
+}
+
 #[test]
-fn twenty_kills_change_nothing() {
+fn kills_change_nothing() {
+    let kills = count("IM2COL_KILLS", 20);
     let dir = folder();
     let start = Instant::now();
     run(dir.path(), &format!("train {OPTIONS} --out whole --checkpoint-seconds 0"));
@@ -85,7 +101,7 @@ fn twenty_kills_change_nothing() {
     let mut places = Vec::new();
     let killed = dir.path().join("killed");
     let mut child = begin(dir.path(), 1);
-    while places.len() < KILLS {
+    while places.len() < kills {
         sleep(whole.mul_f32(random.unit() * 0.1));
         child.kill().unwrap();
         let threads = 1 + places.len() % 3;
@@ -95,13 +111,7 @@ fn twenty_kills_change_nothing() {
             child = begin(dir.path(), threads);
             continue;
         }
-        let checkpoint = ["checkpoint", "previous"]
-            .into_iter()
-            .find_map(|name| Checkpoint::read(&killed.join(format!("{name}.safetensors"))).ok());
-        places.push(checkpoint.map_or("the start".to_owned(), |checkpoint| {
-            let position = checkpoint.state().position;
-            format!("{}.{}", position.epoch, position.batch)
-        }));
+        places.push(sound_checkpoint(&killed));
         let has_begun = killed.join("run.json").exists();
         child = if has_begun { resume(dir.path(), threads) } else { begin(dir.path(), threads) };
     }
@@ -109,6 +119,7 @@ fn twenty_kills_change_nothing() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(outcome(&killed) == outcome(&dir.path().join("whole")), "seed {seed}");
+    println!("kills: {kills}, no unreadable state, the bits of the whole run");
     // Nothing half done is left.
     let mut names: Vec<_> = fs::read_dir(&killed).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
@@ -123,6 +134,87 @@ fn twenty_kills_change_nothing() {
             "weights.safetensors"
         ]
     );
+}
+
+/// A file system in memory of this many bytes, which ends with the value.
+struct SmallDisk<'a>(&'a Path);
+
+impl<'a> SmallDisk<'a> {
+    /// `None` where nothing may be mounted.
+    fn mount(folder: &'a Path, bytes: usize) -> Option<Self> {
+        fs::create_dir_all(folder).unwrap();
+        let options = format!("size={bytes}");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder).stderr(Stdio::null());
+        mount.status().is_ok_and(|status| status.success()).then_some(Self(folder))
+    }
+
+    fn resize(&self, bytes: usize) {
+        let options = format!("remount,size={bytes}");
+        assert!(Command::new("mount").args(["-o", &options]).arg(self.0).status().unwrap().success());
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0).status();
+    }
+}
+
+/// Disks of all sizes, up to that of a whole run: at every one of its writes some disk is full. The run says so, goes on where
+/// there is room, and ends with the bits of a run that always had it.
+#[test]
+fn full_disks_change_nothing() {
+    const PAGE: usize = 4096;
+    const ROOM: usize = 16 << 20;
+    // A checkpoint at each of three batches. A run that is left alone takes two, the next one, and weights.
+    const SHORT: &str = "--data digits --epochs 1 --batch 160 --nesterov --quiet --checkpoint-seconds 0";
+    const PAGES: usize = (3 * 497_000 + 248_000) / PAGE + 8;
+    let disks = count("IM2COL_FULL_DISKS", 12);
+    let dir = folder();
+    let path = dir.path().join("disk");
+    let Some(disk) = SmallDisk::mount(&path, ROOM) else {
+        eprintln!("SKIPPED: nothing may be mounted here, so no disk is full");
+        return;
+    };
+    run(dir.path(), &format!("train {SHORT} --out disk/run"));
+    let whole = outcome(&path.join("run"));
+
+    let (mut full, mut places) = (0, Vec::new());
+    for disk_index in 0.. {
+        if full == disks {
+            break;
+        }
+        // Every number of pages once, in a mixed order: 7919 is a prime.
+        let pages = 1 + disk_index * 7919 % PAGES;
+        fs::remove_dir_all(path.join("run")).unwrap();
+        disk.resize(pages * PAGE);
+        let output = lenet(dir.path(), &format!("train {SHORT} --out disk/run")).output().unwrap();
+        if !output.status.success() {
+            full += 1;
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{stderr}");
+            let said = stderr.starts_with("error: disk/run") && stderr.contains("No space left on device");
+            assert!(said, "{pages} pages: {stderr}");
+            let is_begun = path.join("run/run.json").exists();
+            assert_eq!(
+                stderr.ends_with("make room, then go on: lenet train --resume disk/run\n"),
+                is_begun,
+                "{stderr}"
+            );
+            places.push(sound_checkpoint(&path.join("run")));
+            disk.resize(ROOM);
+            let go_on = if is_begun {
+                "train --quiet --resume disk/run".to_owned()
+            } else {
+                format!("train {SHORT} --out disk/run")
+            };
+            run(dir.path(), &go_on);
+        }
+        assert!(outcome(&path.join("run")) == whole, "{pages} pages");
+    }
+    println!("full at epoch.batch {}", places.join(", "));
+    println!("full disks: {full}, no unreadable state, the bits of the whole run");
 }
 
 #[test]
