@@ -1,27 +1,15 @@
-//! What the targets share: sizes and numbers made from bytes, and the check of operand lengths.
+//! Sizes and numbers that nobody sends by accident, and the check of operand lengths.
 
 use arbitrary::Arbitrary;
-use im2col::{Activation, Algorithm, RunError};
-
-/// Every way to compute a convolution.
-pub const ALGORITHMS: [Algorithm; 8] = [
-    Algorithm::Im2col,
-    Algorithm::Pointwise,
-    Algorithm::Broadcast,
-    Algorithm::Direct,
-    Algorithm::Depthwise,
-    Algorithm::Winograd,
-    Algorithm::InPlace,
-    Algorithm::Matrixmultiply,
-];
+use im2col::{Activation, RunError};
 
 /// A size from one byte: usually 0 to 11, sometimes one whose products overflow.
 #[derive(Arbitrary, Clone, Copy, Debug)]
-pub struct Size(u8);
+pub(crate) struct Size(u8);
 
 impl Size {
     /// The size.
-    pub fn get(self) -> usize {
+    pub(crate) fn get(self) -> usize {
         const SMALL: u8 = 12;
         match self.0 {
             hostile @ 224.. => usize::MAX.wrapping_shr(u32::from(hostile - 224) * 2),
@@ -31,23 +19,23 @@ impl Size {
 }
 
 /// The first `D` of three sizes.
-pub fn dims<const D: usize>(sizes: [Size; 3]) -> [usize; D] {
+pub(crate) fn dims<const D: usize>(sizes: [Size; 3]) -> [usize; D] {
     core::array::from_fn(|axis| sizes[axis].get())
 }
 
 /// The first `D` of three pairs of sizes.
-pub fn dim_pairs<const D: usize>(sizes: [[Size; 2]; 3]) -> [[usize; 2]; D] {
+pub(crate) fn dim_pairs<const D: usize>(sizes: [[Size; 2]; 3]) -> [[usize; 2]; D] {
     core::array::from_fn(|axis| sizes[axis].map(Size::get))
 }
 
 /// An activation from one byte.
-pub fn activation(byte: u8) -> Activation {
+pub(crate) fn activation(byte: u8) -> Activation {
     [Activation::Identity, Activation::Relu, Activation::Sigmoid, Activation::Tanh][usize::from(byte % 4)]
 }
 
 /// A short reproducible sequence of random numbers.
 #[derive(Arbitrary, Clone, Copy, Debug)]
-pub struct Random(u32);
+pub(crate) struct Random(u32);
 
 impl Random {
     fn next(&mut self) -> usize {
@@ -55,13 +43,18 @@ impl Random {
         (self.0 >> 16) as usize
     }
 
+    /// In `0..end`.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        self.next() % end
+    }
+
     /// Integers in -4..=4: sums of a million products of two are exact in any order.
-    pub fn integers(&mut self, len: usize) -> Vec<f32> {
+    pub(crate) fn integers(&mut self, len: usize) -> Vec<f32> {
         (0..len).map(|_| (self.next() % 9) as f32 - 4.0).collect()
     }
 
     /// Numbers that break careless arithmetic.
-    pub fn hostile_floats(&mut self, len: usize) -> Vec<f32> {
+    pub(crate) fn hostile_floats(&mut self, len: usize) -> Vec<f32> {
         const VALUES: [f32; 10] = [
             0.0,
             -0.0,
@@ -86,7 +79,7 @@ const UNTOUCHED: f32 = -12_345.0;
 /// does not run leaves its output as it was.
 ///
 /// The last two operands are the output and the scratch.
-pub fn probe_lengths<const N: usize>(
+pub(crate) fn probe_lengths<const N: usize>(
     required: [usize; N],
     mut random: Random,
     run: impl Fn(&mut [Vec<f32>; N]) -> Result<(), RunError>,
@@ -94,21 +87,25 @@ pub fn probe_lengths<const N: usize>(
     let (output, scratch) = (N - 2, N - 1);
     let mut operands = required.map(|len| random.hostile_floats(len));
     operands[output].fill(UNTOUCHED);
-    let right = operands.clone();
     assert_eq!(run(&mut operands), Ok(()));
+    operands[output].fill(UNTOUCHED);
 
     for changed in 0..N {
         let shorter = required[changed].checked_sub(1);
         for len in shorter.into_iter().chain([required[changed] + 1]) {
-            let mut operands = right.clone();
-            operands[changed].resize(len, UNTOUCHED);
+            let mut other = operands[changed].clone();
+            other.resize(len, UNTOUCHED);
+            other.shrink_to_fit();
+            let right = std::mem::replace(&mut operands[changed], other);
             let result = run(&mut operands);
             if changed == scratch && len > required[scratch] {
                 assert_eq!(result, Ok(()));
+                operands[output].fill(UNTOUCHED);
             } else {
                 assert!(result.is_err(), "operand {changed} of {len} values was accepted: {required:?}");
                 assert!(operands[output].iter().all(|&value| value == UNTOUCHED));
             }
+            operands[changed] = right;
         }
     }
 }

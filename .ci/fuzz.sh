@@ -1,0 +1,108 @@
+# Fuzzing. Sourced by .ci/run, which has what is not defined here.
+
+# Each target and the least runs of its soak: millions for parsers and plans, a million where numbers are compared.
+readonly -A FUZZ_RUNS=(
+    [plan]=10000000 [idx]=10000000 [checkpoint]=10000000 [weights]=10000000 [picture]=10000000
+    [conv]=1000000 [conv_backward]=1000000 [transposed]=1000000 [pool]=1000000 [network]=1000000 [linear_loss]=1000000
+)
+readonly FUZZ_SECONDS=2
+readonly FUZZ_HOST=x86_64-unknown-linux-gnu
+# Every process runs with these. Inputs are small, so is what they need.
+readonly FUZZ_OPTIONS=(-max_len=4096 -rss_limit_mb=512 -timeout=5 -print_final_stats=1 -verbosity=0)
+
+fuzz_build() {
+    cargo fuzz --version || cargo install --locked cargo-fuzz
+    # Comparisons in the loops of kernels take most of the time when they are traced, and tell nothing.
+    cargo +nightly fuzz build --target-dir fuzz/target --no-trace-compares "$@"
+    # The address sanitizer holds on to freed memory; 32 MiB of it instead of 256 leave the limit to the target.
+    export ASAN_OPTIONS=quarantine_size_mb=32
+}
+
+# Compiled as for debugging, which takes the least time: every target builds, finds nothing in its corpus, and nothing in
+# two seconds. (`tests` replays the corpora as well, without the sanitizer.)
+fuzz() {
+    fuzz_build --dev
+    local target failed=()
+    for target in "${!FUZZ_RUNS[@]}"; do
+        mkdir "$scratch/corpus_$target"
+        "fuzz/target/$FUZZ_HOST/debug/$target" "${FUZZ_OPTIONS[@]}" -max_total_time="$FUZZ_SECONDS" \
+            -artifact_prefix="$scratch/found_" "$scratch/corpus_$target" "fuzz/corpus/$target" &>"$scratch/fuzz_$target" ||
+            failed+=("$target")
+        printf '%-14s %7d runs\n' "$target" "$(fuzz_sum "$scratch/fuzz_$target")"
+    done
+    # What was found comes last, where a log is read first.
+    for target in "${failed[@]}"; do
+        printf -- '-- found by %s\n' "$target"
+        tail -n 200 "$scratch/fuzz_$target"
+        fuzz_print_inputs "$scratch"/found_*
+    done
+    ((${#failed[@]} == 0)) || fail "fuzzing found something: ${failed[*]}"
+}
+
+# As text, so that a log has all that is needed to try them again: FILE...
+fuzz_print_inputs() {
+    local file
+    for file in "$@"; do
+        printf '%s: ' "$file"
+        base64 --wrap=0 "$file" | head -c 8000
+        printf '\n'
+    done
+}
+
+# The runs in these logs: FILE...
+fuzz_sum() {
+    cat /dev/null "$@" | awk '/^stat::number_of_executed_units:/ { sum += $2 } END { printf "%d\n", sum }'
+}
+
+# Each target until it has its runs, two at a time. Logs and what was found stay in the target folder: called again, it
+# goes on, and counts again from 0 if the program is another.
+soak_fuzz() {
+    fuzz_build
+    local target folder=$CARGO_TARGET_DIR/fuzz_soak
+    mkdir -p "$folder"
+    for target in "${!FUZZ_RUNS[@]}"; do
+        while (($(jobs -rp | wc -l) >= 2)); do
+            wait -n || true
+        done
+        fuzz_target "$target" "$folder" &
+    done
+    wait
+    fuzz_table "$folder"
+}
+
+# The logs of the program as it is now: TARGET FOLDER
+fuzz_log() {
+    printf '%s/%s.%.12s\n' "$2" "$1" "$(sha256sum <"fuzz/target/$FUZZ_HOST/release/$1")"
+}
+
+# Runs a target, a tenth of its runs in each process, so that little is lost with one: TARGET FOLDER
+fuzz_target() {
+    local target=$1 folder=$2 log runs=${FUZZ_RUNS[$1]} done number
+    log=$(fuzz_log "$target" "$folder")
+    mkdir -p "$folder/corpus_$target"
+    while true; do
+        done=$(compgen -G "$log.*" >/dev/null && fuzz_sum "$log".* || echo 0)
+        ((done < runs)) || return 0
+        number=$(($(compgen -G "$log.*" | wc -l) + 1))
+        "fuzz/target/$FUZZ_HOST/release/$target" "${FUZZ_OPTIONS[@]}" -runs=$((runs / 10)) \
+            -artifact_prefix="$folder/${target}_" "$folder/corpus_$target" "fuzz/corpus/$target" &>"$log.$number" ||
+            return 0
+    done
+}
+
+# What the logs say: FOLDER
+fuzz_table() {
+    local target log runs found rss rate failed=()
+    printf '%-14s %10s %7s %9s %8s\n' target runs found 'peak MiB' runs/s
+    for target in plan idx checkpoint weights picture conv conv_backward transposed pool network linear_loss; do
+        log=$(fuzz_log "$target" "$1")
+        runs=$(fuzz_sum "$log".*)
+        found=$(compgen -G "$1/${target}_*-*" | wc -l || true)
+        rss=$(cat "$log".* | awk '/^stat::peak_rss_mb:/ && $2 > most { most = $2 } END { print most }')
+        rate=$(cat "$log".* | awk '/^stat::number_of_executed_units:/ { units = $2; sum += units }
+            /^stat::average_exec_per_sec:/ && $2 { seconds += units / $2 } END { printf "%d\n", seconds ? sum / seconds : 0 }')
+        printf 'soak: fuzz %-14s %10d %7d %9d %8d\n' "$target" "$runs" "$found" "$rss" "$rate"
+        ((runs >= FUZZ_RUNS[$target] && found == 0)) || failed+=("$target")
+    done
+    ((${#failed[@]} == 0)) || fail "not all runs, or something found: ${failed[*]}; see $1"
+}
