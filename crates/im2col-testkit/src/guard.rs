@@ -4,6 +4,7 @@
 use fallback as pages;
 #[cfg(all(unix, not(miri)))]
 use mapped as pages;
+use std::fmt::Debug;
 
 /// Which end of a slice lies against a page that may not be touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,78 @@ impl Guarded {
 impl Default for Guarded {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// The memory of one call at a time: operands, results and scratch, each of them guarded.
+#[derive(Debug, Default)]
+pub struct Memory {
+    operands: [Guarded; 4],
+    results: [Guarded; 3],
+    scratch: Guarded,
+}
+
+impl Memory {
+    /// Calls `f(operands, result, scratch)` with copies of the operands, and with `[result, scratch]` values of NaN, and
+    /// returns the result.
+    ///
+    /// # Panics
+    /// If the call is an error.
+    #[track_caller]
+    pub fn call<E: Debug>(
+        &mut self,
+        flush: Flush,
+        operands: [&[f32]; 4],
+        [result, scratch]: [usize; 2],
+        f: impl FnOnce([&[f32]; 4], &mut [f32], &mut [f32]) -> Result<(), E>,
+    ) -> &[f32] {
+        self.call_for_three(flush, operands, [result, 0, 0], scratch, |operands, [result, ..], scratch| {
+            f(operands, result, scratch)
+        })[0]
+    }
+
+    /// As [`Memory::call`], with three results, of these lengths.
+    ///
+    /// # Panics
+    /// If the call is an error.
+    #[track_caller]
+    pub fn call_for_three<E: Debug>(
+        &mut self,
+        flush: Flush,
+        operands: [&[f32]; 4],
+        results: [usize; 3],
+        scratch: usize,
+        f: impl FnOnce([&[f32]; 4], [&mut [f32]; 3], &mut [f32]) -> Result<(), E>,
+    ) -> [&[f32]; 3] {
+        let mut operands = operands.into_iter();
+        let mut copy = |memory| -> &[f32] { Guarded::holding(memory, operands.next().unwrap_or(&[]), flush) };
+        let [a, b, c, d] = &mut self.operands;
+        let copies = [copy(a), copy(b), copy(c), copy(d)];
+        let [a, b, c] = &mut self.results;
+        let a = a.filled(f32::NAN, results[0], flush);
+        let b = b.filled(f32::NAN, results[1], flush);
+        let c = c.filled(f32::NAN, results[2], flush);
+        let result = f(copies, [&mut *a, &mut *b, &mut *c], self.scratch.filled(f32::NAN, scratch, flush));
+        #[allow(clippy::panic, reason = "this is how a test fails")]
+        if let Err(error) = result {
+            panic!("{error:?}");
+        }
+        [a, b, c]
+    }
+}
+
+/// The first or the last `len` bytes of values, for operands of other types.
+///
+/// # Panics
+/// If the values have fewer.
+pub fn bytes(values: &mut [f32], len: usize, flush: Flush) -> &mut [u8] {
+    let bytes: &mut [u8] = bytemuck::cast_slice_mut(values);
+    match flush {
+        Flush::Start => &mut bytes[..len],
+        Flush::End => {
+            let first = bytes.len() - len;
+            &mut bytes[first..]
+        }
     }
 }
 
