@@ -45,13 +45,15 @@ pub fn close(actual: &[f32], expected: &[f32], tolerance: f32) -> Result<()> {
 }
 
 /// gamma(n) = n u / (1 - n u), with u = 2^-24 the unit roundoff of f32.
-fn gamma(n: usize) -> f64 {
+#[must_use]
+pub fn gamma(n: usize) -> f64 {
     let nu = n as f64 / 16_777_216.0;
     nu / (1.0 - nu)
 }
 
 /// One output, and the sum of the magnitudes of its products.
-fn exact(shape: &ConvShape, input: &[f32], weight: &[f32], index: usize) -> (f64, f64) {
+#[must_use]
+pub fn exact(shape: &ConvShape, input: &[f32], weight: &[f32], index: usize) -> (f64, f64) {
     let ([height, width], [out_height, out_width]) = (shape.input, shape.output());
     let (x, y) = (index % out_width, index / out_width % out_height);
     let (channel, image) =

@@ -6,6 +6,7 @@
 pub mod alloc;
 pub mod bound;
 pub mod golden;
+pub mod guard;
 pub mod idx;
 pub mod import_order;
 pub mod operands;

@@ -16,6 +16,8 @@ macro_rules! for_each_network {
     }};
 }
 
+#[path = "network/guarded.rs"]
+mod guarded;
 #[path = "network/interleaving.rs"]
 mod interleaving;
 #[path = "network/limits.rs"]
