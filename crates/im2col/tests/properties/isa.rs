@@ -1,6 +1,5 @@
 //! One order of summation: which instruction sets and plans agree to the last bit.
 
-use crate::lattice;
 use crate::plans::{
     Operands, assert_same, backward, conv_plan, each_rank, forward, last, ordered_algorithms,
 };
@@ -70,14 +69,4 @@ fn images_do_not_see_each_other<const D: usize>(case: &ConvCase, seed: u64) {
             assert_same(together, &forward(&one.with_isa(isa), &alone), isa);
         }
     }
-}
-
-/// Those that the crate finds are those that the standard library finds, and each has a test of its own in `lattice`, which
-/// fails without it.
-#[test]
-fn every_instruction_set_of_the_cpu_is_exercised() {
-    let names: Vec<_> = Isa::available().map(Isa::name).collect();
-    let of_cpu: Vec<_> = lattice::NAMES.iter().copied().filter(|name| lattice::cpu_has(name)).collect();
-    assert_eq!(names, of_cpu);
-    assert_eq!(names.last(), Some(&Isa::detect().name()));
 }

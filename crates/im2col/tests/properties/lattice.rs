@@ -8,33 +8,19 @@ mod convolutions;
 mod others;
 mod products;
 
-use crate::plans::report;
+use crate::plans::{isa_names, report};
 use im2col::Isa;
 use im2col_testkit::guard::HAS_PAGES;
+use std::sync::Mutex;
 
-/// A test for each instruction set, by name. `Isa::available` has no other.
-macro_rules! each_isa {
-    ($($test:ident: $name:literal,)*) => {
-        pub(crate) const NAMES: &[&str] = &[$($name),*];
+/// All instruction sets that the crate knows.
+const NAMES: [&str; 4] = ["scalar", "wide", "avx2+fma", "avx512f"];
 
-        $(
-            #[test]
-            fn $test() {
-                check($name);
-            }
-        )*
-    };
-}
-
-each_isa! {
-    scalar: "scalar",
-    wide: "wide",
-    avx2_fma: "avx2+fma",
-    avx512f: "avx512f",
-}
+/// Products, convolutions and other layers that were checked under each instruction set.
+static COUNTS: Mutex<[usize; 3]> = Mutex::new([0; 3]);
 
 /// Whether this CPU has the instruction set, as the standard library sees it.
-pub(crate) fn cpu_has(name: &str) -> bool {
+fn cpu_has(name: &str) -> bool {
     match name {
         "scalar" | "wide" => true,
         #[cfg(target_arch = "x86_64")]
@@ -45,23 +31,43 @@ pub(crate) fn cpu_has(name: &str) -> bool {
     }
 }
 
-/// Fails where the CPU has the instruction set and the crate does not find it.
-fn check(name: &str) {
-    let isa = Isa::available().find(|isa| isa.name() == name);
-    assert_eq!(isa.is_some(), cpu_has(name), "{name}");
-    let Some(isa) = isa else {
-        report(&format!("lattice: {name}: this CPU has none"));
+#[test]
+fn every_instruction_set_of_the_cpu_is_exercised() {
+    let names: Vec<_> = Isa::available().map(Isa::name).collect();
+    let of_cpu: Vec<_> = NAMES.into_iter().filter(|name| cpu_has(name)).collect();
+    assert_eq!(names, of_cpu);
+    assert_eq!(names.last(), Some(&Isa::detect().name()));
+}
+
+#[test]
+fn products() {
+    finish(0, products::check(), 4000);
+}
+
+#[test]
+fn convolutions() {
+    finish(1, convolutions::check(), 2000);
+}
+
+#[test]
+fn other_layers() {
+    finish(2, others::check(), 1000);
+}
+
+/// Takes down how many of a kind were checked, and reports when all kinds are.
+fn finish(kind: usize, count: usize, least: usize) {
+    assert!(count >= least || std::env::var_os("PROPTEST_CASES").is_some(), "{count}");
+    let mut counts = COUNTS.lock().unwrap();
+    counts[kind] = count;
+    if counts.contains(&0) {
         return;
-    };
-    let products = products::check(isa);
-    let convolutions = convolutions::check(isa);
-    let others = others::check(isa);
-    if std::env::var_os("PROPTEST_CASES").is_none() {
-        assert!(products >= 4000 && convolutions >= 2000 && others >= 1000);
     }
     let pages = if HAS_PAGES { "guard pages at both ends" } else { "no guard pages on this target" };
-    report(&format!(
-        "lattice: {name}: {products} products, {convolutions} convolutions, {others} other layers, {pages}, \
-         0 faults, 0 mismatches"
-    ));
+    let [products, convolutions, others] = *counts;
+    for name in isa_names().split(' ') {
+        report(&format!(
+            "lattice: {name}: {products} products, {convolutions} convolutions, {others} other layers, {pages}, \
+             0 faults, 0 mismatches"
+        ));
+    }
 }

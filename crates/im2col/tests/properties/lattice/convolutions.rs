@@ -1,6 +1,8 @@
 //! Convolutions of rank 1 to 3 by every algorithm, transposed ones, and their gradients.
 
-use crate::plans::{Operands, activation, algorithms, assert_same, conv_plan, forward, im2col_params, last};
+use crate::plans::{
+    Operands, activation, algorithms, assert_same, conv_plan, forward, im2col_params, isas, last,
+};
 use im2col::{
     Activation, Algorithm, ConvOperands, ConvParams, ConvPlan, ConvTransposePlan, Gradients, Isa, Weights,
     naive,
@@ -51,6 +53,15 @@ impl Expected {
             grad_input: vec![f32::NAN; input],
             grad_weight: vec![f32::NAN; weight],
             grad_bias: vec![f32::NAN; bias],
+        }
+    }
+}
+
+/// Calls `check(plan, flush)` under every instruction set, with each end of the operands at a page that may not be touched.
+pub(super) fn for_each_isa<const D: usize>(plan: ConvPlan<D>, mut check: impl FnMut(&ConvPlan<D>, Flush)) {
+    for plan in isas(plan) {
+        for flush in Flush::BOTH {
+            check(&plan, flush);
         }
     }
 }
@@ -154,16 +165,16 @@ pub(super) fn check_grad_weight<const D: usize>(
     assert_same(given, expected, ("grad_weight", flush, plan));
 }
 
-fn check_conv<const D: usize>(memory: &mut Memory, isa: Isa, case: &ConvCase, seed: u64) {
+fn check_conv<const D: usize>(memory: &mut Memory, case: &ConvCase, seed: u64) {
     let operands = Operands::integers(case, seed);
-    let plan = conv_plan::<D>(case, &operands, activation(seed)).with_isa(isa);
+    let plan = conv_plan::<D>(case, &operands, activation(seed));
     let expected = Expected::new(&plan, &operands);
-    for flush in Flush::BOTH {
-        check_forward(memory, flush, &plan, &operands, &expected.output);
-        check_backward(memory, flush, &plan, &operands, &expected);
-    }
-    check_winograd(memory, plan, &operands);
-    check_matrices::<D>(memory, isa, case, &operands);
+    for_each_isa(plan, |plan, flush| {
+        check_forward(memory, flush, plan, &operands, &expected.output);
+        check_backward(memory, flush, plan, &operands, &expected);
+    });
+    isas(plan).for_each(|plan| check_winograd(memory, plan, &operands));
+    check_matrices::<D>(memory, case, &operands);
 }
 
 /// Winograd's sums round: their bound has tests of its own.
@@ -176,14 +187,15 @@ fn check_winograd<const D: usize>(memory: &mut Memory, plan: ConvPlan<D>, operan
 }
 
 /// The matrix of patches, and its adjoint.
-fn check_matrices<const D: usize>(memory: &mut Memory, isa: Isa, case: &ConvCase, operands: &Operands) {
-    let plan = im2col_params::<D>(case).plan(case.batch, last(case.input)).unwrap().with_isa(isa);
+fn check_matrices<const D: usize>(memory: &mut Memory, case: &ConvCase, operands: &Operands) {
+    let plan = im2col_params::<D>(case).plan(case.batch, last(case.input)).unwrap();
     let (input, len) = (&operands.input, plan.columns_len());
     let scalar = plan.with_isa(Isa::SCALAR);
     let (mut columns, mut sums) = (vec![f32::NAN; len], vec![f32::NAN; input.len()]);
     scalar.im2col(input, &mut columns).unwrap();
     scalar.col2im(&columns, &mut sums).unwrap();
-    for flush in Flush::BOTH {
+    for (isa, flush) in Isa::available().flat_map(|isa| Flush::BOTH.map(|flush| (isa, flush))) {
+        let plan = plan.with_isa(isa);
         let given = memory.call(flush, [input, &[], &[], &[]], [len, 0], |[x, ..], c, _| plan.im2col(x, c));
         assert_same(given, &columns, (flush, plan));
         let lens = [input.len(), 0];
@@ -192,7 +204,7 @@ fn check_matrices<const D: usize>(memory: &mut Memory, isa: Isa, case: &ConvCase
     }
 }
 
-fn check_transposed<const D: usize>(memory: &mut Memory, isa: Isa, case: &TransposeCase, seed: u64) {
+fn check_transposed<const D: usize>(memory: &mut Memory, case: &TransposeCase, seed: u64) {
     let operands = Operands {
         input: integers(seed, case.input_len()),
         weight: integers(seed.wrapping_add(1), case.weight_len()),
@@ -207,11 +219,10 @@ fn check_transposed<const D: usize>(memory: &mut Memory, isa: Isa, case: &Transp
         .with_groups(case.groups)
         .with_bias(!operands.bias.is_empty())
         .with_activation(if seed & 2 == 0 { Activation::Identity } else { Activation::Relu });
-    let plan: ConvTransposePlan<D> =
-        params.plan_transposed(case.batch, last(case.input)).unwrap().with_isa(isa);
+    let plan: ConvTransposePlan<D> = params.plan_transposed(case.batch, last(case.input)).unwrap();
     let expected = Expected::transposed(&plan, &operands);
-    for flush in Flush::BOTH {
-        check_transposed_plan(memory, flush, &plan, &operands, &expected);
+    for (isa, flush) in Isa::available().flat_map(|isa| Flush::BOTH.map(|flush| (isa, flush))) {
+        check_transposed_plan(memory, flush, &plan.with_isa(isa), &operands, &expected);
     }
 }
 
@@ -262,19 +273,19 @@ fn check_transposed_plan<const D: usize>(
 }
 
 /// How many convolutions were checked.
-pub(super) fn check(isa: Isa) -> usize {
+pub(super) fn check() -> usize {
     let memory = RefCell::new(Memory::default());
     let of = |count,
               strategy: proptest::strategy::BoxedStrategy<ConvCase>,
-              run: fn(&mut Memory, Isa, &ConvCase, u64)| {
+              run: fn(&mut Memory, &ConvCase, u64)| {
         let memory = RefCell::new(Memory::default());
         for_all(cases(count), (strategy, any::<u64>()), move |(case, seed)| {
-            run(&mut memory.borrow_mut(), isa, &case, seed);
+            run(&mut memory.borrow_mut(), &case, seed);
         })
     };
-    let transposed = |count, rank, run: fn(&mut Memory, Isa, &TransposeCase, u64)| {
+    let transposed = |count, rank, run: fn(&mut Memory, &TransposeCase, u64)| {
         for_all(cases(count), (transpose_case(rank), any::<u64>()), |(case, seed)| {
-            run(&mut memory.borrow_mut(), isa, &case, seed);
+            run(&mut memory.borrow_mut(), &case, seed);
         })
     };
     let counts = [

@@ -15,15 +15,14 @@ use proptest::strategy::{BoxedStrategy, Strategy};
 use std::cell::RefCell;
 
 /// How many layers were checked.
-pub(super) fn check(isa: Isa) -> usize {
+pub(super) fn check() -> usize {
     let memory = RefCell::new(Memory::default());
-    let pools =
-        |strategy: BoxedStrategy<PoolCase>, run: fn(&mut Memory, Isa, &PoolCase, PoolKind, u64), kind| {
-            let memory = RefCell::new(Memory::default());
-            for_all(cases(100), (strategy, any::<u64>()), move |(case, seed)| {
-                run(&mut memory.borrow_mut(), isa, &case, kind, seed);
-            })
-        };
+    let pools = |strategy: BoxedStrategy<PoolCase>, run: fn(&mut Memory, &PoolCase, PoolKind, u64), kind| {
+        let memory = RefCell::new(Memory::default());
+        for_all(cases(100), (strategy, any::<u64>()), move |(case, seed)| {
+            run(&mut memory.borrow_mut(), &case, kind, seed);
+        })
+    };
     let (max, average) = (PoolKind::Max, PoolKind::Average);
     let counts = [
         pools(max_pool_case(1).boxed(), check_pool::<1>, max),
@@ -35,46 +34,56 @@ pub(super) fn check(isa: Isa) -> usize {
         pools(adaptive_pool_case(2).boxed(), check_pool::<2>, max),
         pools(adaptive_pool_case(2).boxed(), check_pool::<2>, average),
         for_all(cases(300), (linear_case(), any::<u64>()), |(case, seed)| {
-            check_linear(&mut memory.borrow_mut(), isa, &case, seed);
+            check_linear(&mut memory.borrow_mut(), &case, seed);
         }),
         // A layer of one row.
         for_all(cases(100), (1..=70_usize, 1..=70_usize, any::<u64>()), |(inputs, outputs, seed)| {
-            check_linear(&mut memory.borrow_mut(), isa, &ConvCase::linear(1, inputs, outputs), seed);
+            check_linear(&mut memory.borrow_mut(), &ConvCase::linear(1, inputs, outputs), seed);
         }),
         for_all(cases(200), (0..=3_usize, 1..=70_usize, 1..=40_usize), |(batch, classes, positions)| {
             let memory = &mut memory.borrow_mut();
-            check_loss(memory, isa, [batch, classes, positions]);
-            check_activations(memory, isa, batch * classes + positions);
+            Isa::available().for_each(|isa| check_loss(memory, isa, [batch, classes, positions]));
+            Isa::available().for_each(|isa| check_activations(memory, isa, batch * classes + positions));
         }),
     ];
     counts.iter().sum::<u32>() as usize
 }
 
-fn check_pool<const D: usize>(memory: &mut Memory, isa: Isa, case: &PoolCase, kind: PoolKind, seed: u64) {
-    let plan = pool_plan::<D>(case, kind).with_isa(isa);
+fn check_pool<const D: usize>(memory: &mut Memory, case: &PoolCase, kind: PoolKind, seed: u64) {
+    let plan = pool_plan::<D>(case, kind);
     let (input, grad_output) = (integers(seed, plan.input_len()), integers(!seed, plan.output_len()));
     let (mut output, mut grad_input) = (vec![f32::NAN; grad_output.len()], vec![f32::NAN; input.len()]);
-    if kind == PoolKind::Max {
-        naive::pool_forward(&plan, &input, &mut output).unwrap();
-        naive::pool_backward(&plan, &input, &grad_output, &mut grad_input).unwrap();
-    } else {
-        // Means round.
-        plan.forward(&input, &mut output).unwrap();
-        plan.backward(&input, &grad_output, &mut grad_input).unwrap();
-    }
-    for flush in Flush::BOTH {
-        let given = memory
-            .call(flush, [&input, &[], &[], &[]], [output.len(), 0], |[x, ..], y, _| plan.forward(x, y));
-        assert_same(given, &output, (flush, plan));
-        let lens = [input.len(), 0];
-        let given = memory.call(flush, [&input, &grad_output, &[], &[]], lens, |[x, dy, ..], dx, _| {
-            plan.backward(x, dy, dx)
-        });
-        assert_same(given, &grad_input, (flush, plan));
-        check_training(memory, flush, &plan, [&input, &grad_output], [&output, &grad_input]);
-        if kind == PoolKind::Max {
-            check_indices(memory, flush, &plan, &input, &output);
+    naive::pool_forward(&plan, &input, &mut output).unwrap();
+    naive::pool_backward(&plan, &input, &grad_output, &mut grad_input).unwrap();
+    for plan in Isa::available().map(|isa| plan.with_isa(isa)) {
+        if kind == PoolKind::Average {
+            // Means round.
+            plan.forward(&input, &mut output).unwrap();
+            plan.backward(&input, &grad_output, &mut grad_input).unwrap();
         }
+        for flush in Flush::BOTH {
+            check_pool_plan(memory, flush, &plan, [&input, &grad_output], [&output, &grad_input]);
+        }
+    }
+}
+
+fn check_pool_plan<const D: usize>(
+    memory: &mut Memory,
+    flush: Flush,
+    plan: &PoolPlan<D>,
+    [input, grad_output]: [&[f32]; 2],
+    [output, grad_input]: [&[f32]; 2],
+) {
+    let lens = [output.len(), 0];
+    let given = memory.call(flush, [input, &[], &[], &[]], lens, |[x, ..], y, _| plan.forward(x, y));
+    assert_same(given, output, (flush, plan));
+    let lens = [input.len(), 0];
+    let given = memory
+        .call(flush, [input, grad_output, &[], &[]], lens, |[x, dy, ..], dx, _| plan.backward(x, dy, dx));
+    assert_same(given, grad_input, (flush, plan));
+    check_training(memory, flush, plan, [input, grad_output], [output, grad_input]);
+    if plan.params().kind() == PoolKind::Max {
+        check_indices(memory, flush, plan, input, output);
     }
 }
 
@@ -128,13 +137,13 @@ fn check_indices<const D: usize>(
     assert_same(given, &pooled, ("unpool_backward", flush, plan));
 }
 
-fn check_linear(memory: &mut Memory, isa: Isa, case: &ConvCase, seed: u64) {
+fn check_linear(memory: &mut Memory, case: &ConvCase, seed: u64) {
     let operands = Operands::integers(case, seed);
     let Operands { input, weight, bias, grad_output } = &operands;
     let params = LinearParams::new(case.in_channels, case.out_channels)
         .with_bias(!bias.is_empty())
         .with_activation(activation(seed));
-    let plan = params.plan(case.batch).unwrap().with_isa(isa);
+    let plan = params.plan(case.batch).unwrap();
     let lens = [plan.input_len(), plan.weight_len(), plan.bias_len()];
     let mut output = vec![f32::NAN; plan.output_len()];
     naive::linear_forward(&plan, input, weight, bias, &mut output).unwrap();
@@ -142,7 +151,8 @@ fn check_linear(memory: &mut Memory, isa: Isa, case: &ConvCase, seed: u64) {
     naive::linear_backward_input(&plan, weight, grad_output, &mut grad_input).unwrap();
     naive::linear_backward_weight(&plan, input, grad_output, &mut grad_weight).unwrap();
     naive::linear_backward_bias(&plan, grad_output, &mut grad_bias).unwrap();
-    for flush in Flush::BOTH {
+    for (isa, flush) in Isa::available().flat_map(|isa| Flush::BOTH.map(|flush| (isa, flush))) {
+        let plan = plan.with_isa(isa);
         check_linear_output(memory, flush, &plan, &operands, &output);
         let [of_input, of_weight, of_bias] = memory.call_for_three(
             flush,

@@ -1,10 +1,10 @@
 //! Products of matrices `[m, k] [k, n]`, forward and backward: one row and column up to two of the largest tiles and more,
 //! and `k` shorter and longer than a block.
 
-use super::convolutions::{check_forward, check_grad_input, check_grad_weight};
+use super::convolutions::{check_forward, check_grad_input, check_grad_weight, for_each_isa};
 use crate::plans::{Operands, conv_plan};
-use im2col::{Activation, Isa, naive};
-use im2col_testkit::guard::{Flush, Memory};
+use im2col::{Activation, naive};
+use im2col_testkit::guard::Memory;
 use im2col_testkit::oracle::ConvCase;
 use im2col_testkit::property::sample;
 
@@ -16,11 +16,11 @@ const DEPTHS: [usize; 13] = [1, 2, 3, 7, 8, 9, 31, 127, 128, 129, 255, 257, 600]
 const DENSE: usize = 9;
 
 /// How many products were checked: all, unless `PROPTEST_CASES` is small.
-pub(super) fn check(isa: Isa) -> usize {
+pub(super) fn check() -> usize {
     let (mut is_taken, mut count, mut memory) = (sample(), 0, Memory::default());
     for (m, n, k) in shapes() {
         if is_taken() {
-            check_product(&mut memory, isa, m, n, k);
+            check_product(&mut memory, m, n, k);
             count += 1;
         }
     }
@@ -51,29 +51,23 @@ fn pointwise(out_channels: usize, in_channels: usize, positions: usize) -> ConvC
 }
 
 /// An output, a gradient of an input and one of a weight, each of which is such a product.
-fn check_product(memory: &mut Memory, isa: Isa, m: usize, n: usize, k: usize) {
-    let activation = if n % 2 == 0 { Activation::Relu } else { Activation::Identity };
+fn check_product(memory: &mut Memory, m: usize, n: usize, k: usize) {
+    let activation = if n.is_multiple_of(2) { Activation::Relu } else { Activation::Identity };
     let plan_of = |case: ConvCase| {
         let operands = Operands::integers(&case, (m + n) as u64);
-        (conv_plan::<1>(&case, &operands, activation).with_isa(isa), operands)
+        (conv_plan::<1>(&case, &operands, activation), operands)
     };
     let mut expected = vec![f32::NAN; m * n];
 
     let (plan, operands) = plan_of(pointwise(m, k, n));
     naive::conv_forward(&plan, &operands.input, &operands.weight, &operands.bias, &mut expected).unwrap();
-    for flush in Flush::BOTH {
-        check_forward(memory, flush, &plan, &operands, &expected);
-    }
+    for_each_isa(plan, |plan, flush| check_forward(memory, flush, plan, &operands, &expected));
 
     let (plan, operands) = plan_of(pointwise(k, m, n));
     naive::conv_backward_input(&plan, &operands.weight, &operands.grad_output, &mut expected).unwrap();
-    for flush in Flush::BOTH {
-        check_grad_input(memory, flush, &plan, &operands, &expected);
-    }
+    for_each_isa(plan, |plan, flush| check_grad_input(memory, flush, plan, &operands, &expected));
 
     let (plan, operands) = plan_of(pointwise(m, n, k));
     naive::conv_backward_weight(&plan, &operands.input, &operands.grad_output, &mut expected).unwrap();
-    for flush in Flush::BOTH {
-        check_grad_weight(memory, flush, &plan, &operands, &expected);
-    }
+    for_each_isa(plan, |plan, flush| check_grad_weight(memory, flush, plan, &operands, &expected));
 }
