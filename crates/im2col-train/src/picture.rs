@@ -49,10 +49,15 @@ pub enum Preparation {
 /// whether the last number has lost digits.
 ///
 /// # Errors
-/// The file cannot be read, is longer than 64 MiB, is damaged or truncated, or its picture is larger than 8192 x 8192.
+/// The file cannot be read, is longer than 64 MiB, is damaged or truncated, or its picture has no pixels or is larger than
+/// 8192 x 8192.
 pub fn read(source: impl Read) -> Result<GrayImage, PictureError> {
     let file = file::read_at_most(source, MAX_FILE_LEN)?.ok_or(PictureError::FileTooLong)?;
     let picture = whole::decode(&file)?;
+    // A PNM file that is cut within its height may say 0.
+    if picture.as_bytes().is_empty() {
+        return Err(PictureError::Blank);
+    }
     Ok(on_paper(&picture))
 }
 

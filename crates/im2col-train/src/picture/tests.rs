@@ -185,3 +185,12 @@ fn shadows_and_gradients_are_no_ink() {
     imageops::invert(&mut board);
     assert_eq!(trim(&prepare(&board, Preparation::Digit).unwrap(), 60).dimensions(), (5, 20));
 }
+
+/// A file that is cut within its height, say, is no picture of height 0.
+#[test]
+fn a_picture_without_pixels_is_an_error() {
+    assert_eq!(read(&b"P4 6 06 \0\0\0\0\0\0"[..]).unwrap().dimensions(), (6, 6));
+    for file in [&b"P4 6 0"[..], b"P4 0 6 ", b"P5 6 0 255 ", b"P5 0 0 255 ", b"P2 6 0 255 "] {
+        assert!(read(file).is_err(), "{}", file.escape_ascii());
+    }
+}
