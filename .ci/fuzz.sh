@@ -36,7 +36,7 @@ fuzz() {
         "fuzz/target/$FUZZ_HOST/debug/$target" "${FUZZ_OPTIONS[@]}" "$(fuzz_options "$target")" -max_total_time="$FUZZ_SECONDS" \
             -artifact_prefix="$scratch/found_" "$scratch/corpus_$target" "fuzz/corpus/$target" &>"$scratch/fuzz_$target" ||
             failed+=("$target")
-        printf '%-14s %7d runs\n' "$target" "$(fuzz_sum "$scratch/fuzz_$target")"
+        printf '%-14s %7d runs\n' "$target" "$(fuzz_sum <"$scratch/fuzz_$target")"
     done
     # What was found comes last, where a log is read first.
     for target in "${failed[@]}"; do
@@ -57,9 +57,9 @@ fuzz_print_inputs() {
     done
 }
 
-# The runs in these logs: FILE...
+# The runs of a target, by its logs on standard input.
 fuzz_sum() {
-    cat /dev/null "$@" | awk '/^stat::number_of_executed_units:/ { sum += $2 } END { printf "%d\n", sum }'
+    awk '/^stat::number_of_executed_units:/ { sum += $2 } END { printf "%d\n", sum }'
 }
 
 # Each target until it has its runs, two at a time. Logs and what was found stay in the target folder: called again, it
@@ -78,37 +78,42 @@ soak_fuzz() {
     fuzz_table "$folder"
 }
 
-# The logs of the program as it is now: TARGET FOLDER
+# A log of the program as it is now, to be followed by a number: TARGET FOLDER
 fuzz_log() {
     printf '%s/%s.%.12s\n' "$2" "$1" "$(sha256sum <"fuzz/target/$FUZZ_HOST/release/$1")"
 }
 
+# What all of its logs say: LOG
+fuzz_logs() {
+    cat /dev/null $(compgen -G "$1.*")
+}
+
 # Runs a target, a tenth of its runs in each process, so that little is lost with one: TARGET FOLDER
 fuzz_target() {
-    local target=$1 folder=$2 log runs=${FUZZ_RUNS[$1]} done number
+    local target=$1 folder=$2 log runs=${FUZZ_RUNS[$1]} number=1
     log=$(fuzz_log "$target" "$folder")
     mkdir -p "$folder/corpus_$target"
-    while true; do
-        done=$(compgen -G "$log.*" >/dev/null && fuzz_sum "$log".* || echo 0)
-        ((done < runs)) || return 0
-        number=$(($(compgen -G "$log.*" | wc -l) + 1))
-        "fuzz/target/$FUZZ_HOST/release/$target" "${FUZZ_OPTIONS[@]}" "$(fuzz_options "$target")" -runs=$((runs / 10)) \
-            -artifact_prefix="$folder/${target}_" "$folder/corpus_$target" "fuzz/corpus/$target" &>"$log.$number" ||
-            return 0
+    while (($(fuzz_logs "$log" | fuzz_sum) < runs)); do
+        while [[ -e $log.$number ]]; do
+            number=$((number + 1))
+        done
+        "fuzz/target/$FUZZ_HOST/release/$target" "${FUZZ_OPTIONS[@]}" "$(fuzz_options "$target")" \
+            -runs=$((runs / 10)) -artifact_prefix="$folder/found_${target}_" \
+            "$folder/corpus_$target" "fuzz/corpus/$target" &>"$log.$number" || return 0
     done
 }
 
 # What the logs say: FOLDER
 fuzz_table() {
     local target log runs found rss rate failed=()
-    printf '%-14s %10s %7s %9s %8s\n' target runs found 'peak MiB' runs/s
+    printf '%-25s %10s %7s %9s %8s\n' '' runs found 'peak MiB' runs/s
     for target in plan idx checkpoint weights picture conv conv_backward transposed pool network linear_loss; do
         log=$(fuzz_log "$target" "$1")
-        runs=$(fuzz_sum "$log".*)
-        found=$(compgen -G "$1/${target}_*-*" | wc -l || true)
-        rss=$(cat "$log".* | awk '/^stat::peak_rss_mb:/ && $2 > most { most = $2 } END { print most }')
-        rate=$(cat "$log".* | awk '/^stat::number_of_executed_units:/ { units = $2; sum += units }
-            /^stat::average_exec_per_sec:/ && $2 { seconds += units / $2 } END { printf "%d\n", seconds ? sum / seconds : 0 }')
+        runs=$(fuzz_logs "$log" | fuzz_sum)
+        found=$(find "$1" -name "found_${target}_*-*" | wc -l)
+        rss=$(fuzz_logs "$log" | awk '/^stat::peak_rss_mb:/ && $2 > most { most = $2 } END { printf "%d", most }')
+        rate=$(fuzz_logs "$log" | awk '/^stat::number_of_executed_units:/ { units = $2; sum += units }
+            /^stat::average_exec_per_sec:/ && $2 { seconds += units / $2 } END { printf "%d", seconds ? sum / seconds : 0 }')
         printf 'soak: fuzz %-14s %10d %7d %9d %8d\n' "$target" "$runs" "$found" "$rss" "$rate"
         ((runs >= FUZZ_RUNS[$target] && found == 0)) || failed+=("$target")
     done
