@@ -5,7 +5,7 @@ readonly -A FUZZ_RUNS=(
     [plan]=10000000 [idx]=10000000 [checkpoint]=10000000 [weights]=10000000 [picture]=10000000
     [conv]=1000000 [conv_backward]=1000000 [transposed]=1000000 [pool]=1000000 [network]=1000000 [linear_loss]=1000000
 )
-readonly FUZZ_SECONDS=2
+readonly FUZZ_SECONDS=1
 readonly FUZZ_HOST=x86_64-unknown-linux-gnu
 # Every process runs with these. Inputs are small, and so is what they need.
 readonly FUZZ_OPTIONS=(-max_len=4096 -rss_limit_mb=512 -timeout=5 -entropic=0 -print_final_stats=1 -print_funcs=0 -verbosity=0)
@@ -27,7 +27,7 @@ fuzz_build() {
 }
 
 # Compiled as for debugging, which takes the least time: every target builds, finds nothing in its corpus, and nothing in
-# two seconds. (`tests` replays the corpora as well, without the sanitizer.)
+# a second. (`tests` replays the corpora as well, without the sanitizer.)
 fuzz() {
     fuzz_build --dev
     local target failed=()
