@@ -5,30 +5,38 @@ readonly -A FUZZ_RUNS=(
     [plan]=10000000 [idx]=10000000 [checkpoint]=10000000 [weights]=10000000 [picture]=10000000
     [conv]=1000000 [conv_backward]=1000000 [transposed]=1000000 [pool]=1000000 [network]=1000000 [linear_loss]=1000000
 )
-readonly FUZZ_SECONDS=2
+readonly FUZZ_SECONDS=1
 readonly FUZZ_HOST=x86_64-unknown-linux-gnu
-# Every process runs with these. Inputs are small, so is what they need.
-readonly FUZZ_OPTIONS=(-max_len=4096 -rss_limit_mb=512 -timeout=5 -print_final_stats=1 -verbosity=0)
+# Every process runs with these. Inputs are small, and so is what they need.
+readonly FUZZ_OPTIONS=(-max_len=4096 -rss_limit_mb=512 -timeout=5 -entropic=0 -print_final_stats=1 -print_funcs=0 -verbosity=0)
+# How often a loop of numbers runs says nothing new: TARGET
+fuzz_options() {
+    case $1 in
+    idx | checkpoint | weights | picture) printf -- '-use_counters=1\n' ;;
+    *) printf -- '-use_counters=0\n' ;;
+    esac
+}
 
 fuzz_build() {
     cargo fuzz --version || cargo install --locked cargo-fuzz
     # Comparisons in the loops of kernels take most of the time when they are traced, and tell nothing.
     cargo +nightly fuzz build --target-dir fuzz/target --no-trace-compares "$@"
     # The address sanitizer holds on to freed memory; 32 MiB of it instead of 256 leave the limit to the target.
-    export ASAN_OPTIONS=quarantine_size_mb=32
+    # Nor is the stack its subject, where no reference outlives its frame in safe code.
+    export ASAN_OPTIONS=quarantine_size_mb=32:detect_stack_use_after_return=0
 }
 
 # Compiled as for debugging, which takes the least time: every target builds, finds nothing in its corpus, and nothing in
-# two seconds. (`tests` replays the corpora as well, without the sanitizer.)
+# a second. (`tests` replays the corpora as well, without the sanitizer.)
 fuzz() {
     fuzz_build --dev
     local target failed=()
     for target in "${!FUZZ_RUNS[@]}"; do
         mkdir "$scratch/corpus_$target"
-        "fuzz/target/$FUZZ_HOST/debug/$target" "${FUZZ_OPTIONS[@]}" -max_total_time="$FUZZ_SECONDS" \
+        "fuzz/target/$FUZZ_HOST/debug/$target" "${FUZZ_OPTIONS[@]}" "$(fuzz_options "$target")" -max_total_time="$FUZZ_SECONDS" \
             -artifact_prefix="$scratch/found_" "$scratch/corpus_$target" "fuzz/corpus/$target" &>"$scratch/fuzz_$target" ||
             failed+=("$target")
-        printf '%-14s %7d runs\n' "$target" "$(fuzz_sum "$scratch/fuzz_$target")"
+        printf '%-14s %7d runs\n' "$target" "$(fuzz_sum <"$scratch/fuzz_$target")"
     done
     # What was found comes last, where a log is read first.
     for target in "${failed[@]}"; do
@@ -49,9 +57,9 @@ fuzz_print_inputs() {
     done
 }
 
-# The runs in these logs: FILE...
+# The runs of a target, by its logs on standard input.
 fuzz_sum() {
-    cat /dev/null "$@" | awk '/^stat::number_of_executed_units:/ { sum += $2 } END { printf "%d\n", sum }'
+    awk '/^stat::number_of_executed_units:/ { sum += $2 } END { printf "%d\n", sum }'
 }
 
 # Each target until it has its runs, two at a time. Logs and what was found stay in the target folder: called again, it
@@ -70,37 +78,42 @@ soak_fuzz() {
     fuzz_table "$folder"
 }
 
-# The logs of the program as it is now: TARGET FOLDER
+# A log of the program as it is now, to be followed by a number: TARGET FOLDER
 fuzz_log() {
     printf '%s/%s.%.12s\n' "$2" "$1" "$(sha256sum <"fuzz/target/$FUZZ_HOST/release/$1")"
 }
 
+# What all of its logs say: LOG
+fuzz_logs() {
+    cat /dev/null $(compgen -G "$1.*")
+}
+
 # Runs a target, a tenth of its runs in each process, so that little is lost with one: TARGET FOLDER
 fuzz_target() {
-    local target=$1 folder=$2 log runs=${FUZZ_RUNS[$1]} done number
+    local target=$1 folder=$2 log runs=${FUZZ_RUNS[$1]} number=1
     log=$(fuzz_log "$target" "$folder")
     mkdir -p "$folder/corpus_$target"
-    while true; do
-        done=$(compgen -G "$log.*" >/dev/null && fuzz_sum "$log".* || echo 0)
-        ((done < runs)) || return 0
-        number=$(($(compgen -G "$log.*" | wc -l) + 1))
-        "fuzz/target/$FUZZ_HOST/release/$target" "${FUZZ_OPTIONS[@]}" -runs=$((runs / 10)) \
-            -artifact_prefix="$folder/${target}_" "$folder/corpus_$target" "fuzz/corpus/$target" &>"$log.$number" ||
-            return 0
+    while (($(fuzz_logs "$log" | fuzz_sum) < runs)); do
+        while [[ -e $log.$number ]]; do
+            number=$((number + 1))
+        done
+        "fuzz/target/$FUZZ_HOST/release/$target" "${FUZZ_OPTIONS[@]}" "$(fuzz_options "$target")" \
+            -runs=$((runs / 10)) -artifact_prefix="$folder/found_${target}_" \
+            "$folder/corpus_$target" "fuzz/corpus/$target" &>"$log.$number" || return 0
     done
 }
 
 # What the logs say: FOLDER
 fuzz_table() {
     local target log runs found rss rate failed=()
-    printf '%-14s %10s %7s %9s %8s\n' target runs found 'peak MiB' runs/s
+    printf '%-25s %10s %7s %9s %8s\n' '' runs found 'peak MiB' runs/s
     for target in plan idx checkpoint weights picture conv conv_backward transposed pool network linear_loss; do
         log=$(fuzz_log "$target" "$1")
-        runs=$(fuzz_sum "$log".*)
-        found=$(compgen -G "$1/${target}_*-*" | wc -l || true)
-        rss=$(cat "$log".* | awk '/^stat::peak_rss_mb:/ && $2 > most { most = $2 } END { print most }')
-        rate=$(cat "$log".* | awk '/^stat::number_of_executed_units:/ { units = $2; sum += units }
-            /^stat::average_exec_per_sec:/ && $2 { seconds += units / $2 } END { printf "%d\n", seconds ? sum / seconds : 0 }')
+        runs=$(fuzz_logs "$log" | fuzz_sum)
+        found=$(find "$1" -name "found_${target}_*-*" | wc -l)
+        rss=$(fuzz_logs "$log" | awk '/^stat::peak_rss_mb:/ && $2 > most { most = $2 } END { printf "%d", most }')
+        rate=$(fuzz_logs "$log" | awk '/^stat::number_of_executed_units:/ { units = $2; sum += units }
+            /^stat::average_exec_per_sec:/ && $2 { seconds += units / $2 } END { printf "%d", seconds ? sum / seconds : 0 }')
         printf 'soak: fuzz %-14s %10d %7d %9d %8d\n' "$target" "$runs" "$found" "$rss" "$rate"
         ((runs >= FUZZ_RUNS[$target] && found == 0)) || failed+=("$target")
     done

@@ -39,8 +39,9 @@ fn stored(file: &[u8]) -> Vec<u8> {
 }
 
 fn parse(file: &[u8]) -> (Option<Images>, Option<Vec<u8>>) {
+    // Values that come one after the other stand in a vector that grows: to twice its length, from one place to another.
     let limit =
-        if is_gzip(file) { 2 * inflated_len(file) + GZIP_OVERHEAD } else { file.len() + PLAIN_OVERHEAD };
+        if is_gzip(file) { 3 * inflated_len(file) + GZIP_OVERHEAD } else { file.len() + PLAIN_OVERHEAD };
     let (images, images_peak) = peak_bytes(|| parse_images(file).ok());
     let (labels, labels_peak) = peak_bytes(|| parse_labels(file).ok());
     let most = images_peak.max(labels_peak);
