@@ -12,7 +12,7 @@ use im2col_testkit::property::sample;
 const ROWS: usize = 14;
 const COLUMNS: usize = 32;
 /// Products per sum, all pairs of rows and columns for those up to `DENSE` and some for the others; blocks have at most 128.
-const DEPTHS: [usize; 13] = [1, 2, 3, 7, 8, 9, 31, 127, 128, 129, 255, 257, 600];
+const DEPTHS: [usize; 14] = [1, 2, 3, 7, 8, 9, 31, 127, 128, 129, 255, 256, 257, 600];
 const DENSE: usize = 9;
 
 /// How many products were checked: all, unless `PROPTEST_CASES` is small.
