@@ -1,12 +1,13 @@
 # What happens to a run of the trainer, at length. Sourced by .ci/run, which has what is not defined here.
 
-# Two hundred kills and two hundred disks that are full, each at another moment; `cargo test` has 20 and 12. Every run goes on
-# and ends with the bits of one that was left alone.
+# Two hundred kills at random moments, a disk for each page that a run writes, and each call that changes a disk failing and
+# being the last before a kill; `cargo test` has a few of each. Every run goes on and ends with the bits of one that was left
+# alone.
 soak_faults() {
-    IM2COL_KILLS=200 IM2COL_FULL_DISKS=200 cargo test -p im2col-train --test trainer -- --nocapture kill:: |&
-        tee "$scratch/faults"
+    IM2COL_KILLS=200 IM2COL_FULL_DISKS=500 IM2COL_CALLS=1000 \
+        cargo test -p im2col-train --test trainer -- --nocapture faults:: |& tee "$scratch/faults"
     if grep '^SKIPPED' "$scratch/faults"; then
         fail 'a fault could not be made'
     fi
-    sed -nE 's/^(kills|full disks): /soak: &/p' "$scratch/faults"
+    sed -nE 's/^(kills|full disks|failed calls).*: [0-9]+, .*unreadable/soak: &/p' "$scratch/faults"
 }

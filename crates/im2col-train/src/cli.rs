@@ -21,15 +21,22 @@ use std::any::TypeId;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
-use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::defaults::{FIRST_RUN, RUNS, WEIGHTS};
 use self::output::Output;
 use crate::run;
 use crate::run::files::WEIGHTS_FILE;
+
+/// What two clocks may differ by, for instance those of this computer and of the server that has its files.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+
+/// The newest run, and when it was saved.
+static NEWEST: LazyLock<Option<(SystemTime, PathBuf)>> = LazyLock::new(|| run::newest(Path::new(RUNS)));
 
 /// LeNet on handwritten digits, trained through im2col convolutions.
 ///
@@ -77,7 +84,11 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let matches = command().try_get_matches();
-    let cli = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = matches.and_then(|matches| {
+        let cli = Cli::from_arg_matches(&matches)?;
+        warn_of_future(&matches, cli.output);
+        Ok(cli)
+    });
     match cli.map_err(Into::into).and_then(|cli| run(&cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => ExitCode::from(exit::tell(&error)),
@@ -87,12 +98,12 @@ pub fn main() -> ExitCode {
 /// The command line. Every option that is a number takes one below 0, to be told its range; and instead of the first run that
 /// there could be, the default is the newest that there is.
 fn command() -> clap::Command {
-    static RUN: LazyLock<Option<PathBuf>> = LazyLock::new(|| run::newest(Path::new(RUNS)));
+    static RUN: LazyLock<Option<&Path>> = LazyLock::new(|| NEWEST.as_ref().map(|(_, run)| run.as_path()));
     static FILE: LazyLock<Option<PathBuf>> = LazyLock::new(|| Some(RUN.as_ref()?.join(WEIGHTS_FILE)));
     Cli::command().mut_subcommands(|command| {
         command.mut_args(|arg| {
             let arg = match arg.get_default_values().first().and_then(|value| value.to_str()) {
-                Some(FIRST_RUN) => newest_by_default(arg, RUN.as_deref()),
+                Some(FIRST_RUN) => newest_by_default(arg, *RUN),
                 Some(WEIGHTS) => newest_by_default(arg, FILE.as_deref()),
                 _ => arg,
             };
@@ -115,6 +126,22 @@ fn newest_by_default(arg: Arg, newest: Option<&'static Path>) -> Arg {
     match newest {
         Some(path) => arg.default_value(path.as_os_str()),
         None => arg,
+    }
+}
+
+/// Says so where a command takes the newest run and the clock leaves open which that is.
+fn warn_of_future(matches: &ArgMatches, output: Output) {
+    let (Some((saved, run)), Some((_, arguments))) = (&*NEWEST, matches.subcommand()) else { return };
+    let is_default = |name: &str| {
+        arguments.try_contains_id(name).is_ok()
+            && arguments.value_source(name) == Some(ValueSource::DefaultValue)
+    };
+    let is_future = *saved > SystemTime::now() + CLOCKS_DIFFER;
+    if is_future && ["runs", "weights"].into_iter().any(is_default) {
+        output.warn(format_args!(
+            "{}: taken for the newest run, but saved in the future, so the clock was set: to be sure, name the run",
+            run.display()
+        ));
     }
 }
 

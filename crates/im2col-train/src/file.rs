@@ -34,10 +34,12 @@ impl FileError {
         move |error| Self::Io { file: file.to_owned(), error }
     }
 
-    /// Whether the disk, or the user's share of it, is full.
-    pub(crate) fn says_full(&self) -> bool {
-        use io::ErrorKind::{QuotaExceeded, StorageFull};
-        matches!(self, Self::Io { error, .. } if matches!(error.kind(), StorageFull | QuotaExceeded))
+    /// What the system says, if that is the error.
+    pub(crate) fn io(&self) -> Option<&io::Error> {
+        match self {
+            Self::Io { error, .. } => Some(error),
+            Self::TooLong { .. } => None,
+        }
     }
 }
 

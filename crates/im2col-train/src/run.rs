@@ -43,7 +43,8 @@ impl Run {
     /// new run is [complete](Self::finish).
     ///
     /// # Errors
-    /// There is a run, finished or not, and no `force`; another process trains here; a file cannot be written.
+    /// There is a run, finished or not, and no `force`; another process trains here; a file cannot be written. Then nothing has
+    /// begun, and the folder is as free as before.
     pub fn begin(folder: &Path, configuration: Configuration, force: bool) -> Result<Self, FolderError> {
         if !force {
             check_free(folder)?;
@@ -66,8 +67,14 @@ impl Run {
                 place
             }
         };
-        write_configuration(&place, &configuration)?;
-        Self::open(folder, place, configuration, lock, 0)
+        let begun = write_configuration(&place, &configuration)
+            .and_then(|()| Self::open(folder, place.clone(), configuration, lock, 0));
+        begun.inspect_err(|_| {
+            for name in [METRICS_FILE, RUN_FILE] {
+                // The first error is the one to report.
+                let _ = fs::remove_file(place.join(name));
+            }
+        })
     }
 
     /// Begins a run in the first of the folders `FOLDER`, `FOLDER-2`, `FOLDER-3` and so on that has no run; says why

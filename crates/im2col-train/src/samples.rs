@@ -40,6 +40,12 @@ pub enum DatasetError {
         /// What is wrong with it.
         error: IdxError,
     },
+    /// A file that is streamed is no longer the one that was opened.
+    #[error("{}: has changed while it was streamed", file.display())]
+    Changed {
+        /// The file.
+        file: PathBuf,
+    },
     /// The pixels are not those of a whole number of images.
     #[error("{pixels} pixels are not {images} images of {image_dims:?} (channels, rows, columns)")]
     Pixels {

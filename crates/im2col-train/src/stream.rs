@@ -1,8 +1,9 @@
 //! IDX files that stay on the disk: for data sets larger than memory.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::dataset::{MAX_FILE_LEN, Part};
 use crate::file::{self, FileError};
@@ -14,11 +15,14 @@ const BUFFER_LEN: usize = 4096;
 
 /// The images of an IDX file, read one by one when a network asks for them. The labels are in memory.
 ///
-/// The file of images has to be plain: in a compressed one there is no going to and fro.
+/// The file of images has to be plain: in a compressed one there is no going to and fro. If it is written to or becomes shorter,
+/// reading is an error from then on. Where the system keeps open files that lose their name, as Unix does, one that is removed or
+/// replaced stays what it was.
 #[derive(Debug)]
 pub struct IdxStream {
     path: PathBuf,
     images: Positioned,
+    version: Version,
     image_dims: [usize; 3],
     image_len: usize,
     labels: Vec<u32>,
@@ -33,7 +37,7 @@ impl IdxStream {
         let path = part.images_file(dir)?;
         let idx_error = |error| DatasetError::Idx { file: path.clone(), error };
         let mut file = File::open(&path).map_err(FileError::at(&path))?;
-        let file_len = file.metadata().map_err(FileError::at(&path))?.len();
+        let version = Version::of(&file.metadata().map_err(FileError::at(&path))?);
         let mut header = Vec::new();
         file.by_ref()
             .take(idx::IMAGES_HEADER_LEN as u64)
@@ -42,7 +46,7 @@ impl IdxStream {
         if idx::is_gzip(&header) {
             return Err(DatasetError::Compressed { file: path });
         }
-        let [count, rows, cols] = idx::parse_image_header(&header, file_len).map_err(idx_error)?;
+        let [count, rows, cols] = idx::parse_image_header(&header, version.len).map_err(idx_error)?;
 
         let labels_path = part.labels_file(dir)?;
         let labels = idx::parse_labels(&file::read(&labels_path, MAX_FILE_LEN)?)
@@ -54,7 +58,8 @@ impl IdxStream {
             return Err(DatasetError::Empty);
         }
         let (image_dims, labels) = ([1, rows, cols], labels.into_iter().map(u32::from).collect());
-        Ok(Self { path, images: Positioned::new(file), image_dims, image_len: rows * cols, labels })
+        let (images, image_len) = (Positioned::new(file), rows * cols);
+        Ok(Self { path, images, version, image_dims, image_len, labels })
     }
 }
 
@@ -72,11 +77,31 @@ impl Samples for IdxStream {
         let mut offset = idx::IMAGES_HEADER_LEN as u64 + index as u64 * self.image_len as u64;
         for values in image.chunks_mut(BUFFER_LEN) {
             let pixels = &mut buffer[..values.len()];
-            self.images.read_exact_at(pixels, offset).map_err(FileError::at(&self.path))?;
+            self.images.read_exact_at(pixels, offset).map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => DatasetError::Changed { file: self.path.clone() },
+                _ => FileError::at(&self.path)(error).into(),
+            })?;
             values.iter_mut().zip(pixels).for_each(|(value, pixel)| *value = normalised(*pixel));
             offset += values.len() as u64;
         }
+        // After the reading: what is written before it has changed the version by now.
+        if Version::of(&self.images.metadata().map_err(FileError::at(&self.path))?) != self.version {
+            return Err(DatasetError::Changed { file: self.path.clone() });
+        }
         Ok(())
+    }
+}
+
+/// What differs in a file after somebody has written to it. No order of times is taken for granted: clocks are set.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Version {
+    len: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Version {
+    fn of(metadata: &Metadata) -> Self {
+        Self { len: metadata.len(), modified: metadata.modified().ok() }
     }
 }
 
@@ -94,6 +119,10 @@ impl Positioned {
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         std::os::unix::fs::FileExt::read_exact_at(&self.0, bytes, offset)
     }
+
+    fn metadata(&self) -> io::Result<Metadata> {
+        self.0.metadata()
+    }
 }
 
 /// Where the system has no such call, one thread after the other.
@@ -109,9 +138,17 @@ impl Positioned {
 
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         use std::io::{Seek, SeekFrom};
-        // A thread that died here left at most a position, which is set anew.
-        let mut file = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut file = self.lock();
         file.seek(SeekFrom::Start(offset))?;
         file.read_exact(bytes)
+    }
+
+    fn metadata(&self) -> io::Result<Metadata> {
+        self.lock().metadata()
+    }
+
+    /// A thread that died here left at most a position, which is set anew.
+    fn lock(&self) -> std::sync::MutexGuard<'_, File> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

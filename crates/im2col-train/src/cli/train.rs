@@ -1,5 +1,6 @@
 //! `lenet train`
 
+mod advice;
 mod arguments;
 mod data;
 mod epochs;
@@ -11,12 +12,13 @@ mod signals;
 
 use std::path::Path;
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Error, Result};
 
+use self::advice::{cut_short, not_begun};
 pub(crate) use self::arguments::Arguments;
 use self::data::{Data, starting_from};
 use self::epochs::Epochs;
-use self::messages::{resume_command, say_what_is_trained};
+use self::messages::say_what_is_trained;
 use self::ranks::{check_same, follow};
 use super::defaults::FIRST_RUN;
 use super::exit::{is_told_by_other, tell};
@@ -25,7 +27,7 @@ use super::output::Output;
 use super::threads::thread_pool;
 use crate::checkpoint::{Configuration, RunRecord};
 use crate::ranks::{Job, Ranks};
-use crate::run::{FolderError, Run};
+use crate::run::Run;
 use crate::train::Trainer;
 use crate::weights::Weights;
 
@@ -70,7 +72,8 @@ fn train(arguments: &Arguments, ranks: Ranks, output: Output) -> Result<()> {
         return follow(trainer, &configuration, &*data.test);
     }
     let run = begin(arguments, configuration, output)?;
-    say_what_is_trained(&trainer, network, &data, output)?;
+    let said = say_what_is_trained(&trainer, network, &data, output);
+    said.map_err(|error| cut_short(error, run.folder()))?;
     let epochs = Epochs { trainer, test: &*data.test, run, record: RunRecord::default(), output };
     epochs.run(arguments.checkpoint_seconds)
 }
@@ -102,31 +105,19 @@ impl<'a> Asked<'a> {
 
 fn begin(arguments: &Arguments, configuration: Configuration, output: Output) -> Result<Run> {
     let Some(folder) = arguments.out.as_deref().or(arguments.force.then_some(Path::new(FIRST_RUN))) else {
-        let (run, taken) = Run::begin_free(Path::new(FIRST_RUN), &configuration)?;
+        let begun = Run::begin_free(Path::new(FIRST_RUN), &configuration);
+        let (run, taken) = begun.map_err(|error| not_begun(error, Path::new(FIRST_RUN)))?;
         if let Some(taken) = taken {
             output.warn(format_args!("{taken}; this one goes to {}", run.folder().display()));
         }
         return Ok(run);
     };
-    match Run::begin(folder, configuration, arguments.force) {
-        Ok(run) => {
-            if run.replaces() {
-                let folder = folder.display();
-                output.warn(format_args!(
-                    "{folder}: the run that is here will be replaced when this one is complete"
-                ));
-            }
-            Ok(run)
-        }
-        Err(error @ FolderError::Unfinished { .. }) => {
-            let command = resume_command(folder);
-            Err(error).with_context(|| {
-                format!("to go on: {command}; to replace it: --force; or choose another folder: --out DIR")
-            })
-        }
-        Err(error @ FolderError::Finished { .. }) => {
-            Err(error).context("to replace it: --force; or choose another folder: --out DIR")
-        }
-        Err(error) => Err(error.into()),
+    let begun = Run::begin(folder, configuration, arguments.force);
+    let run = begun.map_err(|error| not_begun(error, folder))?;
+    if run.replaces() {
+        let folder = folder.display();
+        output
+            .warn(format_args!("{folder}: the run that is here will be replaced when this one is complete"));
     }
+    Ok(run)
 }

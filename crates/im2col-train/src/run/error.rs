@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::files::RUN_FILE;
+use super::files::{LOCK_FILE, RUN_FILE};
 use crate::checkpoint::CheckpointError;
 use crate::file::FileError;
 use crate::weights::{NotFinite, WeightsError};
@@ -17,7 +17,7 @@ pub enum FolderError {
     #[error(transparent)]
     File(#[from] FileError),
     /// Another process trains here.
-    #[error("{}: another process trains here", folder.display())]
+    #[error("{}: another process trains here: it has locked {}", folder.display(), folder.join(LOCK_FILE).display())]
     Busy {
         /// The folder.
         folder: PathBuf,

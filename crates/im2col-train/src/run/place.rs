@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::error::FolderError;
 use super::files::{
@@ -19,14 +20,16 @@ pub(crate) fn place(folder: &Path) -> PathBuf {
     if is_run(&replacement) { replacement } else { folder.to_owned() }
 }
 
-/// The folder in `runs` whose weights are the newest.
-pub(crate) fn newest(runs: &Path) -> Option<PathBuf> {
+/// The folder in `runs` whose weights are the newest, and when they were written. Of several in one tick of the clock, that of
+/// the highest number.
+pub(crate) fn newest(runs: &Path) -> Option<(SystemTime, PathBuf)> {
     let folders = fs::read_dir(runs).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
     let dated = folders.filter_map(|folder| {
         let modified = fs::metadata(folder.join(WEIGHTS_FILE)).ok()?.modified().ok()?;
         Some((modified, folder))
     });
-    dated.max().map(|(_, folder)| folder)
+    // `lenet-10` is longer than `lenet-9`.
+    dated.max_by_key(|(modified, folder)| (*modified, folder.as_os_str().len(), folder.clone()))
 }
 
 pub(super) fn is_run(place: &Path) -> bool {

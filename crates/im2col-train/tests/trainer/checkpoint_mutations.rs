@@ -188,7 +188,7 @@ fn the_one_before_is_offered() {
     fs::write(&file, "").unwrap();
     fs::write(dir.path().join("run/previous.safetensors"), "").unwrap();
     let (code, _, stderr) = lenet("train --resume run");
-    assert!(code == Some(1) && stderr.contains("there is no sound checkpoint before it"), "{stderr}");
+    assert!(code == Some(1) && stderr.contains("there is no sound checkpoint beside it"), "{stderr}");
     let (code, _, stderr) = lenet("train --resume run --previous");
     assert!(code == Some(1) && stderr.contains("run/previous.safetensors: "), "{stderr}");
 }

@@ -56,6 +56,7 @@ const LAYERS: &[&[&str]] = &[
     &["cli/eval", "cli/export", "cli/fetch", "cli/predict", "cli/profile", "cli/report", "cli/summary"],
     &["cli/train/arguments", "cli/train/data", "cli/train/live", "cli/train/signals"],
     &["cli/train/messages", "cli/train/ranks"],
+    &["cli/train/advice"],
     &["cli/train/epochs"],
     &["cli/train/resumed"],
     &["cli/train"],

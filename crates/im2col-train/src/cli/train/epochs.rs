@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 
+use super::advice::cut_short;
 use super::live::Live;
 use super::messages::{resume_command, say_result};
 use super::ranks::check_same;
@@ -12,8 +13,8 @@ use crate::checkpoint::RunRecord;
 use crate::cli::exit::Interrupted;
 use crate::cli::output::Output;
 use crate::metrics::{Epoch, Progress, Record, Start};
+use crate::run::Run;
 use crate::run::files::WEIGHTS_FILE;
-use crate::run::{FolderError, Run};
 use crate::samples::{Samples, guessing_loss};
 use crate::train::{Totals, TrainError, Trainer};
 
@@ -40,16 +41,8 @@ pub(super) struct Epochs<'d, const L: usize> {
 impl<const L: usize> Epochs<'_, L> {
     /// Trains to the end, with a checkpoint at least every `checkpoint_seconds`. The error of a file says how to go on.
     pub(super) fn run(self, checkpoint_seconds: u64) -> Result<()> {
-        let command = resume_command(self.run.folder());
-        self.train(checkpoint_seconds).map_err(|error| {
-            match error.downcast_ref().and_then(FolderError::file) {
-                Some(file) if file.says_full() => {
-                    anyhow!("{error:#}\nnothing that was saved is lost; make room, then go on: {command}")
-                }
-                None if !matches!(error.downcast_ref(), Some(TrainError::Dataset(_))) => error,
-                _ => anyhow!("{error:#}\nnothing that was saved is lost; to go on: {command}"),
-            }
-        })
+        let folder = self.run.folder().to_owned();
+        self.train(checkpoint_seconds).map_err(|error| cut_short(error, &folder))
     }
 
     fn train(mut self, checkpoint_seconds: u64) -> Result<()> {

@@ -41,6 +41,10 @@ pub(super) fn resume_command(folder: &Path) -> String {
     format!("lenet train --resume {}", quoted(folder))
 }
 
+pub(super) fn start_over_command(folder: &Path) -> String {
+    format!("lenet train --force --out {}", quoted(folder))
+}
+
 /// The end of a run that is complete: where its weights are, what can be done with them, how good they are.
 pub(super) fn say_result(folder: &Path, accuracy: f64, output: Output) -> Result<()> {
     let weights = folder.join(WEIGHTS_FILE);

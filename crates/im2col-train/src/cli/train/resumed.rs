@@ -3,19 +3,20 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
+use super::advice::{cut_short, not_resumed, without_data};
 use super::arguments::Arguments;
 use super::data::{Data, starting_from};
 use super::epochs::Epochs;
-use super::messages::{resume_command, say_result, say_what_is_trained};
+use super::messages::{say_result, say_what_is_trained};
 use super::ranks::{check_same, follow};
 use crate::checkpoint::{Checkpoint, Configuration, RunRecord, RunState};
 use crate::cli::network::NetworkName;
 use crate::cli::output::Output;
 use crate::ranks::Ranks;
-use crate::run::files::{CHECKPOINT_FILE, PREVIOUS_FILE};
-use crate::run::{FolderError, Run, place};
+use crate::run::Run;
+use crate::run::files::CHECKPOINT_FILE;
 use crate::train::Trainer;
 use crate::weights::Weights;
 
@@ -39,18 +40,20 @@ pub(super) fn train(arguments: &Arguments, folder: &Path, ranks: Ranks, output: 
     let Some(mut run) = run else {
         return if is_finished { Ok(()) } else { follow(trainer, &configuration, &*data.test) };
     };
-    run.change(configuration)?;
+    run.change(configuration).map_err(|error| cut_short(error.into(), folder))?;
     if is_finished {
         return say_finished(run, output);
     }
-    say_what_is_trained(&trainer, network, &data, output)?;
     let (position, epochs) = (trainer.position(), trainer.options().epochs);
-    output.note(format_args!(
-        "{}: goes on with epoch {} of {epochs}, batch {}",
-        folder.display(),
-        position.epoch + 1,
-        position.batch + 1
-    ))?;
+    let said = say_what_is_trained(&trainer, network, &data, output).and_then(|()| {
+        output.note(format_args!(
+            "{}: goes on with epoch {} of {epochs}, batch {}",
+            folder.display(),
+            position.epoch + 1,
+            position.batch + 1
+        ))
+    });
+    said.map_err(|error| cut_short(error, folder))?;
     let record =
         begun.checkpoint.as_ref().map_or_else(RunRecord::default, |checkpoint| checkpoint.state().record);
     Epochs { trainer, test: &*data.test, run, record, output }.run(arguments.checkpoint_seconds)
@@ -66,7 +69,9 @@ impl Begun {
     /// The first process has the run's folder, which may be on its machine only, and tells the others what is in it.
     fn of_first(arguments: &Arguments, folder: &Path, ranks: Ranks) -> Result<(Option<Run>, Self)> {
         if ranks.is_first() {
-            let (run, checkpoint) = resume(folder, arguments.previous)?;
+            let previous = arguments.previous;
+            let resumed = Run::resume(folder, previous);
+            let (run, checkpoint) = resumed.map_err(|error| not_resumed(error, folder, previous))?;
             let configuration = run.configuration().clone();
             if !ranks.is_alone() {
                 ranks.of_first(&serde_json::to_vec(&configuration)?);
@@ -123,15 +128,20 @@ impl Begun {
 /// The images that the run learns from, from where they are now.
 fn data(arguments: &Arguments, configuration: &Configuration, folder: &Path) -> Result<Data> {
     let found = data_folder(arguments, configuration);
-    let data = Data::load(found.as_deref(), configuration.stream).with_context(|| {
-        format!("the data of the run; if it is elsewhere now: {} --data DIR", resume_command(folder))
-    })?;
-    match &configuration.data_sha256 {
-        Some(required) if data.sha256()? != *required => {
-            bail!("{}: not the images of the run in {}, their SHA-256 differ", data.origin, folder.display())
+    let load = || -> Result<Data> {
+        let data = Data::load(found.as_deref(), configuration.stream)?;
+        match &configuration.data_sha256 {
+            Some(required) if data.sha256()? != *required => {
+                bail!(
+                    "{}: not the images of the run in {}, their SHA-256 differ",
+                    data.origin,
+                    folder.display()
+                )
+            }
+            _ => Ok(data),
         }
-        _ => Ok(data),
-    }
+    };
+    load().map_err(|error| without_data(&error, folder))
 }
 
 /// Where `--data` says; or where the data was; or in the folder of that name from here.
@@ -142,31 +152,6 @@ fn data_folder(arguments: &Arguments, configuration: &Configuration) -> Option<P
     let recorded = configuration.data.as_ref()?;
     let before = configuration.absolute(recorded);
     Some(if before.exists() { before } else { recorded.clone() })
-}
-
-/// Where the checkpoint is damaged, offers the one before.
-fn resume(folder: &Path, previous: bool) -> Result<(Run, Option<Checkpoint>)> {
-    match Run::resume(folder, previous) {
-        Err(FolderError::Checkpoint(error)) if !previous => {
-            let place = place(folder);
-            let file = place.join(PREVIOUS_FILE);
-            let way_out = match Checkpoint::read(&file) {
-                Ok(before) if place.join(CHECKPOINT_FILE).exists() => {
-                    let position = before.state().position;
-                    format!(
-                        "{}: sound, from epoch {}, batch {}; to go on from there: {} --previous",
-                        file.display(),
-                        position.epoch + 1,
-                        position.batch + 1,
-                        resume_command(folder)
-                    )
-                }
-                _ => "there is no sound checkpoint before it: the run has to start over".to_owned(),
-            };
-            bail!("{error}\n{way_out}")
-        }
-        other => Ok(other?),
-    }
 }
 
 fn say_finished(run: Run, output: Output) -> Result<()> {
