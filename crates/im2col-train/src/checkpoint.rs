@@ -201,6 +201,8 @@ impl Checkpoint {
     /// # Errors
     /// The same.
     pub fn from_bytes(file: &Path, bytes: Vec<u8>) -> Result<Self, CheckpointError> {
+        weights::check_header(&bytes)
+            .map_err(|error| WeightsError::Header { file: file.to_owned(), error })?;
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| format_error(file, error))?;
         let metadata = Metadata { file, entries: header.metadata().as_ref() };
         let required = metadata.text(SHA256_KEY)?;

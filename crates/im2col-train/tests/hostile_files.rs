@@ -326,9 +326,9 @@ fn safetensors_headers() -> usize {
     let weight = tensor("1.weight", "F32", "[3,4]", "0", "48");
     assert_eq!(kind.try_file(&file(&[weight.clone(), bias.clone()])).unwrap(), [0; 15]);
 
-    // The last one counts, in every reader that is the crate `safetensors`.
     let first = tensor("1.weight", "I32", "[12]", "0", "48");
-    assert_eq!(kind.try_file(&file(&[first.clone(), weight.clone(), bias.clone()])).unwrap(), [0; 15]);
+    let twice = file(&[first.clone(), weight.clone(), bias.clone()]);
+    kind.assert_rejected(&twice, "a name that stands twice, with the right tensor last");
     kind.assert_rejected(&file(&[weight.clone(), first, bias.clone()]), "a name that stands twice");
 
     let huge = u64::MAX.to_string();

@@ -17,7 +17,8 @@ const LAYERS: &[&[&str]] = &[
     &["fetch/part", "picture/whole"],
     &["fetch", "picture"],
     // Parameters in files.
-    &["weights/description", "weights/error"],
+    &["weights/description", "weights/header"],
+    &["weights/error"],
     &["weights/names"],
     &["weights/finite"],
     &["weights/tensors"],

@@ -148,9 +148,9 @@ fn a_failed_save_leaves_nothing() {
 fn every_truncation_and_extension_is_refused() {
     let bytes = saved();
     for len in 0..bytes.len() {
-        assert!(matches!(read(&bytes[..len]), Err(WeightsError::Format { .. })), "{len}");
+        assert!(matches!(read(&bytes[..len]), Err(WeightsError::Header { .. })), "{len}");
     }
-    assert!(matches!(read(&[bytes, vec![0]].concat()), Err(WeightsError::Format { .. })));
+    assert!(matches!(read(&[bytes, vec![0]].concat()), Err(WeightsError::Header { .. })));
 }
 
 #[test]
