@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::dataset::{MAX_FILE_LEN, Part};
+use crate::dataset::{MAX_FILE_LEN, Part, check_counts};
 use crate::file::{self, FileError};
 use crate::idx;
 use crate::samples::{DatasetError, Samples, normalised};
@@ -46,13 +46,8 @@ impl IdxStream {
 
         let labels_path = part.labels_file(dir)?;
         let labels = idx::parse_labels(&file::read(&labels_path, MAX_FILE_LEN)?)
-            .map_err(|error| DatasetError::Idx { file: labels_path, error })?;
-        if count != labels.len() {
-            return Err(DatasetError::Counts { images: count, labels: labels.len() });
-        }
-        if count == 0 {
-            return Err(DatasetError::Empty);
-        }
+            .map_err(|error| DatasetError::Idx { file: labels_path.clone(), error })?;
+        check_counts((path.clone(), count), (labels_path, labels.len()))?;
         let (image_dims, labels) = ([1, rows, cols], labels.into_iter().map(u32::from).collect());
         Ok(Self { path, images: Positioned::new(file), image_dims, image_len: rows * cols, labels })
     }
@@ -72,7 +67,10 @@ impl Samples for IdxStream {
         let mut offset = idx::IMAGES_HEADER_LEN as u64 + index as u64 * self.image_len as u64;
         for values in image.chunks_mut(BUFFER_LEN) {
             let pixels = &mut buffer[..values.len()];
-            self.images.read_exact_at(pixels, offset).map_err(FileError::at(&self.path))?;
+            self.images.read_exact_at(pixels, offset).map_err(|error| {
+                let problem = format!("pixels of image {index} at byte {offset}: {error}");
+                FileError::at(&self.path)(io::Error::new(error.kind(), problem))
+            })?;
             values.iter_mut().zip(pixels).for_each(|(value, pixel)| *value = normalised(*pixel));
             offset += values.len() as u64;
         }

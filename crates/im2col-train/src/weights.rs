@@ -24,7 +24,6 @@ pub use self::description::{Description, NORMALISATION};
 pub use self::error::WeightsError;
 pub use self::finite::NotFinite;
 pub(crate) use self::finite::{check_finite, check_finite_group, check_finite_tensor};
-pub use self::header::HeaderError;
 pub(crate) use self::header::check as check_header;
 pub(crate) use self::names::tensor_name;
 pub use self::tensors::Loaded;

@@ -392,7 +392,7 @@ fn written(format: ImageFormat) -> Vec<u8> {
 
 /// The pixels as they are, and that they can be prepared.
 fn read_picture(file: &[u8]) -> Option<GrayImage> {
-    let picture = picture::read(file).ok()?;
+    let picture = picture::read(Path::new("some/picture"), file).ok()?;
     for preparation in [Preparation::Digit, Preparation::Garment, Preparation::Raw] {
         if let Ok(prepared) = picture::prepare(&picture, preparation) {
             assert_eq!(prepared.dimensions(), (picture::SIDE, picture::SIDE));

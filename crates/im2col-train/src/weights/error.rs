@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use safetensors::{Dtype, SafeTensorError};
 use thiserror::Error;
 
-use super::header::HeaderError;
-use crate::file::FileError;
+use crate::file::{FileError, FormatError};
 
 /// Why parameters cannot be saved or loaded.
 #[derive(Debug, Error)]
@@ -21,7 +20,7 @@ pub enum WeightsError {
         /// The file.
         file: PathBuf,
         /// Where, and what is wrong with it.
-        error: HeaderError,
+        error: FormatError,
     },
     /// The crate `safetensors` refuses the file or what is to be written.
     #[error("{}: not a sound safetensors file: {error}", file.display())]

@@ -13,7 +13,8 @@ use std::fmt::{self, Formatter};
 
 use safetensors::Dtype;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use thiserror::Error;
+
+use crate::file::FormatError;
 
 /// No longer header is read or written; LeNet's has 1 kB.
 pub(crate) const MAX_HEADER_LEN: usize = 1 << 20;
@@ -21,38 +22,23 @@ pub(crate) const MAX_HEADER_LEN: usize = 1 << 20;
 const MAX_DIMS: usize = 8;
 /// The most bytes of a tensor's name.
 const MAX_NAME_LEN: usize = 256;
-/// The most characters of an error's text: a parser quotes what it finds.
-const MAX_PROBLEM_LEN: usize = 256;
 const LEN_LEN: usize = size_of::<u64>();
 const METADATA_KEY: &str = "__metadata__";
 
-/// Why the header of a safetensors file is refused.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{field} at byte {offset}: {problem}")]
-#[non_exhaustive]
-pub struct HeaderError {
-    /// The part of the file: a tensor with its name, or the header itself.
-    pub field: String,
-    /// Where it is in the file, or says that it is.
-    pub offset: u64,
-    /// What is wrong with it.
-    pub problem: String,
-}
-
 /// Checks that names differ, that each tensor is as long as its type and dimensions say, and that the tensors follow one
 /// another up to the end of the file.
-pub(crate) fn check(file: &[u8]) -> Result<(), HeaderError> {
+pub(crate) fn check(file: &[u8]) -> Result<(), FormatError> {
     let header = header(file)?;
     let text =
         str::from_utf8(header).map_err(|error| in_header(error.valid_up_to(), "is not UTF-8".to_owned()))?;
-    let Header(mut tensors) = serde_json::from_str(text)
-        .map_err(|error| in_header(position(text, &error), printable(&error.to_string())))?;
+    let Header(mut tensors) =
+        serde_json::from_str(text).map_err(|error| in_header(position(text, &error), problem(&error)))?;
     tensors.sort_unstable_by_key(|tensor| (tensor.begin, tensor.end));
     check_places(&tensors, to_u64(header.len().saturating_add(LEN_LEN)), to_u64(file.len()))
 }
 
-fn header(file: &[u8]) -> Result<&[u8], HeaderError> {
-    let error = |field: String, problem: String| HeaderError { field, offset: 0, problem };
+fn header(file: &[u8]) -> Result<&[u8], FormatError> {
+    let error = |field: String, problem: String| FormatError::new(field, 0, problem);
     let Some((len, rest)) = file.split_first_chunk() else {
         let problem = format!("the file ends at byte {}", file.len());
         return Err(error("header length".to_owned(), problem));
@@ -68,7 +54,7 @@ fn header(file: &[u8]) -> Result<&[u8], HeaderError> {
 
 /// Checks tensors, which are sorted by their places, in a file that is `file_len` bytes long and whose tensors begin at
 /// byte `start`.
-fn check_places(tensors: &[Tensor<'_>], start: u64, file_len: u64) -> Result<(), HeaderError> {
+fn check_places(tensors: &[Tensor<'_>], start: u64, file_len: u64) -> Result<(), FormatError> {
     let mut end = start;
     for tensor in tensors {
         let in_file = |offset: u64| start.saturating_add(offset);
@@ -88,25 +74,23 @@ fn check_places(tensors: &[Tensor<'_>], start: u64, file_len: u64) -> Result<(),
             continue;
         };
         let field = format!("tensor {:?}", tensor.name);
-        return Err(HeaderError { field, offset: tensor_start, problem });
+        return Err(FormatError::new(field, tensor_start, problem));
     }
     if end < file_len {
         let problem = format!("the file should end here, but ends at byte {file_len}");
-        return Err(HeaderError { field: "end of the tensors".to_owned(), offset: end, problem });
+        return Err(FormatError::new("end of the tensors", end, problem));
     }
     Ok(())
 }
 
-fn in_header(position: usize, problem: String) -> HeaderError {
-    HeaderError { field: "header".to_owned(), offset: to_u64(position.saturating_add(LEN_LEN)), problem }
+fn in_header(position: usize, problem: String) -> FormatError {
+    FormatError::new("header", to_u64(position.saturating_add(LEN_LEN)), problem)
 }
 
-/// What a parser says, which may quote the file, without the line and the column.
-fn printable(message: &str) -> String {
-    let message = message.rsplit_once(" at line ").map_or(message, |(problem, _)| problem);
-    let printable =
-        |character: char| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
-    message.chars().take(MAX_PROBLEM_LEN).map(printable).collect()
+/// What the parser says, without the line and the column.
+fn problem(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    message.rsplit_once(" at line ").map_or(&*message, |(problem, _)| problem).to_owned()
 }
 
 /// Where in the text the parser stopped.
