@@ -134,6 +134,23 @@ fn what_is_wrong_is_named() {
     assert!(matches!(pixels, Err(DatasetError::Pixels { .. })));
 }
 
+/// What is cut off a file while it is streamed is an error of the file, the image and the byte.
+#[test]
+fn a_file_that_is_cut_while_it_is_read_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    write_part(dir.path(), "train", 2, &[3, 9]);
+    let stream = IdxStream::open(dir.path(), Part::Train).unwrap();
+    let file = dir.path().join("train-images-idx3-ubyte");
+    let len = fs::metadata(&file).unwrap().len();
+    fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(len - 1).unwrap();
+    let mut image = vec![0.0; (len as usize - 16) / 2];
+    stream.read(0, &mut image).unwrap();
+    let offset = 16 + image.len();
+    let expected = format!("{}: pixels of image 1 at byte {offset}: ", file.display());
+    let error = stream.read(1, &mut image).unwrap_err().to_string();
+    assert!(error.starts_with(&expected), "{error}");
+}
+
 #[test]
 fn labels_exceed_a_byte() {
     let layers = [Layer::Flatten, Layer::Linear(LinearParams::new(1, 300))];
