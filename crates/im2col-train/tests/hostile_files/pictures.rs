@@ -17,7 +17,7 @@ pub(crate) fn all() -> Counts {
     let small = sheet(12, 10);
     let mut counts = damaged(&small) + headers() + promised_pixels();
     if is_soak() {
-        counts = counts + damaged(&sheet(40, 30));
+        counts = counts + largest() + damaged(&sheet(20, 16));
     }
     counts
 }
@@ -131,14 +131,51 @@ fn promised_pixels() -> Counts {
     kind.report()
 }
 
+/// The largest pictures in the smallest files: twelve bytes a pixel.
+fn largest() -> Counts {
+    let mut kind = Kind::new("largest pictures", &read_size, &|_| 12 * 8192 * 8192);
+    let blank = DynamicImage::new_rgba8(8192, 8192);
+    let mut png = Cursor::new(Vec::new());
+    blank.write_to(&mut png, ImageFormat::Png).unwrap();
+    assert_eq!(kind.try_file(png.get_ref()), Some((8192, 8192)));
+    for components in [1, 3, 4] {
+        for sampling in [0x11, 0x21, 0x12, 0x22, 0x44] {
+            let file = progressive(components, sampling);
+            kind.assert_rejected(&file, &format!("a progressive JPEG file of {components}, {sampling:#x}"));
+        }
+    }
+    kind.report()
+}
+
+/// A progressive JPEG file of 8192 x 8192 with enough data to be believed, in one scan.
+fn progressive(components: u8, sampling: u8) -> Vec<u8> {
+    let file = with_size(include_bytes!("../trainer/progressive.jpg"), 8192, 8192);
+    let (frame, end) = (frame(&file), file.len() - 2);
+    let listed = (1..=components).flat_map(|id| [id, sampling, 0]);
+    let head =
+        [0xFF, 0xC2, 0, 8 + 3 * components].into_iter().chain(file[frame + 4..frame + 9].iter().copied());
+    let head: Vec<u8> = head.chain([components]).chain(listed).collect();
+    // The frame of one component that is replaced has 13 bytes.
+    [&file[..frame], &head, &file[frame + 13..end], &[0; 1 << 17], &file[end..]].concat()
+}
+
+fn read_size(name: &Path, file: &[u8]) -> Reading<(u32, u32)> {
+    picture::read(name, file).map(|picture| picture.dimensions()).map_err(|error| error.to_string())
+}
+
 /// The JPEG file with another size in the header of its frame.
 fn with_size(file: &[u8], width: u16, height: u16) -> Vec<u8> {
-    let frame = file.windows(2).position(|marker| matches!(marker, [0xFF, 0xC0 | 0xC2])).unwrap();
+    let frame = frame(file);
     let mut file = file.to_vec();
     // Behind the marker, the segment's length and the bits of a sample.
     file[frame + 5..frame + 7].copy_from_slice(&height.to_be_bytes());
     file[frame + 7..frame + 9].copy_from_slice(&width.to_be_bytes());
     file
+}
+
+/// Where the header of a JPEG file's frame begins.
+fn frame(file: &[u8]) -> usize {
+    file.windows(2).position(|marker| matches!(marker, [0xFF, 0xC0 | 0xC2])).unwrap()
 }
 
 /// A PNG file, checksums and all, whose picture has this size and one pixel of data.
