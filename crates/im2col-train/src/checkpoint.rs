@@ -143,7 +143,8 @@ impl Checkpoint {
         let given = digest(&bytes, required)
             .ok_or_else(|| metadata.error(SHA256_KEY, "is not a SHA-256 that stands in one place"))?;
         if given != *required {
-            return Err(CheckpointError::Digest { file: file.to_owned(), required: required.clone(), given });
+            let required = file::printable(required);
+            return Err(CheckpointError::Digest { file: file.to_owned(), required, given });
         }
         let configuration = metadata.text(CONFIGURATION_KEY)?;
         if *metadata.text(CONFIGURATION_SHA256_KEY)? != digest::of_bytes(configuration.as_bytes()) {
@@ -365,7 +366,8 @@ impl<'a> Metadata<'a> {
     }
 
     fn value<T: DeserializeOwned>(&self, key: &'static str) -> Result<T, CheckpointError> {
-        serde_json::from_str(self.text(key)?).map_err(|error| self.error(key, &error.to_string()))
+        serde_json::from_str(self.text(key)?)
+            .map_err(|error| self.error(key, &file::printable(&error.to_string())))
     }
 
     fn error(&self, key: &'static str, problem: &str) -> CheckpointError {

@@ -46,11 +46,15 @@ pub struct FormatError {
 
 impl FormatError {
     pub(crate) fn new(field: impl Into<String>, offset: u64, problem: impl ToString) -> Self {
-        let printable =
-            |character: char| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
-        let problem = problem.to_string().chars().take(MAX_PROBLEM_LEN).map(printable).collect();
-        Self { field: field.into(), offset, problem }
+        Self { field: field.into(), offset, problem: printable(&problem.to_string()) }
     }
+}
+
+/// What a parser says, which may quote a hostile file: its first characters, U+FFFD for control characters.
+pub(crate) fn printable(message: &str) -> String {
+    let printable =
+        |character: char| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
+    message.chars().take(MAX_PROBLEM_LEN).map(printable).collect()
 }
 
 impl FileError {

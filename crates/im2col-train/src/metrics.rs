@@ -99,7 +99,8 @@ pub fn read(folder: &Path) -> Result<Vec<Record>, FileError> {
     let (mut records, mut offset) = (Vec::new(), 0);
     for (index, line) in text[..whole_lines_len(&text)].split_inclusive(|&byte| byte == b'\n').enumerate() {
         let record = serde_json::from_slice(line).map_err(|error| {
-            let problem = format!("line {} at byte {offset}: {error}", index + 1);
+            let said = file::printable(&error.to_string());
+            let problem = format!("line {} at byte {offset}: {said}", index + 1);
             FileError::at(&file)(io::Error::new(io::ErrorKind::InvalidData, problem))
         })?;
         records.push(record);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::file::FileError;
+use crate::file::{FileError, printable};
 use crate::samples::Fingerprint;
 use crate::weights::{NotFinite, WeightsError};
 
@@ -82,7 +82,7 @@ pub enum CheckpointError {
     #[error(
         "{}: the run learned from other images: {} of {:?} (channels, rows, columns) with labels {:.8}, \
          these are {} of {:?} with labels {:.8}",
-        file.display(), required.images, required.image_dims, required.labels_sha256,
+        file.display(), required.images, required.image_dims, printable(&required.labels_sha256),
         given.images, given.image_dims, given.labels_sha256
     )]
     Data {

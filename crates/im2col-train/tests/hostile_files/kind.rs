@@ -14,9 +14,10 @@ pub(crate) const NAME: &str = "from/a stranger";
 /// Besides what is said of each kind: buffers of readers, tables of decoders, texts of errors.
 const OVERHEAD: usize = 64 << 10;
 
-/// Where an error may say that something is wrong, other than at a byte: parts of a checkpoint, and tensors.
-const FIELDS: [&str; 9] = [
+/// Where an error may say that something is wrong, other than at a byte: the length, parts of a checkpoint, tensors.
+const FIELDS: [&str; 10] = [
     "SHA-256",
+    "larger than ",
     " is not a parameter of the network",
     "\"sha256\"",
     "\"configuration",
@@ -46,7 +47,7 @@ pub(crate) struct Kind<'a, T> {
 pub(crate) struct Counts {
     pub(crate) files: usize,
     pub(crate) rejected: usize,
-    /// How many of them had to be rejected, since their length or a digest says so.
+    /// How many of them had to be rejected, since a length, a header or a digest says so.
     pub(crate) certain: usize,
 }
 
@@ -98,7 +99,7 @@ impl<'a, T: PartialEq + std::fmt::Debug> Kind<'a, T> {
         (reading.ok(), is_new)
     }
 
-    /// A file that cannot be sound: its length or its digest says so.
+    /// A file that cannot be sound: a length, its header or a digest says so.
     pub(crate) fn assert_rejected(&mut self, file: &[u8], what: &str) {
         let (value, is_new) = self.try_new(file);
         assert_eq!(value, None, "{}: {what} is accepted", self.name);
@@ -146,14 +147,17 @@ fn flipped(file: &[u8]) -> impl Iterator<Item = (usize, Vec<u8>)> {
     })
 }
 
-/// Whether an error names the file first, then a byte or one of the [`FIELDS`].
+/// Whether an error names the file first, then a byte, a line and a column of a text, or one of the [`FIELDS`].
 fn names_its_place(message: &str) -> bool {
     let Some(rest) = message.strip_prefix(NAME).and_then(|rest| rest.strip_prefix(": ")) else {
         return false;
     };
-    let has_offset =
-        rest.split("byte ").skip(1).any(|after| after.starts_with(|first: char| first.is_ascii_digit()));
-    has_offset || FIELDS.iter().any(|field| rest.contains(field))
+    let has_number = |word: &str| {
+        rest.split(word).skip(1).any(|after| after.starts_with(|first: char| first.is_ascii_digit()))
+    };
+    has_number("byte ")
+        || (has_number("line ") && has_number("column "))
+        || FIELDS.iter().any(|field| rest.contains(field))
 }
 
 /// The checks can fail.
@@ -161,6 +165,8 @@ pub(crate) fn check_the_checks() {
     for (message, is_good) in [
         ("from/a stranger: magic at byte 0: wrong", true),
         ("from/a stranger: 1.bias is missing", true),
+        ("from/a stranger: no JSON at line 1 column 2", true),
+        ("from/a stranger: no JSON at line 1", false),
         ("from/a stranger: damaged at some byte or other", false),
         ("from/a stranger: damaged", false),
         ("magic at byte 0: wrong", false),

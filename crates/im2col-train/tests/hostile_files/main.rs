@@ -9,6 +9,7 @@
 mod data;
 mod kind;
 mod pictures;
+mod runs;
 mod tensors;
 
 use im2col_testkit::alloc::CountingAllocator;
@@ -20,9 +21,9 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
 #[test]
 fn hostile_files_are_rejected_or_read() {
     kind::check_the_checks();
-    let counts = data::all() + tensors::all() + pictures::all();
+    let counts = data::all() + tensors::all() + runs::all() + pictures::all();
     println!(
-        "{} of {} files had to be rejected, by their length or a digest, and were",
+        "{} of {} files had to be rejected, by a length, a header or a digest, and were",
         counts.certain, counts.certain
     );
     println!("hostile files: {} distinct, 0 panics, {} rejected", counts.files, counts.rejected);

@@ -134,6 +134,8 @@ fn counters_that_contradict_each_other_are_refused_by_name() {
         assert!(error.to_string().starts_with(&expected), "{error}");
     }
     for (from, to, expected) in [
+        // A control character of two bytes.
+        ("{\\\"epoch\\\":", "{\\\"ep\u{9b}h\\\":", "\"position\" unknown field `ep\u{fffd}h`"),
         (
             "best_validation\\\":0.1,",
             "best_validation\\\":1.1,",
