@@ -7,21 +7,24 @@
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
+mod error;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
+use serde_json::{Map, Value};
 
+pub use self::error::CheckpointError;
 use crate::atomic::replace_keeping;
 use crate::digest;
 use crate::file::{self, FileError};
 use crate::samples::Fingerprint;
-use crate::train::{Options, Position, Trainer};
+use crate::train::{Contradiction, Options, Position, Trainer};
 use crate::weights::{
-    self, MAX_FILE_LEN, NETWORK_KEY, NotFinite, WeightsError, check_finite_group, check_finite_tensor,
+    self, MAX_FILE_LEN, NETWORK_KEY, WeightsError, check_finite_group, check_finite_tensor,
 };
 
 const CONFIGURATION_KEY: &str = "configuration";
@@ -32,75 +35,6 @@ const RECORD_KEY: &str = "record";
 const SHA256_KEY: &str = "sha256";
 /// How many hexadecimal digits a SHA-256 has.
 const SHA256_LEN: usize = 64;
-
-/// Why a checkpoint cannot be written, read or gone on from.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum CheckpointError {
-    /// The file cannot be read or written.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// Something is wrong with its tensors.
-    #[error(transparent)]
-    Tensors(#[from] WeightsError),
-    /// The file is not what was written.
-    #[error("{}: damaged: its SHA-256 should be {required}, but is {given}", file.display())]
-    Digest {
-        /// The file.
-        file: PathBuf,
-        /// What the file says.
-        required: String,
-        /// What it is.
-        given: String,
-    },
-    /// A part of the metadata is missing, or is not what it should be.
-    #[error("{}: not a checkpoint: {key:?} {problem}", file.display())]
-    Metadata {
-        /// The file.
-        file: PathBuf,
-        /// The part's name.
-        key: &'static str,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// A value in the file with which no run can go on.
-    #[error("{}: {error}", file.display())]
-    NotFinite {
-        /// The file.
-        file: PathBuf,
-        /// The value.
-        error: NotFinite,
-    },
-    /// Training has left the numbers that f32 can hold: there is nothing to save.
-    #[error("{}: not saved, {error}: a smaller learning rate (--lr) may help", file.display())]
-    Diverged {
-        /// The file.
-        file: PathBuf,
-        /// The value.
-        error: NotFinite,
-    },
-    /// The trainer has other options than the run.
-    #[error("{}: a run with other options", file.display())]
-    Options {
-        /// The file.
-        file: PathBuf,
-    },
-    /// The trainer has other images than the run.
-    #[error(
-        "{}: the run learned from other images: {} of {:?} (channels, rows, columns) with labels {:.8}, \
-         these are {} of {:?} with labels {:.8}",
-        file.display(), required.images, required.image_dims, required.labels_sha256,
-        given.images, given.image_dims, given.labels_sha256
-    )]
-    Data {
-        /// The file.
-        file: PathBuf,
-        /// The run's images.
-        required: Box<Fingerprint>,
-        /// The trainer's.
-        given: Box<Fingerprint>,
-    },
-}
 
 /// What a run was asked to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -201,13 +135,16 @@ impl Checkpoint {
     /// # Errors
     /// The same.
     pub fn from_bytes(file: &Path, bytes: Vec<u8>) -> Result<Self, CheckpointError> {
+        weights::check_header(&bytes)
+            .map_err(|error| WeightsError::Header { file: file.to_owned(), error })?;
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| format_error(file, error))?;
         let metadata = Metadata { file, entries: header.metadata().as_ref() };
         let required = metadata.text(SHA256_KEY)?;
         let given = digest(&bytes, required)
             .ok_or_else(|| metadata.error(SHA256_KEY, "is not a SHA-256 that stands in one place"))?;
         if given != *required {
-            return Err(CheckpointError::Digest { file: file.to_owned(), required: required.clone(), given });
+            let required = file::printable(required);
+            return Err(CheckpointError::Digest { file: file.to_owned(), required, given });
         }
         let configuration = metadata.text(CONFIGURATION_KEY)?;
         if *metadata.text(CONFIGURATION_SHA256_KEY)? != digest::of_bytes(configuration.as_bytes()) {
@@ -219,6 +156,7 @@ impl Checkpoint {
             position: metadata.value(POSITION_KEY)?,
             record: metadata.value(RECORD_KEY)?,
         };
+        check_record(file, &state.record)?;
         check_values(file, &bytes)?;
         Ok(Self { file: file.to_owned(), bytes, state })
     }
@@ -238,39 +176,41 @@ impl Checkpoint {
     /// [schedule](crate::schedule::Schedule) is then that of the new number.
     ///
     /// # Errors
-    /// The trainer has another network, other options or other images than the run.
+    /// The trainer has another network, other options or other images than the run, or it cannot have come there.
     pub fn restore<const L: usize>(&self, trainer: &mut Trainer<'_, L>) -> Result<(), CheckpointError> {
         let (state, file) = (&self.state, || self.file.clone());
         let Options { epochs, .. } = state.configuration.options;
-        if (Options { epochs, ..*trainer.options() }) != state.configuration.options {
-            return Err(CheckpointError::Options { file: file() });
+        let given = Options { epochs, ..*trainer.options() };
+        if given != state.configuration.options {
+            let (option, required, given) = differing(&state.configuration.options, &given);
+            return Err(CheckpointError::Options { file: file(), option, required, given });
         }
         let given = Fingerprint::of(trainer.samples());
         if given != state.data {
             let (required, given) = (Box::new(state.data.clone()), Box::new(given));
             return Err(CheckpointError::Data { file: file(), required, given });
         }
-        if !trainer.can_be_at(&state.position) {
-            let problem = "is no place in this run".to_owned();
-            return Err(CheckpointError::Metadata { file: file(), key: POSITION_KEY, problem });
-        }
         let tensors =
             SafeTensors::deserialize(&self.bytes).map_err(|error| format_error(&self.file, error))?;
         let network = *trainer.network();
-        trainer.go_to(state.position, |params, optimiser| {
-            let mut moments: Vec<(String, &mut [f32])> =
-                optimiser.moments_mut().map(|(name, values)| (moment_prefix(name), values)).collect();
-            let mut groups: Vec<(&str, &mut [f32])> = vec![("", params)];
-            groups.extend(moments.iter_mut().map(|(prefix, values)| (prefix.as_str(), &mut **values)));
-            Ok(weights::load(&self.file, &tensors, &network, &mut groups)?)
-        })
+        let (params, optimiser) = trainer.tensors_mut();
+        let mut moments: Vec<(String, &mut [f32])> =
+            optimiser.moments_mut().map(|(name, values)| (moment_prefix(name), values)).collect();
+        let mut groups: Vec<(&str, &mut [f32])> = vec![("", params)];
+        groups.extend(moments.iter_mut().map(|(prefix, values)| (prefix.as_str(), &mut **values)));
+        weights::load(&self.file, &tensors, &network, &mut groups)?;
+        // Another network draws other numbers of random numbers, so its tensors come first.
+        check_position(&self.file, trainer, &state.position)?;
+        trainer.go_to(state.position);
+        Ok(())
     }
 }
 
 /// Saves a checkpoint and keeps the one before as `previous`. After a crash at least one of the two is sound.
 ///
 /// # Errors
-/// The file cannot be written, or a value is not finite; both files are then as they were.
+/// The file cannot be written, a value is not finite, or the trainer has made [steps](Trainer::step) out of turn, after
+/// which nobody could go on; both files are then as they were.
 pub fn save<const L: usize>(
     file: &Path,
     previous: &Path,
@@ -288,6 +228,7 @@ fn serialize<const L: usize>(
     record: &RunRecord,
     trainer: &Trainer<'_, L>,
 ) -> Result<Vec<u8>, CheckpointError> {
+    check_position(file, trainer, trainer.position())?;
     let json_error = |key| move |error| unwritten(file, key, &error);
     let network = configuration.network.clone();
     let data = Fingerprint::of(trainer.samples());
@@ -319,6 +260,53 @@ fn serialize<const L: usize>(
         .ok_or_else(|| unwritten(file, SHA256_KEY, &"has no place"))?;
     place.copy_from_slice(digest.as_bytes());
     Ok(bytes)
+}
+
+/// Checks that the counters of a position agree with each other, the options and the images.
+fn check_position<const L: usize>(
+    file: &Path,
+    trainer: &Trainer<'_, L>,
+    position: &Position,
+) -> Result<(), CheckpointError> {
+    match trainer.contradiction(position) {
+        Some(contradiction) => Err(counter_error(file, POSITION_KEY, contradiction)),
+        None => Ok(()),
+    }
+}
+
+/// Checks that the numbers of a record can be what they count.
+fn check_record(file: &Path, record: &RunRecord) -> Result<(), CheckpointError> {
+    let wrong = |counter, required, given| {
+        Err(counter_error(file, RECORD_KEY, Contradiction::new(counter, required, given)))
+    };
+    match *record {
+        RunRecord { best_validation: Some(share), .. } if !(0.0..=1.0).contains(&share) => {
+            wrong("best_validation", "from 0 to 1", share)
+        }
+        RunRecord { seconds, .. } if !(0.0..f64::INFINITY).contains(&seconds) => {
+            wrong("seconds", "at least 0", seconds)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The first option that differs, and both of its values as JSON.
+fn differing(required: &Options, given: &Options) -> (String, String, String) {
+    let [required, given] = [required, given].map(|options| match serde_json::to_value(options) {
+        Ok(Value::Object(options)) => options,
+        _ => Map::new(),
+    });
+    // An option that is not set may be left out.
+    let value = |options: &Map<String, Value>, name: &str| options.get(name).cloned().unwrap_or_default();
+    let mut names = required.keys().chain(given.keys());
+    let name = names.find(|&name| value(&required, name) != value(&given, name)).cloned().unwrap_or_default();
+    let [required, given] = [&required, &given].map(|options| value(options, &name).to_string());
+    (name, required, given)
+}
+
+fn counter_error(file: &Path, key: &str, contradiction: Contradiction) -> CheckpointError {
+    let Contradiction { counter, required, given } = contradiction;
+    CheckpointError::Counter { file: file.to_owned(), counter: format!("{key}.{counter}"), required, given }
 }
 
 /// Checks that every value of every tensor is finite.
@@ -378,7 +366,8 @@ impl<'a> Metadata<'a> {
     }
 
     fn value<T: DeserializeOwned>(&self, key: &'static str) -> Result<T, CheckpointError> {
-        serde_json::from_str(self.text(key)?).map_err(|error| self.error(key, &error.to_string()))
+        serde_json::from_str(self.text(key)?)
+            .map_err(|error| self.error(key, &file::printable(&error.to_string())))
     }
 
     fn error(&self, key: &'static str, problem: &str) -> CheckpointError {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::file;
-use crate::idx;
+use crate::idx::{self, IdxError};
 use crate::samples::{DatasetError, Samples, normalised};
 
 /// No larger file is read; MNIST's largest has 47 MB.
@@ -102,11 +102,11 @@ impl Dataset {
 
     fn from_idx(images: (PathBuf, &[u8]), labels: (PathBuf, &[u8])) -> Result<Self, DatasetError> {
         let in_file = |file| move |error| DatasetError::Idx { file, error };
-        let labels = idx::parse_labels(labels.1).map_err(in_file(labels.0))?;
-        let images = idx::parse_images(images.1).map_err(in_file(images.0))?;
-        if images.count != labels.len() {
-            return Err(DatasetError::Counts { images: images.count, labels: labels.len() });
-        }
+        let (labels_path, labels) = labels;
+        let labels = idx::parse_labels(labels).map_err(in_file(labels_path.clone()))?;
+        let (images_path, images) = images;
+        let images = idx::parse_images(images).map_err(in_file(images_path.clone()))?;
+        check_counts((images_path, images.count), (labels_path, labels.len()))?;
         let labels = labels.into_iter().map(u32::from).collect();
         Self::new([1, images.rows, images.cols], images.pixels, labels)
     }
@@ -155,6 +155,20 @@ impl Samples for Dataset {
         let pixels = &self.pixels[index * image.len()..][..image.len()];
         image.iter_mut().zip(pixels).for_each(|(value, &pixel)| *value = normalised(pixel));
         Ok(())
+    }
+}
+
+/// Checks that there are images in the first file, and as many labels in the second.
+pub(crate) fn check_counts(
+    (images_file, images): (PathBuf, usize),
+    (file, labels): (PathBuf, usize),
+) -> Result<(), DatasetError> {
+    if images != labels {
+        return Err(DatasetError::Counts { file, images, labels });
+    }
+    match images {
+        0 => Err(DatasetError::Idx { file: images_file, error: IdxError::NO_IMAGES }),
+        _ => Ok(()),
     }
 }
 

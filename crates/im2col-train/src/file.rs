@@ -28,6 +28,35 @@ pub enum FileError {
     },
 }
 
+/// The most characters of a problem's text: a parser may quote what it finds.
+const MAX_PROBLEM_LEN: usize = 256;
+
+/// Where and how a file departs from its format.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{field} at byte {offset}: {problem}")]
+#[non_exhaustive]
+pub struct FormatError {
+    /// The part of the file, or the decoder that has come to this place.
+    pub field: String,
+    /// Where it is in the file.
+    pub offset: u64,
+    /// What is wrong with it. Control characters are U+FFFD.
+    pub problem: String,
+}
+
+impl FormatError {
+    pub(crate) fn new(field: impl Into<String>, offset: u64, problem: impl ToString) -> Self {
+        Self { field: field.into(), offset, problem: printable(&problem.to_string()) }
+    }
+}
+
+/// What a parser says, which may quote a hostile file: its first characters, U+FFFD for control characters.
+pub(crate) fn printable(message: &str) -> String {
+    let printable =
+        |character: char| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
+    message.chars().take(MAX_PROBLEM_LEN).map(printable).collect()
+}
+
 impl FileError {
     /// For `map_err`: makes an error of what the system says about `file`.
     pub(crate) fn at(file: &Path) -> impl Fn(io::Error) -> Self {
@@ -45,10 +74,19 @@ impl FileError {
 
 /// The whole file, if it has at most `limit` bytes.
 pub(crate) fn read(file: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
-    File::open(file)
-        .and_then(|open| read_at_most(open, limit))
-        .map_err(FileError::at(file))?
-        .ok_or_else(|| FileError::TooLong { file: file.to_owned(), limit })
+    let read = || {
+        let open = File::open(file)?;
+        // Its length once: a buffer that grows takes three times as much. Where the system knows none, it grows.
+        let len = open.metadata()?.len().min(limit.saturating_add(1));
+        let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or_default());
+        open.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(FileError::at(file))?;
+    if bytes.len() as u64 > limit {
+        return Err(FileError::TooLong { file: file.to_owned(), limit });
+    }
+    Ok(bytes)
 }
 
 /// All bytes of `source`; `None` if there are more than `limit`.
@@ -61,6 +99,12 @@ pub(crate) fn read_at_most(source: impl Read, limit: u64) -> io::Result<Option<V
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn problems_are_short_and_printable() {
+        let error = FormatError::new("header", 7, "\u{1b}[2J".to_owned() + &"x".repeat(1000));
+        assert_eq!(error.to_string(), format!("header at byte 7: \u{fffd}[2J{}", "x".repeat(252)));
+    }
 
     #[test]
     fn files_are_read_up_to_the_limit() {

@@ -50,7 +50,7 @@ pub enum IdxError {
         /// The file's bytes.
         found: [u8; 4],
     },
-    /// An image without rows or columns.
+    /// An image without rows or columns, or a data set without images.
     #[error("{field} at byte {offset}: must be at least 1")]
     Zero {
         /// Which dimension.
@@ -82,6 +82,11 @@ pub enum IdxError {
         /// What the decoder says.
         error: io::Error,
     },
+}
+
+impl IdxError {
+    /// A file that is sound, but has no image.
+    pub(crate) const NO_IMAGES: Self = Self::Zero { field: IMAGE_FIELDS[0], offset: 4 };
 }
 
 /// Grey images of one size.

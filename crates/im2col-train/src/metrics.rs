@@ -1,14 +1,15 @@
 //! What happened in a run, for others to read: a file with a JSON line for each thing.
 
-use std::fmt::Display;
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::file::FileError;
+use crate::file::{self, FileError};
 use crate::run::files::METRICS_FILE;
+
+/// No longer file of records is read.
+const MAX_FILE_LEN: u64 = 1 << 30;
 
 /// A line of [`METRICS_FILE`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,18 +95,18 @@ pub struct Epoch {
 /// The file cannot be read, or a line is no record.
 pub fn read(folder: &Path) -> Result<Vec<Record>, FileError> {
     let file = folder.join(METRICS_FILE);
-    let bad_line = |line: usize, error: &dyn Display| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("line {line}: {error}"))
-    };
-    let read = || -> io::Result<Vec<Record>> {
-        let text = fs::read(&file)?;
-        text[..whole_lines_len(&text)]
-            .split_inclusive(|&byte| byte == b'\n')
-            .enumerate()
-            .map(|(index, line)| serde_json::from_slice(line).map_err(|error| bad_line(index + 1, &error)))
-            .collect()
-    };
-    read().map_err(FileError::at(&file))
+    let text = file::read(&file, MAX_FILE_LEN)?;
+    let (mut records, mut offset) = (Vec::new(), 0);
+    for (index, line) in text[..whole_lines_len(&text)].split_inclusive(|&byte| byte == b'\n').enumerate() {
+        let record = serde_json::from_slice(line).map_err(|error| {
+            let said = file::printable(&error.to_string());
+            let problem = format!("line {} at byte {offset}: {said}", index + 1);
+            FileError::at(&file)(io::Error::new(io::ErrorKind::InvalidData, problem))
+        })?;
+        records.push(record);
+        offset += line.len();
+    }
+    Ok(records)
 }
 
 /// The length of the lines that have an end.
@@ -116,6 +117,7 @@ pub(crate) fn whole_lines_len(text: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn records_survive() {
@@ -159,8 +161,9 @@ mod tests {
             assert_eq!(read(folder.path()).unwrap(), records);
         }
 
+        let expected = format!("metrics.jsonl: line 4 at byte {}: ", text.len());
         fs::write(folder.path().join(METRICS_FILE), text + "{}\n").unwrap();
         let error = read(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("metrics.jsonl: line 4: "), "{error}");
+        assert!(error.contains(&expected), "{error}");
     }
 }

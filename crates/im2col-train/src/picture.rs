@@ -7,16 +7,18 @@
 
 mod error;
 mod ink;
+mod jpeg;
 mod whole;
 
 use std::io::Read;
+use std::path::Path;
 
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, GrayImage, Luma, LumaA};
 
 use self::error::MAX_FILE_LEN;
 pub use self::error::PictureError;
-use crate::file;
+use crate::file::{self, FileError};
 
 /// Height and width of what a network sees.
 pub const SIDE: u32 = 28;
@@ -48,16 +50,17 @@ pub enum Preparation {
 /// what lies behind its end does not matter. PGM and PPM files in text end in white space, or nobody could tell
 /// whether the last number has lost digits.
 ///
+/// `file` is its name in errors.
+///
 /// # Errors
 /// The file cannot be read, is longer than 64 MiB, is damaged or truncated, or its picture has no pixels or is larger than
 /// 8192 x 8192.
-pub fn read(source: impl Read) -> Result<GrayImage, PictureError> {
-    let file = file::read_at_most(source, MAX_FILE_LEN)?.ok_or(PictureError::FileTooLong)?;
-    let picture = whole::decode(&file)?;
-    // A PNM file that is cut within its height may say 0.
-    if picture.as_bytes().is_empty() {
-        return Err(PictureError::Blank);
-    }
+pub fn read(file: &Path, source: impl Read) -> Result<GrayImage, PictureError> {
+    let bytes = file::read_at_most(source, MAX_FILE_LEN)
+        .map_err(FileError::at(file))?
+        .ok_or_else(|| FileError::TooLong { file: file.to_owned(), limit: MAX_FILE_LEN })?;
+    let picture =
+        whole::decode(&bytes).map_err(|error| PictureError::Format { file: file.to_owned(), error })?;
     Ok(on_paper(&picture))
 }
 

@@ -63,8 +63,10 @@ pub enum DatasetError {
         file: PathBuf,
     },
     /// There is not exactly one label for each image.
-    #[error("{images} images, but {labels} labels")]
+    #[error("{}: label count at byte 4: {labels} labels, but {images} images", file.display())]
     Counts {
+        /// The file of labels.
+        file: PathBuf,
         /// How many images there are.
         images: usize,
         /// How many labels there are.

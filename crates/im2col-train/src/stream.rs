@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::dataset::{MAX_FILE_LEN, Part};
+use crate::dataset::{MAX_FILE_LEN, Part, check_counts};
 use crate::file::{self, FileError};
 use crate::idx;
 use crate::samples::{DatasetError, Samples, normalised};
@@ -50,13 +50,8 @@ impl IdxStream {
 
         let labels_path = part.labels_file(dir)?;
         let labels = idx::parse_labels(&file::read(&labels_path, MAX_FILE_LEN)?)
-            .map_err(|error| DatasetError::Idx { file: labels_path, error })?;
-        if count != labels.len() {
-            return Err(DatasetError::Counts { images: count, labels: labels.len() });
-        }
-        if count == 0 {
-            return Err(DatasetError::Empty);
-        }
+            .map_err(|error| DatasetError::Idx { file: labels_path.clone(), error })?;
+        check_counts((path.clone(), count), (labels_path, labels.len()))?;
         let (image_dims, labels) = ([1, rows, cols], labels.into_iter().map(u32::from).collect());
         let (images, image_len) = (Positioned::new(file), rows * cols);
         Ok(Self { path, images, version, image_dims, image_len, labels })
@@ -79,7 +74,10 @@ impl Samples for IdxStream {
             let pixels = &mut buffer[..values.len()];
             self.images.read_exact_at(pixels, offset).map_err(|error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => DatasetError::Changed { file: self.path.clone() },
-                _ => FileError::at(&self.path)(error).into(),
+                kind => {
+                    let problem = format!("pixels of image {index} at byte {offset}: {error}");
+                    FileError::at(&self.path)(io::Error::new(kind, problem)).into()
+                }
             })?;
             values.iter_mut().zip(pixels).for_each(|(value, pixel)| *value = normalised(*pixel));
             offset += values.len() as u64;

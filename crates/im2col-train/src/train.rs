@@ -2,13 +2,16 @@
 
 mod isa;
 mod options;
+mod position;
 mod split;
 
 use im2col::{Isa, Layer, Network};
-use serde::{Deserialize, Serialize};
 
 pub use self::isa::IsaName;
 pub use self::options::Options;
+pub(crate) use self::position::Contradiction;
+use self::position::Course;
+pub use self::position::Position;
 use self::split::split;
 use crate::augment::AugmentedSample;
 pub use crate::error::TrainError;
@@ -21,24 +24,6 @@ use crate::runner::Runner;
 pub use crate::runner::Totals;
 use crate::samples::Samples;
 use crate::weights::check_finite;
-
-/// How far a trainer has come: with its tensors, all that it needs to go on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Position {
-    /// How many epochs are done.
-    pub epoch: usize,
-    /// How many batches of the next one are done.
-    pub batch: usize,
-    /// How many steps are done.
-    pub step: usize,
-    /// How many random numbers were drawn before this epoch.
-    pub epoch_draws: u64,
-    /// How many random numbers have been drawn.
-    pub draws: u64,
-    /// What the network made of this epoch's images so far.
-    pub totals: Totals,
-}
 
 /// A network that learns from samples.
 ///
@@ -59,6 +44,8 @@ pub struct Trainer<'d, const L: usize> {
     order: Vec<usize>,
     batch: Vec<AugmentedSample>,
     random: Random,
+    /// How many random numbers were drawn before the first epoch.
+    first_draws: u64,
     position: Position,
 }
 
@@ -94,7 +81,8 @@ impl<'d, const L: usize> Trainer<'d, L> {
         }
         let params = init::xavier_uniform(runner.network(), &mut random);
         let (learned, held_back) = split(images, options.validation, &mut random)?;
-        let position = Position { epoch_draws: random.draws(), draws: random.draws(), ..Position::default() };
+        let first_draws = random.draws();
+        let position = Position { epoch_draws: first_draws, draws: first_draws, ..Position::default() };
         Ok(Self {
             samples,
             optimiser: OptimiserState::new(options.optimiser, params.len()),
@@ -107,6 +95,7 @@ impl<'d, const L: usize> Trainer<'d, L> {
             learned,
             held_back,
             random,
+            first_draws,
             position,
         })
     }
@@ -317,54 +306,31 @@ impl<'d, const L: usize> Trainer<'d, L> {
         self.runner.test(&self.params, samples, |_| ())
     }
 
-    /// Whether a trainer with these options and samples can come there.
-    pub(crate) fn can_be_at(&self, position: &Position) -> bool {
-        let Position { epoch, batch, step, totals, .. } = *position;
-        // Steps out of turn count too, so they are only kept from overflowing.
-        epoch <= self.options.epochs
-            && batch <= self.batch_count()
-            && step <= isize::MAX as usize
-            && totals.are_of_at_most(self.learned.len())
+    /// The first counter of a position that contradicts the rest, if no trainer with these options and samples that
+    /// takes its batches in turn comes there.
+    pub(crate) fn contradiction(&self, position: &Position) -> Option<Contradiction> {
+        let Options { epochs, shift, .. } = self.options;
+        let (images, batch_len) = (self.learned.len(), self.batch_len());
+        let draws_per_image = u64::from(shift > 0);
+        Course { epochs, images, batch_len, first_draws: self.first_draws, draws_per_image }
+            .contradiction(position)
     }
 
-    /// Takes the place of a trainer with the same options and samples that had come to this position. `load`
-    /// fills the parameters and what the optimiser keeps.
-    pub(crate) fn go_to<E>(
-        &mut self,
-        position: Position,
-        load: impl FnOnce(&mut [f32], &mut OptimiserState) -> Result<(), E>,
-    ) -> Result<(), E> {
-        load(&mut self.params, &mut self.optimiser)?;
+    /// The parameters and what the optimiser keeps: with a [`Position`], all that a trainer is.
+    pub(crate) fn tensors_mut(&mut self) -> (&mut [f32], &mut OptimiserState) {
+        (&mut self.params, &mut self.optimiser)
+    }
+
+    /// Takes the place of a trainer with the same options, samples and tensors that had come to this position.
+    pub(crate) fn go_to(&mut self, position: Position) {
         if position.batch > 0 {
             self.random = Random::at(self.options.seed, position.epoch_draws);
             self.shuffle();
         }
         self.random = Random::at(self.options.seed, position.draws);
         self.position = position;
-        Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_that_no_trainer_comes_to_are_known() {
-        let data = crate::dataset::Dataset::new([1, 28, 28], vec![0; 10 * 784], vec![0; 10]).unwrap();
-        let options = Options { epochs: 3, batch: 4, ..Options::default() };
-        let mut trainer = Trainer::new(im2col::lenet::LENET, &data, options).unwrap();
-        trainer.epoch(|_| ()).unwrap();
-        trainer.next_batch().unwrap();
-        let here = *trainer.position();
-        assert!(trainer.can_be_at(&here));
-        for wrong in [
-            Position { epoch: 4, ..here },
-            Position { batch: 4, ..here },
-            Position { step: usize::MAX, ..here },
-            Position { totals: here.totals + here.totals + here.totals, ..here },
-        ] {
-            assert!(!trainer.can_be_at(&wrong), "{wrong:?}");
-        }
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@
 mod description;
 mod error;
 mod finite;
+mod header;
 mod names;
 mod tensors;
 
@@ -23,6 +24,7 @@ pub use self::description::{Description, NORMALISATION};
 pub use self::error::WeightsError;
 pub use self::finite::NotFinite;
 pub(crate) use self::finite::{check_finite, check_finite_group, check_finite_tensor};
+pub(crate) use self::header::check as check_header;
 pub(crate) use self::names::tensor_name;
 pub use self::tensors::Loaded;
 pub(crate) use self::tensors::{load, serialize};
@@ -54,6 +56,7 @@ impl Weights {
     /// # Errors
     /// The file is not a sound safetensors file.
     pub fn from_bytes(file: &Path, bytes: Vec<u8>) -> Result<Self, WeightsError> {
+        check_header(&bytes).map_err(|error| WeightsError::Header { file: file.to_owned(), error })?;
         let (_, metadata) = SafeTensors::read_metadata(&bytes)
             .map_err(|error| WeightsError::Format { file: file.to_owned(), error })?;
         let metadata = metadata.metadata().clone().unwrap_or_default();

@@ -1,9 +1,10 @@
 //! Pictures in PNG, JPEG and PNM files.
 
 use im2col_testkit::alloc::peak_bytes;
-use im2col_train::picture::{Preparation, SIDE, prepare, read};
-use image::ImageReader;
+use im2col_train::picture::{self, PictureError, Preparation, SIDE, prepare};
+use image::{GrayImage, ImageReader};
 use std::io::Cursor;
+use std::path::Path;
 
 /// The most pixels of a picture that is decoded here: more takes long, and finds no more.
 const MAX_PIXELS: u64 = 1 << 14;
@@ -39,6 +40,10 @@ pub fn picture(file: &[u8]) {
     if let Ok(image) = prepare(&picture, preparation) {
         assert_eq!(image.dimensions(), (SIDE, SIDE));
     }
+}
+
+fn read(file: &[u8]) -> Result<GrayImage, PictureError> {
+    picture::read(Path::new("file"), file)
 }
 
 /// How many pixels the picture has that a file says it holds.

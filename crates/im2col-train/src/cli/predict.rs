@@ -97,6 +97,8 @@ pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
             Err(error) => {
                 has_failed = true;
                 let error = format!("{error:#}");
+                // Some errors name the file themselves.
+                let error = error.strip_prefix(&format!("{name}: ")).unwrap_or(&error);
                 output.failure(format_args!("{name}: {error}"), &json!({ "file": name, "error": error }))?;
             }
         }
@@ -146,9 +148,9 @@ fn drawn(picture: &GrayImage) -> String {
 
 fn prepared(file: &Path, preparation: Preparation) -> Result<GrayImage> {
     let picture = if file == Path::new("-") {
-        picture::read(io::stdin().lock())
+        picture::read(file, io::stdin().lock())
     } else {
-        picture::read(File::open(file)?)
+        picture::read(file, File::open(file)?)
     };
     Ok(picture::prepare(&picture?, preparation)?)
 }

@@ -1,9 +1,10 @@
 //! Why a picture cannot be used.
 
-use std::io;
+use std::path::PathBuf;
 
-use image::ImageError;
 use thiserror::Error;
+
+use crate::file::{FileError, FormatError};
 
 /// No larger file is read.
 pub(super) const MAX_FILE_LEN: u64 = 1 << 26;
@@ -12,18 +13,17 @@ pub(super) const MAX_FILE_LEN: u64 = 1 << 26;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PictureError {
-    /// The file cannot be read.
+    /// The file cannot be read, or is larger than any picture.
     #[error(transparent)]
-    Io(#[from] io::Error),
-    /// The file is larger than any picture.
-    #[error("larger than {MAX_FILE_LEN} bytes")]
-    FileTooLong,
-    /// The file ends before the picture does.
-    #[error("the file is truncated: it ends before the picture does")]
-    Truncated,
-    /// The file is no sound PNG, JPEG or PNM file, or its picture is larger than 8192 x 8192.
-    #[error(transparent)]
-    Image(#[from] ImageError),
+    File(#[from] FileError),
+    /// The file is no sound PNG, JPEG or PNM file, it is truncated, or its picture is larger than 8192 x 8192.
+    #[error("{}: {error}", file.display())]
+    Format {
+        /// The file.
+        file: PathBuf,
+        /// Where, and what is wrong with it.
+        error: FormatError,
+    },
     /// The picture is of one colour, but for light and shadow, a frame, lines or noise.
     #[error("there is nothing to see but light, lines or noise")]
     Blank,

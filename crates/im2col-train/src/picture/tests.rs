@@ -1,10 +1,19 @@
 use std::io::{self, Cursor};
 
-use image::{ImageError, ImageFormat, Rgba, RgbaImage};
+use image::{ImageFormat, Rgba, RgbaImage};
 
 use super::whole::MAX_SIDE;
 use super::*;
 use crate::dataset::{Dataset, Part};
+
+fn read(source: impl Read) -> Result<GrayImage, PictureError> {
+    super::read(Path::new("some/picture"), source)
+}
+
+/// What is said about a file that is refused.
+fn said(file: &[u8]) -> String {
+    read(file).unwrap_err().to_string()
+}
 
 fn png(picture: impl Into<DynamicImage>) -> Vec<u8> {
     let mut file = Cursor::new(Vec::new());
@@ -121,9 +130,16 @@ fn blank_and_oversized_pictures_are_errors() {
         assert!(matches!(prepare(&GrayImage::new(0, 5), preparation), Err(PictureError::Blank)));
     }
     let wide = GrayImage::new(MAX_SIDE + 1, 1);
-    assert!(matches!(read(&png(wide)[..]), Err(PictureError::Image(ImageError::Limits(_)))));
-    assert!(matches!(read(io::repeat(0)), Err(PictureError::FileTooLong)));
-    assert!(matches!(read(&b"no picture"[..]), Err(PictureError::Image(ImageError::Unsupported(_)))));
+    let limit = "8193 x 1 pixels: from 1 x 1 to 8192 x 8192 are read";
+    assert_eq!(said(&png(wide)), format!("some/picture: PNG width at byte 16: {limit}"));
+    assert_eq!(said(b"P5 8193 1 255 "), format!("some/picture: PNM header at byte 0: {limit}"));
+    let too_long = read(io::repeat(0)).unwrap_err();
+    assert!(matches!(too_long, PictureError::File(FileError::TooLong { .. })));
+    assert_eq!(too_long.to_string(), "some/picture: larger than 67108864 bytes");
+    assert_eq!(
+        said(b"no picture"),
+        "some/picture: magic at byte 0: [6e, 6f, 20, 70, 69, 63, 74, 75] begins no PNG, JPEG or PNM file"
+    );
 }
 
 #[test]
@@ -192,5 +208,62 @@ fn a_picture_without_pixels_is_an_error() {
     assert_eq!(read(&b"P4 6 06 \0\0\0\0\0\0"[..]).unwrap().dimensions(), (6, 6));
     for file in [&b"P4 6 0"[..], b"P4 0 6 ", b"P5 6 0 255 ", b"P5 0 0 255 ", b"P2 6 0 255 "] {
         assert!(read(file).is_err(), "{}", file.escape_ascii());
+    }
+}
+
+#[test]
+fn what_is_cut_off_or_damaged_is_named_with_its_byte() {
+    let file = png(stroke());
+    // The signature, IHDR with 25 bytes, and the first chunk of data.
+    assert_eq!(
+        said(&file[..50]),
+        format!(
+            "some/picture: PNG chunk IDAT at byte 33: truncated: its data are {} bytes with their checksum, \
+             the file ends at byte 50",
+            u32::from_be_bytes([file[33], file[34], file[35], file[36]]) + 4
+        )
+    );
+    let end = file.len() - 12;
+    assert_eq!(
+        said(&file[..end]),
+        format!(
+            "some/picture: PNG chunk at byte {end}: truncated: the file ends at byte {end}, before its chunk IEND"
+        )
+    );
+    let mut damaged = file;
+    damaged[50] ^= 1;
+    assert!(said(&damaged).starts_with("some/picture: PNG decoder at byte "), "{}", said(&damaged));
+
+    for (file, expected) in [
+        (
+            &b"P6 8192 8192 255 "[..],
+            "PNM pixels at byte 17: truncated: 8192 x 8192 of them take at least 201326592 bytes, the file ends at byte 17",
+        ),
+        (
+            b"P4 9 2 abc",
+            "PNM pixels at byte 7: truncated: 9 x 2 of them take at least 4 bytes, the file ends at byte 10",
+        ),
+        (
+            b"P5 1 2 256 abc",
+            "PNM pixels at byte 11: truncated: 1 x 2 of them take at least 4 bytes, the file ends at byte 14",
+        ),
+        (
+            b"P3 1 1 9 1 2 3",
+            "PNM pixels at byte 9: truncated: 1 x 1 of them take at least 6 bytes, the file ends at byte 14",
+        ),
+        (b"P2 1 1 9 10", "PNM pixels at byte 9: truncated: the file ends at byte 11 within a number"),
+        (b"P2 1 1 9 x\n", "PNM decoder at byte 10: "),
+        (b"P2 1 x 9 1\n", "PNM header at byte 6: "),
+        (b"P5 6 ", "PNM header at byte 5: "),
+        (b"P5 6 0 255 ", "PNM header at byte 0: 6 x 0 pixels: from 1 x 1 to 8192 x 8192 are read"),
+        (
+            b"P7\nWIDTH 2\nHEIGHT 2\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\nabc",
+            "PNM pixels at byte 65: truncated: 2 x 2 of them take at least 16 bytes, the file ends at byte 68",
+        ),
+        (b"P7\nWIDTH 2\n\x1b[2J\n", "PNM header at byte 16: "),
+    ] {
+        let message = said(file);
+        assert!(message.starts_with(&format!("some/picture: {expected}")), "{message}");
+        assert!(!message.contains('\x1b'));
     }
 }

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::files::{LOCK_FILE, RUN_FILE};
 use crate::checkpoint::CheckpointError;
-use crate::file::FileError;
+use crate::file::{FileError, printable};
 use crate::weights::{NotFinite, WeightsError};
 
 /// Why a run cannot begin, go on or be saved.
@@ -47,7 +47,7 @@ pub enum FolderError {
         folder: PathBuf,
     },
     /// The file that says what was asked for cannot be understood.
-    #[error("{}: {error}", file.display())]
+    #[error("{}: {}", file.display(), printable(&error.to_string()))]
     Configuration {
         /// The file.
         file: PathBuf,

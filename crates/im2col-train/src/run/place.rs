@@ -11,7 +11,10 @@ use super::files::{
 };
 use crate::atomic::{replace, sync_dir};
 use crate::checkpoint::{Checkpoint, Configuration};
-use crate::file::FileError;
+use crate::file::{self, FileError};
+
+/// No longer `run.json` is read.
+const MAX_CONFIGURATION_LEN: u64 = 1 << 20;
 
 /// Where the files of the run are that would go on: in its folder, or in the one inside it until it takes the place
 /// of the run around it.
@@ -112,7 +115,7 @@ pub(super) fn remove_folder(folder: &Path) -> Result<(), FolderError> {
 /// There is no `run.json`, or it cannot be understood.
 pub(crate) fn read_configuration(place: &Path) -> Result<Configuration, FolderError> {
     let file = place.join(RUN_FILE);
-    let json = fs::read(&file).map_err(FileError::at(&file))?;
+    let json = file::read(&file, MAX_CONFIGURATION_LEN)?;
     serde_json::from_slice(&json).map_err(|error| FolderError::Configuration { file, error })
 }
 

@@ -24,9 +24,9 @@ impl Totals {
         self.images
     }
 
-    /// Whether they can be those of a part of so many images.
-    pub(crate) fn are_of_at_most(&self, images: usize) -> bool {
-        self.images <= images && self.correct <= self.images
+    /// What they count of the images: how many are right, and the sum of their losses.
+    pub(crate) fn sums(&self) -> (usize, f64) {
+        (self.correct, self.loss)
     }
 
     /// The mean cross entropy.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use safetensors::{Dtype, SafeTensorError};
 use thiserror::Error;
 
-use crate::file::FileError;
+use crate::file::{FileError, FormatError};
 
 /// Why parameters cannot be saved or loaded.
 #[derive(Debug, Error)]
@@ -14,7 +14,15 @@ pub enum WeightsError {
     /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The file is not a safetensors file, or is damaged.
+    /// The file is not a safetensors file, or its header contradicts itself or the file's length.
+    #[error("{}: not a sound safetensors file: {error}", file.display())]
+    Header {
+        /// The file.
+        file: PathBuf,
+        /// Where, and what is wrong with it.
+        error: FormatError,
+    },
+    /// The crate `safetensors` refuses the file or what is to be written.
     #[error("{}: not a sound safetensors file: {error}", file.display())]
     Format {
         /// The file.

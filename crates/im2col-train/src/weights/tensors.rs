@@ -9,6 +9,7 @@ use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use super::error::WeightsError;
 use super::finite::check_finite_tensor;
+use super::header::MAX_HEADER_LEN;
 use super::names::{self, tensor_name};
 
 /// A network's parameters, as a file has them.
@@ -199,6 +200,9 @@ fn with_metadata(file: &[u8], metadata: &BTreeMap<String, String>) -> Result<Vec
     }
     header.extend(tensors);
     header.resize(header.len().next_multiple_of(size_of::<u64>()), b' ');
+    if header.len() > MAX_HEADER_LEN {
+        return Err(SafeTensorError::HeaderTooLarge);
+    }
     Ok([&(header.len() as u64).to_le_bytes()[..], &header, data].concat())
 }
 

@@ -79,12 +79,88 @@ fn with_value(bytes: &[u8], tensor: &str, position: usize, value: f32) -> Vec<u8
     let data = SafeTensors::deserialize(&bytes).unwrap().tensor(tensor).unwrap().data().as_ptr();
     let offset = data as usize - bytes.as_ptr() as usize + 4 * position;
     bytes[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
+    with_digest(bytes)
+}
+
+/// The file with another text of the same length in its header, and the digest that is right for it.
+fn with_text(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let places = bytes.windows(from.len()).filter(|window| *window == from.as_bytes());
+    assert_eq!(places.count(), 1, "{from}");
+    let place = bytes.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
+    let mut bytes = bytes.to_vec();
+    bytes[place..place + to.len()].copy_from_slice(to.as_bytes());
+    with_digest(bytes)
+}
+
+fn with_digest(mut bytes: Vec<u8>) -> Vec<u8> {
     let key = b"\"sha256\":\"";
     let place = bytes.windows(key.len()).position(|window| window == key).unwrap() + key.len();
     bytes[place..place + 64].fill(b'0');
     let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     bytes[place..place + 64].copy_from_slice(digest.as_bytes());
     bytes
+}
+
+#[test]
+fn counters_that_contradict_each_other_are_refused_by_name() {
+    let data = dataset(0);
+    let sound = saved(&data);
+    for (from, to, expected) in [
+        ("epoch\\\":1,", "epoch\\\":9,", "position.epoch is 9, but should be at most 3"),
+        ("batch\\\":1,", "batch\\\":9,", "position.batch is 9, but should be at most 3"),
+        ("batch\\\":1,", "batch\\\":2,", "position.step is 4, but should be 5"),
+        ("step\\\":4,", "step\\\":7,", "position.step is 7, but should be 4"),
+        // 12 weights; the order of 5 images and their shifts; the order again and 2 shifts.
+        ("epoch_draws\\\":21,", "epoch_draws\\\":20,", "position.epoch_draws is 20, but should be 21"),
+        (",\\\"draws\\\":27,", ",\\\"draws\\\":28,", "position.draws is 28, but should be 27"),
+        ("images\\\":2,", "images\\\":3,", "position.totals.images is 3, but should be 2"),
+        ("loss\\\":", "loss\\\":-", "position.totals.loss is -"),
+    ] {
+        // One digit less makes room for the sign.
+        let file = match to.ends_with('-') {
+            false => with_text(&sound, from, to),
+            true => {
+                let place = sound.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
+                let (start, rest) = sound.split_at(place + from.len());
+                let end = rest.iter().position(|&byte| byte == b',').unwrap();
+                with_digest([start, b"-", &rest[..end - 1], &rest[end..]].concat())
+            }
+        };
+        let mut trainer = Trainer::new(LAYERS, &data, OPTIONS).unwrap();
+        let error = read(&file).unwrap().restore(&mut trainer).unwrap_err();
+        assert!(matches!(error, CheckpointError::Counter { .. }));
+        let expected = format!("some/checkpoint.safetensors: {expected}");
+        assert!(error.to_string().starts_with(&expected), "{error}");
+    }
+    for (from, to, expected) in [
+        // A control character of two bytes.
+        ("{\\\"epoch\\\":", "{\\\"ep\u{9b}h\\\":", "\"position\" unknown field `ep\u{fffd}h`"),
+        (
+            "best_validation\\\":0.1,",
+            "best_validation\\\":1.1,",
+            "best_validation is 1.1, but should be from 0 to 1",
+        ),
+        ("seconds\\\":0.3", "seconds\\\":-.3", "not a checkpoint"),
+        ("seconds\\\":0.3", "seconds\\\":-03", "not a checkpoint"),
+        ("seconds\\\":0.3", "seconds\\\":-3 ", "seconds is -3, but should be at least 0"),
+    ] {
+        let error = read(&with_text(&sound, from, to)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+/// What nobody could go on from is not written.
+#[test]
+fn steps_out_of_turn_are_not_saved() {
+    let data = dataset(0);
+    let mut trainer = Trainer::new(LAYERS, &data, OPTIONS).unwrap();
+    trainer.step(&[0, 1]).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (file, previous) = (dir.path().join("now"), dir.path().join("before"));
+    let error = save(&file, &previous, &configuration(OPTIONS), &RunRecord::default(), &trainer).unwrap_err();
+    assert_eq!(error.to_string(), format!("{}: position.step is 1, but should be 0", file.display()));
+    assert!(!file.exists() && !previous.exists());
 }
 
 #[test]
@@ -112,7 +188,7 @@ fn values_that_are_not_finite_are_neither_read_nor_saved() {
     assert!(matches!(stray, Err(TrainError::NotFinite(_))));
     let mut trainer = Trainer::new(LAYERS, &data, options).unwrap().with_params(vec![1e30; 15]).unwrap();
     // The decay alone is a step of 1e59.
-    trainer.step(&[0, 1, 2]).unwrap();
+    trainer.next_batch().unwrap();
     assert_eq!(trainer.params()[0], f32::NEG_INFINITY);
     let dir = tempfile::tempdir().unwrap();
     let (file, previous) = (dir.path().join("now"), dir.path().join("before"));
@@ -127,7 +203,14 @@ fn other_trainers_are_refused() {
     let data = dataset(0);
     let checkpoint = read(&saved(&data)).unwrap();
     let mut trainer = Trainer::new(LAYERS, &data, Options { rate: 0.2, ..OPTIONS }).unwrap();
-    assert!(matches!(checkpoint.restore(&mut trainer), Err(CheckpointError::Options { .. })));
+    assert_eq!(
+        checkpoint.restore(&mut trainer).unwrap_err().to_string(),
+        "some/checkpoint.safetensors: a run with other options: configuration.options.rate is 0.1, not 0.2"
+    );
+    let isa = Some(im2col_train::train::IsaName::Scalar);
+    let mut trainer = Trainer::new(LAYERS, &data, Options { isa, ..OPTIONS }).unwrap();
+    let error = checkpoint.restore(&mut trainer).unwrap_err().to_string();
+    assert!(error.ends_with("configuration.options.isa is null, not \"scalar\""), "{error}");
     let other = dataset(1);
     let mut trainer = Trainer::new(LAYERS, &other, OPTIONS).unwrap();
     assert!(matches!(checkpoint.restore(&mut trainer), Err(CheckpointError::Data { .. })));

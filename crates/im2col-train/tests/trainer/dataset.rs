@@ -114,9 +114,16 @@ fn what_is_wrong_is_named() {
     assert_eq!(streamed.to_string(), error().to_string());
 
     write_part(dir.path(), "train", 2, &[3, 9, 1]);
-    assert!(matches!(error(), DatasetError::Counts { images: 2, labels: 3 }));
+    assert!(matches!(error(), DatasetError::Counts { images: 2, labels: 3, .. }));
+    let labels = dir.path().join("train-labels-idx1-ubyte").display().to_string();
+    let expected = format!("{labels}: label count at byte 4: 3 labels, but 2 images");
+    assert_eq!(error().to_string(), expected);
+    assert_eq!(IdxStream::open(dir.path(), Part::Train).unwrap_err().to_string(), expected);
     write_part(dir.path(), "train", 0, &[]);
-    assert!(matches!(error(), DatasetError::Empty));
+    let images = dir.path().join("train-images-idx3-ubyte").display().to_string();
+    let expected = format!("{images}: image count at byte 4: must be at least 1");
+    assert_eq!(error().to_string(), expected);
+    assert_eq!(IdxStream::open(dir.path(), Part::Train).unwrap_err().to_string(), expected);
 
     write_part(dir.path(), "train", 2, &[3, 9]);
     fs::write(dir.path().join("train-labels-idx1-ubyte"), [0, 0, 8]).unwrap();

@@ -13,11 +13,11 @@ const LAYERS: &[&[&str]] = &[
     &["augment", "dataset", "known"],
     &["stream"],
     // Downloads, and pictures that people take.
-    &["fetch/error", "fetch/sets", "picture/error", "picture/ink"],
+    &["fetch/error", "fetch/sets", "picture/error", "picture/ink", "picture/jpeg"],
     &["fetch/part", "picture/whole"],
     &["fetch", "picture"],
     // Parameters in files.
-    &["weights/description", "weights/error"],
+    &["weights/description", "weights/error", "weights/header"],
     &["weights/names"],
     &["weights/finite"],
     &["weights/tensors"],
@@ -31,9 +31,11 @@ const LAYERS: &[&[&str]] = &[
     &["micro_batch"],
     &["runner/totals"],
     &["runner"],
+    &["train/position"],
     &["train"],
     &["profile"],
     // Runs.
+    &["checkpoint/error"],
     &["checkpoint", "metrics"],
     &["run/error"],
     &["run/place"],

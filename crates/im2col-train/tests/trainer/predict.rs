@@ -10,7 +10,7 @@ use im2col::lenet::LENET_RELU;
 use im2col::{Network, argmax};
 use im2col_testkit::golden::shared_dir;
 use im2col_train::dataset::{Dataset, Part};
-use im2col_train::picture::{Preparation, prepare, read};
+use im2col_train::picture::{self, PictureError, Preparation, prepare};
 use im2col_train::predict::probabilities;
 use im2col_train::random::Random;
 use im2col_train::train::{Options, Trainer};
@@ -31,6 +31,10 @@ fn trained() -> (Network<12>, Vec<f32>) {
         trainer.params().to_vec()
     });
     (Network::plan(LENET_RELU, 1, [1, 28, 28]).unwrap(), params.clone())
+}
+
+fn read(file: &[u8]) -> Result<GrayImage, PictureError> {
+    picture::read(Path::new("some/picture"), file)
 }
 
 fn digit(digits: &Dataset, index: usize) -> GrayImage {
@@ -271,7 +275,7 @@ fn every_picture_is_answered_or_has_its_error() {
     for (bad, cause) in [
         ("missing.png", "No such file"),
         ("cut.jpg", "truncated"),
-        ("text.png", "format could not be determined"),
+        ("text.png", "magic at byte 0: [6e, 6f, 20, 70, 69, 63, 74, 75] begins no PNG, JPEG or PNM file"),
         ("black.png", "nothing to see"),
     ] {
         let args = ["predict", "--weights", "w", "-q", "a.jpg", bad, "b.png"];

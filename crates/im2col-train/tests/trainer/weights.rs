@@ -144,13 +144,24 @@ fn a_failed_save_leaves_nothing() {
     assert!(matches!(error, WeightsError::File(FileError::Io { .. })));
 }
 
+/// What could not be read is not written.
+#[test]
+fn a_header_beyond_the_limit_is_not_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("w");
+    let error = save(&file, "x".repeat(1 << 20).as_str(), &network(), &PARAMS).unwrap_err();
+    assert!(error.to_string().ends_with("header too large") && !file.exists(), "{error}");
+    save(&file, "x".repeat(1_000_000).as_str(), &network(), &PARAMS).unwrap();
+    Weights::read(&file).unwrap();
+}
+
 #[test]
 fn every_truncation_and_extension_is_refused() {
     let bytes = saved();
     for len in 0..bytes.len() {
-        assert!(matches!(read(&bytes[..len]), Err(WeightsError::Format { .. })), "{len}");
+        assert!(matches!(read(&bytes[..len]), Err(WeightsError::Header { .. })), "{len}");
     }
-    assert!(matches!(read(&[bytes, vec![0]].concat()), Err(WeightsError::Format { .. })));
+    assert!(matches!(read(&[bytes, vec![0]].concat()), Err(WeightsError::Header { .. })));
 }
 
 #[test]

@@ -1,0 +1,131 @@
+//! JPEG files with ones behind their data, so that a decoder finds out where these end too early.
+
+use std::ops::Range;
+
+use crate::file::FormatError;
+
+/// Bytes of ones that a decoder finds behind the data, as they are written there: `FF 00`.
+const ONES: usize = 64;
+const START_LEN: usize = 2;
+const MARKER_LEN: usize = 2;
+const START_OF_SCAN: u8 = 0xDA;
+const END_OF_IMAGE: u8 = 0xD9;
+
+/// A JPEG file up to its end-of-image marker, with ones before that.
+///
+/// A decoder that has all pixels never reads the ones. One whose data have ended too early reads a code that no
+/// Huffman table has, since none consists of ones only (ITU-T T.81, C.2). Bytes between two segments of the head are
+/// dropped.
+pub(super) fn with_ones_before_the_end(file: &[u8]) -> Result<Vec<u8>, FormatError> {
+    let mut copy = Vec::with_capacity(file.len() + 2 * ONES);
+    for part in Parts::of(file) {
+        copy.extend_from_slice(&file[part?]);
+    }
+    let end = copy.split_off(copy.len() - MARKER_LEN);
+    copy.extend([0xFF, 0x00].repeat(ONES));
+    copy.extend(end);
+    Ok(copy)
+}
+
+/// Where in the file a decoder is that has come to this position of the copy.
+pub(super) fn offset_in_file(file: &[u8], mut position: u64) -> u64 {
+    for part in Parts::of(file).map_while(Result::ok) {
+        if position <= part.len() as u64 {
+            return part.start as u64 + position;
+        }
+        position -= part.len() as u64;
+    }
+    file.len() as u64
+}
+
+/// The parts of a JPEG file that are decoded, up to its end-of-image marker, where the last one ends.
+struct Parts<'a> {
+    file: &'a [u8],
+    offset: usize,
+    is_in_scan: bool,
+    has_ended: bool,
+}
+
+impl<'a> Parts<'a> {
+    fn of(file: &'a [u8]) -> Self {
+        Self { file, offset: 0, is_in_scan: false, has_ended: false }
+    }
+
+    /// The next marker and the segment that it begins, in a scan with the data before.
+    fn part(&mut self) -> Result<Range<usize>, FormatError> {
+        let (file, start) = (self.file, self.offset);
+        let truncated = |field: String, offset: usize| {
+            FormatError::new(field, offset as u64, format!("truncated: the file ends at byte {}", file.len()))
+        };
+        if start == 0 && file.len() >= START_LEN {
+            return Ok(0..START_LEN);
+        }
+        // Not a stuffed byte of ones, a byte that fills, a restart, or the marker without meaning.
+        let is_marker = |pair: &[u8]| pair[0] == 0xFF && !matches!(pair[1], 0x00 | 0x01 | 0xD0..=0xD7 | 0xFF);
+        let before = file[start..].windows(MARKER_LEN).position(is_marker).ok_or_else(|| {
+            truncated(if self.is_in_scan { "JPEG scan" } else { "JPEG marker" }.to_owned(), start)
+        })?;
+        let at = start + before;
+        let start = if self.is_in_scan { start } else { at };
+        let (marker, segment) = (file[at + 1], &file[at + MARKER_LEN..]);
+        if marker == END_OF_IMAGE {
+            self.has_ended = true;
+            return Ok(start..at + MARKER_LEN);
+        }
+        let len = segment.first_chunk().map(|len| usize::from(u16::from_be_bytes(*len)));
+        let len = len.filter(|&len| len <= segment.len());
+        let len = len.ok_or_else(|| truncated(format!("JPEG segment ff {marker:02x}"), at))?;
+        self.is_in_scan |= marker == START_OF_SCAN;
+        Ok(start..at + MARKER_LEN + len)
+    }
+}
+
+impl Iterator for Parts<'_> {
+    type Item = Result<Range<usize>, FormatError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.has_ended {
+            return None;
+        }
+        let part = self.part();
+        match &part {
+            Ok(part) => self.offset = part.end,
+            Err(_) => self.has_ended = true,
+        }
+        Some(part)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_between_segments_are_dropped_and_counted() {
+        // Start, rubbish, a comment of one byte, a scan without a header, end, rubbish.
+        let file = *b"\xff\xd8..\xff\xfe\0\x03c\xff\xda\0\x02data\xff\xd9..";
+        let copy = with_ones_before_the_end(&file).unwrap();
+        assert!(copy.starts_with(b"\xff\xd8\xff\xfe\0\x03c\xff\xda\0\x02data\xff\0\xff\0"));
+        assert!(copy.ends_with(b"\xff\0\xff\xd9"));
+        assert_eq!(copy.len(), file.len() - 4 + 2 * ONES);
+        assert_eq!(
+            [0, 2, 3, 7, 15, 17, 18, 99].map(|position| offset_in_file(&file, position)),
+            [0, 2, 5, 9, 17, 19, 21, 21]
+        );
+    }
+
+    #[test]
+    fn what_is_cut_off_is_named() {
+        let said = |file: &[u8]| with_ones_before_the_end(file).unwrap_err().to_string();
+        assert_eq!(said(b"\xff\xd8.."), "JPEG marker at byte 2: truncated: the file ends at byte 4");
+        assert_eq!(
+            said(b"\xff\xd8..\xff\xfe\0\x09c"),
+            "JPEG segment ff fe at byte 4: truncated: the file ends at byte 9"
+        );
+        assert_eq!(
+            said(b"\xff\xd8\xff\xda\0\x02data"),
+            "JPEG scan at byte 6: truncated: the file ends at byte 10"
+        );
+        assert_eq!(said(b"\xff"), "JPEG marker at byte 0: truncated: the file ends at byte 1");
+    }
+}
