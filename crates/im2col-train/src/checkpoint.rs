@@ -176,7 +176,8 @@ impl Checkpoint {
     /// [schedule](crate::schedule::Schedule) is then that of the new number.
     ///
     /// # Errors
-    /// The trainer has another network, other options or other images than the run, or it cannot have come there.
+    /// The trainer has another network, other options or other images than the run, or no trainer can have come there. It
+    /// is not to be used then: some of its tensors may be the run's.
     pub fn restore<const L: usize>(&self, trainer: &mut Trainer<'_, L>) -> Result<(), CheckpointError> {
         let (state, file) = (&self.state, || self.file.clone());
         let Options { epochs, .. } = state.configuration.options;

@@ -267,3 +267,25 @@ fn what_is_cut_off_or_damaged_is_named_with_its_byte() {
         assert!(!message.contains('\x1b'));
     }
 }
+
+/// What a file is too short to hold is refused before there is room for it.
+#[test]
+fn pixels_that_cannot_be_there_are_named() {
+    let mut file = png(stroke());
+    file[16..24].copy_from_slice(&[0, 0, 32, 0, 0, 0, 32, 0]);
+    let expected = format!(
+        "some/picture: PNG chunk IEND at byte {}: truncated: 67108864 bytes of pixels in ",
+        file.len() - 12
+    );
+    assert!(said(&file).starts_with(&expected), "{}", said(&file));
+
+    let mut file = Cursor::new(Vec::new());
+    DynamicImage::from(stroke()).write_to(&mut file, ImageFormat::Jpeg).unwrap();
+    let mut file = file.into_inner();
+    read(&file[..]).unwrap();
+    let frame = file.windows(2).position(|marker| marker == [0xFF, 0xC0]).unwrap();
+    file[frame + 5..frame + 9].copy_from_slice(&[32, 0, 32, 0]);
+    let message = said(&file);
+    assert!(message.starts_with("some/picture: JPEG decoder at byte "), "{message}");
+    assert!(message.contains("truncated: 8192 x 8192 pixels in "), "{message}");
+}
