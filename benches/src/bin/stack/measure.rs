@@ -32,14 +32,25 @@ impl Table {
         Ok(Self { isas: Isa::available().collect(), rows: Vec::new(), memory })
     }
 
-    /// Measures a call on an instruction set.
+    /// Measures a call on an instruction set. What the caller keeps for it does not count: the result.
     pub(crate) fn call<R>(
         &mut self,
         function: &str,
         isa: Isa,
         call: impl FnOnce() -> R + Send,
     ) -> Result<()> {
-        let bytes = self.measured(function, call)?;
+        self.call_with(function, isa, 0, call)
+    }
+
+    /// Measures a call that takes `kept` bytes of arguments by value, which the caller keeps too.
+    pub(crate) fn call_with<R>(
+        &mut self,
+        function: &str,
+        isa: Isa,
+        kept: usize,
+        call: impl FnOnce() -> R + Send,
+    ) -> Result<()> {
+        let bytes = self.measured(function, call)?.saturating_sub(kept);
         let column = self.isas.iter().position(|&other| other == isa).context("no such instruction set")?;
         let row = self.row(function);
         row.bytes[column] = row.bytes[column].max(bytes);
@@ -59,10 +70,12 @@ impl Table {
         let mut call = Some(call);
         let mut call = || {
             if let Some(call) = call.take() {
-                black_box(call());
+                black_box(&call());
             }
         };
-        stack_of(&mut self.memory, &mut call).with_context(|| format!("the stack of {function}"))
+        let bytes =
+            stack_of(&mut self.memory, &mut call).with_context(|| format!("the stack of {function}"))?;
+        Ok(bytes.saturating_sub(size_of::<R>()))
     }
 
     fn row(&mut self, function: &str) -> &mut Row {
@@ -74,7 +87,7 @@ impl Table {
     }
 }
 
-/// The bytes of stack that a call touches, its caller's copies of arguments and result included.
+/// The bytes of stack that a call touches, with its caller's copies of arguments and its result.
 fn stack_of(memory: &mut File, call: &mut (dyn FnMut() + Send)) -> Result<usize> {
     let (top, is_read) = (AtomicUsize::new(0), AtomicBool::new(false));
     thread::scope(|scope| {

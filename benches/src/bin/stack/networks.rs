@@ -12,14 +12,15 @@ pub(crate) fn measure(table: &mut Table) -> Result<()> {
             plans(table, layers, batch)?;
             for isa in Isa::available() {
                 let network = Network::plan(layers, batch, [1, 28, 28])?.with_isa(isa);
-                passes(table, &network, isa)?;
-                for is_interleaved in [false, true] {
-                    passes(table, &network.with_interleaving(is_interleaved)?, isa)?;
-                }
-                let network = network.with_scratch_limit(network.least_scratch_len())?;
-                passes(table, &network.with_train_scratch_limit(network.least_train_scratch_len())?, isa)?;
-                let network = network.with_interleaving(false)?.with_scratch_limit(20_000)?;
-                passes(table, &network.with_train_scratch_limit(half_of_train_scratch(&network))?, isa)?;
+                let apart = network.with_interleaving(false)?;
+                passes(table, "layer by layer", &apart, isa)?;
+                passes(table, "interleaved", &network.with_interleaving(true)?, isa)?;
+                let limited = apart.with_scratch_limit(20_000)?;
+                let limited = limited.with_train_scratch_limit(half_of_train_scratch(&apart))?;
+                passes(table, "under a limit", &limited, isa)?;
+                let least = network.with_scratch_limit(network.least_scratch_len())?;
+                let least = least.with_train_scratch_limit(network.least_train_scratch_len())?;
+                passes(table, "least memory", &least, isa)?;
             }
         }
     }
@@ -50,7 +51,7 @@ fn plans<const L: usize>(table: &mut Table, layers: [Layer; L], batch: usize) ->
     table.call_any("Network::parameters", || network.parameters().count())
 }
 
-fn passes<const L: usize>(table: &mut Table, network: &Network<L>, isa: Isa) -> Result<()> {
+fn passes<const L: usize>(table: &mut Table, mode: &str, network: &Network<L>, isa: Isa) -> Result<()> {
     let (params, input) = (operand(network.param_len(), 1), operand(network.input_len(), 2));
     let (pixels, mut output) = (vec![7; network.input_len()], operand(network.output_len(), 3));
     let mut scratch = vec![0.0; network.pixel_scratch_len().max(network.train_scratch_len())];
@@ -58,20 +59,22 @@ fn passes<const L: usize>(table: &mut Table, network: &Network<L>, isa: Isa) -> 
     table.call("Network::pack_weights", isa, || network.pack_weights(&params, &mut packed).is_ok())?;
     let packed = network.pack_weights(&params, &mut packed)?;
     let mut workspace = vec![0.0; network.workspace_len()];
+    let kept = size_of::<NetworkWeights<'_, L>>();
     for weights in [NetworkWeights::Plain(&params), NetworkWeights::Packed { params: &params, packed }] {
-        table
-            .call("Network::forward", isa, || network.forward(weights, &input, &mut output, &mut scratch))?;
+        table.call_with(&format!("Network::forward, {mode}"), isa, kept, || {
+            network.forward(weights, &input, &mut output, &mut scratch)
+        })?;
         let pixels = Pixels { values: &pixels, scale: 0.01, shift: 0.0 };
-        table.call("Network::forward_pixels", isa, || {
+        table.call_with(&format!("Network::forward_pixels, {mode}"), isa, kept, || {
             network.forward_pixels(weights, pixels, &mut output, &mut scratch)
         })?;
     }
     let weights = NetworkWeights::Plain(&params);
-    table.call("Network::forward_train", isa, || {
+    table.call_with(&format!("Network::forward_train, {mode}"), isa, kept, || {
         network.forward_train(weights, &input, &mut workspace, &mut scratch)
     })?;
     let mut grads = vec![0.0; network.param_len()];
-    table.call("Network::backward", isa, || {
+    table.call(&format!("Network::backward, {mode}"), isa, || {
         network.backward(&params, &input, &workspace, &output, &mut grads, &mut scratch)
     })?;
     table.call("Network::layer_output", isa, || network.layer_output(L - 1, &workspace).is_some())
