@@ -26,6 +26,14 @@ deny() {
     fi
 }
 
+# Every combination of features of the core builds, and of the trainer but for `mpi`, which needs an MPI library.
+# Both ends of the core's are tested: all features in `tests`, none in `no_features`.
+features() {
+    cargo_tool hack 0.6.45
+    cargo hack check -p im2col --feature-powerset --exclude-features default
+    cargo hack check -p im2col-train --feature-powerset --exclude-features default,mpi
+}
+
 # A subcommand of cargo that may have to be installed, as a program from PyPI, or else compiled: NAME VERSION
 cargo_tool() {
     local tools=$CARGO_TARGET_DIR/tools
