@@ -119,20 +119,18 @@ impl LinearPlan {
         self
     }
 
-    /// The same layer with another fused activation: no length depends on it.
-    pub(crate) const fn with_activation(mut self, activation: Activation) -> Self {
+    /// Another fused activation: no length depends on it.
+    pub(crate) const fn set_activation(&mut self, activation: Activation) {
         self.params.activation = activation;
-        self
     }
 
-    /// The same layer for its first `batch` inputs, at most as many as planned.
-    pub(crate) const fn with_fewer_images(mut self, batch: usize) -> Self {
+    /// Only the first `batch` inputs, at most as many as planned.
+    pub(crate) const fn set_fewer_images(&mut self, batch: usize) {
         self.batch = batch;
         self.is_in_place[0] |= is_dot_products(batch, self.params.inputs, self.params.outputs);
         if let Some(len) = Product::scratch_len(batch, self.params.inputs, self.params.outputs) {
             self.forward = len;
         }
-        self
     }
 
     fn isa(&self) -> Isa {

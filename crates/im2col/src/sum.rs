@@ -99,6 +99,12 @@ impl<const N: usize> Pairwise<N> {
         }
         total
     }
+
+    /// Zero from now on. What the levels hold no longer counts: copying zeros over them would take as much stack as they do.
+    #[inline(always)]
+    pub(crate) const fn clear(&mut self) {
+        self.count = 0;
+    }
 }
 
 impl Pairwise<1> {

@@ -183,12 +183,10 @@ impl Pass<'_> {
     /// The pass of an algorithm, as yet without operands.
     #[inline]
     pub(super) fn new(shape: &ConvShape, algorithm: Algorithm, sizes: &ForwardSizes) -> Self {
-        Self {
-            most: sizes.most,
-            scratch_len: sizes.packed,
-            channels_at_once: algorithm.channels_at_once(),
-            ..Self::in_place(algorithm.shape(shape))
-        }
+        let mut pass = Self::in_place(algorithm.shape(shape));
+        (pass.most, pass.scratch_len) = (sizes.most, sizes.packed);
+        pass.channels_at_once = algorithm.channels_at_once();
+        pass
     }
 
     /// A pass of [`Algorithm::InPlace`], as yet without operands.
@@ -210,22 +208,20 @@ impl Pass<'_> {
 
     /// Inlined into the caller, so that only its own algorithm is linked where the plan is a constant.
     #[inline]
-    pub(super) fn run(mut self, algorithm: Algorithm, isa: Isa) {
-        let output = core::mem::take(&mut self.output);
-        let (activation, pass) = (self.activation, Pass { output: &mut *output, ..self });
+    pub(super) fn run(&mut self, algorithm: Algorithm, isa: Isa) {
         match algorithm {
-            Algorithm::Im2col => im2col::forward(isa, pass),
-            Algorithm::Pointwise => pointwise::forward(isa, pass),
-            Algorithm::Broadcast => broadcast::forward(isa, pass),
-            Algorithm::Winograd => winograd::forward(isa, pass),
-            Algorithm::Direct => direct::forward(isa, pass),
+            Algorithm::Im2col => im2col::forward(isa, self),
+            Algorithm::Pointwise => pointwise::forward(isa, self),
+            Algorithm::Broadcast => broadcast::forward(isa, self),
+            Algorithm::Winograd => winograd::forward(isa, self),
+            Algorithm::Direct => direct::forward(isa, self),
             // Without registers for its columns of sums; the bits are equal.
-            Algorithm::Depthwise if isa.is_fallback() => in_place::forward(isa, pass),
-            Algorithm::Depthwise => depthwise::forward(isa, pass),
-            Algorithm::InPlace => in_place::forward(isa, pass),
+            Algorithm::Depthwise if isa.is_fallback() => in_place::forward(isa, self),
+            Algorithm::Depthwise => depthwise::forward(isa, self),
+            Algorithm::InPlace => in_place::forward(isa, self),
             #[cfg(feature = "matrixmultiply")]
-            Algorithm::Matrixmultiply => external::forward(pass),
+            Algorithm::Matrixmultiply => external::forward(self),
         }
-        activation.complete(isa, output);
+        self.activation.complete(isa, self.output);
     }
 }

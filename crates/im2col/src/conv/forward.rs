@@ -140,13 +140,16 @@ impl<const D: usize> ConvPlan<D> {
                 check_scratch(self.packed_scratch_len(), scratch.len())?;
             }
         }
-        let (activation, pass) =
-            (self.params().activation(), Pass::new(&self.shape, self.algorithm(), &self.sizes.forward));
-        let pass = Pass { input, weight, bias, activation, output, scratch, ..pass };
         let (algorithm, isa) = (self.algorithm(), self.isa());
+        // Changed where it stands: a copy for each step would take much of the stack.
+        let mut pass = Pass::new(&self.shape, algorithm, &self.sizes.forward);
+        (pass.input, pass.weight, pass.bias) = (input, weight, bias);
+        (pass.activation, pass.output, pass.scratch) = (self.params().activation(), output, scratch);
         #[cfg(feature = "rayon")]
-        pass.run_parts(algorithm, isa, self.parts());
-        #[cfg(not(feature = "rayon"))]
+        if self.parts() > 1 {
+            pass.run_parts(algorithm, isa, self.parts());
+            return Ok(());
+        }
         pass.run(algorithm, isa);
         Ok(())
     }

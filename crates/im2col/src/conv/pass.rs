@@ -17,7 +17,6 @@ pub(super) struct Pass<'a> {
     /// The scratch besides packed weights.
     pub(super) scratch_len: usize,
     /// Threads divide channels at multiples of this.
-    #[cfg_attr(not(feature = "rayon"), expect(dead_code, reason = "only threads divide channels"))]
     pub(super) channels_at_once: usize,
     pub(super) input: &'a [f32],
     pub(super) weight: Weights<'a>,
@@ -38,6 +37,11 @@ impl<'a> Pass<'a> {
     #[inline(always)]
     pub(super) fn take_scratch(&mut self) -> (&'a mut [f32], &'a mut [f32]) {
         aligned(core::mem::take(&mut self.scratch)).split_at_mut(self.scratch_len.saturating_sub(ALIGN))
+    }
+
+    /// The same pass without scratch.
+    pub(super) fn reborrow(&mut self) -> Pass<'_> {
+        Pass { output: &mut *self.output, scratch: &mut [], ..*self }
     }
 
     #[inline(always)]

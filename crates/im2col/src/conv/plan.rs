@@ -41,12 +41,14 @@ pub struct ConvPlan<const D: usize> {
     requested: Option<Algorithm>,
     scratch_limit: usize,
     threads: usize,
-    /// What follows from the requests: see [`ConvPlan::resolved`].
+    /// What follows from the requests: see [`ConvPlan::resolve`].
     algorithm: Algorithm,
     pub(super) shape: ConvShape,
     pub(super) sizes: ConvSizes,
     pub(super) backward: BackwardScratch,
 }
+
+const TOO_LONG: ShapeError = ShapeError::Overflow { what: "an operand or scratch" };
 
 impl<const D: usize> ConvParams<D> {
     /// Plans the convolution of `batch` images of `input` values per channel.
@@ -108,9 +110,9 @@ impl<const D: usize> ConvPlan<D> {
         // Without scratch: the choice of another algorithm relies on the checks of the operands.
         let algorithm = Algorithm::InPlace;
         let Some(sizes) = ConvSizes::new(&shape, algorithm, usize::MAX) else {
-            return Err(ShapeError::Overflow { what: "an operand or scratch" });
+            return Err(TOO_LONG);
         };
-        let plan = Self {
+        let mut plan = Self {
             params,
             isa: None,
             requested: None,
@@ -121,7 +123,10 @@ impl<const D: usize> ConvPlan<D> {
             sizes,
             backward: BackwardScratch::new(&sizes),
         };
-        plan.resolved()
+        match plan.resolve() {
+            Ok(()) => Ok(plan),
+            Err(error) => Err(error),
+        }
     }
 
     /// The same convolution by another algorithm; the scratch lengths follow it. Under a
@@ -136,7 +141,10 @@ impl<const D: usize> ConvPlan<D> {
             return Err(ShapeError::Unsupported { algorithm: algorithm.name() });
         }
         self.requested = Some(algorithm);
-        self.resolved()
+        match self.resolve() {
+            Ok(()) => Ok(self),
+            Err(error) => Err(error),
+        }
     }
 
     /// The algorithms that [`ConvPlan::with_algorithm`] takes for this shape, one of which is
@@ -158,40 +166,38 @@ impl<const D: usize> ConvPlan<D> {
         ALL.iter().copied().filter(move |&algorithm| plan.with_algorithm(algorithm).is_ok())
     }
 
-    /// The plan that all requests describe together, whatever their order: the requested or the best algorithm
+    /// What all requests describe together, whatever their order: the requested or the best algorithm
     /// if its scratch for one thread is within the limit; otherwise, with more than six outputs per group,
     /// `Broadcast` in smaller blocks; otherwise `InPlace`, which needs none. [`ConvPlan::parts`] then takes the
-    /// threads whose scratch is within the limit.
-    const fn resolved(self) -> Result<Self, ShapeError> {
+    /// threads whose scratch is within the limit. An error leaves the plan as it was.
+    const fn resolve(&mut self) -> Result<(), ShapeError> {
         let algorithm = match self.requested {
             Some(algorithm) => algorithm,
             None => best(&self.shape),
         };
-        let plan = match self.with_blocks(algorithm, usize::MAX) {
-            Ok(plan) => plan,
-            Err(error) => return Err(error),
-        };
         let limit = self.scratch_limit;
-        if plan.sizes.forward.plain <= limit {
-            return Ok(plan);
+        let mut resolved = match ConvSizes::new(&self.shape, algorithm, usize::MAX) {
+            Some(sizes) => (algorithm, sizes),
+            None => return Err(TOO_LONG),
+        };
+        if resolved.1.forward.plain > limit {
+            resolved = match ConvSizes::new(&self.shape, Algorithm::InPlace, usize::MAX) {
+                Some(sizes) => (Algorithm::InPlace, sizes),
+                None => return Err(TOO_LONG),
+            };
+            // A single panel of weights never repays packing.
+            if self.shape.out_group > MR
+                && let Some(least) = ConvSizes::new(&self.shape, Algorithm::Broadcast, 0)
+                && let Some(spare) = limit.checked_sub(least.forward.plain)
+                && let most = spare.saturating_sub(SUMS_LEN)
+                && let Some(sizes) = ConvSizes::new(&self.shape, Algorithm::Broadcast, most)
+                && sizes.forward.plain <= limit
+            {
+                resolved = (Algorithm::Broadcast, sizes);
+            }
         }
-        // A single panel of weights never repays packing.
-        if self.shape.out_group > MR
-            && let Ok(least) = self.with_blocks(Algorithm::Broadcast, 0)
-            && let Some(spare) = limit.checked_sub(least.sizes.forward.plain)
-            && let Ok(plan) = self.with_blocks(Algorithm::Broadcast, spare.saturating_sub(SUMS_LEN))
-            && plan.sizes.forward.plain <= limit
-        {
-            return Ok(plan);
-        }
-        self.with_blocks(Algorithm::InPlace, usize::MAX)
-    }
-
-    const fn with_blocks(self, algorithm: Algorithm, most: usize) -> Result<Self, ShapeError> {
-        match ConvSizes::new(&self.shape, algorithm, most) {
-            Some(sizes) => Ok(Self { algorithm, sizes, ..self }),
-            None => Err(ShapeError::Overflow { what: "an operand or scratch" }),
-        }
+        (self.algorithm, self.sizes) = resolved;
+        Ok(())
     }
 
     /// The same convolution with at most `len` values of scratch for [`ConvPlan::forward`]: by the
@@ -216,11 +222,15 @@ impl<const D: usize> ConvPlan<D> {
     /// ```
     #[must_use]
     pub const fn with_scratch_limit(mut self, len: usize) -> Self {
+        self.set_scratch_limit(len);
+        self
+    }
+
+    /// [`with_scratch_limit`](Self::with_scratch_limit) where the plan stands.
+    pub(crate) const fn set_scratch_limit(&mut self, len: usize) {
         self.scratch_limit = len;
-        match self.resolved() {
-            Ok(plan) => plan,
-            Err(_) => self,
-        }
+        // What does not fit in `usize` is not planned.
+        let _ = self.resolve();
     }
 
     /// Runs the forward pass on at most `threads` threads of the current rayon pool: images, groups or
@@ -241,21 +251,19 @@ impl<const D: usize> ConvPlan<D> {
         self
     }
 
-    /// The same convolution with another fused activation: no length depends on it.
-    pub(crate) const fn with_activation(mut self, activation: Activation) -> Self {
+    /// Another fused activation: no length depends on it.
+    pub(crate) const fn set_activation(&mut self, activation: Activation) {
         self.params.activation = activation;
-        self
     }
 
-    /// The same convolution of its first `batch` images, at most as many as planned.
-    pub(crate) const fn with_fewer_images(mut self, batch: usize) -> Self {
+    /// Only the first `batch` images, at most as many as planned.
+    pub(crate) const fn set_fewer_images(&mut self, batch: usize) {
         let ConvShape { groups, in_group, out_group, window, .. } = self.shape;
         self.shape.batch = batch;
         self.sizes.input = batch * groups * in_group * window.plane_len();
         self.sizes.output = batch * groups * out_group * window.positions();
         self.sizes.columns = self.sizes.output / out_group * self.shape.depth();
         self.sizes.multiply_adds = self.sizes.output.saturating_mul(self.shape.depth());
-        self
     }
 
     /// Groups, and input and output channels of one group.

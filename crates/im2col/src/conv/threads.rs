@@ -11,7 +11,7 @@ use crate::weights::{PackedWeights, Weights};
 
 impl Pass<'_> {
     /// Runs in `parts`, as many as the scratch has room for.
-    pub(super) fn run_parts(self, algorithm: Algorithm, isa: Isa, parts: usize) {
+    pub(super) fn run_parts(mut self, algorithm: Algorithm, isa: Isa, parts: usize) {
         if parts < 2 {
             return self.run(algorithm, isa);
         }

@@ -152,40 +152,37 @@ impl PackRows<'_> {
             let values = &values[first * row_stride..];
             for k in (0..depth).step_by(NR) {
                 let k = k.min(depth.saturating_sub(NR));
+                let mut block = [[0.0; NR]; NR];
+                if depth < NR {
+                    part(values, row_stride, rows - first, &mut block);
+                } else {
+                    for i in 0..NR {
+                        if first + i < rows
+                            && let Some(row) = values[i * row_stride + k..].first_chunk()
+                        {
+                            block[i] = *row;
+                        }
+                    }
+                }
+                // Once, for a transpose takes a block of the stack wherever it is inlined.
+                let columns = vectors.transpose(&block);
                 match panel[k..].first_chunk_mut() {
-                    Some(lines) => {
-                        let mut block = [[0.0; NR]; NR];
-                        for i in 0..NR {
-                            if first + i < rows
-                                && let Some(row) = values[i * row_stride + k..].first_chunk()
-                            {
-                                block[i] = *row;
-                            }
-                        }
-                        *lines = vectors.transpose(&block);
-                    }
-                    None => {
-                        let block = part(values, row_stride, k, rows - first);
-                        for (line, column) in panel[k..].iter_mut().zip(&vectors.transpose(&block)) {
-                            *line = *column;
-                        }
-                    }
+                    Some(lines) => *lines = columns,
+                    None => panel[k..].iter_mut().zip(&columns).for_each(|(line, column)| *line = *column),
                 }
             }
         }
     }
 }
 
-/// From value `k` of each row on, sixteen values of sixteen rows, or what there is of them.
+/// Fills the first `rows` rows of a block with what sixteen values from the beginning of each there are.
 #[cold]
 #[inline(never)]
-fn part(values: &[f32], row_stride: usize, k: usize, rows: usize) -> [Lanes; NR] {
-    let mut block = [[0.0; NR]; NR];
+fn part(values: &[f32], row_stride: usize, rows: usize, block: &mut [Lanes; NR]) {
     for (i, lanes) in block.iter_mut().enumerate().take(rows) {
-        let row = &values[i * row_stride + k..];
+        let row = &values[i * row_stride..];
         *lanes = row.first_chunk().copied().unwrap_or_else(|| padded(row));
     }
-    block
 }
 
 /// Fewer values than a vector, and zeros. A call, or else all copies become calls of `memcpy`.

@@ -16,16 +16,27 @@ pub(crate) struct Pool<'a> {
     pub(crate) output: &'a mut [Lanes],
 }
 
+impl Pool<'_> {
+    pub(crate) fn compute(self, isa: Isa) {
+        if self.pooling.is_2x2() {
+            dispatch(isa, self);
+        } else {
+            dispatch(isa, Windows(self));
+        }
+    }
+}
+
+/// Windows that are the 2x2 tiles of a plane.
 impl Kernel for Pool<'_> {
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
-        mul_add: impl MulAdd,
+        _: impl MulAdd,
         _: impl Vectors,
     ) {
         let Self { pooling, input, output } = self;
-        match (pooling.kind, pooling.is_2x2()) {
-            (PoolKind::Max, true) => {
+        match pooling.kind {
+            PoolKind::Max => {
                 for (output, offsets) in output.iter_mut().zip(Offsets2x2::new(pooling)) {
                     let [first, rest @ ..] = offsets.map(|offset| &input[offset]);
                     let mut max = *first;
@@ -33,7 +44,7 @@ impl Kernel for Pool<'_> {
                     *output = max;
                 }
             }
-            (PoolKind::Average, true) => {
+            PoolKind::Average => {
                 for (output, offsets) in output.iter_mut().zip(Offsets2x2::new(pooling)) {
                     let [a, b, c, d] = offsets.map(|offset| &input[offset]);
                     let mut mean = [0.0; NR];
@@ -43,12 +54,28 @@ impl Kernel for Pool<'_> {
                     *output = mean;
                 }
             }
-            (PoolKind::Max, false) => for_each_window(pooling, output.len(), |offset, at, window| {
+        }
+    }
+}
+
+/// All other windows: a kernel of its own, for it needs 7 KiB more of the stack.
+struct Windows<'a>(Pool<'a>);
+
+impl Kernel for Windows<'_> {
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        mul_add: impl MulAdd,
+        _: impl Vectors,
+    ) {
+        let Self(Pool { pooling, input, output }) = self;
+        match pooling.kind {
+            PoolKind::Max => for_each_window(pooling, output.len(), |offset, at, window| {
                 let (plane, mut max) = (&input[offset..], [f32::NEG_INFINITY; NR]);
                 window.for_each_tap(|_, offset| fold(&mut max, &plane[offset], larger));
                 output[at] = max;
             }),
-            (PoolKind::Average, false) => {
+            PoolKind::Average => {
                 let mut pairs = PairwiseMean::new();
                 for_each_window(&pooling.flattened(), output.len(), |offset, at, window| {
                     let plane = &input[offset..];

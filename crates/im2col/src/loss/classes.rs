@@ -138,29 +138,25 @@ impl Axis {
         tile: RowTile,
         max: [f32; W],
         mut powers: Option<&mut [f32]>,
-        [rest, ties]: &mut [Sum<W>; 2],
+        (rest, ties): &mut (Sum<W>, Ties<W>),
     ) -> [f32; W] {
-        let max = [max; NR];
         for first in self.groups() {
             let mut group = self.load::<W>(logits, tile, first, f32::NEG_INFINITY);
             let rows = self.rows::<W>(first);
-            let (mut ones, mut others) = ([[0.0; W]; NR], [[0.0; W]; NR]);
-            let lanes = group[..rows].as_flattened_mut();
-            for (x, max) in lanes.iter_mut().zip(max.as_flattened()) {
-                *x -= max;
+            let mut others = [[0.0; W]; NR];
+            for row in &mut group[..rows] {
+                for (x, max) in row.iter_mut().zip(&max) {
+                    *x -= max;
+                }
             }
-            for (one, x) in ones.as_flattened_mut().iter_mut().zip(&*lanes) {
-                *one = if *x == 0.0 { 1.0 } else { 0.0 };
-            }
-            for x in lanes.iter_mut() {
-                *x = math::exp(*x);
-            }
-            let terms = others.as_flattened_mut().iter_mut().zip(&*lanes);
-            for ((other, power), one) in terms.zip(ones.as_flattened()) {
-                *other = if *one == 1.0 { 0.0 } else { *power };
+            ties.add_zeros(&group[..rows]);
+            let terms = others[..rows].as_flattened_mut().iter_mut().zip(group.as_flattened_mut());
+            for (other, x) in terms {
+                let power = math::exp(*x);
+                *other = if *x == 0.0 { 0.0 } else { power };
+                *x = power;
             }
             rest.add(&others[..rows]);
-            ties.add(&ones[..rows]);
             if let Some(powers) = &mut powers {
                 self.store(&group, powers, tile, first);
             }
@@ -221,7 +217,8 @@ impl<const W: usize> Sum<W> {
     fn take_blocks(&mut self) -> [f32; W] {
         self.flush();
         let sum = self.blocks.total_vector();
-        (self.blocks, self.is_long) = (Pairwise::of_vectors(), false);
+        self.blocks.clear();
+        self.is_long = false;
         sum
     }
 
@@ -230,6 +227,62 @@ impl<const W: usize> Sum<W> {
         let sum = by_pairs(self.chains, |a, b| a + b);
         (self.chains, self.groups) = ([[0.0; W]; NR], 0);
         sum
+    }
+}
+
+/// How many classes have the largest logit, at each of `W` positions.
+pub(super) struct Ties<const W: usize> {
+    /// Exact: a chain has at most `MOST_GROUPS` ones.
+    chains: Group<W>,
+    /// How many groups the chains hold.
+    groups: usize,
+    /// Of the groups before, if there were any.
+    counts: [u64; W],
+    is_long: bool,
+}
+
+/// Sixteen chains with a one for each of so many groups have an exact sum.
+const MOST_GROUPS: usize = 1 << 20;
+
+impl<const W: usize> Ties<W> {
+    #[inline(always)]
+    pub(super) const fn new() -> Self {
+        Self { chains: [[0.0; W]; NR], groups: 0, counts: [0; W], is_long: false }
+    }
+
+    /// Counts the zeros of a group.
+    #[inline(always)]
+    fn add_zeros(&mut self, group: &[[f32; W]]) {
+        if self.groups == MOST_GROUPS {
+            self.flush();
+        }
+        for (count, x) in self.chains.as_flattened_mut().iter_mut().zip(group.as_flattened()) {
+            *count += if *x == 0.0 { 1.0 } else { 0.0 };
+        }
+        self.groups += 1;
+    }
+
+    /// The counts, and zero from then on.
+    #[inline(always)]
+    fn take(&mut self) -> [f32; W] {
+        let mut ties = by_pairs(self.chains, |a, b| a + b);
+        if self.is_long {
+            self.flush();
+            ties = self.counts.map(|count| count as f32);
+            (self.counts, self.is_long) = ([0; W], false);
+        }
+        (self.chains, self.groups) = ([[0.0; W]; NR], 0);
+        ties
+    }
+
+    /// Few rows have so many classes: not compiled into each loop.
+    #[cold]
+    #[inline(never)]
+    fn flush(&mut self) {
+        for (count, ties) in self.counts.iter_mut().zip(by_pairs(self.chains, |a, b| a + b)) {
+            *count += ties as u64;
+        }
+        (self.chains, self.groups, self.is_long) = ([[0.0; W]; NR], 0, true);
     }
 }
 
@@ -247,4 +300,20 @@ fn by_pairs<const W: usize>(mut rows: Group<W>, combine: impl Fn(f32, f32) -> f3
         half /= 2;
     }
     rows[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST_GROUPS, NR, Ties};
+
+    #[test]
+    fn more_ties_than_a_chain_holds_are_counted() {
+        let mut ties = Ties::<2>::new();
+        for groups in [1, MOST_GROUPS, 2 * MOST_GROUPS + 1, 1] {
+            for _ in 0..groups {
+                ties.add_zeros(&[[0.0, 1.0]; NR]);
+            }
+            assert_eq!(ties.take(), [(NR * groups) as f32, 0.0]);
+        }
+    }
 }

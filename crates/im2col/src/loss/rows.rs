@@ -1,8 +1,8 @@
 //! The cross-entropy of each row, and its gradient.
 
-use super::classes::{Axis, RowTile, Sum};
+use super::classes::{Axis, RowTile, Sum, Ties};
 use crate::math;
-use crate::simd::{Kernel, MulAdd, NR, Vectors};
+use crate::simd::{Kernel, MulAdd, Vectors};
 use crate::sum::Pairwise;
 
 /// What each row should be.
@@ -39,7 +39,7 @@ impl<const W: usize> Kernel for Losses<'_, W> {
         _: impl Vectors,
     ) {
         let Self { axis, logits, targets, mut gradient, loss } = self;
-        let mut sums = [Sum::<W>::new(), Sum::new()];
+        let mut sums = (Sum::<W>::new(), Ties::new());
         let mut total = Pairwise::new();
         for tile in axis.tiles::<W>(logits.len()) {
             let max = axis.max(logits, tile);
@@ -63,10 +63,10 @@ impl<const W: usize> Kernel for Losses<'_, W> {
                     }
                 }
                 Targets::Probabilities(targets) => {
-                    let losses = row.soft_losses(logits, targets, &mut sums[0]);
+                    let losses = row.soft_losses(logits, targets, &mut sums.0);
                     losses[..tile.width].iter().for_each(|loss| total.push(*loss));
                     if let Some(Gradient { scale, values }) = &mut gradient {
-                        row.soft_gradient(targets, *scale, values, &mut sums[0]);
+                        row.soft_gradient(targets, *scale, values, &mut sums.0);
                     }
                 }
             }
@@ -99,14 +99,14 @@ impl<const W: usize> LossRow<W> {
                 of_labels[w] = (power / (1.0 + self.others[w]) - 1.0) * scale;
             }
         }
-        let (others, ignored) = ([self.others; NR], [classes.map(|class| class.is_none()); NR]);
+        let ignored = classes.map(|class| class.is_none());
         for first in axis.groups() {
             let mut group = axis.load::<W>(grad, tile, first, 0.0);
-            let sums = others.as_flattened().iter().zip(ignored.as_flattened());
-            let lanes = group[..axis.rows::<W>(first)].as_flattened_mut();
-            for (g, (others, ignored)) in lanes.iter_mut().zip(sums) {
-                let scaled = *g / (1.0 + others) * scale;
-                *g = if *ignored { 0.0 } else { scaled };
+            for row in &mut group[..axis.rows::<W>(first)] {
+                for (g, (others, ignored)) in row.iter_mut().zip(self.others.iter().zip(&ignored)) {
+                    let scaled = *g / (1.0 + others) * scale;
+                    *g = if *ignored { 0.0 } else { scaled };
+                }
             }
             axis.store(&group, grad, tile, first);
         }
@@ -121,15 +121,15 @@ impl<const W: usize> LossRow<W> {
     #[inline(always)]
     fn soft_losses(&self, logits: &[f32], targets: &[f32], sum: &mut Sum<W>) -> [f32; W] {
         let Self { axis, tile, .. } = *self;
-        let (max, logs) = ([self.max; NR], [self.logs; NR]);
         for first in axis.groups() {
             let mut group = axis.load::<W>(targets, tile, first, 0.0);
             let logits = axis.load::<W>(logits, tile, first, 0.0);
             let group = &mut group[..axis.rows::<W>(first)];
-            let terms = group.as_flattened_mut().iter_mut().zip(logits.as_flattened());
-            for ((q, x), (max, log)) in terms.zip(max.as_flattened().iter().zip(logs.as_flattened())) {
-                let loss = *q * (log + (max - x));
-                *q = if *q == 0.0 { 0.0 } else { loss };
+            for (row, logits) in group.iter_mut().zip(&logits) {
+                for ((q, x), (max, log)) in row.iter_mut().zip(logits).zip(self.max.iter().zip(&self.logs)) {
+                    let loss = *q * (log + (max - x));
+                    *q = if *q == 0.0 { 0.0 } else { loss };
+                }
             }
             sum.add(group);
         }
@@ -144,15 +144,16 @@ impl<const W: usize> LossRow<W> {
             let targets = axis.load::<W>(targets, tile, first, 0.0);
             sum.add(&targets[..axis.rows::<W>(first)]);
         }
-        let (others, totals) = ([self.others; NR], [sum.take(); NR]);
+        let totals = sum.take();
         for first in axis.groups() {
             let mut group = axis.load::<W>(grad, tile, first, 0.0);
             let targets = axis.load::<W>(targets, tile, first, 0.0);
-            let sums = others.as_flattened().iter().zip(totals.as_flattened());
-            let lanes = group[..axis.rows::<W>(first)].as_flattened_mut();
-            let terms = lanes.iter_mut().zip(targets.as_flattened());
-            for ((g, q), (others, total)) in terms.zip(sums) {
-                *g = (*g / (1.0 + others) * total - q) * scale;
+            for (row, targets) in group[..axis.rows::<W>(first)].iter_mut().zip(&targets) {
+                for ((g, q), (others, total)) in
+                    row.iter_mut().zip(targets).zip(self.others.iter().zip(&totals))
+                {
+                    *g = (*g / (1.0 + others) * total - q) * scale;
+                }
             }
             axis.store(&group, grad, tile, first);
         }

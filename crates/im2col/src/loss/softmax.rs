@@ -1,6 +1,6 @@
 //! Softmax and its gradient.
 
-use super::classes::{Axis, Sum};
+use super::classes::{Axis, Sum, Ties};
 use crate::error::{RunError, check_len};
 use crate::simd::{Isa, Kernel, MulAdd, NR, Vectors, dispatch};
 
@@ -176,16 +176,16 @@ impl<const W: usize> Kernel for SoftmaxForward<'_, W> {
         _: impl Vectors,
     ) {
         let Self { axis, logits, probabilities } = self;
-        let mut sums = [Sum::<W>::new(), Sum::new()];
+        let mut sums = (Sum::<W>::new(), Ties::new());
         for tile in axis.tiles::<W>(logits.len()) {
             let max = axis.max(logits, tile);
             let others = axis.other_powers(logits, tile, max, Some(&mut *probabilities), &mut sums);
-            let others = [others; NR];
             for first in axis.groups() {
                 let mut group = axis.load::<W>(probabilities, tile, first, 0.0);
-                let lanes = group[..axis.rows::<W>(first)].as_flattened_mut();
-                for (p, others) in lanes.iter_mut().zip(others.as_flattened()) {
-                    *p /= 1.0 + others;
+                for row in &mut group[..axis.rows::<W>(first)] {
+                    for (p, others) in row.iter_mut().zip(&others) {
+                        *p /= 1.0 + others;
+                    }
                 }
                 axis.store(&group, probabilities, tile, first);
             }
@@ -221,14 +221,14 @@ impl<const W: usize> Kernel for SoftmaxBackward<'_, W> {
                 }
                 sum.add(products);
             }
-            let means = [sum.take(); NR];
+            let means = sum.take();
             for first in axis.groups() {
                 let mut group = axis.load::<W>(grad_probabilities, tile, first, 0.0);
                 let probabilities = axis.load::<W>(probabilities, tile, first, 0.0);
-                let lanes = group[..axis.rows::<W>(first)].as_flattened_mut();
-                let terms = lanes.iter_mut().zip(probabilities.as_flattened());
-                for ((g, p), mean) in terms.zip(means.as_flattened()) {
-                    *g = p * (*g - mean);
+                for (row, probabilities) in group[..axis.rows::<W>(first)].iter_mut().zip(&probabilities) {
+                    for ((g, p), mean) in row.iter_mut().zip(probabilities).zip(&means) {
+                        *g = p * (*g - mean);
+                    }
                 }
                 axis.store(&group, grad_logits, tile, first);
             }

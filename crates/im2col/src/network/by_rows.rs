@@ -65,7 +65,11 @@ impl<const L: usize> Network<L> {
             let (activation, pooling) = (self.activation_of(index), self.tiles_behind(index));
             let last = self.last_of_step(index);
             let mut step = |input: &[f32], output: &mut [f32]| match &layer.op {
-                Op::Pool(plan) => self.pool_in_place(plan.with_fewer_images(1), input, output),
+                Op::Pool(plan) => {
+                    let mut plan = *plan;
+                    plan.set_fewer_images(1);
+                    self.pool_in_place(plan, input, output)
+                }
                 _ => layer.forward_in_place(isa, activation, pooling, params, input, output, band),
             };
             if last >= self.last_step() {

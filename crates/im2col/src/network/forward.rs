@@ -7,6 +7,7 @@ use super::plan::Network;
 use crate::conv::ConvOperands;
 use crate::error::{RunError, check_len, check_scratch};
 use crate::linear::LinearOperands;
+use crate::pool::PoolPlan;
 use crate::simd::Isa;
 use crate::weights::{PackedWeights, Weights};
 
@@ -106,21 +107,12 @@ impl<const L: usize> Network<L> {
         scratch: &mut [f32],
         parts: usize,
     ) -> Result<(), RunError> {
-        let [image_len, image_output_len] = self.image_lens();
         #[cfg(feature = "rayon")]
         if parts > 1 {
-            let left = parts / 2;
-            let images = output.len() / image_output_len / parts * left;
-            let (input, inputs) = input.split_at(images * image_len);
-            let (output, outputs) = output.split_at_mut(images * image_output_len);
-            let (scratch, rest) = scratch.split_at_mut(left * self.part_scratch_len(input.are_pixels()));
-            let (first, second) = rayon::join(
-                || self.infer_parts(weights, input, output, scratch, left),
-                || self.infer_parts(weights, inputs, outputs, rest, parts - left),
-            );
-            return first.and(second);
+            return self.infer_on_threads(weights, input, output, scratch, parts);
         }
         let _ = parts;
+        let [image_len, image_output_len] = self.image_lens();
         if self.infers_by_rows {
             return self.infer_by_rows(weights.params(), input, output, scratch);
         }
@@ -137,7 +129,32 @@ impl<const L: usize> Network<L> {
         Ok(())
     }
 
-    /// Infers a shard.
+    /// [`infer_parts`](Self::infer_parts) of two parts or more. Not inlined there, for what waits for a thread takes much of the stack.
+    #[cfg(feature = "rayon")]
+    #[inline(never)]
+    fn infer_on_threads(
+        &self,
+        weights: &NetworkWeights<'_, L>,
+        input: Images<'_>,
+        output: &mut [f32],
+        scratch: &mut [f32],
+        parts: usize,
+    ) -> Result<(), RunError> {
+        let [image_len, image_output_len] = self.image_lens();
+        let left = parts / 2;
+        let images = output.len() / image_output_len / parts * left;
+        let (input, inputs) = input.split_at(images * image_len);
+        let (output, outputs) = output.split_at_mut(images * image_output_len);
+        let (scratch, rest) = scratch.split_at_mut(left * self.part_scratch_len(input.are_pixels()));
+        let (first, second) = rayon::join(
+            || self.infer_parts(weights, input, output, scratch, left),
+            || self.infer_parts(weights, inputs, outputs, rest, parts - left),
+        );
+        first.and(second)
+    }
+
+    /// Infers a shard. Not inlined, so that other ways to infer do without the stack of this one.
+    #[inline(never)]
     fn infer(
         &self,
         weights: &NetworkWeights<'_, L>,
@@ -151,16 +168,21 @@ impl<const L: usize> Network<L> {
         let (second, scratch) = rest.split_at_mut(second_len);
         let mut value = PingPong::of_images(input, [first, second]);
         let last = self.last_step();
-        for (index, layer) in self.layers[..last].iter().enumerate().filter(|(_, layer)| layer.is_step()) {
-            let op = self.inference_op(index, images);
+        for (index, layer) in self.layers[..=last].iter().enumerate() {
+            if index < last && !layer.is_step() {
+                continue;
+            }
+            let mut op = layer.op;
+            self.set_inference(&mut op, index, images);
             let (weight, bias) = self.weights_of(index, &op, weights);
+            if index == last {
+                return op.forward(isa, weight, bias, value.value(), output, scratch);
+            }
             value.step(images * layer.image_len(), |source, target| {
                 op.forward(isa, weight, bias, source, target, scratch)
             })?;
         }
-        let op = self.inference_op(last, images);
-        let (weight, bias) = self.weights_of(last, &op, weights);
-        op.forward(isa, weight, bias, value.value(), output, scratch)
+        Ok(())
     }
 
     /// The length of one image of the input, and of the output; neither is 0.
@@ -234,7 +256,8 @@ impl<const L: usize> Network<L> {
             };
             let (kept, rest) = workspace.split_at_mut(offset);
             let source = self.input_of(index, input, kept);
-            let op = layer.op.training(self.train_scratch_len);
+            let mut op = layer.op;
+            op.limit_scratch(self.train_scratch_len);
             let (weight, bias) = self.weights_of(index, &op, weights);
             op.forward(isa, weight, bias, source, &mut rest[..layer.output_len], scratch)?;
             after(index);
@@ -305,14 +328,13 @@ impl<const L: usize> Network<L> {
         (weight.unwrap_or(Weights::Plain(layer.weight(params))), layer.bias(params))
     }
 
-    /// The layer as inference runs it on some images, with the activation that it applies for the next one.
-    fn inference_op(&self, index: usize, images: usize) -> Op {
-        let op = self.inferring(index, images);
-        match self.layers.get(index + 1) {
-            Some(&LayerPlan { fused: true, op: Op::Activation(activation), .. }) => {
-                op.with_activation(activation)
-            }
-            _ => op,
+    /// Makes of a layer what inference runs on some images, with the activation that it applies for the next one.
+    fn set_inference(&self, op: &mut Op, index: usize, images: usize) {
+        op.infer(images, self.layer_limit());
+        if let Some(&LayerPlan { fused: true, op: Op::Activation(activation), .. }) =
+            self.layers.get(index + 1)
+        {
+            op.set_activation(activation);
         }
     }
 
@@ -349,7 +371,7 @@ impl Op {
         match self {
             Self::Conv(plan) => plan.forward(ConvOperands { input, weight, bias }, output, scratch),
             Self::Linear(plan) => plan.forward(LinearOperands { input, weight, bias }, output, scratch),
-            Self::Pool(plan) => plan.forward(input, output),
+            Self::Pool(plan) => pool(plan, input, output),
             Self::Activation(activation) => activation.forward_with_isa(isa, input, output),
             Self::Flatten => {
                 output.copy_from_slice(input);
@@ -357,4 +379,10 @@ impl Op {
             }
         }
     }
+}
+
+/// Not inlined, so that other layers do without the stack of this one.
+#[inline(never)]
+fn pool(plan: &PoolPlan<2>, input: &[f32], output: &mut [f32]) -> Result<(), RunError> {
+    plan.forward(input, output)
 }

@@ -214,11 +214,12 @@ impl Op {
         }
     }
 
-    pub(super) const fn with_activation(self, activation: Activation) -> Self {
+    /// Another activation of a layer that has one.
+    pub(super) const fn set_activation(&mut self, activation: Activation) {
         match self {
-            Self::Conv(plan) => Self::Conv(plan.with_activation(activation)),
-            Self::Linear(plan) => Self::Linear(plan.with_activation(activation)),
-            Self::Pool(_) | Self::Activation(_) | Self::Flatten => self,
+            Self::Conv(plan) => plan.set_activation(activation),
+            Self::Linear(plan) => plan.set_activation(activation),
+            Self::Pool(_) | Self::Activation(_) | Self::Flatten => {}
         }
     }
 

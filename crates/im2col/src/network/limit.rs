@@ -31,17 +31,25 @@ impl<const L: usize> Network<L> {
     ///
     /// [`ShapeError::ScratchLimit`] below [`least_scratch_len`](Self::least_scratch_len).
     pub const fn with_scratch_limit(mut self, len: usize) -> Result<Self, ShapeError> {
+        match self.limit_inference(len) {
+            Ok(()) => Ok(self),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// [`with_scratch_limit`](Self::with_scratch_limit) where the plan stands: a copy takes much of the stack.
+    pub(super) const fn limit_inference(&mut self, len: usize) -> Result<(), ShapeError> {
         self.scratch_limit = len;
         let mut interleaved = usize::MAX;
         if let Some(lens) = self.interleaving {
             self.plan_interleaved_inference(&lens);
             interleaved = self.scratch_len;
             if interleaved <= len {
-                return Ok(self);
+                return Ok(());
             }
         }
         match self.plan_inference(len) {
-            Ok(()) => Ok(self),
+            Ok(()) => Ok(()),
             Err(error) => Err(or_least(error, interleaved)),
         }
     }
@@ -64,7 +72,8 @@ impl<const L: usize> Network<L> {
     /// ```
     #[must_use]
     pub const fn least_scratch_len(&self) -> usize {
-        match self.with_scratch_limit(0) {
+        let mut network = *self;
+        match network.limit_inference(0) {
             Err(ShapeError::ScratchLimit { least, .. }) => least,
             _ => 0,
         }
@@ -90,7 +99,8 @@ impl<const L: usize> Network<L> {
     /// ```
     #[must_use]
     pub const fn least_train_scratch_len(&self) -> usize {
-        match self.with_train_scratch_limit(0) {
+        let mut network = *self;
+        match network.limit_training(0) {
             Err(ShapeError::ScratchLimit { least, .. }) => least,
             _ => 0,
         }
@@ -108,17 +118,25 @@ impl<const L: usize> Network<L> {
     ///
     /// [`ShapeError::ScratchLimit`] below [`least_train_scratch_len`](Self::least_train_scratch_len).
     pub const fn with_train_scratch_limit(mut self, len: usize) -> Result<Self, ShapeError> {
+        match self.limit_training(len) {
+            Ok(()) => Ok(self),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// [`with_train_scratch_limit`](Self::with_train_scratch_limit) where the plan stands.
+    pub(super) const fn limit_training(&mut self, len: usize) -> Result<(), ShapeError> {
         self.train_scratch_limit = len;
         let mut interleaved = usize::MAX;
         if let Some(lens) = self.interleaving {
             self.plan_interleaved_training(&lens);
             interleaved = self.train_scratch_len;
             if interleaved <= len {
-                return Ok(self);
+                return Ok(());
             }
         }
         match self.plan_training(len) {
-            Ok(()) => Ok(self),
+            Ok(()) => Ok(()),
             Err(error) => Err(or_least(error, interleaved)),
         }
     }
@@ -204,7 +222,9 @@ impl<const L: usize> Network<L> {
     const fn layers_scratch(&self, images: usize, limit: usize) -> usize {
         let (mut most, mut index) = (0, 0);
         while index < L {
-            most = max(most, self.layers[index].op.inferring(images, limit).sizes().scratch);
+            let mut op = self.layers[index].op;
+            op.infer(images, limit);
+            most = max(most, op.sizes().scratch);
             index = index.wrapping_add(1);
         }
         most
@@ -221,7 +241,9 @@ impl<const L: usize> Network<L> {
 
     /// The layer as inference runs it on some images.
     pub(super) const fn inferring(&self, index: usize, images: usize) -> Op {
-        self.layers[index].op.inferring(images, self.layer_limit())
+        let mut op = self.layers[index].op;
+        op.infer(images, self.layer_limit());
+        op
     }
 
     /// What a layer's weights are packed for; none without weights.
@@ -261,7 +283,9 @@ impl<const L: usize> Network<L> {
         let mut workspace_len = 0;
         while index < L {
             let layer = self.layers[index];
-            forward = max(forward, layer.op.training(limit).sizes().scratch);
+            let mut op = layer.op;
+            op.limit_scratch(limit);
+            forward = max(forward, op.sizes().scratch);
             if index >= first_trained {
                 backward = max(backward, layer.op.training_backward(spare).sizes().backward_scratch);
                 wanted = max(wanted, layer.op.sizes().backward_scratch);
@@ -336,26 +360,30 @@ const fn shard_of(batch: usize, image_len: usize) -> usize {
 pub(super) const SHARD: usize = 64 * 1024;
 
 impl Op {
-    /// The layer as inference runs it on its first `images` images, in at most `limit` values of scratch.
-    const fn inferring(self, images: usize, limit: usize) -> Self {
+    /// Becomes the layer as inference runs it on its first `images` images, in at most `limit` values of scratch. Where it stands, as
+    /// all changes of a layer: a copy takes much of the stack.
+    pub(super) const fn infer(&mut self, images: usize, limit: usize) {
+        // The limit first: by the batch that was planned, whose algorithm is the one of the packed weights.
+        if matches!(self, Self::Conv(_)) {
+            self.limit_scratch(limit);
+        }
         match self {
-            // The limit first: by the batch that was planned, whose algorithm is the one of the packed weights.
-            Self::Conv(_) => match self.training(limit) {
-                Self::Conv(plan) => Self::Conv(plan.with_fewer_images(images)),
-                op => op,
-            },
-            Self::Pool(plan) => Self::Pool(plan.with_fewer_images(images)),
-            Self::Linear(plan) => Self::Linear(plan.with_fewer_images(images)).training(limit),
-            Self::Activation(_) | Self::Flatten => self,
+            Self::Conv(plan) => plan.set_fewer_images(images),
+            Self::Pool(plan) => plan.set_fewer_images(images),
+            Self::Linear(plan) => {
+                plan.set_fewer_images(images);
+                self.limit_scratch(limit);
+            }
+            Self::Activation(_) | Self::Flatten => {}
         }
     }
 
-    /// The layer as training runs it forward, in at most `limit` values of scratch.
-    pub(super) const fn training(self, limit: usize) -> Self {
+    /// Becomes the layer as training runs it forward, in at most `limit` values of scratch.
+    pub(super) const fn limit_scratch(&mut self, limit: usize) {
         match self {
-            Self::Conv(plan) if plan.scratch_len() > limit => Self::Conv(plan.with_scratch_limit(limit)),
-            Self::Linear(plan) if plan.scratch_len() > limit => Self::Linear(plan.with_scratch_limit(limit)),
-            _ => self,
+            Self::Conv(plan) if plan.scratch_len() > limit => plan.set_scratch_limit(limit),
+            Self::Linear(plan) if plan.scratch_len() > limit => *plan = plan.with_scratch_limit(limit),
+            _ => {}
         }
     }
 

@@ -205,41 +205,60 @@ impl<const L: usize> Network<L> {
     /// a convolution or pooling comes after it, `given` is 0. [`ShapeError::InLayer`] with what a layer's own plan says;
     /// [`ShapeError::Zero`] for no layers or an empty image; [`ShapeError::Overflow`].
     pub const fn plan(layers: [Layer; L], batch: usize, input: [usize; 3]) -> Result<Self, ShapeError> {
+        // Planned where it is returned, and nothing returned before: a copy takes much of the stack.
+        let mut planned = Ok(Self::UNPLANNED);
+        if let Ok(network) = &mut planned
+            && let Err(error) = network.plan_layers(&layers, batch, input)
+        {
+            planned = Err(error);
+        }
+        planned
+    }
+
+    const UNPLANNED: Self = Self {
+        layers: [LayerPlan::UNPLANNED; L],
+        batch: 0,
+        shard: 1,
+        threads: 1,
+        input_len: 0,
+        image_len: 0,
+        param_len: 0,
+        packed_weight_len: 0,
+        workspace_len: 0,
+        buffer_lens: [0; 2],
+        scratch_len: 0,
+        gradient_len: 0,
+        train_scratch_len: 0,
+        isa: None,
+        interleaving: None,
+        infers_interleaved: false,
+        infers_by_rows: false,
+        trains_interleaved: false,
+        trains_in_place: false,
+        has_only_tiles: true,
+        scratch_limit: usize::MAX,
+        train_scratch_limit: usize::MAX,
+    };
+
+    /// Plans what is not yet planned.
+    const fn plan_layers(
+        &mut self,
+        layers: &[Layer; L],
+        batch: usize,
+        input: [usize; 3],
+    ) -> Result<(), ShapeError> {
         if L == 0 {
             return Err(ShapeError::Zero { what: "layers" });
         }
         let mut shape = ValueShape::Planes(input);
-        let image_len = match shape.batch_len(1) {
+        self.batch = batch;
+        self.image_len = match shape.batch_len(1) {
             Ok(len) => len,
             Err(error) => return Err(error),
         };
-        let input_len = match shape.batch_len(batch) {
+        self.input_len = match shape.batch_len(batch) {
             Ok(len) => len,
             Err(error) => return Err(error),
-        };
-        let mut network = Self {
-            layers: [LayerPlan::UNPLANNED; L],
-            batch,
-            shard: 1,
-            threads: 1,
-            input_len,
-            image_len,
-            param_len: 0,
-            packed_weight_len: 0,
-            workspace_len: 0,
-            buffer_lens: [0; 2],
-            scratch_len: 0,
-            gradient_len: 0,
-            train_scratch_len: 0,
-            isa: None,
-            interleaving: None,
-            infers_interleaved: false,
-            infers_by_rows: false,
-            trains_interleaved: false,
-            trains_in_place: false,
-            has_only_tiles: true,
-            scratch_limit: usize::MAX,
-            train_scratch_limit: usize::MAX,
         };
         let mut index = 0;
         while index < L {
@@ -248,23 +267,23 @@ impl<const L: usize> Network<L> {
                 Err(error) => return Err(error.in_layer(index)),
             };
             shape = op.output(shape);
-            if let Op::Pool(plan) = op {
-                network.has_only_tiles &= plan.pooling.is_tiles();
+            if let Op::Pool(plan) = &op {
+                self.has_only_tiles &= plan.pooling.is_tiles();
             }
-            if let Err(error) = network.place(index, op, shape) {
+            if let Err(error) = self.place(index, op, shape) {
                 return Err(error.in_layer(index));
             }
             index = index.wrapping_add(1);
         }
-        network.gradient_len = network.longest_gradient();
-        if let Err(error) = network.plan_inference(usize::MAX) {
+        self.gradient_len = self.longest_gradient();
+        if let Err(error) = self.plan_inference(usize::MAX) {
             return Err(error);
         }
-        if let Err(error) = network.plan_training(usize::MAX) {
+        if let Err(error) = self.plan_training(usize::MAX) {
             return Err(error);
         }
-        network.interleave();
-        Ok(network)
+        self.interleave();
+        Ok(())
     }
 
     /// Appends a layer's operands to the parameters, the packed weights and the workspace.

@@ -238,13 +238,12 @@ pub struct PoolPlan<const D: usize> {
 const PART: usize = 1 << 18;
 
 impl<const D: usize> PoolPlan<D> {
-    /// The same pooling of its first `batch` images, at most as many as planned.
-    pub(crate) const fn with_fewer_images(mut self, batch: usize) -> Self {
+    /// Only the first `batch` images, at most as many as planned.
+    pub(crate) const fn set_fewer_images(&mut self, batch: usize) {
         let planes = batch * self.channels;
         self.batch = batch;
         self.input_len = planes * self.pooling.window.plane_len();
         self.output_len = planes * self.pooling.window.positions();
-        self
     }
 
     /// What was planned.

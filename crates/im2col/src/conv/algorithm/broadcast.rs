@@ -27,7 +27,7 @@ pub(in crate::conv) const fn panels_len_of(shape: &ConvShape) -> usize {
 }
 
 /// Runs the algorithm.
-pub(in crate::conv) fn forward(isa: Isa, mut pass: Pass<'_>) {
+pub(in crate::conv) fn forward(isa: Isa, pass: &mut Pass<'_>) {
     let ConvShape { groups, out_group, .. } = pass.shape;
     let (depth, strides) = (pass.shape.depth(), Strides::new(&pass.shape));
     let len = panels_len::<NR>(depth, out_group);

@@ -31,7 +31,8 @@ pub(in crate::conv) const fn fits(shape: &ConvShape) -> bool {
 }
 
 /// Runs the kernel for the window.
-pub(in crate::conv) fn forward(isa: Isa, pass: Pass<'_>) {
+pub(in crate::conv) fn forward(isa: Isa, pass: &mut Pass<'_>) {
+    let pass = pass.reborrow();
     match (pass.shape.window.kernel[2], pass.shape.window.stride[2]) {
         (3, 1) => dispatch(isa, Depthwise::<3, 1, 3, 3, { span(3, 1, 1) }, 3, { span(3, 1, 1) }>(pass)),
         (3, 2) => dispatch(isa, Depthwise::<3, 2, 2, 3, { span(3, 2, 1) }, 5, { span(3, 2, 2) }>(pass)),

@@ -21,11 +21,11 @@ pub(in crate::conv) const fn scratch_len(shape: &ConvShape) -> Option<usize> {
 }
 
 /// Runs the algorithm, group by group.
-pub(in crate::conv) fn forward(isa: Isa, mut pass: Pass<'_>) {
+pub(in crate::conv) fn forward(isa: Isa, pass: &mut Pass<'_>) {
     let (stage, panels) = pass.take_scratch();
     for group in 0..pass.shape.groups {
         let weights = pass.panels(isa, group, panels);
-        dispatch(isa, Direct { pass: &mut pass, group, weights, stage });
+        dispatch(isa, Direct { pass: &mut *pass, group, weights, stage });
     }
 }
 

@@ -16,7 +16,7 @@ pub(in crate::conv) const fn scratch_len(shape: &ConvShape) -> Option<usize> {
 }
 
 /// Image by image and group by group: im2col, then sgemm, then bias and activation.
-pub(in crate::conv) fn forward(pass: Pass<'_>) {
+pub(in crate::conv) fn forward(pass: &mut Pass<'_>) {
     let Weights::Plain(weight) = pass.weight else { return };
     let ConvShape { groups, in_group, out_group, window, .. } = pass.shape;
     let (depth, positions) = (pass.shape.depth(), window.positions());

@@ -19,7 +19,7 @@ pub(in crate::conv) const fn scratch_len(shape: &ConvShape) -> Option<usize> {
 }
 
 /// Multiplies the weights of each group by its im2col matrix, of all images together.
-pub(in crate::conv) fn forward(isa: Isa, mut pass: Pass<'_>) {
+pub(in crate::conv) fn forward(isa: Isa, pass: &mut Pass<'_>) {
     let ConvShape { batch, groups, in_group, out_group, window, .. } = pass.shape;
     let (depth, positions) = (pass.shape.depth(), window.positions());
     let (patches, blocking) = (pass.shape.patches(), blocking(&pass.shape));

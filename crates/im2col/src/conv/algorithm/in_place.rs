@@ -13,9 +13,9 @@ use crate::simd::{HAS_VECTORS, IS_SMALL, Isa, Kernel, MulAdd, NR, Vectors, dispa
 use core::ops::Range;
 
 /// Runs the algorithm.
-pub(in crate::conv) fn forward(isa: Isa, pass: Pass<'_>) {
+pub(in crate::conv) fn forward(isa: Isa, pass: &mut Pass<'_>) {
     let [depth, height, _] = pass.shape.window.output;
-    forward_lines(isa, pass, 0..depth * height);
+    forward_lines(isa, pass.reborrow(), 0..depth * height);
 }
 
 /// Runs the algorithm for some lines of the output planes, which are numbered through the slices of a plane: the output is

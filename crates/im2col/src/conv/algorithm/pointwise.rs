@@ -21,7 +21,7 @@ pub(in crate::conv) const fn scratch_len(shape: &ConvShape) -> Option<usize> {
 }
 
 /// Runs the algorithm, image by image.
-pub(in crate::conv) fn forward(isa: Isa, mut pass: Pass<'_>) {
+pub(in crate::conv) fn forward(isa: Isa, pass: &mut Pass<'_>) {
     let ConvShape { batch, groups, out_group, window, .. } = pass.shape;
     let (depth, columns, blocking) = (pass.shape.depth(), window.positions(), blocking(&pass.shape));
     let (strip, panels) = pass.take_scratch();

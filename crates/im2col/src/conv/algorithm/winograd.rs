@@ -47,7 +47,7 @@ pub(in crate::conv) const fn scratch_len(shape: &ConvShape) -> Option<usize> {
 }
 
 /// Runs the algorithm.
-pub(in crate::conv) fn forward(isa: Isa, mut pass: Pass<'_>) {
+pub(in crate::conv) fn forward(isa: Isa, pass: &mut Pass<'_>) {
     let ConvShape { groups, in_group, out_group, .. } = pass.shape;
     let depth = POINTS * in_group;
     let len = panels_len::<NR>(depth, out_group);

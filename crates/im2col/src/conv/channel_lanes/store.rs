@@ -44,7 +44,7 @@ impl Kernel for Store<'_, '_> {
                     break;
                 };
                 target.store(
-                    &vectors.transpose(sums),
+                    &mut vectors.transpose(sums),
                     channels.clone(),
                     first + done,
                     NR.min(len - done),
@@ -61,7 +61,7 @@ impl Target<'_> {
     #[inline(always)]
     fn store(
         &mut self,
-        lines: &[Lanes; NR],
+        lines: &mut [Lanes; NR],
         channels: Range<usize>,
         place: usize,
         len: usize,
@@ -95,14 +95,13 @@ impl Target<'_> {
     #[inline(never)]
     fn store_part(
         &mut self,
-        lines: &[Lanes; NR],
+        lines: &mut [Lanes; NR],
         channels: Range<usize>,
         place: usize,
         len: usize,
         epilogue: Epilogue<'_>,
     ) {
-        let mut lines = *lines;
-        epilogue.apply(&mut lines, channels.start, 0);
+        epilogue.apply(lines, channels.start, 0);
         let mut lane = 0;
         while lane < len {
             let (image, position) = ((place + lane) / self.positions, (place + lane) % self.positions);

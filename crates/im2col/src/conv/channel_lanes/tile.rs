@@ -20,7 +20,8 @@ pub(in crate::conv) struct BlockTiles<'a> {
 #[derive(Clone, Copy, Default)]
 pub(in crate::conv) struct Pair {
     start: usize,
-    places: [usize; 2],
+    /// Below 2^16: a smaller number takes less of the stack.
+    places: [u32; 2],
 }
 
 /// The pairs that are computed together, and behind them those that fill up the last tile.
@@ -66,8 +67,8 @@ impl<'a> PositionPairs<'a> {
             // Wrapping: see `Field::input`.
             pair.start = self.start.wrapping_add(x.wrapping_mul(self.tiles.field.position[2]));
             pair.places = [
-                if is_first_new { place } else { spare },
-                if is_single { spare } else { place.wrapping_add(1) },
+                if is_first_new { place as u32 } else { spare as u32 },
+                if is_single { spare as u32 } else { place.wrapping_add(1) as u32 },
             ];
             end = self.place + x + if is_single { 1 } else { 2 };
             count += 1;
@@ -90,7 +91,7 @@ impl<'a> PositionPairs<'a> {
         self.left -= count;
         let start = pairs[count.saturating_sub(1)].start;
         for pair in pairs.iter_mut().skip(count).take(MOST_PAIRS - 1) {
-            *pair = Pair { start, places: [spare; 2] };
+            *pair = Pair { start, places: [spare as u32; 2] };
         }
         (count, end)
     }
@@ -231,7 +232,7 @@ impl BlockTiles<'_> {
             for i in 0..PAIRS {
                 for j in 0..2 {
                     for p in 0..PANELS {
-                        sums[i][j][p] = buffers[p][pairs[i].places[j]];
+                        sums[i][j][p] = buffers[p][pairs[i].places[j] as usize];
                     }
                 }
             }
@@ -240,7 +241,7 @@ impl BlockTiles<'_> {
         for i in 0..PAIRS {
             for j in 0..2 {
                 for p in 0..PANELS {
-                    buffers[p][pairs[i].places[j]] = sums[i][j][p];
+                    buffers[p][pairs[i].places[j] as usize] = sums[i][j][p];
                 }
             }
         }

@@ -5,7 +5,6 @@
 //! F. Visin: A guide to convolution arithmetic for deep learning (2016), chapter 4.
 
 use super::depthwise::{self, DepthwiseInput};
-use crate::activation::Activation;
 use crate::conv::algorithm::{Algorithm, ForwardSizes};
 use crate::conv::choice::best;
 use crate::conv::pass::Pass;
@@ -79,10 +78,10 @@ pub(in crate::conv) fn backward_input(
     };
     let (reversed, scratch) = scratch.split_at_mut(weight.len());
     dispatch(isa, Reverse { shape: &mirror, weight, reversed });
-    let (input, weight, output) = (grad_output, Weights::Plain(reversed), grad_input);
-    let pass = Pass::new(&mirror, algorithm, &sizes);
-    Pass { input, weight, bias: &[], activation: Activation::Identity, output, scratch, ..pass }
-        .run(algorithm, isa);
+    let mut pass = Pass::new(&mirror, algorithm, &sizes);
+    (pass.input, pass.weight) = (grad_output, Weights::Plain(reversed));
+    (pass.output, pass.scratch) = (grad_input, scratch);
+    pass.run(algorithm, isa);
 }
 
 /// The weights of the mirror, `[groups, out_group, in_group, taps]`.

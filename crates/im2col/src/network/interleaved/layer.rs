@@ -31,7 +31,7 @@ impl LayerPlan {
                 let blocks = output.len() / self.image_len();
                 LinearForward { weight, bias, activation, blocks, input, output }.compute(isa);
             }
-            Op::Pool(plan) => dispatch(isa, Pool { pooling: &plan.pooling, input, output }),
+            Op::Pool(plan) => Pool { pooling: &plan.pooling, input, output }.compute(isa),
             Op::Activation(activation) => {
                 output.copy_from_slice(input);
                 activation.forward_in_place_with_isa(isa, output.as_flattened_mut());

@@ -72,8 +72,11 @@ impl<const L: usize> Network<L> {
             self.interleaving = Some(lens);
         }
         let (limit, train_limit) = (self.scratch_limit, self.train_scratch_limit);
-        match self.with_scratch_limit(limit) {
-            Ok(network) => network.with_train_scratch_limit(train_limit),
+        if let Err(error) = self.limit_inference(limit) {
+            return Err(error);
+        }
+        match self.limit_training(train_limit) {
+            Ok(()) => Ok(self),
             Err(error) => Err(error),
         }
     }
