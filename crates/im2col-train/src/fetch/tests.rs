@@ -23,9 +23,13 @@ fn numbers() -> Vec<u8> {
 }
 
 fn fetch(mirrors: &[&str], dir: &Path) -> Result<Fetched, FetchError> {
-    let (bytes, silence) = (numbers(), Duration::from_millis(500));
+    fetch_within(&Timeouts::default(), mirrors, dir)
+}
+
+fn fetch_within(timeouts: &Timeouts, mirrors: &[&str], dir: &Path) -> Result<Fetched, FetchError> {
+    let bytes = numbers();
     let file = RemoteFile { name: NAME, len: bytes.len() as u64, sha256: &digest(&bytes) };
-    Fetcher::new(Timeouts { silence, ..Timeouts::default() }).fetch(&file, mirrors, dir, |_| ())
+    Fetcher::new(*timeouts).fetch(&file, mirrors, dir, |_| ())
 }
 
 fn only_failure(result: Result<Fetched, FetchError>) -> MirrorFailure {
@@ -214,8 +218,9 @@ fn a_silent_server_is_given_up() {
         thread::sleep(Duration::from_secs(30));
         Vec::new()
     });
+    let timeouts = Timeouts { silence: Duration::from_millis(500), ..Timeouts::default() };
     let start = Instant::now();
-    let failure = only_failure(fetch(&[&silent.url], dir.path()));
+    let failure = only_failure(fetch_within(&timeouts, &[&silent.url], dir.path()));
     assert!(matches!(failure.cause, Cause::Request(_)), "{failure}");
     assert!(failure.to_string().contains("timeout"), "{failure}");
 
@@ -232,7 +237,7 @@ fn a_silent_server_is_given_up() {
         }
         thread::sleep(Duration::from_secs(30));
     });
-    let failure = only_failure(fetch(&[&url], dir.path()));
+    let failure = only_failure(fetch_within(&timeouts, &[&url], dir.path()));
     assert!(matches!(failure.cause, Cause::Request(_) | Cause::Broken { given: 500_000, .. }), "{failure}");
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
