@@ -14,6 +14,10 @@ use crate::padding::PaddingMode;
 use crate::simd::{MR, NR};
 use crate::window::Window;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;
+
 /// The largest padded copy of the input, in values for each that is read, and what it may exceed that by: a block of
 /// the other algorithms.
 const MOST_COPY: usize = 2;
