@@ -33,7 +33,7 @@ soak_mutants() {
         "${MUTANTS_SKIPPED[@]/#/--skip=}"
     mutants_run trainer "${trainer[@]}" "${shard[@]}" --cargo-arg=--lib -- -- picture
     mutants_again trainer_again trainer "${trainer[@]}" --cargo-arg=--test=trainer -- -- idx:: checkpoint weights:: dataset:: \
-        resumed runs:: run_folders paths destinations saved:: sheets
+        resumed runs:: run_folders paths destinations saved:: predict:: sheets
     mutants_score
 }
 
