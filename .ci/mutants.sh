@@ -31,7 +31,7 @@ soak_mutants() {
         --skip activation --skip depthwise --skip interleaved
     mutants_again core_again core "${core[@]}" --cargo-arg=--test=properties --cargo-arg=--test=network -- -- \
         "${MUTANTS_SKIPPED[@]/#/--skip=}"
-    mutants_run trainer "${trainer[@]}" "${shard[@]}" --cargo-arg=--lib -- -- picture
+    mutants_run trainer "${trainer[@]}" "${shard[@]}" --cargo-arg=--lib -- -- picture weights::
     mutants_again trainer_again trainer "${trainer[@]}" --cargo-arg=--test=trainer -- -- idx:: checkpoint weights:: dataset:: \
         resumed runs:: run_folders paths destinations saved:: predict:: sheets
     mutants_score
