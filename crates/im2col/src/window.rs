@@ -118,7 +118,7 @@ impl Window {
         // As many windows begin in the input or the padding before it.
         let begin = (input + self.padding[axis][0]).div_ceil(stride);
         let rounded = rest.div_ceil(stride) + 1;
-        Ok(if rounded < begin { rounded } else { begin })
+        Ok(min(rounded, begin))
     }
 
     /// The same window with other values in the padding, if they are defined.
@@ -158,7 +158,7 @@ impl Window {
         };
         let again = output.saturating_sub(positions).saturating_mul(kernel.saturating_sub(taps));
         let read = output.saturating_mul(kernel).saturating_sub(again);
-        if read < self.input[axis] { read } else { self.input[axis] }
+        min(read, self.input[axis])
     }
 
     /// Whether `axis` has one value, one tap, and no padding.

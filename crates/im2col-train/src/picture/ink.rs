@@ -263,3 +263,6 @@ fn is_frame_or_rule(piece: &Piece, ink: &GrayImage, is_upright_too: bool) -> boo
     let is_frame = is_outside && wide >= width - 2 * across && high >= height - 2 * down;
     is_frame || (wide == width && high <= down) || (is_upright_too && high == height && wide <= across)
 }
+
+#[cfg(test)]
+mod tests;

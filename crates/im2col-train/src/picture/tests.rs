@@ -63,6 +63,34 @@ fn transparent_is_paper() {
     }
 }
 
+/// What hides behind transparent pixels does not count.
+#[test]
+fn transparent_pixels_have_no_colour() {
+    let ink = |luma, hidden| {
+        let pixel = |alpha| {
+            if alpha > 0 { Rgba([luma, luma, luma, alpha]) } else { Rgba([hidden, hidden, hidden, 0]) }
+        };
+        png(RgbaImage::from_fn(28, 28, |x, y| pixel(stroke().get_pixel(x, y).0[0])))
+    };
+    for (luma, hidden) in [(0, 0), (0, 255), (255, 0), (255, 255)] {
+        assert_eq!(prepared(&ink(luma, hidden)), stroke(), "{luma} {hidden}");
+    }
+}
+
+/// Whatever is within, and whichever side it covers.
+#[test]
+fn paper_is_what_most_of_the_border_is() {
+    let is_within = |x: u32, y: u32| (2..58).contains(&x) && (2..38).contains(&y);
+    let full = GrayImage::from_fn(60, 40, |x, y| Luma([if is_within(x, y) { 30 } else { 250 }]));
+    assert_eq!(background(&full), 250);
+    // A long side, and a little of both short ones.
+    let mut covered = GrayImage::from_fn(100, 10, |_, y| Luma([if y >= 8 { 30 } else { 250 }]));
+    for _ in 0..4 {
+        assert_eq!(background(&covered), 250);
+        covered = imageops::rotate90(&covered);
+    }
+}
+
 /// The one thing that is known of how the real ones were placed.
 #[test]
 fn digits_are_placed_where_mnist_has_them() {
@@ -93,6 +121,32 @@ fn every_size_and_shape_fits() {
         assert_eq!(prepare(&white, Preparation::Raw).unwrap().dimensions(), (28, 28));
         assert!(matches!(prepare(&white, Preparation::Digit), Err(PictureError::Blank)));
     }
+}
+
+/// Scaled, rounded, and placed: in the middle, or by the centre of mass within the image.
+#[test]
+fn sizes_and_places_are_rounded() {
+    let white = |width, height| GrayImage::from_pixel(width, height, Luma([255]));
+    let fitted = |width, height| fit(&white(width, height), 20).dimensions();
+    assert_eq!(
+        [fitted(40, 30), fitted(30, 40), fitted(7, 5), fitted(300, 2)],
+        [(20, 15), (15, 20), (20, 14), (20, 1)]
+    );
+    // The first and the last column and row that are not black.
+    let span = |picture: &GrayImage| {
+        let ink = picture.enumerate_pixels().filter(|(_, _, luma)| luma.0[0] > 0);
+        ink.fold([28, 0, 28, 0], |[l, r, t, b], (x, y, _)| [l.min(x), r.max(x), t.min(y), b.max(y)])
+    };
+    assert_eq!(span(&place_in_the_middle(&white(6, 9))), [11, 16, 9, 17]);
+    assert_eq!(span(&place_in_the_middle(&white(28, 1))), [0, 27, 13, 13]);
+    assert_eq!(span(&place_by_mass(&white(5, 20))), [12, 16, 5, 24]);
+    // Nearly all of the mass at one end.
+    let heavy = |at: u32| GrayImage::from_fn(20, 3, |x, _| Luma([if x == at { 255 } else { 1 }]));
+    assert_eq!([span(&place_by_mass(&heavy(0)))[0], span(&place_by_mass(&heavy(19)))[0]], [8, 0]);
+    let mut sheet = GrayImage::new(9, 8);
+    [(2, 3), (6, 5)].into_iter().for_each(|(x, y)| sheet.put_pixel(x, y, Luma([10])));
+    assert_eq!(trim(&sheet, 9).dimensions(), (5, 3));
+    assert_eq!(trim(&sheet, 9).get_pixel(0, 0), &Luma([10]));
 }
 
 #[test]

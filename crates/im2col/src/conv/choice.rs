@@ -12,7 +12,7 @@ use crate::conv::padded::PaddedPlanes;
 use crate::conv::shape::ConvShape;
 use crate::padding::PaddingMode;
 use crate::simd::{MR, NR};
-use crate::window::Window;
+use crate::window::{Window, min};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -276,14 +276,14 @@ const fn pairs_inside(window: &Window, axis: usize) -> usize {
         return output.saturating_mul(kernel);
     }
     let (stride, dilation, [before, _]) = (window.stride[axis], window.dilation[axis], window.padding[axis]);
-    let samples = if kernel < SAMPLES { kernel } else { SAMPLES };
+    let samples = min(kernel, SAMPLES);
     let (mut pairs, mut sample) = (0_usize, 0);
     while sample < samples {
         let tap = if samples == kernel { sample } else { kernel / samples * sample };
         let at = tap.saturating_mul(dilation);
         let first = before.saturating_sub(at).div_ceil(stride);
         let end = input.saturating_add(before).saturating_sub(at).div_ceil(stride);
-        let end = if end < output { end } else { output };
+        let end = min(end, output);
         pairs = pairs.saturating_add(end.saturating_sub(first));
         sample += 1;
     }
@@ -301,7 +301,7 @@ const fn positions_that_see_padding(window: &Window) -> usize {
             Some(len) => len.div_ceil(window.stride[axis]),
             None => 0,
         };
-        let end = if end < window.output[axis] { end } else { window.output[axis] };
+        let end = min(end, window.output[axis]);
         inside *= end.saturating_sub(first);
         axis += 1;
     }

@@ -3,7 +3,7 @@
 use crate::activation::Activation;
 use crate::error::ShapeError;
 use crate::padding::{Padding, PaddingMode};
-use crate::window::{Window, checked_sum, lift, volume};
+use crate::window::{Window, checked_sum, lift, max, volume};
 
 /// A convolution over `D` = 1, 2 or 3 spatial axes, without the size of its input.
 ///
@@ -290,7 +290,7 @@ impl<const D: usize> ConvParams<D> {
                 }
                 i += 1;
             }
-            let limit = if stride > dilation { stride } else { dilation };
+            let limit = max(stride, dilation);
             let output_padding = self.output_padding[axis];
             if output_padding >= limit {
                 return Err(ShapeError::OutputPadding { axis, output_padding, limit });

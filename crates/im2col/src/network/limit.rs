@@ -156,7 +156,7 @@ impl<const L: usize> Network<L> {
             None => 0,
         };
         let layers = if within > 0 {
-            shard = if within < shard { within } else { shard };
+            shard = min(within, shard);
             whole
         } else {
             shard = 1;
@@ -325,7 +325,7 @@ impl<const L: usize> Network<L> {
     /// How many parts the images are divided into, whole shards, each with a scratch of its own.
     pub(super) const fn parts(&self) -> usize {
         let shards = self.batch.div_ceil(self.shard);
-        let mut parts = if self.threads < shards { self.threads } else { shards };
+        let mut parts = min(self.threads, shards);
         if let Some(affordable) = self.scratch_limit.checked_div(self.scratch_len)
             && affordable < parts
         {

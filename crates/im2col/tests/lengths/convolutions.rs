@@ -1,7 +1,7 @@
 //! Convolutions, plain and transposed, under limits of scratch and on several threads.
 
 use super::Draw;
-use im2col::{ConvParams, ConvPlan, PaddingMode, ShapeError};
+use im2col::{Activation, ConvParams, ConvPlan, Padding, PaddingMode, ShapeError};
 use std::fmt::Write;
 
 const SHAPES: u64 = 160;
@@ -166,4 +166,53 @@ fn sizes_that_do_not_fit() {
     assert_eq!(plan(one, 1, 1 << 48), Ok(()));
     assert_eq!(plan(ConvParams::new(1 << 33, 1 << 33, [1]), 0, 1), operand);
     assert_eq!(plan(ConvParams::new(1 << 33, 1, [1 << 33]).with_padding([1 << 32]), 0, 1), operand);
+}
+
+/// Parameters and plans say what was asked for, and what it is without.
+#[test]
+fn parameters_are_what_was_asked_for() {
+    let plain = ConvParams::new(6, 4, [2, 3]);
+    assert_eq!(
+        (plain.in_channels(), plain.out_channels(), plain.kernel(), plain.groups()),
+        (6, 4, [2, 3], 1)
+    );
+    assert_eq!((plain.stride(), plain.dilation(), plain.output_padding()), ([1, 1], [1, 1], [0, 0]));
+    assert_eq!((plain.padding(), plain.padding_mode()), (Padding::PerSide([[0; 2]; 2]), PaddingMode::Zeros));
+    assert_eq!((plain.has_bias(), plain.activation()), (true, Activation::Identity));
+    assert_eq!(plain.with_padding([1, 2]).padding(), Padding::PerSide([[1, 1], [2, 2]]));
+    let other = plain
+        .with_stride([2, 3])
+        .with_dilation([3, 2])
+        .with_groups(2)
+        .with_bias(false)
+        .with_activation(Activation::Tanh)
+        .with_padding_rule(Padding::Full)
+        .with_padding_mode(PaddingMode::Circular);
+    assert_eq!((other.stride(), other.dilation(), other.groups()), ([2, 3], [3, 2], 2));
+    assert_eq!((other.padding(), other.padding_mode()), (Padding::Full, PaddingMode::Circular));
+    assert_eq!((other.has_bias(), other.activation()), (false, Activation::Tanh));
+    assert_eq!(plain.with_output_padding([1, 0]).output_padding(), [1, 0]);
+    let plan = other.plan(5, [7, 8]).unwrap();
+    assert_eq!((plan.params(), plan.batch(), plan.input_dims()), (other, 5, [7, 8]));
+    assert_eq!((plan.padding(), plan.output_dims(), plan.bias_len()), ([[3, 3], [4, 4]], [5, 4], 0));
+    assert_eq!(plain.plan(1, [7, 8]).unwrap().bias_len(), 4);
+    for (output_padding, axis) in [([1, 0], 0), ([0, 1], 1)] {
+        let error = ShapeError::Inapplicable { option: "output padding", operation: "convolution" };
+        assert_eq!(
+            plain.with_output_padding(output_padding).plan(1, [7, 8]).map(|_| ()),
+            Err(error),
+            "{axis}"
+        );
+    }
+    let groups = |inputs, outputs, groups| {
+        ConvParams::new(inputs, outputs, [1]).with_groups(groups).plan(1, [1]).map(|_| ())
+    };
+    let error = |what, channels, groups| Err(ShapeError::Groups { what, channels, groups });
+    assert_eq!(groups(3, 4, 2), error("in_channels", 3, 2));
+    assert_eq!(groups(4, 3, 2), error("out_channels", 3, 2));
+    let zero = |what| Err(ShapeError::Zero { what });
+    assert_eq!(
+        [groups(0, 2, 1), groups(2, 0, 1), groups(2, 2, 0)],
+        ["in_channels", "out_channels", "groups"].map(zero)
+    );
 }
