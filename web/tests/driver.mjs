@@ -34,6 +34,8 @@ export class Page {
     if (before) await page.send("Page.addScriptToEvaluateOnNewDocument", { source: `(${before})()` });
     await page.#tab.navigate(url + (query && `?${query}`));
     await page.until(() => "ready" in document.documentElement.dataset);
+    // What is drawn in the first frame moves what stands below it.
+    await page.#tab.painted();
     return page;
   }
 
