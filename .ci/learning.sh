@@ -15,10 +15,12 @@ soak_learning() {
     cargo build --release --bin lenet
     learn --data "$data/mnist" --out "$scratch/mnist"
     mnist=$(sed -nE 's/^test accuracy: ([0-9.]+) %$/\1/p' "$scratch/learned")
-    learn --data "$data/fashion-mnist" --network lenet --batch 256 --lr 0.9 --momentum 0 --schedule constant --out "$scratch/fashion"
+    learn --data "$data/fashion-mnist" --network lenet --batch 256 --lr 0.9 --momentum 0 --schedule constant \
+        --out "$scratch/fashion"
     fashion=$(sed -nE 's|^epoch 10/10 .* train ([0-9.]+) %.*|\1|p' "$scratch/learned")
     printf 'soak: learning: MNIST, test accuracy %s %%; Fashion-MNIST, training accuracy %s %%\n' "$mnist" "$fashion"
-    awk -v got="${mnist:-0}" -v least="$MIN_MNIST_ACCURACY" 'BEGIN { exit !(got >= least) }' || fail "MNIST: less than $MIN_MNIST_ACCURACY %"
+    awk -v got="${mnist:-0}" -v least="$MIN_MNIST_ACCURACY" 'BEGIN { exit !(got >= least) }' ||
+        fail "MNIST: less than $MIN_MNIST_ACCURACY %"
     awk -v got="${fashion:-0}" -v least="$MIN_FASHION_TRAIN_ACCURACY" 'BEGIN { exit !(got >= least) }' ||
         fail "Fashion-MNIST: less than $MIN_FASHION_TRAIN_ACCURACY %"
 }

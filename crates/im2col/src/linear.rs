@@ -119,12 +119,12 @@ impl LinearPlan {
         self
     }
 
-    /// Another fused activation: no length depends on it.
+    /// Sets the fused activation, on which no length depends.
     pub(crate) const fn set_activation(&mut self, activation: Activation) {
         self.params.activation = activation;
     }
 
-    /// Only the first `batch` inputs, at most as many as planned.
+    /// Keeps the first `batch` inputs, at most as many as planned.
     pub(crate) const fn set_fewer_images(&mut self, batch: usize) {
         self.batch = batch;
         self.is_in_place[0] |= is_dot_products(batch, self.params.inputs, self.params.outputs);

@@ -100,7 +100,7 @@ impl<const N: usize> Pairwise<N> {
         total
     }
 
-    /// Zero from now on. What the levels hold no longer counts: copying zeros over them would take as much stack as they do.
+    /// Empties the sum. The levels keep their values, which no longer count: a new sum would take as much of the stack again.
     #[inline(always)]
     pub(crate) const fn clear(&mut self) {
         self.count = 0;

@@ -1,8 +1,8 @@
 //! How much stack each public function of the core takes, as a table: bytes on each instruction set, the most over the shapes
 //! tried. What the caller keeps for a call does not count: its result, and the weights that a network takes by value.
 //!
-//! `stack --limits` fails where a function takes more than 16 KiB, or LeNet's inference, in the least memory or interleaved, more than 8 KiB on
-//! `Isa::SCALAR`; in a debug build, where one takes more than a thread of 2 MiB has.
+//! `stack --limits` fails where a function takes more than 16 KiB, or LeNet's inference, in the least memory or interleaved,
+//! more than 8 KiB on `Isa::SCALAR`; in a debug build, where one takes more than a thread of 2 MiB has.
 
 mod layers;
 mod measure;

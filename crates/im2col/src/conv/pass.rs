@@ -39,7 +39,7 @@ impl<'a> Pass<'a> {
         aligned(core::mem::take(&mut self.scratch)).split_at_mut(self.scratch_len.saturating_sub(ALIGN))
     }
 
-    /// The same pass without scratch.
+    /// Borrows the pass, without its scratch, for what takes a pass by value.
     pub(super) fn reborrow(&mut self) -> Pass<'_> {
         Pass { output: &mut *self.output, scratch: &mut [], ..*self }
     }

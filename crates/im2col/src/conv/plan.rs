@@ -109,9 +109,7 @@ impl<const D: usize> ConvPlan<D> {
         };
         // Without scratch: the choice of another algorithm relies on the checks of the operands.
         let algorithm = Algorithm::InPlace;
-        let Some(sizes) = ConvSizes::new(&shape, algorithm, usize::MAX) else {
-            return Err(TOO_LONG);
-        };
+        let Some(sizes) = ConvSizes::new(&shape, algorithm, usize::MAX) else { return Err(TOO_LONG) };
         let mut plan = Self {
             params,
             isa: None,
@@ -166,7 +164,7 @@ impl<const D: usize> ConvPlan<D> {
         ALL.iter().copied().filter(move |&algorithm| plan.with_algorithm(algorithm).is_ok())
     }
 
-    /// What all requests describe together, whatever their order: the requested or the best algorithm
+    /// Plans what all requests describe together, whatever their order: the requested or the best algorithm
     /// if its scratch for one thread is within the limit; otherwise, with more than six outputs per group,
     /// `Broadcast` in smaller blocks; otherwise `InPlace`, which needs none. [`ConvPlan::parts`] then takes the
     /// threads whose scratch is within the limit. An error leaves the plan as it was.
@@ -226,10 +224,10 @@ impl<const D: usize> ConvPlan<D> {
         self
     }
 
-    /// [`with_scratch_limit`](Self::with_scratch_limit) where the plan stands.
+    /// [`with_scratch_limit`](Self::with_scratch_limit), without a copy of the plan.
     pub(crate) const fn set_scratch_limit(&mut self, len: usize) {
         self.scratch_limit = len;
-        // What does not fit in `usize` is not planned.
+        // An error, a scratch that does not fit in `usize`, leaves the plan as it is.
         let _ = self.resolve();
     }
 
@@ -251,12 +249,12 @@ impl<const D: usize> ConvPlan<D> {
         self
     }
 
-    /// Another fused activation: no length depends on it.
+    /// Sets the fused activation, on which no length depends.
     pub(crate) const fn set_activation(&mut self, activation: Activation) {
         self.params.activation = activation;
     }
 
-    /// Only the first `batch` images, at most as many as planned.
+    /// Keeps the first `batch` images, at most as many as planned.
     pub(crate) const fn set_fewer_images(&mut self, batch: usize) {
         let ConvShape { groups, in_group, out_group, window, .. } = self.shape;
         self.shape.batch = batch;

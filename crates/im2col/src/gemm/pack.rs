@@ -164,7 +164,7 @@ impl PackRows<'_> {
                         }
                     }
                 }
-                // Once, for a transpose takes a block of the stack wherever it is inlined.
+                // In one place: wherever a transpose is inlined, it takes a block of the stack.
                 let columns = vectors.transpose(&block);
                 match panel[k..].first_chunk_mut() {
                     Some(lines) => *lines = columns,
@@ -175,7 +175,7 @@ impl PackRows<'_> {
     }
 }
 
-/// Fills the first `rows` rows of a block with what sixteen values from the beginning of each there are.
+/// Fills the first `rows` rows of a block with the values of each row, at most sixteen, and zeros.
 #[cold]
 #[inline(never)]
 fn part(values: &[f32], row_stride: usize, rows: usize, block: &mut [Lanes; NR]) {

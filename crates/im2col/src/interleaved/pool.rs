@@ -58,7 +58,7 @@ impl Kernel for Pool<'_> {
     }
 }
 
-/// All other windows: a kernel of its own, for it needs 7 KiB more of the stack.
+/// All other windows. A kernel of its own, since it takes 7 KiB more of the stack than 2x2 windows.
 struct Windows<'a>(Pool<'a>);
 
 impl Kernel for Windows<'_> {

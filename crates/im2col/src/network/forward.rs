@@ -129,7 +129,8 @@ impl<const L: usize> Network<L> {
         Ok(())
     }
 
-    /// [`infer_parts`](Self::infer_parts) of two parts or more. Not inlined there, for what waits for a thread takes much of the stack.
+    /// Infers `parts` parts, at least two, on threads. Not inlined into [`infer_parts`](Self::infer_parts): waiting for a thread
+    /// takes much of the stack.
     #[cfg(feature = "rayon")]
     #[inline(never)]
     fn infer_on_threads(
@@ -153,7 +154,7 @@ impl<const L: usize> Network<L> {
         first.and(second)
     }
 
-    /// Infers a shard. Not inlined, so that other ways to infer do without the stack of this one.
+    /// Infers a shard, layer by layer. Not inlined: other ways of inference need not have its stack.
     #[inline(never)]
     fn infer(
         &self,
@@ -381,7 +382,7 @@ impl Op {
     }
 }
 
-/// Not inlined, so that other layers do without the stack of this one.
+/// Runs a pooling. Not inlined: other layers need not have its stack.
 #[inline(never)]
 fn pool(plan: &PoolPlan<2>, input: &[f32], output: &mut [f32]) -> Result<(), RunError> {
     plan.forward(input, output)

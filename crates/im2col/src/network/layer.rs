@@ -214,7 +214,7 @@ impl Op {
         }
     }
 
-    /// Another activation of a layer that has one.
+    /// Sets the fused activation of a layer that can have one.
     pub(super) const fn set_activation(&mut self, activation: Activation) {
         match self {
             Self::Conv(plan) => plan.set_activation(activation),

@@ -37,7 +37,7 @@ impl<const L: usize> Network<L> {
         }
     }
 
-    /// [`with_scratch_limit`](Self::with_scratch_limit) where the plan stands: a copy takes much of the stack.
+    /// [`with_scratch_limit`](Self::with_scratch_limit), without a copy of the network, which takes much of the stack.
     pub(super) const fn limit_inference(&mut self, len: usize) -> Result<(), ShapeError> {
         self.scratch_limit = len;
         let mut interleaved = usize::MAX;
@@ -124,7 +124,7 @@ impl<const L: usize> Network<L> {
         }
     }
 
-    /// [`with_train_scratch_limit`](Self::with_train_scratch_limit) where the plan stands.
+    /// [`with_train_scratch_limit`](Self::with_train_scratch_limit), without a copy of the network.
     pub(super) const fn limit_training(&mut self, len: usize) -> Result<(), ShapeError> {
         self.train_scratch_limit = len;
         let mut interleaved = usize::MAX;
@@ -326,10 +326,8 @@ impl<const L: usize> Network<L> {
     pub(super) const fn parts(&self) -> usize {
         let shards = self.batch.div_ceil(self.shard);
         let mut parts = min(self.threads, shards);
-        if let Some(affordable) = self.scratch_limit.checked_div(self.scratch_len)
-            && affordable < parts
-        {
-            parts = affordable;
+        if let Some(affordable) = self.scratch_limit.checked_div(self.scratch_len) {
+            parts = min(parts, affordable);
         }
         max(parts, 1)
     }
@@ -360,7 +358,7 @@ const fn shard_of(batch: usize, image_len: usize) -> usize {
 pub(super) const SHARD: usize = 64 * 1024;
 
 impl Op {
-    /// Becomes the layer as inference runs it on its first `images` images, in at most `limit` values of scratch. Where it stands, as
+    /// Makes of the layer what inference runs: its first `images` images, in at most `limit` values of scratch. In place, as
     /// all changes of a layer: a copy takes much of the stack.
     pub(super) const fn infer(&mut self, images: usize, limit: usize) {
         // The limit first: by the batch that was planned, whose algorithm is the one of the packed weights.
@@ -378,7 +376,7 @@ impl Op {
         }
     }
 
-    /// Becomes the layer as training runs it forward, in at most `limit` values of scratch.
+    /// Limits the scratch of the forward pass to `limit` values.
     pub(super) const fn limit_scratch(&mut self, limit: usize) {
         match self {
             Self::Conv(plan) if plan.scratch_len() > limit => plan.set_scratch_limit(limit),

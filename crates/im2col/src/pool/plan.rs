@@ -238,7 +238,7 @@ pub struct PoolPlan<const D: usize> {
 const PART: usize = 1 << 18;
 
 impl<const D: usize> PoolPlan<D> {
-    /// Only the first `batch` images, at most as many as planned.
+    /// Keeps the first `batch` images, at most as many as planned.
     pub(crate) const fn set_fewer_images(&mut self, batch: usize) {
         let planes = batch * self.channels;
         self.batch = batch;

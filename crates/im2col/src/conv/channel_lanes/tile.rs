@@ -20,7 +20,7 @@ pub(in crate::conv) struct BlockTiles<'a> {
 #[derive(Clone, Copy, Default)]
 pub(in crate::conv) struct Pair {
     start: usize,
-    /// Below 2^16: a smaller number takes less of the stack.
+    /// Below 2^16; as `u32` the pairs take less of the stack.
     places: [u32; 2],
 }
 
