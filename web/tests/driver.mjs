@@ -27,6 +27,8 @@ export class Page {
     const url = pathToFileURL(resolve(file)).href, folder = url.slice(0, url.lastIndexOf("/") + 1);
     const isAllowed = (requested) => [folder, "data:", "blob:"].some((start) => requested.startsWith(start));
     page.#tab = await Tab.open(browser, isAllowed, { isOffline: true });
+    // Pages behind others are slowed down.
+    await page.send("Page.bringToFront");
     await page.send("Emulation.setFocusEmulationEnabled", { enabled: true });
     await page.resize(screen);
     await page.prefer(scheme, isStill);
@@ -76,7 +78,11 @@ export class Page {
     for (;;) {
       const value = await this.run(condition, ...args);
       if (value) return value;
-      if (Date.now() > deadline) throw new Error(`waited in vain for ${condition} of ${JSON.stringify(args)}`);
+      if (Date.now() > deadline) {
+        const states = await this.run(() => [document, ...document.querySelectorAll("[data-state]")].map((each) =>
+          each.visibilityState ?? `${each.id}: ${each.dataset.state}`).join("; "));
+        throw new Error(`waited in vain for ${condition} of ${JSON.stringify(args)}: ${states}`);
+      }
       await new Promise((done) => setTimeout(done, 20));
     }
   }
@@ -132,20 +138,25 @@ export class Page {
     return this.run((one, which) => document.querySelector(one).getAttribute(which), selector, name);
   }
 
-  // The place on the screen of a point of an element, in shares of its width and height; the element is brought into view.
+  // The place on the screen of a point of an element, in shares of its width and height. The element is brought into view, and
+  // this waits until nothing moves it.
   async place(selector, x = 0.5, y = 0.5) {
     const found = await this.run(async (one, across, down) => {
       const element = document.querySelector(one);
       const frame = () => new Promise((done) => requestAnimationFrame(done));
-      // The page may still be scrolling to what has got the focus.
-      for (let top = NaN; element && top !== (top = element.getBoundingClientRect().top); ) await frame();
-      let box = element?.getBoundingClientRect();
-      if (!box?.width) return null;
-      if (box.top < 0 || box.left < 0 || box.bottom > innerHeight || box.right > innerWidth) {
+      const box = () => element.getBoundingClientRect();
+      const rest = async () => {
+        for (let top = NaN; top !== (top = box().top); ) await frame();
+      };
+      if (!element) return null;
+      await rest();
+      const { top, left, bottom, right } = box();
+      if (top < 0 || left < 0 || bottom > innerHeight || right > innerWidth) {
         element.scrollIntoView({ behavior: "instant", block: "center" });
-        box = element.getBoundingClientRect();
+        await frame();
+        await rest();
       }
-      return { x: box.left + across * box.width, y: box.top + down * box.height };
+      return box().width ? { x: box().left + across * box().width, y: box().top + down * box().height } : null;
     }, selector, x, y);
     assert.ok(found, `${selector} is not to be seen`);
     return found;
@@ -158,11 +169,22 @@ export class Page {
     });
   }
 
+  // Clicks on an element; once more where the click went to another one, as the page had moved meanwhile.
   async click(selector) {
-    const place = await this.place(selector);
-    await this.mouse("mouseMoved", place);
-    await this.mouse("mousePressed", place, true);
-    await this.mouse("mouseReleased", place);
+    for (let tries = 0; tries < 3; tries++) {
+      await this.run((one) => {
+        globalThis.clicked = null;
+        const isHit = (target) => target.closest(one) !== null || [...(target.closest("label")?.querySelectorAll(one) ?? [])].length > 0;
+        document.addEventListener("mousedown", ({ target }) => (globalThis.clicked = isHit(target)), { capture: true, once: true });
+      }, selector);
+      const place = await this.place(selector);
+      await this.mouse("mouseMoved", place);
+      await this.mouse("mousePressed", place, true);
+      await this.mouse("mouseReleased", place);
+      // Disabled elements hear nothing.
+      if ((await this.run(() => globalThis.clicked)) !== false) return;
+    }
+    assert.fail(`clicks on ${selector} go to other elements`);
   }
 
   async hover(selector, x, y) {

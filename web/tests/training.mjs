@@ -32,6 +32,7 @@ async function train(page, epochs) {
   await page.run(() => document.querySelector("#train-epochs").select());
   await page.type(`${epochs}`);
   await page.key("Enter");
+  assert.equal(await page.run(() => document.querySelector("#train-epochs").value), `${epochs}`);
   await page.run(() => longTasks.splice(0));
   await page.click("#train-run");
   await isIn(page, "finished", epochs);
