@@ -12,12 +12,14 @@ const PLAIN_OVERHEAD: usize = 4 << 10;
 const GZIP_OVERHEAD: usize = 128 << 10;
 
 /// The reader takes no more memory than it promises, and reads the same from a file as from the same file compressed.
-pub fn idx(file: &[u8]) {
+/// Returns whether it has read images or labels.
+pub fn idx(file: &[u8]) -> bool {
     let plain = parse(file);
     // One of three: what takes longest is the decoder. Files of wrong magic numbers are all alike.
     if !is_gzip(file) && file.len().is_multiple_of(3) && file.starts_with(&[0, 0]) {
         assert_eq!(plain, parse(&stored(file)));
     }
+    plain.0.is_some() || plain.1.is_some()
 }
 
 fn is_gzip(file: &[u8]) -> bool {

@@ -38,6 +38,9 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
 /// What the fuzzer runs.
 pub type Target = fn(&[u8]);
 
+/// What the fuzzer runs of readers of files, each of which returns whether it has read the file.
+pub type Reader = fn(&[u8]) -> bool;
+
 /// The targets by the names of their corpora.
 pub const TARGETS: [(&str, Target); 11] = [
     ("plan", plan),
@@ -47,8 +50,12 @@ pub const TARGETS: [(&str, Target); 11] = [
     ("pool", pool),
     ("network", network),
     ("linear_loss", linear_loss),
-    ("idx", idx),
-    ("checkpoint", checkpoint),
-    ("weights", weights),
-    ("picture", picture),
+    ("idx", |file| _ = idx(file)),
+    ("checkpoint", |file| _ = checkpoint(file)),
+    ("weights", |file| _ = weights(file)),
+    ("picture", |file| _ = picture(file)),
 ];
+
+/// Those of them that read files.
+pub const READERS: [(&str, Reader); 4] =
+    [("idx", idx), ("checkpoint", checkpoint), ("weights", weights), ("picture", picture)];

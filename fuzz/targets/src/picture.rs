@@ -14,11 +14,11 @@ const PER_PIXEL: usize = 32;
 const OVERHEAD: usize = 1 << 20;
 
 /// A picture is read whole or not at all: what is cut off a file makes an error, or is not needed. What was read is
-/// prepared, 28 x 28, or has nothing to see.
-pub fn picture(file: &[u8]) {
+/// prepared, 28 x 28, or has nothing to see. Returns whether it was prepared.
+pub fn picture(file: &[u8]) -> bool {
     let pixels = pixels(file).unwrap_or(0);
     if pixels > MAX_PIXELS {
-        return;
+        return false;
     }
     let limit = PER_PIXEL * pixels as usize + 4 * file.len() + OVERHEAD;
     let (picture, most) = peak_bytes(|| read(file));
@@ -26,7 +26,7 @@ pub fn picture(file: &[u8]) {
     if pixels > 0 {
         assert!(most <= limit, "{most} bytes allocated, at most {limit} promised");
     }
-    let Ok(picture) = picture else { return };
+    let Ok(picture) = picture else { return false };
     // Any cut, the last byte most often.
     let end = if file.len().is_multiple_of(2) {
         file.len() - 1
@@ -37,9 +37,9 @@ pub fn picture(file: &[u8]) {
         assert_eq!(cut, picture, "the first {end} bytes are another picture");
     }
     let preparation = [Preparation::Digit, Preparation::Garment, Preparation::Raw][file.len() % 3];
-    if let Ok(image) = prepare(&picture, preparation) {
-        assert_eq!(image.dimensions(), (SIDE, SIDE));
-    }
+    let Ok(image) = prepare(&picture, preparation) else { return false };
+    assert_eq!(image.dimensions(), (SIDE, SIDE));
+    true
 }
 
 fn read(file: &[u8]) -> Result<GrayImage, PictureError> {

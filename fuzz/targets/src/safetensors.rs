@@ -24,15 +24,15 @@ const PER_BYTE: usize = 16;
 const OVERHEAD: usize = 16 << 10;
 
 /// Reading a checkpoint takes memory in proportion to the file only; what was read is restored and trained from, or
-/// refused.
-pub fn checkpoint(data: &[u8]) {
+/// refused. Returns whether it was trained from.
+pub fn checkpoint(data: &[u8]) -> bool {
     let mut file = with_header_len(data);
     fill_configuration_digest(&mut file);
     fill_digest(&mut file, b"\"sha256\":\"", None);
     let limit = PER_BYTE * file.len() + OVERHEAD;
     let (checkpoint, most) = peak_bytes(|| Checkpoint::from_bytes(Path::new("file"), file));
     assert!(most <= limit, "{most} bytes allocated, at most {limit} promised");
-    let Ok(checkpoint) = checkpoint else { return };
+    let Ok(checkpoint) = checkpoint else { return false };
     let options = checkpoint.state().configuration.options;
     if options.epochs < 100
         && let Ok(mut trainer) =
@@ -40,22 +40,26 @@ pub fn checkpoint(data: &[u8]) {
         && checkpoint.restore(&mut trainer).is_ok()
     {
         let _ = trainer.next_batch();
+        return true;
     }
+    false
 }
 
-/// Reading weights takes memory in proportion to the file only; what was read are the network's parameters, finite.
-pub fn weights(data: &[u8]) {
+/// Reading weights takes memory in proportion to the file only; what was read are the network's parameters, finite. Returns
+/// whether they were read.
+pub fn weights(data: &[u8]) -> bool {
     let file = with_header_len(data);
     let limit = PER_BYTE * file.len() + OVERHEAD;
-    let ((), most) = peak_bytes(|| {
-        let Ok(weights) = Weights::from_bytes(Path::new("file"), file) else { return };
+    let (is_read, most) = peak_bytes(|| {
+        let Ok(weights) = Weights::from_bytes(Path::new("file"), file) else { return false };
         let _ = weights.description();
-        if let Ok(params) = weights.params(&NETWORK) {
-            assert_eq!(params.len(), NETWORK.param_len());
-            assert!(params.iter().all(|value| value.is_finite()));
-        }
+        let Ok(params) = weights.params(&NETWORK) else { return false };
+        assert_eq!(params.len(), NETWORK.param_len());
+        assert!(params.iter().all(|value| value.is_finite()));
+        true
     });
     assert!(most <= limit, "{most} bytes allocated, at most {limit} promised");
+    is_read
 }
 
 /// Where a file begins with eight zeros, the length up to its last brace.
