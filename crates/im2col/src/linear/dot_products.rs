@@ -101,7 +101,10 @@ fn sums_of_sixteen<const ROWS: usize>(
         let (rows, x): ([Lanes; NR], [Lanes; ROWS]) = if first + NR <= inputs {
             (columns(weight, inputs, first), columns(input, inputs, first))
         } else {
-            (last_columns(weight, inputs, first), last_columns(input, inputs, first))
+            let (mut rows, mut x) = ([[0.0; NR]; NR], [[0.0; NR]; ROWS]);
+            fill_last_columns(weight, inputs, first, &mut rows);
+            fill_last_columns(input, inputs, first, &mut x);
+            (rows, x)
         };
         let weights = vectors.transpose(&rows);
         for k in 0..NR {
@@ -164,13 +167,12 @@ fn columns<const ROWS: usize>(matrix: &[f32], width: usize, first: usize) -> [La
     values
 }
 
-/// [`columns`] where there are fewer: zeros past the last, whose products change no sum.
+/// Fills the rows with what [`columns`] returns, where there are fewer columns. Zeros stay past the last; their products change
+/// no sum.
 #[cold]
 #[inline(never)]
-fn last_columns<const ROWS: usize>(matrix: &[f32], width: usize, first: usize) -> [Lanes; ROWS] {
-    let mut values = [[0.0; NR]; ROWS];
-    for (values, row) in values.iter_mut().zip(matrix.chunks_exact(width)) {
+fn fill_last_columns(matrix: &[f32], width: usize, first: usize, rows: &mut [Lanes]) {
+    for (values, row) in rows.iter_mut().zip(matrix.chunks_exact(width)) {
         values.iter_mut().zip(row.iter().skip(first)).for_each(|(value, x)| *value = *x);
     }
-    values
 }

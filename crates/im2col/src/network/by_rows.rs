@@ -15,7 +15,9 @@ use crate::pool::windows::Pooling;
 use crate::window::{max, min};
 
 impl<const L: usize> Network<L> {
-    /// Infers image by image. `scratch` holds two values between layers, and a band.
+    /// Infers image by image. `scratch` holds two values between layers, and a band. Not inlined: other ways of inference need not
+    /// have its stack.
+    #[inline(never)]
     pub(super) fn infer_by_rows(
         &self,
         params: &[f32],

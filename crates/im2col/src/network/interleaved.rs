@@ -27,7 +27,8 @@ use crate::sum::{Add, Cascade};
 use core::ops::Range;
 
 impl<const L: usize> Network<L> {
-    /// Infers images block by block.
+    /// Infers images block by block. Not inlined: other ways of inference need not have its stack.
+    #[inline(never)]
     pub(super) fn infer_interleaved(
         &self,
         lens: &Interleaving,
