@@ -58,6 +58,7 @@ soak_coverage() {
     local -x CARGO_LLVM_COV_TARGET_DIR=$CARGO_TARGET_DIR/coverage PROPTEST_CASES=20
     # They were built without zlib.
     local -x RUSTFLAGS='-C llvm-args=-enable-name-compression=false'
+    cargo llvm-cov clean --profraw-only
     cargo llvm-cov --no-report test -p im2col -p im2col-train -- --skip cost:: --skip faults::
     cargo llvm-cov report -p im2col -p im2col-train --json --output-path "$scratch/coverage.json"
     python3 .ci/coverage.py "$scratch/coverage.json" "$LEAST_COVERAGE"

@@ -50,6 +50,13 @@ fn convolutions_are_the_same() {
         // Images apart, evenly and not.
         (same(conv(8, 16, [3, 3])).plan(7, [29, 31]), 3),
         (conv(1, 6, [5, 5]).with_padding([2, 2]).plan(64, [28, 28]), 3),
+        // Blocks of five images of 20, of six of a part of six.
+        (
+            same(conv(14, 32, [3, 3]))
+                .plan(20, [25, 25])
+                .and_then(|plan| plan.with_algorithm(Algorithm::Broadcast)),
+            20,
+        ),
         // Groups apart.
         (same(conv(36, 60, [3, 3])).with_groups(3).plan(1, [40, 40]), 3),
         (same(conv(64, 64, [3, 3])).with_groups(64).plan(1, [56, 56]), 0),

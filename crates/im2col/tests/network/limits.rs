@@ -254,3 +254,22 @@ fn threads_share_the_limit() {
         assert_eq!(limited.scratch_len(), expected * len);
     }
 }
+
+/// Some images at a time, of which six are a larger block than those of 20 are.
+#[test]
+fn a_shard_takes_no_more_scratch_than_the_batch() {
+    let conv = ConvParams::new(14, 16, [3, 3]).with_padding([1, 1]);
+    let layers = [Layer::Conv(conv), Layer::Pool(PoolParams::max([2, 2]))];
+    for batch in 1..=20 {
+        let network = Network::plan(layers, batch, [14, 25, 25]).unwrap();
+        let one = Network::plan(layers, 1, [14, 25, 25]).unwrap();
+        let (params, input) = (parameters(&network), uniform(2, network.input_len()));
+        let plain = NetworkWeights::Plain(&params);
+        let output = infer(&network, plain, &input, garbage(1, network.scratch_len()));
+        let mut expected = Vec::new();
+        for image in input.chunks(one.input_len()) {
+            expected.extend(infer(&one, plain, image, garbage(1, one.scratch_len())));
+        }
+        assert_equal(&output, &expected, batch);
+    }
+}

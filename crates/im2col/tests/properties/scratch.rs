@@ -3,7 +3,7 @@
 use crate::plans::{
     Operands, assert_same, conv_plan, each_rank, forward, forward_packed, isas, packing_algorithms,
 };
-use im2col::{Activation, LinearOperands, LinearParams, Weights};
+use im2col::{Activation, Algorithm, ConvParams, LinearOperands, LinearParams, Weights};
 use im2col_testkit::operands::garbage;
 use im2col_testkit::oracle::ConvCase;
 use im2col_testkit::property::{cases, for_all};
@@ -100,4 +100,30 @@ fn no_limit_changes_a_bit<const D: usize>(case: &ConvCase, seed: u64) {
             assert_same(&forward_packed(&limited, &operands).unwrap(), &expected, limited);
         }
     }
+}
+
+/// What runs on a part of the images, or of the channels, has the scratch of all of them.
+#[test]
+fn a_part_needs_no_more_scratch_than_all() {
+    let strategy = (1..40_usize, 1..80_usize, [1..60_usize, 1..60_usize], [1..4_usize, 1..4_usize]);
+    for_all(cases(300), (strategy, 1..40_usize), |((channels, outputs, input, kernel), batch)| {
+        let padding = kernel.map(|len| len / 2);
+        let lens = |outputs, batch| {
+            let params = ConvParams::new(channels, outputs, kernel).with_padding(padding);
+            let plan = params.plan(batch, input).unwrap();
+            let of = |algorithm| plan.with_algorithm(algorithm).map_or(0, |plan| plan.packed_scratch_len());
+            [Algorithm::Broadcast, Algorithm::Winograd, Algorithm::Direct].map(of)
+        };
+        let (mut fewer_images, mut fewer_channels) = ([0; 3], [0; 3]);
+        for batch in 1..=batch {
+            let of_batch = lens(outputs, batch);
+            assert!((0..3).all(|i| fewer_images[i] <= of_batch[i]), "{batch} images");
+            fewer_images = of_batch;
+        }
+        for outputs in 1..=outputs {
+            let of_outputs = lens(outputs, batch);
+            assert!((0..3).all(|i| fewer_channels[i] <= of_outputs[i]), "{outputs} channels");
+            fewer_channels = of_outputs;
+        }
+    });
 }

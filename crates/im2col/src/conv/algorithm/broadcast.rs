@@ -33,13 +33,14 @@ pub(in crate::conv) fn forward(isa: Isa, pass: &mut Pass<'_>) {
     let len = panels_len::<NR>(depth, out_group);
     let (scratch, panels) = pass.take_scratch();
     let step = if is_staged(&pass.shape) { out_group } else { PANELS_AT_ONCE * NR };
+    let block = Block::new(&pass.shape, pass.most).evened(&pass.shape);
     for group in 0..groups {
         let epilogue = pass.epilogue(group);
         let mut run = |channels: Range<usize>, weights: &[f32]| {
             let (input, weights) = (pass.input, Panels::new(weights, depth));
             let output = &mut *pass.output;
             let operands = GroupOperands { group, channels, input, weights, epilogue, output };
-            convolve(isa, &pass.shape, &Block::new(&pass.shape, pass.most), &strides, operands, scratch);
+            convolve(isa, &pass.shape, &block, &strides, operands, scratch);
         };
         match pass.weight {
             Weights::Packed(packed) => run(0..out_group, &packed.panels[group * len..][..len]),

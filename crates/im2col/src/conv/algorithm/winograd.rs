@@ -84,7 +84,7 @@ pub(in crate::conv) fn convolve(
     mut operands: GroupOperands<'_>,
     scratch: &mut [f32],
 ) {
-    let tiling = Tiling::new(shape);
+    let tiling = Tiling::new(shape).evened(shape);
     let ConvShape { batch, in_group, window, .. } = *shape;
     operands.input = operands.input.get(operands.group * in_group * window.plane_len()..).unwrap_or_default();
     let total = batch * window.output[0] * tiling.rows;

@@ -5,7 +5,7 @@ use crate::padding::PaddingMode;
 use crate::simd::load::fetch;
 use crate::simd::load::zero;
 use crate::simd::{Kernel, MulAdd, NR, Vectors};
-use crate::window::{Window, checked_product};
+use crate::window::{Window, checked_product, max};
 
 /// How many panels of weights are used before the next positions.
 pub(in crate::conv) const PANELS_AT_ONCE: usize = 2;
@@ -108,11 +108,21 @@ impl Block {
                 return block;
             }
         }
-        block.images = if shape.batch == 0 { 1 } else { shape.batch };
-        while block.images > 1 && block.exceeds(shape, most) {
-            block.images = block.images.div_ceil(2);
+        // As many as there is room for, so that fewer images never make a larger block.
+        if let Some(len) = block.values(shape)
+            && let Some(images) = most.checked_div(len)
+            && images > 1
+        {
+            block.images = if shape.batch < images { max(shape.batch, 1) } else { images };
         }
         block
+    }
+
+    /// The largest of as few blocks as there can be, which have about as many images each.
+    pub(in crate::conv) const fn evened(mut self, shape: &ConvShape) -> Self {
+        let blocks = shape.batch.div_ceil(self.images);
+        self.images = max(shape.batch.div_ceil(max(blocks, 1)), 1);
+        self
     }
 
     const fn exceeds(&self, shape: &ConvShape, most: usize) -> bool {

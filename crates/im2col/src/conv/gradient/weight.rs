@@ -116,7 +116,7 @@ pub(in crate::conv) fn backward_weight(
     let chains = Chains::new(shape);
     // Those of shorter chains have no more values than planned for the longest.
     let longest = chains.mirror(shape);
-    let (block, is_staged) = (Block::new(&longest, most), is_staged(&longest));
+    let (block, is_staged) = (Block::new(&longest, most).evened(&longest), is_staged(&longest));
     let strides = |mirror: &ConvShape| {
         let input =
             Field { image: plane_len, channel: groups * in_group * plane_len, ..Field::input(mirror) };

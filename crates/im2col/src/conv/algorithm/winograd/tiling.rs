@@ -3,6 +3,7 @@
 use crate::conv::channel_lanes::PANELS_AT_ONCE;
 use crate::conv::shape::ConvShape;
 use crate::simd::NR;
+use crate::window::{max, min};
 
 /// Outputs of a tile along an axis, and the inputs that they see.
 pub(super) const TILE: usize = 4;
@@ -39,15 +40,21 @@ impl Tiling {
         let depth = shape.in_group.div_ceil(NR) | 1;
         let most = VALUES / POINTS / NR / depth.saturating_add(PANELS_AT_ONCE);
         let most = if most > FEW_TILES { most } else { FEW_TILES };
-        // An empty batch has blocks, too, and uses none of them.
-        let batch = if shape.batch == 0 { 1 } else { shape.batch };
         let (block_rows, block_columns) = if columns > most {
             // Lines of whole vectors.
             (1, evenly(columns, most).next_multiple_of(NR / TILE))
         } else {
-            (evenly(batch * planes * rows, most / columns), columns)
+            // As many as there is room for, so that fewer images never make a larger block. An empty batch has blocks, too,
+            // and uses none of them.
+            (min(max(shape.batch, 1) * planes * rows, most / columns), columns)
         };
         Self { rows, columns, block_rows, block_columns, depth }
+    }
+
+    /// The largest of as few blocks as there can be, which have about as many rows each.
+    pub(super) const fn evened(mut self, shape: &ConvShape) -> Self {
+        self.block_rows = evenly(max(shape.batch, 1) * shape.window.output[0] * self.rows, self.block_rows);
+        self
     }
 
     /// Tiles of the largest block.
