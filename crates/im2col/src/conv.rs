@@ -16,6 +16,7 @@ mod padded;
 mod params;
 mod pass;
 mod plan;
+mod rounding;
 mod shape;
 mod sizes;
 #[cfg(feature = "rayon")]
@@ -29,5 +30,6 @@ pub use forward::ConvOperands;
 pub(crate) use forward::LineOperands;
 pub use params::ConvParams;
 pub use plan::ConvPlan;
+pub use rounding::Rounding;
 pub use transposed::ConvTransposePlan;
 pub use unfold::{Im2colParams, Im2colPlan};

@@ -30,6 +30,8 @@ mod pixels;
 mod random;
 #[path = "network/reference.rs"]
 mod reference;
+#[path = "network/rounding.rs"]
+mod rounding;
 
 use im2col::lenet::{LENET, LENET_RELU};
 use im2col::{

@@ -95,6 +95,9 @@ fn every_algorithm_is_the_same() {
             }
         }
     }
+    // Three pairs of panels of channels.
+    let winograd = serial.with_algorithm(Algorithm::Winograd).unwrap();
+    assert_eq!(parts(&winograd.with_threads(usize::MAX), &winograd), 3);
 }
 
 /// A limit of scratch, a number of threads and an algorithm make one plan, in whatever order they are asked for.

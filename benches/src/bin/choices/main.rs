@@ -3,11 +3,13 @@
 //!
 //! `choices --random N [--seed S] [isa]` does so for `N` random shapes, and sums up how far the choices are
 //! from the best, how much scratch they take, and the time of a multiply-add or value.
+//!
+//! With `--any-rounding`, plans may round in any order, and the random shapes are those that Winograd's algorithm takes.
 
 mod random;
 
 use anyhow::{Context, Result, ensure};
-use im2col::{Algorithm, ConvOperands, ConvParams, ConvPlan, Isa, RunError, Weights};
+use im2col::{Algorithm, ConvOperands, ConvParams, ConvPlan, Isa, Rounding, RunError, Weights};
 use im2col_benches::catalogue::CONVOLUTIONS;
 use im2col_benches::{ConvShape, check, isa_by_name, operand};
 use random::Random;
@@ -16,13 +18,14 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 /// The columns of the table.
-const ALGORITHMS: [Algorithm; 6] = [
+const ALGORITHMS: [Algorithm; 7] = [
     Algorithm::Im2col,
     Algorithm::Pointwise,
     Algorithm::Broadcast,
     Algorithm::Direct,
     Algorithm::Depthwise,
     Algorithm::InPlace,
+    Algorithm::Winograd,
 ];
 
 /// A choice that takes at most this much longer than the fastest counts as the best.
@@ -44,26 +47,30 @@ const BLOCK: usize = 70_000;
 
 fn main() -> Result<()> {
     let mut words = Vec::new();
-    let (mut random, mut seed) = (None, 1);
+    let (mut random, mut seed, mut rounding) = (None, 1, Rounding::Ordered);
     let mut arguments = env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--random" => random = Some(arguments.next().context("--random needs a number")?.parse()?),
+            "--any-rounding" => rounding = Rounding::Any,
             "--seed" => seed = arguments.next().context("--seed needs a number")?.parse()?,
             _ => words.push(argument),
         }
     }
     let pattern = if random.is_none() && !words.is_empty() { words.remove(0) } else { String::new() };
-    ensure!(words.len() < 2, "usage: choices [pattern] [isa], or choices --random N [--seed S] [isa]");
+    ensure!(words.len() < 2, "usage: choices [--any-rounding] [pattern | --random N [--seed S]] [isa]");
     let isa = words.first().map_or_else(|| Ok(Isa::detect()), |name| isa_by_name(name))?;
     match random {
-        Some(count) => random_shapes(count, seed, isa),
-        None => catalogue(&pattern, isa),
+        Some(count) => random_shapes(count, seed, (isa, rounding)),
+        None => catalogue(&pattern, (isa, rounding)),
     }
 }
 
-fn print_head(statistic: &str, isa: Isa) {
-    println!("{statistic} us under {}; * is the plan's choice.", isa.name());
+/// The instruction set, and how plans may round.
+type How = (Isa, Rounding);
+
+fn print_head(statistic: &str, (isa, rounding): How) {
+    println!("{statistic} us under {}, rounding {rounding:?}; * is the plan's choice.", isa.name());
     print!("{:<22}", "");
     for algorithm in ALGORITHMS {
         print!("{:>12} ", format!("{algorithm:?}"));
@@ -71,11 +78,11 @@ fn print_head(statistic: &str, isa: Isa) {
     println!();
 }
 
-fn catalogue(pattern: &str, isa: Isa) -> Result<()> {
-    print_head("Median", isa);
+fn catalogue(pattern: &str, how: How) -> Result<()> {
+    print_head("Median", how);
     let (mut best, mut all) = (0, 0);
     for (name, shape) in CONVOLUTIONS.iter().filter(|(name, _)| name.contains(pattern)) {
-        let (chosen, times) = times(shape, isa, SHAPE, median).context(*name)?;
+        let (chosen, times) = times(shape, how, SHAPE, median).context(*name)?;
         best += usize::from(print(name, chosen, &times)? <= DRAW);
         all += 1;
     }
@@ -85,15 +92,15 @@ fn catalogue(pattern: &str, isa: Isa) -> Result<()> {
 
 /// Prints each random shape, then the worst loss, the share of close choices, the largest scratch beside what is
 /// read, and the most nanoseconds of a multiply-add or value.
-fn random_shapes(count: usize, seed: u64, isa: Isa) -> Result<()> {
-    print_head("Least", isa);
-    let mut random = Random::new(seed);
+fn random_shapes(count: usize, seed: u64, how: How) -> Result<()> {
+    print_head("Least", how);
+    let mut random = Random::new(seed, how.1);
     let (mut losses, mut scratch, mut cost) =
         (Vec::with_capacity(count), (0.0, String::new()), (0.0, String::new()));
     for _ in 0..count {
         let shape = random.shape();
         let name = random::describe(&shape);
-        let (chosen, times) = times(&shape, isa, RANDOM_SHAPE, least).context(name.clone())?;
+        let (chosen, times) = times(&shape, how, RANDOM_SHAPE, least).context(name.clone())?;
         losses.push((print(&name, chosen, &times)?, name.clone()));
         let plan = shape.params().plan(shape.batch, shape.input)?;
         let read = random::values_read(&shape);
@@ -131,10 +138,10 @@ fn larger(most: (f64, String), value: f64, name: &str) -> (f64, String) {
 /// The plan's choice, and the microseconds of each algorithm that takes the shape.
 type Times = (Algorithm, Vec<(Algorithm, f64)>);
 
-fn times(shape: &ConvShape, isa: Isa, time: Duration, statistic: fn(&mut [f64]) -> f64) -> Result<Times> {
+fn times(shape: &ConvShape, how: How, time: Duration, statistic: fn(&mut [f64]) -> f64) -> Result<Times> {
     match shape.params_1d() {
-        Some(params) => times_of(shape, params, [shape.input[1]], isa, time, statistic),
-        None => times_of(shape, shape.params(), shape.input, isa, time, statistic),
+        Some(params) => times_of(shape, params, [shape.input[1]], how, time, statistic),
+        None => times_of(shape, shape.params(), shape.input, how, time, statistic),
     }
 }
 
@@ -142,22 +149,23 @@ fn times_of<const D: usize>(
     shape: &ConvShape,
     params: ConvParams<D>,
     dims: [usize; D],
-    isa: Isa,
+    (isa, rounding): How,
     time: Duration,
     statistic: fn(&mut [f64]) -> f64,
 ) -> Result<Times> {
-    let plan = params.plan(shape.batch, dims)?.with_isa(isa);
+    let plan = params.plan(shape.batch, dims)?.with_isa(isa).with_rounding(rounding);
     let (input, weight) = (operand(shape.input_len(), 1), operand(shape.weight_len(), 2));
-    let plans: Vec<_> =
-        ALGORITHMS.iter().filter_map(|algorithm| plan.with_algorithm(*algorithm).ok()).collect();
+    let algorithms = ALGORITHMS.iter().filter(|algorithm| is_asked_for(**algorithm, rounding));
+    let plans: Vec<_> = algorithms.filter_map(|algorithm| plan.with_algorithm(*algorithm).ok()).collect();
     let mut packed: Vec<_> = plans.iter().map(|plan| vec![0.0; plan.packed_weight_len()]).collect();
     let mut contenders = Vec::with_capacity(plans.len());
     for (plan, packed) in plans.into_iter().zip(&mut packed) {
         contenders.push(Contender::new(plan, &input, &weight, packed)?);
     }
 
-    let chosen = contenders.iter().find(|contender| contender.plan.algorithm() == plan.algorithm());
-    let expected = &chosen.context("the plan's choice is not in the table")?.output;
+    let ordered = plan.with_rounding(Rounding::Ordered).algorithm();
+    let ordered = contenders.iter().find(|contender| contender.plan.algorithm() == ordered);
+    let expected = &ordered.context("the plan's choice is not in the table")?.output;
     check::conv(shape, &input, &weight, expected)?;
     for Contender { plan, output, .. } in &contenders {
         check::close(output, expected, TOLERANCE).with_context(|| format!("{:?}", plan.algorithm()))?;
@@ -174,6 +182,10 @@ fn times_of<const D: usize>(
     let times = contenders.iter_mut();
     let times = times.map(|contender| (contender.plan.algorithm(), statistic(&mut contender.samples)));
     Ok((plan.algorithm(), times.collect()))
+}
+
+fn is_asked_for(algorithm: Algorithm, rounding: Rounding) -> bool {
+    algorithm != Algorithm::Winograd || rounding == Rounding::Any
 }
 
 /// The median of the samples.

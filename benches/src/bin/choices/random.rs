@@ -1,6 +1,7 @@
 //! Random shapes: kernels of 1 to 11 taps an axis, strides to 64, dilation, groups, few and many channels,
 //! long thin and tiny images.
 
+use im2col::Rounding;
 use im2col_benches::ConvShape;
 
 /// The most multiply-adds of a shape, and the most values of its input, weight and output together.
@@ -8,16 +9,20 @@ const MOST_MULTIPLY_ADDS: usize = 40_000_000;
 const MOST_VALUES: usize = 4_000_000;
 
 /// SplitMix64 (G. Steele, D. Lea, C. Flood, 2014).
-pub(crate) struct Random(u64);
+pub(crate) struct Random {
+    state: u64,
+    /// If it is any, the shapes are those of Winograd's algorithm.
+    rounding: Rounding,
+}
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
+    pub(crate) fn new(seed: u64, rounding: Rounding) -> Self {
+        Self { state: seed, rounding }
     }
 
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
     }
@@ -61,6 +66,11 @@ impl Random {
         let dilation = if self.one_in(4) { [self.log(16), self.log(16)] } else { [1, 1] };
         // A single line has no kernel across it.
         let kernel = if input[0] == 1 { [1, kernel[1]] } else { kernel };
+        let (kernel, stride, dilation) = if self.rounding == Rounding::Any {
+            ([3, 3], [1, 1], [1, 1])
+        } else {
+            (kernel, stride, dilation)
+        };
         let padding = [0, 1].map(|axis| {
             let reach = dilation[axis] * (kernel[axis] - 1);
             if self.one_in(2) { reach / 2 } else { self.below(reach + 1) }

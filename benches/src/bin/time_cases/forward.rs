@@ -5,7 +5,7 @@ use crate::cases::Case;
 use crate::timing::{Limits, Timing, time};
 use anyhow::Result;
 use im2col::lenet::LENET;
-use im2col::{Algorithm, ConvOperands, ConvParams, Network, NetworkWeights, PoolParams, Weights};
+use im2col::{ConvOperands, ConvParams, Network, NetworkWeights, PoolParams, Rounding, Weights};
 use rayon::current_num_threads;
 use std::hint::black_box;
 
@@ -14,25 +14,25 @@ pub(crate) type Answer = (Timing, Vec<f32>);
 
 /// x: `[batch, in_channels, h, w]`, w: `[out_channels, in_channels / groups, kernel..]`.
 ///
-/// With `winograd` by that algorithm, if the case allows it.
-pub(crate) fn conv(case: &Case, limits: Limits, winograd: bool) -> Result<Answer> {
+/// Rounded in order, or in any.
+pub(crate) fn conv(case: &Case, limits: Limits, rounding: Rounding) -> Result<Answer> {
     match case.shape.params_1d() {
-        Some(params) => conv_over(case, limits, winograd, params, [case.shape.input[1]]),
-        None => conv_over(case, limits, winograd, case.shape.params(), case.shape.input),
+        Some(params) => conv_over(case, limits, rounding, params, [case.shape.input[1]]),
+        None => conv_over(case, limits, rounding, case.shape.params(), case.shape.input),
     }
 }
 
 fn conv_over<const D: usize>(
     case: &Case,
     limits: Limits,
-    winograd: bool,
+    rounding: Rounding,
     params: ConvParams<D>,
     dims: [usize; D],
 ) -> Result<Answer> {
     let shape = case.shape;
     let (input, weight) = (case.tensor("x")?, case.tensor("w")?);
     let plan = params.plan(shape.batch, dims)?.with_threads(current_num_threads());
-    let plan = if winograd { plan.with_algorithm(Algorithm::Winograd).unwrap_or(plan) } else { plan };
+    let plan = plan.with_rounding(rounding);
     let mut packed = vec![0.0; plan.packed_weight_len()];
     let weight = Weights::Packed(plan.pack_weights(&weight, &mut packed)?);
     let operands = ConvOperands { input: &input, weight, bias: &[] };

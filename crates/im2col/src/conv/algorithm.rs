@@ -8,7 +8,7 @@ mod external;
 pub(super) mod im2col;
 mod in_place;
 pub(super) mod pointwise;
-mod winograd;
+pub(super) mod winograd;
 
 use crate::activation::Activation;
 use crate::conv::channel_lanes::PANELS_AT_ONCE;
@@ -38,7 +38,7 @@ pub enum Algorithm {
     /// axes, no dilation, padding of zeros: the input is read where it lies. No scratch.
     Depthwise,
     /// For a kernel of 3x3 on the last two axes, stride 1 and no dilation: outputs four by four, from
-    /// transformed inputs and weights, take a quarter of the multiplications. Only by request, because
+    /// transformed inputs and weights, take a quarter of the multiplications. Only by request or with [`Rounding::Any`](crate::Rounding::Any), because
     /// the sums are rounded differently: the largest error relative to `sum |x| |w|`, for uniform
     /// values in -1..1 on ResNet-50's 3x3 layers, is 4.9e-7 where that of `Broadcast` is 2.4e-7.
     /// Before the bias the bound is `620 gamma(C + 31) C max |x| max |w|` for `C` channels of a group,
@@ -53,7 +53,7 @@ pub enum Algorithm {
     Matrixmultiply,
 }
 
-/// All of them, those that are only used by request last.
+/// All of them, those that round in another order last.
 pub(super) const ALL: &[Algorithm] = &[
     Algorithm::Depthwise,
     Algorithm::Pointwise,
@@ -105,11 +105,15 @@ impl Algorithm {
     /// Values of a group's packed weights.
     const fn packed_len(self, shape: &ConvShape) -> Option<usize> {
         let rows = checked!(shape.out_group.checked_next_multiple_of(NR));
-        let depth = match self {
-            Self::Winograd => checked!(checked_product([shape.in_group, winograd::POINTS])),
-            _ => shape.depth(),
-        };
-        rows.checked_mul(depth)
+        rows.checked_mul(checked!(self.packed_depth(shape)))
+    }
+
+    /// Packed weights of an output channel.
+    pub(super) const fn packed_depth(self, shape: &ConvShape) -> Option<usize> {
+        match self {
+            Self::Winograd => checked_product([shape.in_group, winograd::POINTS]),
+            _ => Some(shape.depth()),
+        }
     }
 
     /// Packs the weights of a group.
@@ -137,7 +141,7 @@ impl Algorithm {
     /// Output channels that one step computes: threads divide channels at multiples of this.
     pub(super) const fn channels_at_once(self) -> usize {
         match self {
-            Self::Broadcast => PANELS_AT_ONCE * NR,
+            Self::Broadcast | Self::Winograd => PANELS_AT_ONCE * NR,
             _ => NR,
         }
     }

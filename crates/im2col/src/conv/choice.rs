@@ -6,7 +6,7 @@
 //! the choices. A plan cannot know the CPU, so one estimate serves all instruction sets.
 
 use crate::conv::algorithm::Algorithm;
-use crate::conv::algorithm::{im2col, pointwise};
+use crate::conv::algorithm::{im2col, pointwise, winograd};
 use crate::conv::channel_lanes::{Block, MOST_LINES, is_staged};
 use crate::conv::padded::PaddedPlanes;
 use crate::conv::shape::ConvShape;
@@ -44,6 +44,14 @@ pub(super) const fn best(shape: &ConvShape) -> Algorithm {
         i += 1;
     }
     best
+}
+
+/// Whether Winograd's algorithm can compute the shape, and is estimated to take less time than [`best`].
+pub(super) const fn is_winograd_faster(shape: &ConvShape) -> bool {
+    Algorithm::Winograd.fits(shape) && {
+        let best = best(shape);
+        !matches!(best, Algorithm::Depthwise) && estimate(shape, Algorithm::Winograd) < estimate(shape, best)
+    }
 }
 
 /// Whether the padded copy of a group's planes is not much longer than what is read of them.
@@ -124,6 +132,9 @@ impl Counts {
 
 /// The estimate for an algorithm that can compute the shape, in picoseconds.
 pub(super) const fn estimate(shape: &ConvShape, algorithm: Algorithm) -> u64 {
+    if matches!(algorithm, Algorithm::Winograd) {
+        return winograd_time(shape);
+    }
     let (shape, counts) = (&shape.simplified(), &Counts::new(&shape.simplified()));
     match algorithm {
         Algorithm::Pointwise => pointwise_time(shape, counts),
@@ -263,6 +274,24 @@ const fn im2col_time(shape: &ConvShape, counts: &Counts) -> u64 {
         (product([groups, mended, taps]), 1990),
         (product([groups, mended, depth]), 598),
         (product([groups, vectors, blocks]), 20_900),
+    ])
+}
+
+const fn winograd_time(shape: &ConvShape) -> u64 {
+    let ConvShape { batch, groups, in_group, out_group, window } = *shape;
+    let winograd::Counts { tiles, pairs, blocks } = winograd::counts(shape);
+    let (chunks, panels) = (in_group.div_ceil(NR), out_group.div_ceil(NR));
+    let weights = product([groups, winograd::POINTS, in_group, panels]);
+    let lines = product([batch, groups, window.output[0], window.output[1], out_group]);
+    total([
+        (1, 460_000),
+        (product([batch, groups]), 389_000),
+        (product([groups, tiles, chunks]), 101_000),
+        (weights.saturating_mul(pairs as u64), 524),
+        (product([groups, tiles, panels]), 122_000),
+        (weights.saturating_mul(blocks as u64), 944),
+        (product([groups, blocks, chunks]), 400_000),
+        (lines, 1320),
     ])
 }
 

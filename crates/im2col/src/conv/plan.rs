@@ -1,15 +1,14 @@
 //! A convolution of one input size, and the choice of the algorithm.
 
 use super::algorithm::{ALL, Algorithm};
-use super::choice::best;
 use super::limit::BackwardScratch;
 use super::params::ConvParams;
+use super::rounding::Rounding;
 use super::sizes::ConvSizes;
 use crate::activation::Activation;
-use crate::conv::channel_lanes::SUMS_LEN;
 use crate::conv::shape::ConvShape;
 use crate::error::ShapeError;
-use crate::simd::{Isa, MR};
+use crate::simd::Isa;
 use crate::window::{Window, lift, min, unlift};
 
 /// A convolution of one input size: lengths, algorithm and blocking.
@@ -37,18 +36,19 @@ use crate::window::{Window, lift, min, unlift};
 pub struct ConvPlan<const D: usize> {
     params: ConvParams<D>,
     isa: Option<Isa>,
-    /// What was asked for: an algorithm, the most values of scratch, the most threads.
-    requested: Option<Algorithm>,
-    scratch_limit: usize,
+    /// What was asked for: an algorithm, or the order of its sums, the most values of scratch, the most threads.
+    pub(super) requested: Option<Algorithm>,
+    pub(super) rounding: Rounding,
+    pub(super) scratch_limit: usize,
     threads: usize,
     /// What follows from the requests: see [`ConvPlan::resolve`].
-    algorithm: Algorithm,
+    pub(super) algorithm: Algorithm,
     pub(super) shape: ConvShape,
     pub(super) sizes: ConvSizes,
     pub(super) backward: BackwardScratch,
 }
 
-const TOO_LONG: ShapeError = ShapeError::Overflow { what: "an operand or scratch" };
+pub(super) const TOO_LONG: ShapeError = ShapeError::Overflow { what: "an operand or scratch" };
 
 impl<const D: usize> ConvParams<D> {
     /// Plans the convolution of `batch` images of `input` values per channel.
@@ -114,6 +114,7 @@ impl<const D: usize> ConvPlan<D> {
             params,
             isa: None,
             requested: None,
+            rounding: Rounding::Ordered,
             scratch_limit: usize::MAX,
             threads: 1,
             algorithm,
@@ -162,73 +163,6 @@ impl<const D: usize> ConvPlan<D> {
     pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> + use<D> {
         let plan = *self;
         ALL.iter().copied().filter(move |&algorithm| plan.with_algorithm(algorithm).is_ok())
-    }
-
-    /// Plans what all requests describe together, whatever their order: the requested or the best algorithm
-    /// if its scratch for one thread is within the limit; otherwise, with more than six outputs per group,
-    /// `Broadcast` in smaller blocks; otherwise `InPlace`, which needs none. [`ConvPlan::parts`] then takes the
-    /// threads whose scratch is within the limit. An error leaves the plan as it was.
-    const fn resolve(&mut self) -> Result<(), ShapeError> {
-        let algorithm = match self.requested {
-            Some(algorithm) => algorithm,
-            None => best(&self.shape),
-        };
-        let limit = self.scratch_limit;
-        let mut resolved = match ConvSizes::new(&self.shape, algorithm, usize::MAX) {
-            Some(sizes) => (algorithm, sizes),
-            None => return Err(TOO_LONG),
-        };
-        if resolved.1.forward.plain > limit {
-            resolved = match ConvSizes::new(&self.shape, Algorithm::InPlace, usize::MAX) {
-                Some(sizes) => (Algorithm::InPlace, sizes),
-                None => return Err(TOO_LONG),
-            };
-            // A single panel of weights never repays packing.
-            if self.shape.out_group > MR
-                && let Some(least) = ConvSizes::new(&self.shape, Algorithm::Broadcast, 0)
-                && let Some(spare) = limit.checked_sub(least.forward.plain)
-                && let most = spare.saturating_sub(SUMS_LEN)
-                && let Some(sizes) = ConvSizes::new(&self.shape, Algorithm::Broadcast, most)
-                && sizes.forward.plain <= limit
-            {
-                resolved = (Algorithm::Broadcast, sizes);
-            }
-        }
-        (self.algorithm, self.sizes) = resolved;
-        Ok(())
-    }
-
-    /// The same convolution with at most `len` values of scratch for [`ConvPlan::forward`]: by the
-    /// same algorithm, if it fits; otherwise, with more than six outputs per group, by `Broadcast` in smaller
-    /// blocks; otherwise in place, which needs none. It runs on as many of the threads that
-    /// `with_threads` allows as have room for a scratch each.
-    ///
-    /// For finite weights the result stays the same, bit for bit but for the sign of a zero, unless the
-    /// algorithm was `Winograd` or `Matrixmultiply`. (A weight that is not finite may or may not meet the zeros of the
-    /// padding.)
-    ///
-    /// ```
-    /// use im2col::{Algorithm, ConvParams};
-    ///
-    /// let plan = ConvParams::new(64, 64, [3, 3]).with_padding([1, 1]).plan(1, [56, 56])?;
-    /// assert_eq!(plan.scratch_len(), 100_928);
-    /// let plan = plan.with_scratch_limit(50_000);
-    /// assert_eq!((plan.algorithm(), plan.scratch_len()), (Algorithm::Broadcast, 44_096));
-    /// let plan = plan.with_scratch_limit(0);
-    /// assert_eq!((plan.algorithm(), plan.scratch_len()), (Algorithm::InPlace, 0));
-    /// # Ok::<(), im2col::ShapeError>(())
-    /// ```
-    #[must_use]
-    pub const fn with_scratch_limit(mut self, len: usize) -> Self {
-        self.set_scratch_limit(len);
-        self
-    }
-
-    /// [`with_scratch_limit`](Self::with_scratch_limit), without a copy of the plan.
-    pub(crate) const fn set_scratch_limit(&mut self, len: usize) {
-        self.scratch_limit = len;
-        // An error, a scratch that does not fit in `usize`, leaves the plan as it is.
-        let _ = self.resolve();
     }
 
     /// Runs the forward pass on at most `threads` threads of the current rayon pool: images, groups or

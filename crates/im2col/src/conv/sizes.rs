@@ -41,8 +41,6 @@ impl ConvSizes {
             _ => 1,
         };
         let divisible = match (batch, groups) {
-            // Its weights do not lie channel by channel.
-            (0 | 1, 1) if matches!(algorithm, Algorithm::Winograd) => 1,
             (0 | 1, 1) => out_group.div_ceil(algorithm.channels_at_once()),
             (0 | 1, groups) => groups,
             (batch, _) => batch,

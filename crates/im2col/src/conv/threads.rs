@@ -16,7 +16,7 @@ impl Pass<'_> {
             return self.run(algorithm, isa);
         }
         let left = parts / 2;
-        let (first, second) = self.split(left, parts);
+        let (first, second) = self.split(algorithm, left, parts);
         rayon::join(
             || first.run_parts(algorithm, isa, left),
             || second.run_parts(algorithm, isa, parts - left),
@@ -24,7 +24,7 @@ impl Pass<'_> {
     }
 
     /// Gives the first part `left` of `parts` shares.
-    fn split(self, left: usize, parts: usize) -> (Self, Self) {
+    fn split(self, algorithm: Algorithm, left: usize, parts: usize) -> (Self, Self) {
         let ConvShape { batch, groups, in_group, out_group, window } = self.shape;
         let (mut first, mut second) = (self.shape, self.shape);
         let (mut weight, mut bias, mut input) = ([self.weight; 2], [self.bias; 2], [self.input; 2]);
@@ -46,7 +46,8 @@ impl Pass<'_> {
             let panels = out_group.div_ceil(self.channels_at_once);
             let rows = panels / parts * left * self.channels_at_once;
             (first.out_group, second.out_group) = (rows, out_group - rows);
-            weight = self.weight.halves_at(rows * self.shape.depth());
+            let packed_depth = algorithm.packed_depth(&self.shape).unwrap_or_default();
+            weight = self.weight.halves_at(rows * self.shape.depth(), rows * packed_depth);
             bias = halves(self.bias, rows);
             output_len = rows * window.positions();
         }
@@ -75,14 +76,15 @@ impl<'a> Weights<'a> {
             Self::Plain(values) => values.len(),
             Self::Packed(packed) => packed.panels.len(),
         };
-        self.halves_at(len / groups * share)
+        self.halves_at(len / groups * share, len / groups * share)
     }
 
-    fn halves_at(self, len: usize) -> [Self; 2] {
+    /// Cut at a length of plain or of packed weights.
+    fn halves_at(self, plain: usize, packed: usize) -> [Self; 2] {
         match self {
-            Self::Plain(values) => halves(values, len).map(Self::Plain),
+            Self::Plain(values) => halves(values, plain).map(Self::Plain),
             Self::Packed(PackedWeights { panels, layout }) => {
-                halves(panels, len).map(|panels| Self::Packed(PackedWeights { panels, layout }))
+                halves(panels, packed).map(|panels| Self::Packed(PackedWeights { panels, layout }))
             }
         }
     }

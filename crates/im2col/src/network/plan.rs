@@ -5,6 +5,7 @@
 use super::interleaving::Interleaving;
 use super::layer::{Layer, LayerPlan, Op, ValueShape};
 use crate::activation::Activation;
+use crate::conv::Rounding;
 use crate::error::ShapeError;
 use crate::simd::Isa;
 use crate::window::checked_sum;
@@ -114,6 +115,37 @@ impl<const L: usize> Network<L> {
         }
         self.isa = Some(isa);
         self
+    }
+
+    /// The same network whose convolutions may be [rounded in another order](crate::ConvPlan::with_rounding) in
+    /// [`forward`](Self::forward) and [`forward_train`](Self::forward_train), where that is faster; gradients are computed as before.
+    /// Where images are [interleaved](Network#large-batches) it makes no difference.
+    ///
+    /// A [limit of scratch](Self::with_scratch_limit) may then change how outputs are rounded, as may the batch.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::Overflow`] for scratch or packed weights.
+    pub const fn with_rounding(mut self, rounding: Rounding) -> Result<Self, ShapeError> {
+        let mut index = 0;
+        while index < L {
+            if let Op::Conv(plan) = &mut self.layers[index].op {
+                plan.set_rounding(rounding);
+            }
+            index = index.wrapping_add(1);
+        }
+        match self.plan_passes() {
+            Ok(()) => Ok(self),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Plans inference and training anew, within their limits.
+    pub(super) const fn plan_passes(&mut self) -> Result<(), ShapeError> {
+        if let Err(error) = self.limit_inference(self.scratch_limit) {
+            return Err(error);
+        }
+        self.limit_training(self.train_scratch_limit)
     }
 
     /// The instruction set that every layer runs on.

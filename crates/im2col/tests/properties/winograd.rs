@@ -3,13 +3,14 @@
 use crate::plans::{
     Operands, activation, assert_same, conv_params, conv_plan, forward, forward_packed, isas, report,
 };
-use im2col::{Activation, Algorithm, ConvOperands, ConvPlan, Isa, Weights};
+use im2col::{Activation, Algorithm, ConvOperands, ConvParams, ConvPlan, Isa, Rounding, Weights};
 use im2col_testkit::bound;
 use im2col_testkit::operands::Rng;
 use im2col_testkit::oracle::{ConvCase, Mode, Sum};
 use im2col_testkit::property::{cases, for_all};
 use im2col_testkit::strategies::{hostile_conv_case, winograd_case};
 use proptest::prelude::{Strategy, any};
+use std::cell::Cell;
 
 /// Uniform in -1..1.
 fn uniform(seed: u64, len: usize) -> Vec<f32> {
@@ -98,6 +99,39 @@ fn limits() {
     });
 }
 
+/// With any rounding a plan is either what it was, or Winograd's, and each way is taken; under a limit that Winograd's
+/// scratch exceeds it is what it was. An algorithm that is asked for stays, and the default brings everything back.
+#[test]
+fn any_rounding() {
+    let shapes = (1..200_usize, 1..200_usize, [1..30_usize, 1..30_usize], 1..4_usize);
+    let (taken, left) = (Cell::new(0), Cell::new(0));
+    for_all(cases(300), shapes, |(inputs, outputs, input, batch)| {
+        let params = ConvParams::new(inputs, outputs, [3, 3]).with_padding([1, 1]);
+        let ordered = params.plan(batch, input).unwrap();
+        let winograd = ordered.with_algorithm(Algorithm::Winograd).unwrap();
+        let any = ordered.with_rounding(Rounding::Any);
+        assert_eq!((ordered.rounding(), any.rounding()), (Rounding::Ordered, Rounding::Any));
+        if any.algorithm() == Algorithm::Winograd {
+            taken.set(taken.get() + 1);
+            assert_eq!(any.scratch_len(), winograd.scratch_len());
+            assert_eq!(any.packed_weight_len(), winograd.packed_weight_len());
+            let limit = winograd.scratch_len() - 1;
+            let (any, ordered) = (any.with_scratch_limit(limit), ordered.with_scratch_limit(limit));
+            assert_eq!((any.algorithm(), any.scratch_len()), (ordered.algorithm(), ordered.scratch_len()));
+        } else {
+            left.set(left.get() + 1);
+            assert_eq!((any.algorithm(), any.scratch_len()), (ordered.algorithm(), ordered.scratch_len()));
+        }
+        assert_eq!(any.with_rounding(Rounding::Ordered), ordered);
+        for algorithm in ordered.algorithms() {
+            assert_eq!(any.with_algorithm(algorithm).unwrap().algorithm(), algorithm);
+            let asked = ordered.with_algorithm(algorithm).unwrap().with_rounding(Rounding::Any);
+            assert_eq!(asked, any.with_algorithm(algorithm).unwrap());
+        }
+    });
+    assert!(taken.get() > 0 && left.get() > 0, "{taken:?} {left:?}");
+}
+
 /// Sizes that may overflow: a plan or an error, and wrong lengths are errors.
 #[test]
 fn no_size_panics() {
@@ -114,6 +148,8 @@ fn no_size_panics() {
             case.batch = 0;
         }
         let Ok(plan) = conv_params::<3>(&case).plan(case.batch, case.input) else { return };
+        let any = plan.with_rounding(Rounding::Any);
+        assert!(any.algorithm() == plan.algorithm() || any.algorithm() == Algorithm::Winograd);
         let Ok(plan) = plan.with_algorithm(Algorithm::Winograd) else { return };
         assert!(plan.scratch_len() > plan.packed_scratch_len());
         let nothing = ConvOperands { input: &[], weight: Weights::Plain(&[]), bias: &[] };

@@ -25,7 +25,7 @@ use crate::weights::Weights;
 use crate::window::{Window, checked_product, checked_sum};
 use core::ops::Range;
 use multiply::MultiplyPoints;
-pub(super) use tiling::POINTS;
+pub(in crate::conv) use tiling::POINTS;
 use tiling::{TILE, Tiling, sums_stride};
 use transform::{Inputs, LoadTiles, Outputs, PackPoints};
 
@@ -34,6 +34,26 @@ pub(in crate::conv) const fn fits(shape: &ConvShape) -> bool {
     // The distance between taps has no meaning where there is one.
     let Window { kernel, stride, dilation, .. } = &shape.window;
     matches!((kernel, stride, dilation), ([1, 3, 3], [1, 1, 1], [_, 1, 1]))
+}
+
+/// What the time of a group depends on: tiles, pairs of them that are multiplied, and blocks of tiles.
+pub(in crate::conv) struct Counts {
+    pub(in crate::conv) tiles: usize,
+    pub(in crate::conv) pairs: usize,
+    pub(in crate::conv) blocks: usize,
+}
+
+/// Those of all images.
+pub(in crate::conv) const fn counts(shape: &ConvShape) -> Counts {
+    let tiling = Tiling::new(shape).evened(shape);
+    let rows = shape.batch.saturating_mul(shape.window.output[0]).saturating_mul(tiling.rows);
+    let blocks =
+        rows.div_ceil(tiling.block_rows).saturating_mul(tiling.columns.div_ceil(tiling.block_columns));
+    Counts {
+        tiles: rows.saturating_mul(tiling.columns),
+        pairs: blocks.saturating_mul(tiling.tiles().div_ceil(2)),
+        blocks,
+    }
 }
 
 /// The length of the scratch.

@@ -1,8 +1,8 @@
 //! The estimates of some shapes, against numbers that are written here: they were fitted to measurements, and a change of
 //! one asks for new ones (`choices --random` in the benches).
 
-use super::{best, estimate};
-use crate::conv::algorithm::Algorithm::{self, Broadcast, Direct, Im2col, InPlace, Pointwise};
+use super::{best, estimate, is_winograd_faster};
+use crate::conv::algorithm::Algorithm::{self, Broadcast, Direct, Im2col, InPlace, Pointwise, Winograd};
 use crate::conv::params::ConvParams;
 use crate::conv::shape::ConvShape;
 use crate::padding::PaddingMode;
@@ -46,6 +46,21 @@ fn estimates_are_what_was_fitted() {
     }
 }
 
+#[test]
+fn winograd_is_estimated_as_fitted() {
+    let conv = |inputs, outputs, batch, input| {
+        shape(ConvParams::new(inputs, outputs, [1, 3, 3]).with_padding([0, 1, 1]), batch, input).unwrap()
+    };
+    let estimated = [
+        conv(64, 64, 1, [1, 56, 56]),
+        conv(512, 512, 1, [1, 7, 7]),
+        conv(3, 32, 7, [2, 32, 30]),
+        conv(1, 8, 1, [1, 300, 5]),
+    ]
+    .map(|shape| (estimate(&shape, Winograd), is_winograd_faster(&shape)));
+    assert_eq!(estimated, WINOGRAD);
+}
+
 /// Estimates of what is too long to compute do not overflow.
 #[test]
 fn estimates_of_huge_shapes_are_huge() {
@@ -53,6 +68,8 @@ fn estimates_of_huge_shapes_are_huge() {
     for algorithm in [Broadcast, Direct, InPlace, Im2col] {
         assert_eq!(estimate(&huge, algorithm), u64::MAX);
     }
+    let huge = shape(ConvParams::new(1 << 20, 1 << 20, [1, 3, 3]), 1 << 20, [1, 1 << 10, 1 << 10]).unwrap();
+    assert_eq!(estimate(&huge, Winograd), u64::MAX);
 }
 
 /// The choice, and the picoseconds of the algorithms in the order above.
@@ -68,3 +85,7 @@ const EXPECTED: [(Algorithm, [u64; 5]); 10] = [
     (Broadcast, [107_097_760, 148_291_124, 157_164_680, 418_831_532, 654_993_320]),
     (Im2col, [303_687_400, 1_489_759_460, 807_659_500, 2_347_913_400, 726_027_400]),
 ];
+
+/// The picoseconds of Winograd's algorithm, and whether it is taken where sums may be rounded in any order.
+const WINOGRAD: [(u64, bool); 4] =
+    [(725_771_240, true), (1_221_853_288, true), (392_047_384, false), (40_183_752, false)];

@@ -71,11 +71,7 @@ impl<const L: usize> Network<L> {
             }
             self.interleaving = Some(lens);
         }
-        let (limit, train_limit) = (self.scratch_limit, self.train_scratch_limit);
-        if let Err(error) = self.limit_inference(limit) {
-            return Err(error);
-        }
-        match self.limit_training(train_limit) {
+        match self.plan_passes() {
             Ok(()) => Ok(self),
             Err(error) => Err(error),
         }
