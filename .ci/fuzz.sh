@@ -5,7 +5,6 @@ readonly -A FUZZ_RUNS=(
     [plan]=10000000 [idx]=10000000 [checkpoint]=10000000 [weights]=10000000 [picture]=10000000
     [conv]=1000000 [conv_backward]=1000000 [transposed]=1000000 [pool]=1000000 [network]=1000000 [linear_loss]=1000000
 )
-readonly FUZZ_SECONDS=1
 readonly FUZZ_HOST=x86_64-unknown-linux-gnu
 # Every process runs with these. Inputs are small, and so is what they need.
 readonly FUZZ_OPTIONS=(-max_len=4096 -rss_limit_mb=512 -timeout=5 -entropic=0 -print_final_stats=1 -print_funcs=0 -verbosity=0)
@@ -26,35 +25,9 @@ fuzz_build() {
     export ASAN_OPTIONS=quarantine_size_mb=32:detect_stack_use_after_return=0
 }
 
-# Compiled as for debugging, which takes the least time: every target builds, finds nothing in its corpus, and nothing in
-# a second. (`tests` replays the corpora as well, without the sanitizer.)
-fuzz() {
-    fuzz_build --dev
-    local target failed=()
-    for target in "${!FUZZ_RUNS[@]}"; do
-        mkdir "$scratch/corpus_$target"
-        "fuzz/target/$FUZZ_HOST/debug/$target" "${FUZZ_OPTIONS[@]}" "$(fuzz_options "$target")" -max_total_time="$FUZZ_SECONDS" \
-            -artifact_prefix="$scratch/found_" "$scratch/corpus_$target" "fuzz/corpus/$target" &>"$scratch/fuzz_$target" ||
-            failed+=("$target")
-        printf '%-14s %7d runs\n' "$target" "$(fuzz_sum <"$scratch/fuzz_$target")"
-    done
-    # What was found comes last, where a log is read first.
-    for target in "${failed[@]}"; do
-        printf -- '-- found by %s\n' "$target"
-        tail -n 200 "$scratch/fuzz_$target"
-        fuzz_print_inputs "$scratch"/found_*
-    done
-    ((${#failed[@]} == 0)) || fail "fuzzing found something: ${failed[*]}"
-}
-
-# As text, so that a log has all that is needed to try them again: FILE...
-fuzz_print_inputs() {
-    local file
-    for file in "$@"; do
-        printf '%s: ' "$file"
-        base64 --wrap=0 "$file" | head -c 8000
-        printf '\n'
-    done
+# The targets compile, with what `lints` has checked. `tests` replays their corpora.
+fuzz_targets() {
+    cargo clippy --manifest-path fuzz/Cargo.toml --target-dir "$CARGO_TARGET_DIR" --bins -- -D warnings
 }
 
 # The runs of a target, by its logs on standard input.
