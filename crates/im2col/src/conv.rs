@@ -16,6 +16,7 @@ mod padded;
 mod params;
 mod pass;
 mod plan;
+mod requests;
 mod rounding;
 mod shape;
 mod sizes;

@@ -25,7 +25,7 @@ const LAYERS: &[&[&str]] = &[
     &["im2col/panel"],
     &["im2col"],
     // What a convolution is, and what all algorithms share.
-    &["conv/params", "conv/shape"],
+    &["conv/params", "conv/rounding", "conv/shape"],
     &["conv/channel_lanes/block", "conv/padded", "conv/pass"],
     &["conv/channel_lanes/store", "conv/channel_lanes/tile"],
     &["conv/channel_lanes"],
@@ -55,7 +55,7 @@ const LAYERS: &[&[&str]] = &[
     &["conv/sizes"],
     &["conv/limit"],
     &["conv/plan"],
-    &["conv/backward", "conv/columns", "conv/forward"],
+    &["conv/backward", "conv/columns", "conv/forward", "conv/requests"],
     &["conv/transposed", "conv/unfold"],
     &["conv"],
     // Other layers, which know nothing of convolutions.

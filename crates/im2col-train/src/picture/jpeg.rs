@@ -10,6 +10,9 @@ const START_LEN: usize = 2;
 const MARKER_LEN: usize = 2;
 const START_OF_SCAN: u8 = 0xDA;
 const END_OF_IMAGE: u8 = 0xD9;
+/// Of the segment, besides its components: length, precision, height, width, their number.
+const FRAME_HEAD_LEN: usize = 8;
+const COMPONENT_LEN: usize = 3;
 
 /// A JPEG file up to its end-of-image marker, with ones before that.
 ///
@@ -19,12 +22,33 @@ const END_OF_IMAGE: u8 = 0xD9;
 pub(super) fn with_ones_before_the_end(file: &[u8]) -> Result<Vec<u8>, FormatError> {
     let mut copy = Vec::with_capacity(file.len() + 2 * ONES);
     for part in Parts::of(file) {
-        copy.extend_from_slice(&file[part?]);
+        let part = part?;
+        check_sampling(&file[part.clone()], part.start)?;
+        copy.extend_from_slice(&file[part]);
     }
     let end = copy.split_off(copy.len() - MARKER_LEN);
     copy.extend([0xFF, 0x00].repeat(ONES));
     copy.extend(end);
     Ok(copy)
+}
+
+/// Refuses a frame, if `part`, at `offset` of the file, is one, that has more samples of another component than of the first,
+/// brightness: no camera writes such a file, and the decoder panics on some of them.
+fn check_sampling(part: &[u8], offset: usize) -> Result<(), FormatError> {
+    let [0xFF, marker @ (0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF), segment @ ..] = part else {
+        return Ok(());
+    };
+    let components = segment.get(FRAME_HEAD_LEN..).unwrap_or_default().chunks_exact(COMPONENT_LEN);
+    let mut samples = components.map(|component| [component[1] >> 4, component[1] & 15]);
+    let Some(first) = samples.next() else { return Ok(()) };
+    match samples.position(|other| other[0] > first[0] || other[1] > first[1]) {
+        None => Ok(()),
+        Some(i) => Err(FormatError::new(
+            format!("JPEG frame ff {marker:02x}"),
+            offset as u64,
+            format!("component {} has more samples than the first", i + 2),
+        )),
+    }
 }
 
 /// Where in the file a decoder is that has come to this position of the copy.
@@ -112,6 +136,24 @@ mod tests {
             [0, 2, 3, 7, 15, 17, 18, 99].map(|position| offset_in_file(&file, position)),
             [0, 2, 5, 9, 17, 19, 21, 21]
         );
+    }
+
+    #[test]
+    fn only_the_first_component_may_have_the_most_samples() {
+        let frame = |samples: [u8; 3]| {
+            let [a, b, c] = samples;
+            let segment = [0, 17, 8, 0, 9, 0, 9, 3, 1, a, 0, 2, b, 0, 3, c, 0];
+            [b"\xff\xd8\xff\xc0".as_slice(), &segment, b"\xff\xd9"].concat()
+        };
+        for samples in [[0x11, 0x11, 0x11], [0x22, 0x11, 0x11], [0x21, 0x21, 0x11]] {
+            assert!(with_ones_before_the_end(&frame(samples)).is_ok(), "{samples:x?}");
+        }
+        for (samples, component) in [([0x11, 0x21, 0x11], 2), ([0x21, 0x11, 0x12], 3)] {
+            let said = with_ones_before_the_end(&frame(samples)).unwrap_err().to_string();
+            let expected =
+                format!("JPEG frame ff c0 at byte 2: component {component} has more samples than the first");
+            assert_eq!(said, expected);
+        }
     }
 
     #[test]

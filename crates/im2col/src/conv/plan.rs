@@ -1,6 +1,6 @@
 //! A convolution of one input size, and the choice of the algorithm.
 
-use super::algorithm::{ALL, Algorithm};
+use super::algorithm::Algorithm;
 use super::limit::BackwardScratch;
 use super::params::ConvParams;
 use super::rounding::Rounding;
@@ -35,12 +35,12 @@ use crate::window::{Window, lift, min, unlift};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvPlan<const D: usize> {
     params: ConvParams<D>,
-    isa: Option<Isa>,
+    pub(super) isa: Option<Isa>,
     /// What was asked for: an algorithm, or the order of its sums, the most values of scratch, the most threads.
     pub(super) requested: Option<Algorithm>,
     pub(super) rounding: Rounding,
     pub(super) scratch_limit: usize,
-    threads: usize,
+    pub(super) threads: usize,
     /// What follows from the requests: see [`ConvPlan::resolve`].
     pub(super) algorithm: Algorithm,
     pub(super) shape: ConvShape,
@@ -126,61 +126,6 @@ impl<const D: usize> ConvPlan<D> {
             Ok(()) => Ok(plan),
             Err(error) => Err(error),
         }
-    }
-
-    /// The same convolution by another algorithm; the scratch lengths follow it. Under a
-    /// [`with_scratch_limit`](ConvPlan::with_scratch_limit) that it does not fit into, another algorithm runs.
-    ///
-    /// # Errors
-    ///
-    /// [`ShapeError::Unsupported`] for [`Algorithm::Pointwise`], [`Algorithm::Depthwise`] or
-    /// [`Algorithm::Winograd`] if the shape is not theirs; [`ShapeError::Overflow`] if its scratch does not fit in `usize`.
-    pub const fn with_algorithm(mut self, algorithm: Algorithm) -> Result<Self, ShapeError> {
-        if !algorithm.fits(&self.shape) {
-            return Err(ShapeError::Unsupported { algorithm: algorithm.name() });
-        }
-        self.requested = Some(algorithm);
-        match self.resolve() {
-            Ok(()) => Ok(self),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The algorithms that [`ConvPlan::with_algorithm`] takes for this shape, one of which is
-    /// [`ConvPlan::algorithm`].
-    ///
-    /// ```
-    /// use im2col::{Algorithm, ConvParams};
-    ///
-    /// let plan = ConvParams::new(16, 32, [3, 3]).with_stride([2, 2]).plan(1, [9, 9])?;
-    /// let algorithms = [Algorithm::Broadcast, Algorithm::Direct, Algorithm::Im2col, Algorithm::InPlace];
-    /// assert!(plan.algorithms().take(4).eq(algorithms));
-    /// for algorithm in plan.algorithms() {
-    ///     assert_eq!(plan.with_algorithm(algorithm)?.algorithm(), algorithm);
-    /// }
-    /// # Ok::<(), im2col::ShapeError>(())
-    /// ```
-    pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> + use<D> {
-        let plan = *self;
-        ALL.iter().copied().filter(move |&algorithm| plan.with_algorithm(algorithm).is_ok())
-    }
-
-    /// Runs the forward pass on at most `threads` threads of the current rayon pool: images, groups or
-    /// channels apart, so the result is the same, bit for bit, for any number. The scratch grows with it.
-    ///
-    /// A part of less than two million multiply-adds is not worth a thread: small convolutions stay serial.
-    #[cfg(feature = "rayon")]
-    #[must_use]
-    pub const fn with_threads(mut self, threads: usize) -> Self {
-        self.threads = threads;
-        self
-    }
-
-    /// Runs under this instruction set; otherwise under the fastest that the CPU has.
-    #[must_use]
-    pub const fn with_isa(mut self, isa: Isa) -> Self {
-        self.isa = Some(isa);
-        self
     }
 
     /// Sets the fused activation, on which no length depends.

@@ -1,0 +1,185 @@
+//! What a plan is asked for: an algorithm or the order of its sums, a limit of scratch, threads, an instruction set; and what
+//! follows from all of it.
+
+use super::algorithm::{ALL, Algorithm};
+use super::choice::{best, is_winograd_faster};
+use super::plan::{ConvPlan, TOO_LONG};
+use super::rounding::Rounding;
+use super::sizes::ConvSizes;
+use crate::conv::channel_lanes::SUMS_LEN;
+use crate::error::ShapeError;
+use crate::simd::{Isa, MR};
+
+impl<const D: usize> ConvPlan<D> {
+    /// The same convolution by another algorithm; the scratch lengths follow it. Under a
+    /// [`with_scratch_limit`](ConvPlan::with_scratch_limit) that it does not fit into, another algorithm runs.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::Unsupported`] for [`Algorithm::Pointwise`], [`Algorithm::Depthwise`] or
+    /// [`Algorithm::Winograd`] if the shape is not theirs; [`ShapeError::Overflow`] if its scratch does not fit in `usize`.
+    pub const fn with_algorithm(mut self, algorithm: Algorithm) -> Result<Self, ShapeError> {
+        if !algorithm.fits(&self.shape) {
+            return Err(ShapeError::Unsupported { algorithm: algorithm.name() });
+        }
+        self.requested = Some(algorithm);
+        match self.resolve() {
+            Ok(()) => Ok(self),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The algorithms that [`ConvPlan::with_algorithm`] takes for this shape, one of which is
+    /// [`ConvPlan::algorithm`].
+    ///
+    /// ```
+    /// use im2col::{Algorithm, ConvParams};
+    ///
+    /// let plan = ConvParams::new(16, 32, [3, 3]).with_stride([2, 2]).plan(1, [9, 9])?;
+    /// let algorithms = [Algorithm::Broadcast, Algorithm::Direct, Algorithm::Im2col, Algorithm::InPlace];
+    /// assert!(plan.algorithms().take(4).eq(algorithms));
+    /// for algorithm in plan.algorithms() {
+    ///     assert_eq!(plan.with_algorithm(algorithm)?.algorithm(), algorithm);
+    /// }
+    /// # Ok::<(), im2col::ShapeError>(())
+    /// ```
+    pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> + use<D> {
+        let plan = *self;
+        ALL.iter().copied().filter(move |&algorithm| plan.with_algorithm(algorithm).is_ok())
+    }
+
+    /// The same convolution whose sums may be rounded in another order, by another algorithm if that is faster. An algorithm
+    /// that is [asked for](ConvPlan::with_algorithm) stays.
+    ///
+    /// ```
+    /// use im2col::{Algorithm, ConvParams, Rounding};
+    ///
+    /// let plan = ConvParams::new(64, 64, [3, 3]).with_padding([1, 1]).plan(1, [56, 56])?;
+    /// assert_eq!(plan.algorithm(), Algorithm::Broadcast);
+    /// let plan = plan.with_rounding(Rounding::Any);
+    /// assert_eq!(plan.algorithm(), Algorithm::Winograd);
+    /// assert_eq!(plan.with_scratch_limit(50_000).algorithm(), Algorithm::Broadcast);
+    /// # Ok::<(), im2col::ShapeError>(())
+    /// ```
+    #[must_use]
+    pub const fn with_rounding(mut self, rounding: Rounding) -> Self {
+        self.set_rounding(rounding);
+        self
+    }
+
+    /// [`with_rounding`](Self::with_rounding), without a copy of the plan.
+    pub(crate) const fn set_rounding(&mut self, rounding: Rounding) {
+        self.rounding = rounding;
+        // An error, a scratch that does not fit in `usize`, leaves the plan as it is.
+        let _ = self.resolve();
+    }
+
+    /// How sums may be rounded.
+    #[must_use]
+    pub const fn rounding(&self) -> Rounding {
+        self.rounding
+    }
+
+    /// The same convolution with at most `len` values of scratch for [`ConvPlan::forward`]: by the
+    /// same algorithm, if it fits; otherwise, with more than six outputs per group, by `Broadcast` in smaller
+    /// blocks; otherwise in place, which needs none. It runs on as many of the threads that
+    /// `with_threads` allows as have room for a scratch each.
+    ///
+    /// For finite weights the result stays the same, bit for bit but for the sign of a zero, unless the
+    /// algorithm was `Winograd` or `Matrixmultiply`. (A weight that is not finite may or may not meet the zeros of the
+    /// padding.)
+    ///
+    /// ```
+    /// use im2col::{Algorithm, ConvParams};
+    ///
+    /// let plan = ConvParams::new(64, 64, [3, 3]).with_padding([1, 1]).plan(1, [56, 56])?;
+    /// assert_eq!(plan.scratch_len(), 100_928);
+    /// let plan = plan.with_scratch_limit(50_000);
+    /// assert_eq!((plan.algorithm(), plan.scratch_len()), (Algorithm::Broadcast, 44_096));
+    /// let plan = plan.with_scratch_limit(0);
+    /// assert_eq!((plan.algorithm(), plan.scratch_len()), (Algorithm::InPlace, 0));
+    /// # Ok::<(), im2col::ShapeError>(())
+    /// ```
+    #[must_use]
+    pub const fn with_scratch_limit(mut self, len: usize) -> Self {
+        self.set_scratch_limit(len);
+        self
+    }
+
+    /// [`with_scratch_limit`](Self::with_scratch_limit), without a copy of the plan.
+    pub(crate) const fn set_scratch_limit(&mut self, len: usize) {
+        self.scratch_limit = len;
+        // An error, a scratch that does not fit in `usize`, leaves the plan as it is.
+        let _ = self.resolve();
+    }
+
+    /// Runs the forward pass on at most `threads` threads of the current rayon pool: images, groups or
+    /// channels apart, so the result is the same, bit for bit, for any number. The scratch grows with it.
+    ///
+    /// A part of less than two million multiply-adds is not worth a thread: small convolutions stay serial.
+    #[cfg(feature = "rayon")]
+    #[must_use]
+    pub const fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Runs under this instruction set; otherwise under the fastest that the CPU has.
+    #[must_use]
+    pub const fn with_isa(mut self, isa: Isa) -> Self {
+        self.isa = Some(isa);
+        self
+    }
+
+    /// Plans what all requests describe together, whatever their order: the requested algorithm, or the one that [`best`] takes,
+    /// if its scratch for one thread is within the limit; otherwise the best one that sums in order, if that is; otherwise, with
+    /// more than six outputs per group, `Broadcast` in smaller blocks; otherwise `InPlace`, which needs none.
+    /// [`ConvPlan::parts`] then takes the threads whose scratch is within the limit. An error leaves the plan as it was.
+    pub(super) const fn resolve(&mut self) -> Result<(), ShapeError> {
+        let limit = self.scratch_limit;
+        let mut resolved = match self.requested {
+            Some(algorithm) => match ConvSizes::new(&self.shape, algorithm, usize::MAX) {
+                Some(sizes) => (algorithm, sizes),
+                None => return Err(TOO_LONG),
+            },
+            None => match self.chosen() {
+                Some(chosen) => chosen,
+                None => return Err(TOO_LONG),
+            },
+        };
+        if resolved.1.forward.plain > limit {
+            resolved = match ConvSizes::new(&self.shape, Algorithm::InPlace, usize::MAX) {
+                Some(sizes) => (Algorithm::InPlace, sizes),
+                None => return Err(TOO_LONG),
+            };
+            // A single panel of weights never repays packing.
+            if self.shape.out_group > MR
+                && let Some(least) = ConvSizes::new(&self.shape, Algorithm::Broadcast, 0)
+                && let Some(spare) = limit.checked_sub(least.forward.plain)
+                && let most = spare.saturating_sub(SUMS_LEN)
+                && let Some(sizes) = ConvSizes::new(&self.shape, Algorithm::Broadcast, most)
+                && sizes.forward.plain <= limit
+            {
+                resolved = (Algorithm::Broadcast, sizes);
+            }
+        }
+        (self.algorithm, self.sizes) = resolved;
+        Ok(())
+    }
+
+    /// The algorithm that is estimated to be the fastest, of those that round as was asked for, and its sizes.
+    const fn chosen(&self) -> Option<(Algorithm, ConvSizes)> {
+        if matches!(self.rounding, Rounding::Any)
+            && is_winograd_faster(&self.shape)
+            && let Some(sizes) = ConvSizes::new(&self.shape, Algorithm::Winograd, usize::MAX)
+            && sizes.forward.plain <= self.scratch_limit
+        {
+            return Some((Algorithm::Winograd, sizes));
+        }
+        let algorithm = best(&self.shape);
+        match ConvSizes::new(&self.shape, algorithm, usize::MAX) {
+            Some(sizes) => Some((algorithm, sizes)),
+            None => None,
+        }
+    }
+}
