@@ -59,13 +59,15 @@ impl Pooling {
         self
     }
 
-    /// Whether the windows are the 2x2 tiles of each plane: the pooling of LeNet and of most networks.
+    /// Whether the windows are the 2x2 tiles of each plane: the pooling of LeNet and of most networks. A volume of planes
+    /// of odd height is none: its lines do not go on in pairs from plane to plane.
     pub(crate) fn is_2x2(&self) -> bool {
         let Window { input, kernel, stride, dilation, output, .. } = self.window;
         kernel == [1, 2, 2]
             && stride == [1, 2, 2]
             && dilation == [1; 3]
             && !self.window.is_padded()
+            && (input[0] == 1 || input[1].is_multiple_of(2))
             // Rounded up, the last tile may be cut.
             && output[1] <= input[1] / 2
             && output[2] <= input[2] / 2

@@ -199,3 +199,30 @@ fn taps_of_every_size() {
     #[cfg(target_pointer_width = "64")]
     assert_eq!(PoolParams::max([1 << 33]).plan(1, 1, [1 << 33]).unwrap().workspace_bytes(), 8);
 }
+
+/// Tiles of 2x2 in each plane of a volume, whose planes may be of odd height and width.
+#[test]
+fn tiles_of_volumes() {
+    for (depth, height, width) in
+        (1..4).flat_map(|z| (2..8).flat_map(move |y| (2..8).map(move |x| (z, y, x))))
+    {
+        let case = PoolCase {
+            batch: 2,
+            channels: 2,
+            input: [depth, height, width],
+            window: [1, 2, 2],
+            stride: [1, 2, 2],
+            padding: [[0; 2]; 3],
+            dilation: [1; 3],
+            count_include_pad: false,
+            ceil_mode: false,
+            divisor: None,
+            adaptive: None,
+        };
+        let seed = (depth * 100 + height * 10 + width) as u64;
+        indices_are_the_oracles::<3>(&case, seed);
+        the_workspace_stands_for_the_input::<3>(&case, seed);
+        maxima_return_to_their_places::<3>(&case, seed);
+        an_average_remembers_nothing::<3>(&case, seed);
+    }
+}
