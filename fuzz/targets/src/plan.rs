@@ -273,13 +273,14 @@ fn run_network(layers: &[NetworkLayer; 3], batch: usize, input: [usize; 3], rand
         (net.param_len(), net.packed_weight_len(), net.input_len(), net.output_len());
     let (scratch, workspace, train_scratch) =
         (net.scratch_len(), net.workspace_len(), net.train_scratch_len());
-    if !small(&[params, packed, input, output, scratch, workspace, train_scratch], multiply_adds) {
+    let pixel_scratch = net.pixel_scratch_len();
+    let lens = [params, packed, input, output, scratch, pixel_scratch, workspace, train_scratch];
+    if !small(&lens, multiply_adds) {
         return;
     }
     probe_lengths([params, input, output, scratch], random, |[params, input, output, scratch]| {
         net.forward(NetworkWeights::Plain(params), input, output, scratch)
     });
-    let pixel_scratch = net.pixel_scratch_len();
     probe_lengths([params, input, output, pixel_scratch], random, |[params, input, output, scratch]| {
         let values: Vec<u8> = input.iter().map(|value| value.to_bits() as u8).collect();
         let pixels = Pixels { values: &values, scale: 0.01, shift: -1.0 };

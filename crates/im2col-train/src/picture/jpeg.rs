@@ -10,6 +10,7 @@ const START_LEN: usize = 2;
 const MARKER_LEN: usize = 2;
 const START_OF_SCAN: u8 = 0xDA;
 const END_OF_IMAGE: u8 = 0xD9;
+const ADOBE: u8 = 0xEE;
 /// Of the segment, besides its components: length, precision, height, width, their number.
 const FRAME_HEAD_LEN: usize = 8;
 const COMPONENT_LEN: usize = 3;
@@ -21,10 +22,11 @@ const COMPONENT_LEN: usize = 3;
 /// dropped.
 pub(super) fn with_ones_before_the_end(file: &[u8]) -> Result<Vec<u8>, FormatError> {
     let mut copy = Vec::with_capacity(file.len() + 2 * ONES);
+    let mut has_frame = false;
     for part in Parts::of(file) {
         let part = part?;
-        check_sampling(&file[part.clone()], part.start)?;
-        copy.extend_from_slice(&file[part]);
+        check_segment(&file[part.marker..part.bytes.end], part.marker, &mut has_frame)?;
+        copy.extend_from_slice(&file[part.bytes]);
     }
     let end = copy.split_off(copy.len() - MARKER_LEN);
     copy.extend([0xFF, 0x00].repeat(ONES));
@@ -32,34 +34,47 @@ pub(super) fn with_ones_before_the_end(file: &[u8]) -> Result<Vec<u8>, FormatErr
     Ok(copy)
 }
 
-/// Refuses a frame, if `part`, at `offset` of the file, is one, that has more samples of another component than of the first,
-/// brightness: no camera writes such a file, and the decoder panics on some of them.
-fn check_sampling(part: &[u8], offset: usize) -> Result<(), FormatError> {
-    let [0xFF, marker @ (0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF), segment @ ..] = part else {
-        return Ok(());
+/// Refuses what no camera or program writes, and the decoder panics on: a frame with more samples of another component than
+/// of the first, which is brightness; a second frame; Adobe's segment, which says what the components are, behind the frame.
+/// `segment` begins with its marker, at `offset` of the file.
+fn check_segment(segment: &[u8], offset: usize, has_frame: &mut bool) -> Result<(), FormatError> {
+    let &[0xFF, marker, ref segment @ ..] = segment else { return Ok(()) };
+    let refused = |problem: String| {
+        Err(FormatError::new(format!("JPEG segment ff {marker:02x}"), offset as u64, problem))
     };
-    let components = segment.get(FRAME_HEAD_LEN..).unwrap_or_default().chunks_exact(COMPONENT_LEN);
-    let mut samples = components.map(|component| [component[1] >> 4, component[1] & 15]);
-    let Some(first) = samples.next() else { return Ok(()) };
-    match samples.position(|other| other[0] > first[0] || other[1] > first[1]) {
-        None => Ok(()),
-        Some(i) => Err(FormatError::new(
-            format!("JPEG frame ff {marker:02x}"),
-            offset as u64,
-            format!("component {} has more samples than the first", i + 2),
-        )),
+    match marker {
+        ADOBE if *has_frame => refused("it stands behind the frame".to_owned()),
+        0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => {
+            if std::mem::replace(has_frame, true) {
+                return refused("a second frame".to_owned());
+            }
+            let components = segment.get(FRAME_HEAD_LEN..).unwrap_or_default().chunks_exact(COMPONENT_LEN);
+            let mut samples = components.map(|component| [component[1] >> 4, component[1] & 15]);
+            let Some(first) = samples.next() else { return Ok(()) };
+            match samples.position(|other| other[0] > first[0] || other[1] > first[1]) {
+                None => Ok(()),
+                Some(i) => refused(format!("component {} has more samples than the first", i + 2)),
+            }
+        }
+        _ => Ok(()),
     }
 }
 
 /// Where in the file a decoder is that has come to this position of the copy.
 pub(super) fn offset_in_file(file: &[u8], mut position: u64) -> u64 {
     for part in Parts::of(file).map_while(Result::ok) {
-        if position <= part.len() as u64 {
-            return part.start as u64 + position;
+        if position <= part.bytes.len() as u64 {
+            return part.bytes.start as u64 + position;
         }
-        position -= part.len() as u64;
+        position -= part.bytes.len() as u64;
     }
     file.len() as u64
+}
+
+/// A marker and the segment that it begins, in a scan with the data before.
+struct Part {
+    bytes: Range<usize>,
+    marker: usize,
 }
 
 /// The parts of a JPEG file that are decoded, up to its end-of-image marker, where the last one ends.
@@ -75,14 +90,13 @@ impl<'a> Parts<'a> {
         Self { file, offset: 0, is_in_scan: false, has_ended: false }
     }
 
-    /// The next marker and the segment that it begins, in a scan with the data before.
-    fn part(&mut self) -> Result<Range<usize>, FormatError> {
+    fn part(&mut self) -> Result<Part, FormatError> {
         let (file, start) = (self.file, self.offset);
         let truncated = |field: String, offset: usize| {
             FormatError::new(field, offset as u64, format!("truncated: the file ends at byte {}", file.len()))
         };
         if start == 0 && file.len() >= START_LEN {
-            return Ok(0..START_LEN);
+            return Ok(Part { bytes: 0..START_LEN, marker: 0 });
         }
         // Not a stuffed byte of ones, a byte that fills, a restart, or the marker without meaning.
         let is_marker = |pair: &[u8]| pair[0] == 0xFF && !matches!(pair[1], 0x00 | 0x01 | 0xD0..=0xD7 | 0xFF);
@@ -94,18 +108,18 @@ impl<'a> Parts<'a> {
         let (marker, segment) = (file[at + 1], &file[at + MARKER_LEN..]);
         if marker == END_OF_IMAGE {
             self.has_ended = true;
-            return Ok(start..at + MARKER_LEN);
+            return Ok(Part { bytes: start..at + MARKER_LEN, marker: at });
         }
         let len = segment.first_chunk().map(|len| usize::from(u16::from_be_bytes(*len)));
         let len = len.filter(|&len| len <= segment.len());
         let len = len.ok_or_else(|| truncated(format!("JPEG segment ff {marker:02x}"), at))?;
         self.is_in_scan |= marker == START_OF_SCAN;
-        Ok(start..at + MARKER_LEN + len)
+        Ok(Part { bytes: start..at + MARKER_LEN + len, marker: at })
     }
 }
 
 impl Iterator for Parts<'_> {
-    type Item = Result<Range<usize>, FormatError>;
+    type Item = Result<Part, FormatError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.has_ended {
@@ -113,7 +127,7 @@ impl Iterator for Parts<'_> {
         }
         let part = self.part();
         match &part {
-            Ok(part) => self.offset = part.end,
+            Ok(part) => self.offset = part.bytes.end,
             Err(_) => self.has_ended = true,
         }
         Some(part)
@@ -150,10 +164,28 @@ mod tests {
         }
         for (samples, component) in [([0x11, 0x21, 0x11], 2), ([0x21, 0x11, 0x12], 3)] {
             let said = with_ones_before_the_end(&frame(samples)).unwrap_err().to_string();
-            let expected =
-                format!("JPEG frame ff c0 at byte 2: component {component} has more samples than the first");
+            let expected = format!(
+                "JPEG segment ff c0 at byte 2: component {component} has more samples than the first"
+            );
             assert_eq!(said, expected);
         }
+    }
+
+    #[test]
+    fn what_the_decoder_does_not_bear_is_refused() {
+        let frame = b"\xff\xc0\0\x0b\x08\0\x09\0\x09\x01\x01\x11\0".as_slice();
+        let (start, scan, adobe, end) = (b"\xff\xd8", b"\xff\xda\0\x02data", b"\xff\xee\0\x02", b"\xff\xd9");
+        let said =
+            |parts: &[&[u8]]| with_ones_before_the_end(&parts.concat()).map_err(|error| error.to_string());
+        assert!(said(&[start, adobe, frame, scan, end]).is_ok());
+        let behind = "JPEG segment ff ee at byte 15: it stands behind the frame".to_owned();
+        assert_eq!(said(&[start, frame, adobe, scan, end]), Err(behind));
+        let behind = "JPEG segment ff ee at byte 23: it stands behind the frame".to_owned();
+        assert_eq!(said(&[start, frame, scan, adobe, end]), Err(behind));
+        assert_eq!(
+            said(&[start, frame, scan, frame, end]),
+            Err("JPEG segment ff c0 at byte 23: a second frame".to_owned())
+        );
     }
 
     #[test]
