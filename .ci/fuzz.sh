@@ -6,8 +6,8 @@ readonly -A FUZZ_RUNS=(
     [conv]=1000000 [conv_backward]=1000000 [transposed]=1000000 [pool]=1000000 [network]=1000000 [linear_loss]=1000000
 )
 readonly FUZZ_HOST=x86_64-unknown-linux-gnu
-# Every process runs with these. Inputs are small, and so is what they need.
-readonly FUZZ_OPTIONS=(-max_len=4096 -rss_limit_mb=512 -timeout=5 -entropic=0 -print_final_stats=1 -print_funcs=0 -verbosity=0)
+# Every process runs with these. Inputs are small, and so is what they need; the limit of time is for a machine that is busy.
+readonly FUZZ_OPTIONS=(-max_len=4096 -rss_limit_mb=512 -timeout=60 -entropic=0 -print_final_stats=1 -print_funcs=0 -verbosity=0)
 # How often a loop of numbers runs says nothing new: TARGET
 fuzz_options() {
     case $1 in
