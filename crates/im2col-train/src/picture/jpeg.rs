@@ -34,9 +34,9 @@ pub(super) fn with_ones_before_the_end(file: &[u8]) -> Result<Vec<u8>, FormatErr
     Ok(copy)
 }
 
-/// Refuses what no camera or program writes, and the decoder panics on: a frame with more samples of another component than
-/// of the first, which is brightness; a second frame; Adobe's segment, which says what the components are, behind the frame.
-/// `segment` begins with its marker, at `offset` of the file.
+/// Refuses a frame with more samples of another component than of the first, which is brightness; a second frame; and behind
+/// the frame Adobe's segment, which says what the components are. Encoders write none of these, and the decoder panics on the
+/// first and the last. `segment` begins with its marker, at `offset` of the file.
 fn check_segment(segment: &[u8], offset: usize, has_frame: &mut bool) -> Result<(), FormatError> {
     let &[0xFF, marker, ref segment @ ..] = segment else { return Ok(()) };
     let refused = |problem: String| {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_decoder_does_not_bear_is_refused() {
+    fn second_frames_and_late_adobe_segments_are_refused() {
         let frame = b"\xff\xc0\0\x0b\x08\0\x09\0\x09\x01\x01\x11\0".as_slice();
         let (start, scan, adobe, end) = (b"\xff\xd8", b"\xff\xda\0\x02data", b"\xff\xee\0\x02", b"\xff\xd9");
         let said =

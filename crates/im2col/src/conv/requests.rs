@@ -81,7 +81,8 @@ impl<const D: usize> ConvPlan<D> {
     }
 
     /// The same convolution with at most `len` values of scratch for [`ConvPlan::forward`]: by the
-    /// same algorithm, if it fits; otherwise, with more than six outputs per group, by `Broadcast` in smaller
+    /// same algorithm, if it fits; otherwise by the best one that sums in order, if [`Rounding::Any`] had led to another and this
+    /// one fits; otherwise, with more than six outputs per group, by `Broadcast` in smaller
     /// blocks; otherwise in place, which needs none. It runs on as many of the threads that
     /// `with_threads` allows as have room for a scratch each.
     ///

@@ -43,7 +43,7 @@ pub(in crate::conv) struct Counts {
     pub(in crate::conv) blocks: usize,
 }
 
-/// Those of all images.
+/// The counts of a group, for all images.
 pub(in crate::conv) const fn counts(shape: &ConvShape) -> Counts {
     let tiling = Tiling::new(shape).evened(shape);
     let rows = shape.batch.saturating_mul(shape.window.output[0]).saturating_mul(tiling.rows);

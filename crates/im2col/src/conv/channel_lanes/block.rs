@@ -118,7 +118,7 @@ impl Block {
         block
     }
 
-    /// The largest of as few blocks as there can be, which have about as many images each.
+    /// Spreads the images evenly over the blocks, of which there are as many as before.
     pub(in crate::conv) const fn evened(mut self, shape: &ConvShape) -> Self {
         let blocks = shape.batch.div_ceil(self.images);
         self.images = max(shape.batch.div_ceil(max(blocks, 1)), 1);

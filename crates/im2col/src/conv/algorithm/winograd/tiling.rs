@@ -51,7 +51,7 @@ impl Tiling {
         Self { rows, columns, block_rows, block_columns, depth }
     }
 
-    /// The largest of as few blocks as there can be, which have about as many rows each.
+    /// Spreads the rows of all images evenly over the blocks, of which there are as many as before.
     pub(super) const fn evened(mut self, shape: &ConvShape) -> Self {
         self.block_rows = evenly(max(shape.batch, 1) * shape.window.output[0] * self.rows, self.block_rows);
         self
