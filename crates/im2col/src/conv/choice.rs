@@ -3,7 +3,8 @@
 //! An estimate is a sum of counts (calls, vectors, products, values copied) times picoseconds. The picoseconds
 //! were fitted to the least times of 4,000 random shapes and the catalogue of the benches under AVX2 and under
 //! AVX-512, by least squares of their logarithms; `choices --random` in the benches draws such shapes and measures
-//! the choices; those of Winograd's algorithm to 500 shapes that it takes (`--any-rounding`). A plan cannot know the CPU, so one estimate serves all instruction sets.
+//! the choices; those of Winograd's algorithm to 500 shapes that it takes (`--any-rounding`). A plan cannot know
+//! the CPU, so one estimate serves all instruction sets.
 
 use crate::conv::algorithm::Algorithm;
 use crate::conv::algorithm::{im2col, pointwise, winograd};
