@@ -261,7 +261,8 @@ fn distance(place: Point, from: Point, to: Point) -> f32 {
     let off = [place[0] - from[0], place[1] - from[1]];
     let length = along[0] * along[0] + along[1] * along[1];
     let share = ((off[0] * along[0] + off[1] * along[1]) / length.max(1e-6)).clamp(0.0, 1.0);
-    (off[0] - share * along[0]).hypot(off[1] - share * along[1])
+    let [x, y] = [off[0] - share * along[0], off[1] - share * along[1]];
+    (x * x + y * y).sqrt()
 }
 
 /// Cuts the corners of a line (Chaikin).
