@@ -65,6 +65,19 @@ pub(crate) enum Layout {
     Linear { inputs: usize, outputs: usize },
 }
 
+impl Layout {
+    /// Whether both are of a layer with these dimensions, be it for two algorithms.
+    pub(crate) fn has_dims_of(self, other: Self) -> bool {
+        match (self, other) {
+            (
+                Self::Conv { weight } | Self::Points { weight },
+                Self::Conv { weight: of_other } | Self::Points { weight: of_other },
+            ) => weight == of_other,
+            _ => self == other,
+        }
+    }
+}
+
 /// The dimensions of a convolution's weight, `[groups, out_group, in_group, kernel..]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WeightDims {

@@ -31,7 +31,8 @@ impl<const D: usize> ConvPlan<D> {
     /// an axis of one value under `Replicate`, all pairs see it. Products are added in a fixed order, those of one
     /// position and tap in a chain over the channels; the chains of a value that is shown more than once are added
     /// one after the other, wherever they come from. A weight that is not finite may or may not meet zeros beyond the
-    /// ends of `grad_output`.
+    /// ends of `grad_output`. With [`Rounding::Any`](crate::Rounding::Any) the bound may be that of
+    /// [`Algorithm::Winograd`](crate::Algorithm::Winograd), with `out_channels / groups` as `C` and the gradient as `x`.
     ///
     /// # Errors
     ///
@@ -51,7 +52,8 @@ impl<const D: usize> ConvPlan<D> {
         let (isa, shape, plain) = (self.isa(), self.shape, Weights::Plain(weight));
         match (input::mirror(&shape), self.backward.input.most()) {
             (Some(mirror), Some(most)) => {
-                input::backward_input(isa, mirror, most, weight, grad_output, grad_input, scratch);
+                let algorithm = self.backward.input_algorithm;
+                input::backward_input(isa, mirror, algorithm, most, weight, grad_output, grad_input, scratch);
             }
             (_, None) => self.backward_input_in_place(weight, grad_output, grad_input),
             (None, Some(_)) => {
@@ -140,7 +142,8 @@ impl<const D: usize> ConvPlan<D> {
     /// [`ConvPlan::backward_weight`]: in smaller blocks, if that fits; otherwise in place, which needs none. Without
     /// scratch a gradient takes several times as long.
     ///
-    /// For finite operands the gradients stay the same, bit for bit but for the sign of a zero. The forward pass has
+    /// For finite operands the gradients stay the same, bit for bit but for the sign of a zero, unless
+    /// [`Rounding::Any`](crate::Rounding::Any) had led to another order. The forward pass has
     /// [a limit of its own](ConvPlan::with_scratch_limit).
     ///
     /// ```
@@ -157,8 +160,14 @@ impl<const D: usize> ConvPlan<D> {
     /// ```
     #[must_use]
     pub const fn with_backward_scratch_limit(mut self, len: usize) -> Self {
-        let Self { shape, sizes, backward, .. } = &self;
-        self.backward = backward.with_input_limit(shape, sizes, len).with_weight_limit(shape, sizes, len);
+        self.set_backward_scratch_limit(len);
         self
+    }
+
+    /// [`with_backward_scratch_limit`](Self::with_backward_scratch_limit), without a copy of the plan.
+    pub(super) const fn set_backward_scratch_limit(&mut self, len: usize) {
+        let Self { shape, sizes, backward, rounding, .. } = self;
+        self.backward =
+            backward.with_input_limit(shape, sizes, *rounding, len).with_weight_limit(shape, sizes, len);
     }
 }

@@ -10,6 +10,7 @@ use crate::conv::algorithm::Algorithm;
 use crate::conv::algorithm::{im2col, pointwise, winograd};
 use crate::conv::channel_lanes::{Block, MOST_LINES, is_staged};
 use crate::conv::padded::PaddedPlanes;
+use crate::conv::rounding::Rounding;
 use crate::conv::shape::ConvShape;
 use crate::padding::PaddingMode;
 use crate::simd::{MR, NR};
@@ -24,9 +25,9 @@ mod tests;
 const MOST_COPY: usize = 2;
 const SMALL_COPY: usize = 64 * 1024;
 
-/// The algorithm that is estimated to take the least time, of those whose copy of the input is no longer than
-/// [`MOST_COPY`] times what is read.
-pub(super) const fn best(shape: &ConvShape) -> Algorithm {
+/// The algorithm that is estimated to take the least time, of those that round as is asked for and whose copy of the input is
+/// no longer than [`MOST_COPY`] times what is read.
+pub(super) const fn best(shape: &ConvShape, rounding: Rounding) -> Algorithm {
     if Algorithm::Depthwise.fits(shape) {
         return Algorithm::Depthwise;
     }
@@ -44,15 +45,13 @@ pub(super) const fn best(shape: &ConvShape) -> Algorithm {
         }
         i += 1;
     }
-    best
-}
-
-/// Whether Winograd's algorithm can compute the shape, and is estimated to take less time than [`best`].
-pub(super) const fn is_winograd_faster(shape: &ConvShape) -> bool {
-    Algorithm::Winograd.fits(shape) && {
-        let best = best(shape);
-        !matches!(best, Algorithm::Depthwise) && estimate(shape, Algorithm::Winograd) < estimate(shape, best)
+    if matches!(rounding, Rounding::Any)
+        && Algorithm::Winograd.fits(shape)
+        && estimate(shape, Algorithm::Winograd) < least
+    {
+        best = Algorithm::Winograd;
     }
+    best
 }
 
 /// Whether the padded copy of a group's planes is not much longer than what is read of them.

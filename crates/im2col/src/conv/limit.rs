@@ -1,6 +1,9 @@
 //! Gradients under a limit of scratch.
 
+use super::algorithm::Algorithm;
+use super::choice::best;
 use super::gradient::{depthwise, input, weight};
+use super::rounding::Rounding;
 use super::sizes::ConvSizes;
 use crate::conv::channel_lanes::SUMS_LEN;
 use crate::conv::shape::ConvShape;
@@ -33,42 +36,63 @@ impl Scratch {
 /// without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BackwardScratch {
+    /// The most values that were asked for.
+    pub(super) limit: usize,
     pub(super) input: Scratch,
+    /// Of the convolution that is the gradient of the input, if it is one.
+    pub(super) input_algorithm: Algorithm,
     pub(super) weight: Scratch,
     pub(super) is_transposed_in_place: bool,
 }
 
 impl BackwardScratch {
-    /// Without a limit.
-    pub(super) const fn new(sizes: &ConvSizes) -> Self {
-        Self {
-            input: Scratch::whole(sizes.backward_input),
+    /// Without a limit, of sums in order.
+    pub(super) const fn new(shape: &ConvShape, sizes: &ConvSizes) -> Self {
+        let unplanned = Self {
+            limit: usize::MAX,
+            input: Scratch::IN_PLACE,
+            input_algorithm: Algorithm::InPlace,
             weight: Scratch::whole(sizes.backward_weight),
             is_transposed_in_place: false,
-        }
+        };
+        unplanned.with_input_limit(shape, sizes, Rounding::Ordered, usize::MAX)
     }
 
-    /// With at most `limit` values for the gradient of the input.
+    /// With at most `limit` values for the gradient of the input, whose sums are rounded like this.
     pub(super) const fn with_input_limit(
         mut self,
         shape: &ConvShape,
         sizes: &ConvSizes,
+        rounding: Rounding,
         limit: usize,
     ) -> Self {
+        self.limit = limit;
         self.input = Scratch::whole(sizes.backward_input);
+        let mirror = input::mirror(shape);
+        if let Some(mirror) = &mirror {
+            self.input_algorithm = best(mirror, Rounding::Ordered);
+            if matches!(rounding, Rounding::Any)
+                && let algorithm = best(mirror, rounding)
+                && let Some(len) = input::scratch_len(mirror, algorithm, usize::MAX)
+                && len <= limit
+            {
+                (self.input, self.input_algorithm) = (Scratch::whole(len), algorithm);
+            }
+        }
         if self.input.len > limit {
             self.input = Scratch::IN_PLACE;
             // A single panel of weights never repays packing.
-            if let Some(mirror) = input::mirror(shape)
+            if let Some(mirror) = &mirror
                 && mirror.out_group > MR
-                && let Some(least) = input::scratch_len(&mirror, 0)
+                && let algorithm = Algorithm::Broadcast
+                && let Some(least) = input::scratch_len(mirror, algorithm, 0)
                 && let Some(spare) = limit.checked_sub(least)
                 // Larger blocks may have more sums that wait to be stored.
                 && let most = spare.saturating_sub(SUMS_LEN)
-                && let Some(len) = input::scratch_len(&mirror, most)
+                && let Some(len) = input::scratch_len(mirror, algorithm, most)
                 && len <= limit
             {
-                self.input = Scratch { len, most };
+                (self.input, self.input_algorithm) = (Scratch { len, most }, algorithm);
             }
         }
         self

@@ -120,7 +120,7 @@ impl<const D: usize> ConvPlan<D> {
             algorithm,
             shape,
             sizes,
-            backward: BackwardScratch::new(&sizes),
+            backward: BackwardScratch::new(&shape, &sizes),
         };
         match plan.resolve() {
             Ok(()) => Ok(plan),

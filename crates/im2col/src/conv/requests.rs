@@ -2,7 +2,7 @@
 //! follows from all of it.
 
 use super::algorithm::{ALL, Algorithm};
-use super::choice::{best, is_winograd_faster};
+use super::choice::best;
 use super::plan::{ConvPlan, TOO_LONG};
 use super::rounding::Rounding;
 use super::sizes::ConvSizes;
@@ -48,8 +48,9 @@ impl<const D: usize> ConvPlan<D> {
         ALL.iter().copied().filter(move |&algorithm| plan.with_algorithm(algorithm).is_ok())
     }
 
-    /// The same convolution whose sums may be rounded in another order, by another algorithm if that is faster. An algorithm
-    /// that is [asked for](ConvPlan::with_algorithm) stays.
+    /// The same convolution whose sums may be rounded in another order, by another algorithm if that is faster: the forward pass,
+    /// and [`ConvPlan::backward_input`] where it is a convolution too. An algorithm that is
+    /// [asked for](ConvPlan::with_algorithm) stays; the gradient chooses by itself.
     ///
     /// ```
     /// use im2col::{Algorithm, ConvParams, Rounding};
@@ -72,6 +73,7 @@ impl<const D: usize> ConvPlan<D> {
         self.rounding = rounding;
         // An error, a scratch that does not fit in `usize`, leaves the plan as it is.
         let _ = self.resolve();
+        self.set_backward_scratch_limit(self.backward.limit);
     }
 
     /// How sums may be rounded.
@@ -170,14 +172,14 @@ impl<const D: usize> ConvPlan<D> {
 
     /// The algorithm that is estimated to be the fastest, of those that round as was asked for, and its sizes.
     const fn chosen(&self) -> Option<(Algorithm, ConvSizes)> {
+        let algorithm = best(&self.shape, self.rounding);
         if matches!(self.rounding, Rounding::Any)
-            && is_winograd_faster(&self.shape)
-            && let Some(sizes) = ConvSizes::new(&self.shape, Algorithm::Winograd, usize::MAX)
+            && let Some(sizes) = ConvSizes::new(&self.shape, algorithm, usize::MAX)
             && sizes.forward.plain <= self.scratch_limit
         {
-            return Some((Algorithm::Winograd, sizes));
+            return Some((algorithm, sizes));
         }
-        let algorithm = best(&self.shape);
+        let algorithm = best(&self.shape, Rounding::Ordered);
         match ConvSizes::new(&self.shape, algorithm, usize::MAX) {
             Some(sizes) => Some((algorithm, sizes)),
             None => None,

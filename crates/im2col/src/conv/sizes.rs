@@ -2,7 +2,9 @@
 //! What an algorithm or a gradient takes stands in its own file.
 
 use crate::conv::algorithm::{Algorithm, ForwardSizes};
+use crate::conv::choice::best;
 use crate::conv::gradient::{depthwise, input, weight};
+use crate::conv::rounding::Rounding;
 use crate::conv::shape::ConvShape;
 use crate::scratch::ALIGN;
 use crate::simd::NR;
@@ -17,6 +19,7 @@ pub(super) struct ConvSizes {
     pub(super) columns: usize,
     pub(super) multiply_adds: usize,
     pub(super) forward: ForwardSizes,
+    /// Of sums in order.
     pub(super) backward_input: usize,
     /// The same for a transposed convolution with plain and packed weights, and the length of those.
     pub(super) transposed: usize,
@@ -77,7 +80,10 @@ impl ConvSizes {
         };
         let transposed = checked!(checked_sum([transposed_packed, panels_backward]));
         let backward_input = match input::mirror(shape) {
-            Some(mirror) => checked!(input::scratch_len(&mirror, usize::MAX)),
+            Some(mirror) => {
+                let algorithm = best(&mirror, Rounding::Ordered);
+                checked!(input::scratch_len(&mirror, algorithm, usize::MAX))
+            }
             None => transposed,
         };
         let backward_weight = checked!(weight::scratch_len(shape, usize::MAX));

@@ -40,8 +40,9 @@ impl<'a, const L: usize> NetworkWeights<'a, L> {
 }
 
 impl<const L: usize> Network<L> {
-    /// Packs every layer's weight once, for many calls. The layout does not depend on the batch:
-    /// packed weights serve the plans of the same layers for any.
+    /// Packs every layer's weight once, for many calls, also of other plans of the same layers. With
+    /// [`Rounding::Any`](crate::Rounding::Any) a plan for another batch may compute a layer by another algorithm: it packs that
+    /// layer's weight again on each call.
     ///
     /// # Errors
     ///
@@ -301,7 +302,14 @@ impl<const L: usize> Network<L> {
                 if given > 0 {
                     return Err(RunError::PackedWeights { required: 0, given });
                 }
-            } else if packed.map(|packed| packed.layout) != self.packed_layout(index) {
+                continue;
+            }
+            let is_of_layer = match (packed, self.layers[index].op.layout()) {
+                (Some(packed), Some(layout)) => packed.layout.has_dims_of(layout),
+                (None, None) => true,
+                _ => false,
+            };
+            if !is_of_layer {
                 let required = self.inferring(index, self.batch).sizes().packed_weight;
                 let given = packed.map_or(0, |packed| packed.panels.len());
                 return Err(RunError::PackedWeights { required, given });
@@ -311,7 +319,7 @@ impl<const L: usize> Network<L> {
     }
 
     /// A layer's weight and bias; empty where it has none. Weights that are packed for another algorithm than the one
-    /// that `op` uses, under a limit of its own, are read as they are.
+    /// that `op` uses, under a limit, a rounding or a batch of its own, are read as they are.
     fn weights_of<'a>(
         &self,
         index: usize,

@@ -6,7 +6,6 @@ use super::layer::Op;
 use super::plan::Network;
 use crate::error::ShapeError;
 use crate::simd::MR;
-use crate::weights::Layout;
 use crate::window::{checked_sum, max, min};
 
 impl<const L: usize> Network<L> {
@@ -244,15 +243,6 @@ impl<const L: usize> Network<L> {
         let mut op = self.layers[index].op;
         op.infer(images, self.layer_limit());
         op
-    }
-
-    /// What a layer's weights are packed for; none without weights.
-    pub(super) fn packed_layout(&self, index: usize) -> Option<Layout> {
-        let op = &self.layers[index].op;
-        if op.sizes().scratch <= self.layer_limit() {
-            return op.layout();
-        }
-        self.inferring(index, self.batch).layout()
     }
 
     /// Sizes the packed weights of the algorithms that inference uses.

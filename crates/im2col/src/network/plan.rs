@@ -117,9 +117,8 @@ impl<const L: usize> Network<L> {
         self
     }
 
-    /// The same network whose convolutions may be [rounded in another order](crate::ConvPlan::with_rounding) in
-    /// [`forward`](Self::forward) and [`forward_train`](Self::forward_train), where that is faster; gradients are computed as before.
-    /// Where images are [interleaved](Network#large-batches) it makes no difference.
+    /// The same network whose convolutions may be [rounded in another order](crate::ConvPlan::with_rounding), where that is faster,
+    /// forward and in the gradients of their inputs. Where images are [interleaved](Network#large-batches) it makes no difference.
     ///
     /// A [limit of scratch](Self::with_scratch_limit) may then change how outputs are rounded, as may the batch.
     ///

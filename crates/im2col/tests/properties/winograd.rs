@@ -1,7 +1,8 @@
 //! Winograd's algorithm: near the definition, and the same bits whatever is computed beside them.
 
 use crate::plans::{
-    Operands, activation, assert_same, conv_params, conv_plan, forward, forward_packed, isas, report,
+    Operands, activation, assert_same, backward, conv_params, conv_plan, forward, forward_packed, isas,
+    report,
 };
 use im2col::{Activation, Algorithm, ConvOperands, ConvParams, ConvPlan, Isa, Rounding, Weights};
 use im2col_testkit::bound;
@@ -129,6 +130,59 @@ fn any_rounding() {
             assert_eq!(asked, any.with_algorithm(algorithm).unwrap());
         }
     });
+    assert!(taken.get() > 0 && left.get() > 0, "{taken:?} {left:?}");
+}
+
+/// With any rounding the gradient of the input is computed by Winograd's algorithm where that is faster, and is near the
+/// definition; under a limit that its scratch exceeds it has the bits of the sums in order.
+#[test]
+fn gradients_of_inputs() {
+    let shapes = (1..90_usize, 1..90_usize, [1..20_usize, 1..20_usize], [0..3_usize, 0..3_usize], 1..4_usize);
+    let (taken, left) = (Cell::new(0), Cell::new(0));
+    for_all(
+        cases(150),
+        (shapes, any::<u32>()),
+        |((inputs, outputs, [height, width], [y, x], batch), seed)| {
+            let case = ConvCase {
+                batch,
+                in_channels: inputs,
+                out_channels: outputs,
+                groups: 1,
+                input: [1, height + 2, width + 2],
+                kernel: [1, 3, 3],
+                stride: [1; 3],
+                padding: [[0; 2], [y; 2], [x; 2]],
+                mode: Mode::Zeros,
+                dilation: [1; 3],
+            };
+            let mut operands = Operands::integers(&case, 1);
+            operands.weight = uniform(u64::from(seed), case.weight_len());
+            operands.grad_output = uniform(u64::from(seed) + 1, case.output_len());
+            let expected = case.grad_input(&operands.weight, &operands.grad_output);
+            let bound = bound::winograd(outputs, largest(&operands.grad_output), largest(&operands.weight));
+            let ordered = conv_plan::<2>(&case, &operands, Activation::Identity);
+            let any = ordered.with_rounding(Rounding::Any);
+            let is_winograd = any.backward_input_scratch_len() != ordered.backward_input_scratch_len();
+            let count = if is_winograd { &taken } else { &left };
+            count.set(count.get() + 1);
+            for (any, ordered) in isas(any).zip(isas(ordered)) {
+                let [given, of_sums] = [any, ordered].map(|plan| backward(&plan, &operands));
+                if is_winograd {
+                    bound::check_each(&given[0], &expected, |_| bound)
+                        .unwrap_or_else(|e| panic!("{any:?}: {e}"));
+                } else {
+                    assert_same(&given[0], &of_sums[0], any);
+                }
+                assert_same(&given[1], &of_sums[1], any);
+                let limit = any.backward_input_scratch_len() - 1;
+                let [limited, of_sums] = [any, ordered].map(|plan| plan.with_backward_scratch_limit(limit));
+                assert_same(&backward(&limited, &operands)[0], &backward(&of_sums, &operands)[0], limited);
+            }
+            let limit = any.backward_input_scratch_len() / 2;
+            let limited = ordered.with_backward_scratch_limit(limit).with_rounding(Rounding::Any);
+            assert_eq!(limited, any.with_backward_scratch_limit(limit));
+        },
+    );
     assert!(taken.get() > 0 && left.get() > 0, "{taken:?} {left:?}");
 }
 

@@ -6,7 +6,6 @@
 
 use super::depthwise::{self, DepthwiseInput};
 use crate::conv::algorithm::{Algorithm, ForwardSizes};
-use crate::conv::choice::best;
 use crate::conv::pass::Pass;
 use crate::conv::shape::ConvShape;
 use crate::epilogue::Epilogue;
@@ -49,29 +48,29 @@ pub(in crate::conv) const fn mirror(shape: &ConvShape) -> Option<ConvShape> {
     Some(ConvShape { batch, groups, in_group: out_group, out_group: in_group, window })
 }
 
-/// The algorithm of the mirror: the best one, or in blocks of at most `most` values.
-const fn algorithm(mirror: &ConvShape, most: usize) -> Algorithm {
-    if most == usize::MAX { best(mirror) } else { Algorithm::Broadcast }
-}
-
 /// The scratch of [`backward_input`], if it fits in `usize`: the weights in reverse, and what the convolution
 /// takes.
-pub(in crate::conv) const fn scratch_len(mirror: &ConvShape, most: usize) -> Option<usize> {
-    let Some(sizes) = ForwardSizes::new(mirror, algorithm(mirror, most), most) else { return None };
+pub(in crate::conv) const fn scratch_len(
+    mirror: &ConvShape,
+    algorithm: Algorithm,
+    most: usize,
+) -> Option<usize> {
+    let Some(sizes) = ForwardSizes::new(mirror, algorithm, most) else { return None };
     checked_sum([sizes.plain, mirror.groups * mirror.out_group * mirror.depth()])
 }
 
 /// Computes the gradient of the input, in blocks of at most `most` values; `mirror` is the convolution that does so.
+#[allow(clippy::too_many_arguments, reason = "operands, and how the plan computes")]
 pub(in crate::conv) fn backward_input(
     isa: Isa,
     mirror: ConvShape,
+    algorithm: Algorithm,
     most: usize,
     weight: &[f32],
     grad_output: &[f32],
     grad_input: &mut [f32],
     scratch: &mut [f32],
 ) {
-    let algorithm = algorithm(&mirror, most);
     let Some(sizes) = ForwardSizes::new(&mirror, algorithm, most) else {
         debug_assert!(false, "the plan has computed the lengths of the mirror");
         return;
