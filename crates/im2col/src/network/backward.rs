@@ -6,6 +6,7 @@ use super::ping_pong::PingPong;
 use super::plan::Network;
 use crate::activation::Activation;
 use crate::error::{RunError, check_len, check_scratch};
+use crate::pool::PoolKind;
 
 /// What a backward pass reads, and the gradients that it writes.
 pub(super) struct GradientOperands<'a> {
@@ -91,19 +92,32 @@ impl<const L: usize> Network<L> {
         let (second, scratch) = rest.split_at_mut(self.gradient_len);
         let mut grad = PingPong::new(grad_output, [first, second]);
         let (isa, first_trained) = (self.isa(), self.first_trained());
+        // Whether the gradient has gone through the activation before a pool with that of the pool.
+        let mut is_through_relu = false;
         for (index, layer) in self.layers.iter().enumerate().skip(first_trained).rev() {
             let layer_input = self.input_of(index, input, workspace);
             let layer_output = self.output_of(index, input, workspace);
             match layer.op {
                 Op::Flatten => {}
+                Op::Activation(_) if is_through_relu => is_through_relu = false,
                 Op::Activation(activation) => grad.step(layer.output_len, |grad_output, grad_input| {
                     activation.backward_with_isa(isa, layer_output, grad_output, grad_input)
                 })?,
-                Op::Pool(plan) => grad.step(layer_input.len(), |grad_output, grad_input| {
-                    plan.backward(layer_input, grad_output, grad_input)
-                })?,
+                Op::Pool(plan) => {
+                    is_through_relu =
+                        matches!(plan.pooling.kind, PoolKind::Max) && self.is_of_relu(index, first_trained);
+                    grad.step(layer_input.len(), |grad_output, grad_input| {
+                        if is_through_relu {
+                            plan.backward_through_relu(layer_input, grad_output, grad_input);
+                            return Ok(());
+                        }
+                        plan.backward(layer_input, grad_output, grad_input)
+                    })?;
+                }
                 Op::Conv(_) | Op::Linear(_) => {
-                    if layer.op.activation() != Activation::Identity {
+                    if is_through_relu {
+                        is_through_relu = false;
+                    } else if layer.op.activation() != Activation::Identity {
                         let activation = layer.op.activation();
                         grad.step(layer.output_len, |grad_output, grad_input| {
                             activation.backward_with_isa(isa, layer_output, grad_output, grad_input)
@@ -121,6 +135,11 @@ impl<const L: usize> Network<L> {
             after(index);
         }
         Ok(())
+    }
+
+    /// Whether a ReLU, which the backward pass goes through, makes what layer `index` reads.
+    fn is_of_relu(&self, index: usize, first_trained: usize) -> bool {
+        index > first_trained && self.layers[index - 1].op.last_activation() == Activation::Relu
     }
 }
 

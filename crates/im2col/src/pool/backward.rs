@@ -1,13 +1,15 @@
 //! The backward pass, along rows of output.
 
 use super::stage::{Label, RowBuffers};
-use super::windows::{Pooling, first_maximum};
+use super::windows::Pooling;
 use crate::simd::{Isa, Kernel, MulAdd, Vectors, dispatch};
 use crate::window::Window;
 use core::ops::Range;
 
 pub(super) struct MaxBackward<'a> {
     pub(super) pooling: Pooling,
+    /// Whether a ReLU made the input, whose gradient this then is: a maximum of 0 passes none on.
+    pub(super) is_of_relu: bool,
     pub(super) input: &'a [f32],
     pub(super) grad_output: &'a [f32],
     pub(super) grad_input: &'a mut [f32],
@@ -29,26 +31,21 @@ impl Kernel for MaxBackward<'_> {
         _: impl MulAdd,
         _: impl Vectors,
     ) {
-        let Self { pooling, input, grad_output, grad_input } = self;
-        grad_input.fill(0.0);
-        let [_, height, width] = pooling.window.input;
-        let [depth, out_height, _] = pooling.window.output;
+        let Self { pooling, is_of_relu, input, grad_output, grad_input } = self;
         if pooling.is_2x2() {
-            max_tiles_2x2(&pooling, grad_output, grad_input, |row, first, winners| {
-                let rows = &input[(row / out_height * height + row % out_height * 2) * width..][..2 * width];
-                let (upper, lower) = rows.split_at(width);
-                let tiles = upper[2 * first..].chunks_exact(2).zip(lower[2 * first..].chunks_exact(2));
-                for (winner, (upper, lower)) in winners.iter_mut().zip(tiles) {
-                    *winner = first_maximum([upper[0], upper[1], lower[0], lower[1]]).1;
-                }
-            });
+            let winners = Winners::OfInput { pooling: &pooling, is_of_relu, input };
+            max_tiles_2x2(&pooling, grad_output, grad_input, winners);
             return;
         }
+        grad_input.fill(0.0);
+        let [depth, out_height, _] = pooling.window.output;
         let (plane_len, mut stage) = (pooling.window.plane_len(), RowBuffers::new());
         for_each_row(&pooling, grad_output, grad_input, |row, at, grad_output, grad_input| {
             let plane = &input[row / (depth * out_height) * plane_len..][..plane_len];
-            stage.for_each_winner(&pooling, plane, at, Label::Offset, |x, _, offset| {
-                if let Some(offset) = offset {
+            stage.for_each_winner(&pooling, plane, at, Label::Offset, |x, max, offset| {
+                if let Some(offset) = offset
+                    && (!is_of_relu || is_positive(max))
+                {
                     grad_input[offset] += grad_output[x];
                 }
             });
@@ -80,16 +77,18 @@ impl Kernel for MeanBackward<'_> {
         _: impl Vectors,
     ) {
         let Self { pooling, grad_output, grad_input } = self;
-        grad_input.fill(0.0);
         if pooling.is_2x2() {
-            for_each_row_of_tiles(&pooling, grad_output, grad_input, |_, grad_y, upper, lower| {
+            for (_, grads, [upper, lower]) in rows_of_tiles(&pooling, grad_output, grad_input) {
                 let tiles = upper.chunks_exact_mut(2).zip(lower.chunks_exact_mut(2));
-                for ((upper, lower), grad) in tiles.zip(grad_y) {
+                for ((upper, lower), grad) in tiles.zip(grads) {
                     upper.fill(grad / 4.0);
                     lower.fill(grad / 4.0);
                 }
-            });
-        } else if pooling.staged_chunks() == 0 {
+            }
+            return;
+        }
+        grad_input.fill(0.0);
+        if pooling.staged_chunks() == 0 {
             for_each_row(&pooling, grad_output, grad_input, |_, at, grad_output, grad_input| {
                 mean_row_by_output(&pooling, at, grad_output, grad_input);
             });
@@ -101,56 +100,135 @@ impl Kernel for MeanBackward<'_> {
     }
 }
 
-/// How many winners of tiles are found at a time: to find them and to use them are two loops that
-/// become vector code, and one loop would not.
-const TILES: usize = 64;
+/// Whether ReLU passes on the gradient of a value that it made.
+#[inline(always)]
+fn is_positive(value: f32) -> bool {
+    value > 0.0
+}
+
+/// Where the winners of 2x2 tiles come from. No closure, which need not be compiled for the instruction set.
+#[derive(Clone, Copy)]
+pub(super) enum Winners<'a> {
+    /// The values that were pooled.
+    OfInput { pooling: &'a Pooling, is_of_relu: bool, input: &'a [f32] },
+    /// The tap of each output.
+    Taps { out_width: usize, taps: &'a [u8] },
+}
 
 /// The maxima of the 2x2 tiles of each plane: nothing adds up, and each gradient is written once.
-///
-/// `find(row, first, winners)` finds which of their four values won in the tiles from `first` of a row
-/// of output, counted over all planes.
 #[inline(always)]
 pub(super) fn max_tiles_2x2(
     pooling: &Pooling,
     grad_output: &[f32],
     grad_input: &mut [f32],
-    find: impl Fn(usize, usize, &mut [u8]),
+    winners: Winners<'_>,
 ) {
-    for_each_row_of_tiles(pooling, grad_output, grad_input, |row, grad_y, upper, lower| {
-        let squares = upper.chunks_mut(2 * TILES).zip(lower.chunks_mut(2 * TILES));
-        for (i, (grad_y, (upper, lower))) in grad_y.chunks(TILES).zip(squares).enumerate() {
-            let mut winners = [0; TILES];
-            let winners = &mut winners[..grad_y.len()];
-            find(row, i * TILES, winners);
-            let squares = upper.chunks_exact_mut(2).zip(lower.chunks_exact_mut(2));
-            for ((winner, grad), (upper, lower)) in winners.iter().zip(grad_y).zip(squares) {
-                let shares = [0, 1, 2, 3].map(|i| if i == *winner { *grad } else { 0.0 });
-                upper.copy_from_slice(&shares[..2]);
-                lower.copy_from_slice(&shares[2..]);
+    for (row, grads, [upper, lower]) in rows_of_tiles(pooling, grad_output, grad_input) {
+        let [grad_upper, grad_lower] = [upper.as_chunks_mut().0, lower.as_chunks_mut().0];
+        match winners {
+            Winners::OfInput { pooling, is_of_relu, input } => {
+                let ([_, height, width], [_, out_height, _]) = (pooling.window.input, pooling.window.output);
+                let rows = &input[(row / out_height * height + row % out_height * 2) * width..][..2 * width];
+                let (upper, lower) = rows.split_at(width);
+                let tiles = [upper.as_chunks().0, lower.as_chunks().0];
+                let first = tiles_of_input::<16>(0, is_of_relu, tiles, grads, [grad_upper, grad_lower]);
+                let first = tiles_of_input::<4>(first, is_of_relu, tiles, grads, [grad_upper, grad_lower]);
+                tiles_of_input::<1>(first, is_of_relu, tiles, grads, [grad_upper, grad_lower]);
+            }
+            Winners::Taps { out_width, taps } => {
+                let results = grads.iter().zip(grad_upper.iter_mut().zip(grad_lower));
+                for (tap, (grad, (upper, lower))) in taps[row * out_width..].iter().zip(results) {
+                    let share = |of| grad.to_bits() & mask(*tap == of);
+                    (*upper, *lower) = (pair(share(0), share(1)), pair(share(2), share(3)));
+                }
             }
         }
-    });
+    }
 }
 
-/// Calls `for_row(row, row of grad_output, upper row of grad_input, lower row)` for every row of 2x2
-/// tiles, counted over all planes.
+/// The gradients of the tiles of a row from `first`, as long as there are `TILES` of them: those of the values that won. Returns
+/// the first of the tiles that are left.
 #[inline(always)]
-fn for_each_row_of_tiles(
+fn tiles_of_input<const TILES: usize>(
+    first: usize,
+    is_of_relu: bool,
+    [upper, lower]: [&[[f32; 2]]; 2],
+    grads: &[f32],
+    [grad_upper, grad_lower]: [&mut [[f32; 2]]; 2],
+) -> usize {
+    let of_any = mask(!is_of_relu);
+    let tiles = upper[first..].as_chunks::<TILES>().0.iter().zip(lower[first..].as_chunks::<TILES>().0);
+    let grad_rows = grad_upper[first..]
+        .as_chunks_mut::<TILES>()
+        .0
+        .iter_mut()
+        .zip(grad_lower[first..].as_chunks_mut::<TILES>().0);
+    let grads = grads[first..].as_chunks::<TILES>().0;
+    for ((upper, lower), (grads, (grad_upper, grad_lower))) in tiles.zip(grads.iter().zip(grad_rows)) {
+        // Copies: the compiler need not know that the slices are apart.
+        let (upper, lower, grads) = (*upper, *lower, *grads);
+        let mut shares = [[[0.0; 2]; TILES]; 2];
+        for i in 0..TILES {
+            let ([a, b], [c, d]) = (halves(upper[i]), halves(lower[i]));
+            let (max, of_b) = larger(a, b);
+            let (max, of_c) = larger(max, c);
+            let (max, of_d) = larger(max, d);
+            let grad = grads[i].to_bits() & (of_any | mask(is_positive(max)));
+            let (grad_abc, grad_d) = (grad & !of_d, grad & of_d);
+            let (grad_ab, grad_c) = (grad_abc & !of_c, grad_abc & of_c);
+            shares[0][i] = pair(grad_ab & !of_b, grad_ab & of_b);
+            shares[1][i] = pair(grad_c, grad_d);
+        }
+        [*grad_upper, *grad_lower] = shares;
+    }
+    first + grads.len() * TILES
+}
+
+/// Both values of a pair, which is loaded as one: the vectors of a loop are contiguous then.
+#[inline(always)]
+fn halves(pair: [f32; 2]) -> [f32; 2] {
+    let bits: u64 = bytemuck::cast(pair);
+    [f32::from_bits(bits as u32), f32::from_bits((bits >> 32) as u32)]
+}
+
+/// The bits of two values as a pair that is stored as one.
+#[inline(always)]
+fn pair(first: u32, second: u32) -> [f32; 2] {
+    bytemuck::cast(u64::from(first) | u64::from(second) << 32)
+}
+
+/// All bits or none. Selections by masks do not become branches, which would be taken at random.
+#[inline(always)]
+fn mask(condition: bool) -> u32 {
+    u32::from(condition).wrapping_neg()
+}
+
+/// The larger one, or the last NaN, and the mask of the second value being it.
+#[inline(always)]
+fn larger(max: f32, v: f32) -> (f32, u32) {
+    let of_v = mask(v > max) | mask(v.is_nan());
+    (f32::from_bits(v.to_bits() & of_v | max.to_bits() & !of_v), of_v)
+}
+
+/// Every row of 2x2 tiles, counted over all planes: its row of `grad_output`, and both rows of `grad_input`. What no tile
+/// covers becomes 0. No closure is called for each, which need not be compiled for the instruction set.
+#[inline(always)]
+fn rows_of_tiles<'a>(
     pooling: &Pooling,
-    grad_output: &[f32],
-    grad_input: &mut [f32],
-    for_row: impl Fn(usize, &[f32], &mut [f32], &mut [f32]),
-) {
+    grad_output: &'a [f32],
+    grad_input: &'a mut [f32],
+) -> impl Iterator<Item = (usize, &'a [f32], [&'a mut [f32]; 2])> + use<'a> {
     let ([_, height, width], [_, out_height, out_width]) = (pooling.window.input, pooling.window.output);
+    if height != 2 * out_height || width != 2 * out_width {
+        grad_input.fill(0.0);
+    }
     // Depth is not pooled, so its slices are planes.
     let planes = grad_input.chunks_exact_mut(height * width);
-    for (i, (grad_x, grad_y)) in planes.zip(grad_output.chunks_exact(out_height * out_width)).enumerate() {
-        let rows = grad_x.chunks_exact_mut(2 * width).zip(grad_y.chunks_exact(out_width));
-        for (y, (grad_x, grad_y)) in rows.enumerate() {
-            let (upper, lower) = grad_x.split_at_mut(width);
-            for_row(i * out_height + y, grad_y, upper, lower);
-        }
-    }
+    let rows = planes.flat_map(move |plane| plane.chunks_exact_mut(2 * width).take(out_height));
+    grad_output.chunks_exact(out_width).zip(rows).enumerate().map(move |(row, (grads, rows))| {
+        let (upper, lower) = rows.split_at_mut(width);
+        (row, grads, [upper, lower])
+    })
 }
 
 /// Calls `for_row(row, [z, y], row of grad_output, plane of grad_input)` for every row of output,

@@ -1,6 +1,6 @@
 //! The backward pass of a maximum from the taps that won.
 
-use super::backward::{for_each_row, max_tiles_2x2};
+use super::backward::{Winners, for_each_row, max_tiles_2x2};
 use super::windows::Pooling;
 use crate::error::RunError;
 use crate::simd::{Isa, Kernel, MulAdd, Vectors, dispatch};
@@ -54,13 +54,14 @@ impl Kernel for BackwardFrom<'_> {
         _: impl Vectors,
     ) {
         let Self { pooling, workspace, size, grad_output, grad_input } = self;
-        grad_input.fill(0.0);
         let width = pooling.window.output[2];
         if pooling.is_2x2() {
-            max_tiles_2x2(&pooling, grad_output, grad_input, |row, first, winners| {
-                winners.copy_from_slice(&workspace[row * width + first..][..winners.len()]);
-            });
-        } else if size == 1 && !pooling.adaptive {
+            let winners = Winners::Taps { out_width: width, taps: workspace };
+            max_tiles_2x2(&pooling, grad_output, grad_input, winners);
+            return;
+        }
+        grad_input.fill(0.0);
+        if size == 1 && !pooling.adaptive {
             let places = Places::new(&pooling);
             for_each_row(&pooling, grad_output, grad_input, |row, at, grad_output, grad_input| {
                 places.scatter_row(&pooling, at, &workspace[row * width..][..width], grad_output, grad_input);

@@ -384,10 +384,21 @@ impl<const D: usize> PoolPlan<D> {
         check_len("grad_input", self.input_len, grad_input.len())?;
         let pooling = self.pooling;
         match pooling.kind {
-            PoolKind::Max => MaxBackward { pooling, input, grad_output, grad_input }.compute(self.isa()),
+            PoolKind::Max => {
+                MaxBackward { pooling, is_of_relu: false, input, grad_output, grad_input }
+                    .compute(self.isa());
+            }
             PoolKind::Average => MeanBackward { pooling, grad_output, grad_input }.compute(self.isa()),
         }
         Ok(())
+    }
+
+    /// [`backward`](Self::backward) of a maximum, and through the ReLU that made `input`: the bits of two passes. No operand may be
+    /// shorter than the plan says.
+    pub(crate) fn backward_through_relu(&self, input: &[f32], grad_output: &[f32], grad_input: &mut [f32]) {
+        debug_assert!(matches!(self.pooling.kind, PoolKind::Max), "a mean is not of one value");
+        let pooling = self.pooling;
+        MaxBackward { pooling, is_of_relu: true, input, grad_output, grad_input }.compute(self.isa());
     }
 
     pub(super) fn isa(&self) -> Isa {

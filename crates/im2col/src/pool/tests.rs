@@ -1,6 +1,41 @@
-//! Windows that adapt, counted.
+//! Windows that adapt, counted; gradients that go through a ReLU as well.
 
+use crate::Isa;
+use crate::activation::Activation;
 use crate::pool::PoolParams;
+use std::vec;
+use std::vec::Vec;
+
+/// The gradient of a maximum and of the ReLU before it is that of two passes: tiles in vectors and the rest of a row, windows
+/// that overlap, ties, values that are not finite.
+#[test]
+fn backward_through_relu_is_two_passes() {
+    const VALUES: [f32; 8] = [-1.0, 0.0, 2.0, 1.0, -0.0, f32::INFINITY, 2.0, f32::NAN];
+    let mut state = 7_u64;
+    let mut random = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) as usize
+    };
+    for params in [PoolParams::max([2, 2]), PoolParams::max([3, 3]).with_stride([2, 2]).with_padding([1, 1])]
+    {
+        for (height, width) in [(2, 2), (4, 14), (5, 9), (8, 42), (7, 75), (2, 129)] {
+            let plan = params.plan(2, 3, [height, width]).unwrap();
+            let kinds = if width == 42 { 8 } else { 6 };
+            let mut input: Vec<f32> = (0..plan.input_len()).map(|_| VALUES[random() % kinds]).collect();
+            Activation::Relu.forward_in_place(&mut input);
+            let grads: Vec<f32> = (0..plan.output_len()).map(|_| (random() % 9 + 1) as f32).collect();
+            for isa in Isa::available() {
+                let plan = plan.with_isa(isa);
+                let (mut of_pool, mut expected) = (vec![9.0; plan.input_len()], vec![9.0; plan.input_len()]);
+                plan.backward(&input, &grads, &mut of_pool).unwrap();
+                Activation::Relu.backward_with_isa(isa, &input, &of_pool, &mut expected).unwrap();
+                let mut given = vec![9.0; plan.input_len()];
+                plan.backward_through_relu(&input, &grads, &mut given);
+                assert_eq!(given, expected, "{height}x{width}, {isa:?}");
+            }
+        }
+    }
+}
 
 #[test]
 fn the_largest_adaptive_window_is_no_larger() {
