@@ -60,7 +60,7 @@ pub mod optimiser;
 mod paths;
 pub mod picture;
 pub mod predict;
-mod profile;
+pub mod profile;
 pub mod random;
 mod ranks;
 mod report;

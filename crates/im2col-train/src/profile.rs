@@ -28,7 +28,7 @@ const RATE: f64 = 1e-6;
 
 /// The times of a training step: medians, in microseconds for all images of the batch.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Profile {
+pub struct Profile {
     /// How many images a step takes.
     pub batch: usize,
     /// How many steps were measured.
@@ -48,7 +48,7 @@ pub(crate) struct Profile {
 
 /// The times of a layer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct LayerTime {
+pub struct LayerTime {
     /// Counted from 0.
     pub index: usize,
     /// As PyTorch calls the layer.
@@ -70,7 +70,7 @@ pub(crate) struct LayerTime {
 
 /// The time of a part of the step that is not a layer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct PartTime {
+pub struct PartTime {
     /// What it does.
     pub name: &'static str,
     /// How long it takes.
@@ -80,17 +80,19 @@ pub(crate) struct PartTime {
 }
 
 /// Trains on the first of some samples for about this long, at least three steps, and takes the times of the trainer's
-/// own steps. The layers' times add up to the step's in a rayon pool of one thread, which the caller provides.
+/// own steps, at so small a rate that the network stays as it is. The layers' times add up to the step's in a rayon pool of one
+/// thread, which the caller provides.
 ///
 /// # Errors
 /// The layers do not fit the images or each other, a label has no output, or an image cannot be read.
-pub(crate) fn measure<const L: usize>(
+pub fn measure<const L: usize>(
     layers: [Layer; L],
     samples: &dyn Samples,
-    batch: usize,
+    options: Options,
     duration: Duration,
 ) -> Result<Profile, TrainError> {
-    let options = Options { batch, rate: RATE, schedule: Schedule::Constant, ..Options::default() };
+    let options = Options { rate: RATE, schedule: Schedule::Constant, ..options };
+    let batch = options.batch;
     let mut trainer = Trainer::new(layers, samples, options)?;
     let images: Vec<usize> = (0..batch.max(1)).map(|image| image % samples.labels().len()).collect();
     // Pages are touched and caches filled before it counts.
@@ -201,7 +203,7 @@ impl Profile {
 
     /// A line for each layer and part, and one for the whole; no wider than 80 columns.
     #[must_use]
-    pub(crate) fn table(&self) -> String {
+    pub fn table(&self) -> String {
         let us = |us: f64| format!("{us:.1}");
         let percent = |share: f64| format!("{:.1}", 100.0 * share);
         let head = ["layer", "output", "mult-adds", "forward", "backward", "both us", "share %", "GFLOP/s"];
@@ -241,7 +243,7 @@ impl Profile {
 impl LayerTime {
     /// Both passes.
     #[must_use]
-    pub(crate) fn us(&self) -> f64 {
+    pub fn us(&self) -> f64 {
         self.forward_us + self.backward_us
     }
 }
@@ -264,7 +266,9 @@ mod tests {
         let dataset = Dataset::new([1, 28, 28], pixels, vec![0, 1, 2, 3, 4]).unwrap();
         // Two whole micro-batches and three images.
         let start = Instant::now();
-        let profile = measure(LENET, &dataset, 35, Duration::from_millis(20)).unwrap();
+        let profile =
+            measure(LENET, &dataset, Options { batch: 35, ..Options::default() }, Duration::from_millis(20))
+                .unwrap();
         let elapsed_us = start.elapsed().as_secs_f64() * 1e6;
         assert_eq!((profile.batch, profile.layers.len(), profile.parts.len()), (35, 12, 5));
         assert!(profile.steps >= FEWEST_STEPS);

@@ -4,7 +4,7 @@ mod totals;
 
 use std::sync::Mutex;
 
-use im2col::{CrossEntropy, Isa, Layer, Network, NetworkWeights};
+use im2col::{CrossEntropy, Isa, Layer, Network, NetworkWeights, Rounding};
 use rayon::prelude::*;
 
 pub use self::totals::Totals;
@@ -45,7 +45,7 @@ pub(crate) struct Runner<const L: usize> {
 
 impl<const L: usize> Runner<L> {
     /// Plans for images of these dimensions (channels, rows, columns), in calls of at most `most_images`, on an instruction
-    /// set or the best that there is. Each call is one of all ranks, on the same images.
+    /// set or the best that there is, with sums rounded like this. Each call is one of all ranks, on the same images.
     ///
     /// # Errors
     /// The layers do not fit the images or each other.
@@ -54,10 +54,11 @@ impl<const L: usize> Runner<L> {
         image_dims: [usize; 3],
         most_images: usize,
         isa: Option<Isa>,
+        rounding: Rounding,
         ranks: Ranks,
     ) -> Result<Self, TrainError> {
         let plan = |images| -> Result<Network<L>, TrainError> {
-            let plan = Network::plan(layers, images, image_dims)?;
+            let plan = Network::plan(layers, images, image_dims)?.with_rounding(rounding)?;
             Ok(isa.map_or(plan, |isa| plan.with_isa(isa)))
         };
         let plans = (1..=MICRO_BATCH).map(plan).collect::<Result<Vec<_>, _>>()?;
@@ -295,7 +296,8 @@ mod tests {
     fn packs<const L: usize>(layers: [Layer; L], image_dims: [usize; 3], images: usize) -> bool {
         let pixels = vec![7; images * image_dims.iter().product::<usize>()];
         let samples = Dataset::new(image_dims, pixels, vec![1; images]).unwrap();
-        let mut runner = Runner::new(layers, image_dims, images, None, Ranks::ALONE).unwrap();
+        let mut runner =
+            Runner::new(layers, image_dims, images, None, Rounding::Ordered, Ranks::ALONE).unwrap();
         let params = xavier_uniform(runner.network(), &mut Random::new(1));
         let mut gradient = vec![0.0; params.len()];
         runner.gradient(&params, &samples, &all(&samples), &mut gradient, &|_| ()).unwrap();

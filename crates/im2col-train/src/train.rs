@@ -5,7 +5,7 @@ mod options;
 mod position;
 mod split;
 
-use im2col::{Isa, Layer, Network};
+use im2col::{Isa, Layer, Network, Rounding};
 
 pub use self::isa::IsaName;
 pub use self::options::Options;
@@ -73,7 +73,8 @@ impl<'d, const L: usize> Trainer<'d, L> {
         let images = samples.labels().len();
         let largest_batch = options.batch.clamp(1, images.max(1));
         let isa = options.isa.map(IsaName::isa).transpose()?;
-        let runner = Runner::new(layers, samples.image_dims(), largest_batch, isa, ranks)?;
+        let rounding = if options.any_rounding { Rounding::Any } else { Rounding::Ordered };
+        let runner = Runner::new(layers, samples.image_dims(), largest_batch, isa, rounding, ranks)?;
         let classes = runner.classes();
         let stray = samples.labels().iter().position(|&label| label as usize >= classes);
         if let Some(position) = stray {

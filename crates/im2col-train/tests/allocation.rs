@@ -45,6 +45,7 @@ const SGD: Options = Options {
     validation: 0.0625,
     seed: 5,
     isa: None,
+    any_rounding: false,
 };
 const ADAM: Options = Options { optimiser: Optimiser::adam(), rate: 0.002, ..SGD };
 

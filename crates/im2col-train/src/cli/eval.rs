@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::{Args, value_parser};
+use im2col::Rounding;
 use serde_json::json;
 
 use super::data::dataset;
@@ -46,7 +47,14 @@ fn eval(arguments: &Arguments, output: Output) -> Result<()> {
     let saved = Saved::read(&arguments.weights, arguments.network, output)?;
     let test = dataset(arguments.data.as_deref(), Part::Test)?;
     saved.check_images(&test, arguments.data.is_some())?;
-    let mut runner = Runner::new(saved.network.layers(), test.image_dims(), test.len(), None, Ranks::ALONE)?;
+    let mut runner = Runner::new(
+        saved.network.layers(),
+        test.image_dims(),
+        test.len(),
+        None,
+        Rounding::Ordered,
+        Ranks::ALONE,
+    )?;
     let params = saved.params(runner.network())?;
     let totals = runner.test(&params, &test, |_| ())?;
     let (accuracy, loss) = (totals.accuracy(), totals.loss());

@@ -11,6 +11,7 @@ use super::threads::thread_pool;
 use crate::dataset::{Dataset, Part};
 use crate::profile;
 use crate::summary::grouped;
+use crate::train::Options;
 
 /// The largest batch: its pixels are gathered micro-batch by micro-batch, so it costs time only.
 const MOST_IMAGES: i64 = 65_536;
@@ -37,8 +38,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
     let digits = Dataset::built_in(Part::Test)?;
     let (layers, batch) = (arguments.network.layers(), arguments.batch as usize);
+    let options = Options { batch, ..Options::default() };
     let profile =
-        thread_pool(Some(1))?.install(|| profile::measure(layers, &digits, batch, arguments.seconds))?;
+        thread_pool(Some(1))?.install(|| profile::measure(layers, &digits, options, arguments.seconds))?;
     let text = format!(
         "{}: a training step of {} images on one thread, {}\nmedians of {} steps, times in us\n\n{}\n{} images/s",
         arguments.network.as_str(),

@@ -21,6 +21,7 @@ use crate::profile;
 use crate::report::{self, Compared, Contents};
 use crate::run::files::WEIGHTS_FILE;
 use crate::run::read_configuration;
+use crate::train::Options;
 use crate::weights::Weights;
 
 /// The lecture's batch: what the times of the layers are taken for.
@@ -103,8 +104,9 @@ fn page(folder: &Path, given: Option<&Path>) -> Result<String> {
     let network = NetworkName::of_file(requested, &weights, &file)?;
     let params = weights.params(&Network::plan(network.layers(), 1, test.image_dims())?)?;
 
+    let options = Options { batch: PROFILED_BATCH, ..Options::default() };
     let profile = thread_pool(Some(1))?
-        .install(|| profile::measure(network.layers(), &test, PROFILED_BATCH, PROFILED_TIME))?;
+        .install(|| profile::measure(network.layers(), &test, options, PROFILED_TIME))?;
     Ok(report::html(&Contents {
         folder,
         network: network.as_str(),

@@ -48,7 +48,8 @@ pub(super) fn command(asked: &Configuration, folder: &Path) -> String {
 }
 
 fn command_options(options: &Options) -> Vec<(&'static str, String)> {
-    let Options { epochs, batch, optimiser, rate, schedule, shift, validation, seed, isa } = *options;
+    let Options { epochs, batch, optimiser, rate, schedule, shift, validation, seed, isa, any_rounding: _ } =
+        *options;
     let mut list = vec![("--epochs", epochs.to_string()), ("--batch", batch.to_string())];
     let decay = match optimiser {
         Optimiser::Sgd { momentum, nesterov, weight_decay } => {
@@ -85,7 +86,8 @@ fn command_options(options: &Options) -> Vec<(&'static str, String)> {
 }
 
 fn option_rows(options: &Options) -> Vec<(String, String)> {
-    let Options { epochs, batch, optimiser, rate, schedule, shift, validation, seed, isa } = *options;
+    let Options { epochs, batch, optimiser, rate, schedule, shift, validation, seed, isa, any_rounding } =
+        *options;
     let mut rows = Vec::new();
     add(&mut rows, "epochs", &epochs.to_string());
     add(&mut rows, "images per step", &batch.to_string());
@@ -112,6 +114,9 @@ fn option_rows(options: &Options) -> Vec<(String, String)> {
     add(&mut rows, "held back for validation", &format!("{} %", 100.0 * validation));
     add(&mut rows, "seed", &seed.to_string());
     add(&mut rows, "instruction set", isa.map_or("the best of the CPU", IsaName::as_str));
+    if any_rounding {
+        add(&mut rows, "order of sums", "any");
+    }
     rows
 }
 
@@ -150,6 +155,7 @@ mod tests {
             shift: 2,
             validation: 0.1,
             isa: Some(IsaName::Avx2Fma),
+            any_rounding: false,
             ..Options::default()
         };
         let command = command(&asked(options), Path::new("a"));

@@ -1,6 +1,6 @@
 //! What a trained network makes of the test images.
 
-use im2col::{Layer, Network, NetworkWeights};
+use im2col::{Layer, Network, NetworkWeights, Rounding};
 
 use crate::dataset::Dataset;
 use crate::error::TrainError;
@@ -40,7 +40,8 @@ impl Evaluation {
         params: &[f32],
         test: &Dataset,
     ) -> Result<Self, TrainError> {
-        let mut runner = Runner::new(layers, test.image_dims(), test.len(), None, Ranks::ALONE)?;
+        let mut runner =
+            Runner::new(layers, test.image_dims(), test.len(), None, Rounding::Ordered, Ranks::ALONE)?;
         let classes = runner.classes();
         let mut logits = Vec::with_capacity(test.len() * classes);
         let totals = runner.test(params, test, |some| logits.extend_from_slice(some))?;

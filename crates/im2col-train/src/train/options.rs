@@ -35,6 +35,9 @@ pub struct Options {
     /// Adam and the other schedules take powers and cosines from the platform, whose last bits may differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isa: Option<IsaName>,
+    /// Whether convolutions may add their products [in any order](im2col::Rounding::Any), where that is faster.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub any_rounding: bool,
 }
 
 impl Default for Options {
@@ -49,6 +52,7 @@ impl Default for Options {
             validation: 0.0,
             seed: 1,
             isa: None,
+            any_rounding: false,
         }
     }
 }

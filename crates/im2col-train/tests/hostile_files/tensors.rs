@@ -25,6 +25,7 @@ const OPTIONS: Options = Options {
     validation: 0.0,
     seed: 1,
     isa: None,
+    any_rounding: false,
 };
 /// The longest header that is read.
 const MAX_HEADER_LEN: usize = 1 << 20;

@@ -25,6 +25,7 @@ const OPTIONS: Options = Options {
     validation: 0.0,
     seed: 1,
     isa: None,
+    any_rounding: false,
 };
 
 fn dataset(first_label: u32) -> Dataset {

@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use im2col::Isa;
 use im2col::lenet::LENET_RELU;
+use im2col::{Activation, ConvParams, Isa, Layer, LinearParams, PoolParams};
 use im2col_testkit::idx::write_idx;
 use im2col_train::dataset::{Dataset, Part};
 use im2col_train::optimiser::Optimiser;
@@ -27,6 +27,7 @@ const OPTIONS: Options = Options {
     validation: 0.0625,
     seed: 5,
     isa: None,
+    any_rounding: false,
 };
 /// Batches of 280 are eight whole micro-batches of 32 images and one of 24.
 const ADAM: Options = Options { optimiser: Optimiser::adam(), rate: 0.002, batch: 280, ..OPTIONS };
@@ -47,8 +48,17 @@ fn on_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
 
 /// The bits of the parameters after two epochs, and of the last losses.
 fn train(samples: &dyn Samples, threads: usize, options: Options) -> (Vec<u32>, [u64; 3]) {
+    train_network(LENET_RELU, samples, threads, options)
+}
+
+fn train_network<const L: usize>(
+    layers: [Layer; L],
+    samples: &dyn Samples,
+    threads: usize,
+    options: Options,
+) -> (Vec<u32>, [u64; 3]) {
     on_threads(threads, || {
-        let mut trainer = Trainer::new(LENET_RELU, samples, options).unwrap();
+        let mut trainer = Trainer::new(layers, samples, options).unwrap();
         let first = trainer.epoch(|_| ()).unwrap();
         assert_eq!(first.images(), 300);
         trainer.test(samples).unwrap();
@@ -70,6 +80,32 @@ fn threads_do_not_matter_and_the_seed_does() {
         }
         assert!(train(&digits, 1, Options { seed: 6, ..options }) != one);
         assert!(train(&digits, 1, Options { shift: 1, ..options }) != one);
+    }
+}
+
+/// A network whose second convolution Winograd's algorithm computes faster, forward and backward.
+const OF_3X3: [Layer; 8] = [
+    Layer::Conv(ConvParams::new(1, 32, [3, 3]).with_padding([1, 1])),
+    Layer::Activation(Activation::Relu),
+    Layer::Pool(PoolParams::max([2, 2])),
+    Layer::Conv(ConvParams::new(32, 64, [3, 3]).with_padding([1, 1])),
+    Layer::Activation(Activation::Relu),
+    Layer::Pool(PoolParams::max([2, 2])),
+    Layer::Flatten,
+    Layer::Linear(LinearParams::new(64 * 7 * 7, 10)),
+];
+
+#[test]
+fn any_rounding_is_another_and_does_not_depend_on_threads() {
+    let digits = digits();
+    let ordered = train_network(OF_3X3, &digits, 1, OPTIONS);
+    let options = Options { any_rounding: true, ..OPTIONS };
+    let any = train_network(OF_3X3, &digits, 1, options);
+    assert!(any != ordered);
+    let [of_any, of_ordered] = [&any, &ordered].map(|(_, losses)| f64::from_bits(losses[0]));
+    assert!((of_any - of_ordered).abs() < 1e-3 * of_ordered, "{of_any} and {of_ordered}");
+    for threads in [2, 3] {
+        assert!(train_network(OF_3X3, &digits, threads, options) == any, "{threads} threads");
     }
 }
 

@@ -206,6 +206,7 @@ impl Arguments {
             validation: self.validation,
             seed: self.seed,
             isa: self.isa,
+            any_rounding: false,
         }
     }
 

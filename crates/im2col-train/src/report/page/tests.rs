@@ -103,7 +103,8 @@ fn page(folder: &str, network: &str, data: Option<&Path>, records: &[Record]) ->
             .unwrap();
     let planned = Network::plan(LENET, 1, [1, 28, 28]).unwrap();
     let params = init::xavier_uniform(&planned, &mut Random::new(1));
-    let profile = profile::measure(LENET, &test, 16, Duration::ZERO).unwrap();
+    let profile =
+        profile::measure(LENET, &test, Options { batch: 16, ..Options::default() }, Duration::ZERO).unwrap();
     let configuration = Configuration { data: data.map(Path::to_owned), ..asked(network, 0.1) };
     super::super::html(&Contents {
         folder: Path::new(folder),
