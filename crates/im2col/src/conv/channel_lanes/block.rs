@@ -125,6 +125,25 @@ impl Block {
         self
     }
 
+    /// How many pairs of positions its tiles have.
+    pub(in crate::conv) const fn pairs(&self) -> usize {
+        let [of_lines, of_images] = self.ways_to_pair();
+        if self.pairs_images() { of_images } else { of_lines }
+    }
+
+    /// Whether a pair is one position of two images, and not two neighbours: where lines are of odd length, so that fewer are
+    /// computed twice. The images need to be so small that whole ones are computed at once.
+    pub(in crate::conv) const fn pairs_images(&self) -> bool {
+        let [of_lines, of_images] = self.ways_to_pair();
+        self.images > 1 && of_images < of_lines && of_images / self.images.div_ceil(2) <= PAIRS_AT_ONCE
+    }
+
+    /// The numbers of pairs of neighbours and of images.
+    const fn ways_to_pair(&self) -> [usize; 2] {
+        let [planes, lines, width] = self.positions;
+        [self.images * planes * lines * width.div_ceil(2), self.images.div_ceil(2) * planes * lines * width]
+    }
+
     const fn exceeds(&self, shape: &ConvShape, most: usize) -> bool {
         match self.values(shape) {
             Some(len) => len > most,

@@ -13,10 +13,10 @@ pub(in crate::conv) struct BlockTiles<'a> {
     pub(in crate::conv) channels: usize,
 }
 
-/// Two neighbouring positions of a block: the input value that tap 0 of the first one reads, and where the sums of both
-/// stand in the accumulator buffer. In a line of odd length the last pair begins with the position before it once more;
-/// a line of one position is a pair of it twice. What is computed twice is put where nobody reads it, at the end of the
-/// buffer.
+/// Two positions of a block, neighbours in a line or the same in two images: the input value that tap 0 of the first one reads,
+/// and where the sums of both stand in the accumulator buffer. In a line of odd length the last pair begins with the position
+/// before it once more; a line of one position is a pair of it twice; and the last of an odd number of images has those of the
+/// image before it once more. What is computed twice is put where nobody reads it, at the end of the buffer.
 #[derive(Clone, Copy, Default)]
 pub(in crate::conv) struct Pair {
     start: usize,
@@ -43,9 +43,7 @@ pub(in crate::conv) struct PositionPairs<'a> {
 impl<'a> PositionPairs<'a> {
     #[inline(always)]
     pub(in crate::conv) fn new(tiles: &'a BlockTiles<'a>) -> Self {
-        let Block { images, positions: [planes, lines, width] } = *tiles.block;
-        let left = images * planes * lines * width.div_ceil(2);
-        Self { tiles, left, image: 0, at: [0; 3], start: 0, place: 0 }
+        Self { tiles, left: tiles.block.pairs(), image: 0, at: [0; 3], start: 0, place: 0 }
     }
 
     /// Takes the next pairs, whose sums stand in the buffer from position `first` on, or at `spare`: how many, and the
@@ -57,6 +55,51 @@ impl<'a> PositionPairs<'a> {
         spare: usize,
         pairs: &mut PairBuffer,
     ) -> (usize, usize) {
+        let (count, end) = if self.tiles.block.pairs_images() {
+            self.take_of_images(first, spare, pairs)
+        } else {
+            self.take_of_lines(first, spare, pairs)
+        };
+        self.left -= count;
+        let start = pairs[count.saturating_sub(1)].start;
+        for pair in pairs.iter_mut().skip(count).take(MOST_PAIRS - 1) {
+            *pair = Pair { start, places: [spare as u32; 2] };
+        }
+        (count, end)
+    }
+
+    /// [`take`](Self::take) of the positions of two images at a time, as many whole ones as there is room for.
+    #[inline(always)]
+    fn take_of_images(&mut self, first: usize, spare: usize, pairs: &mut PairBuffer) -> (usize, usize) {
+        let Block { images, positions: [planes, lines, width] } = *self.tiles.block;
+        let positions = planes * lines * width;
+        let mut count = 0;
+        for pair in pairs.iter_mut().take(self.left.min(PAIRS_AT_ONCE / positions * positions)) {
+            let place = self.place - first;
+            let is_last = self.image + 1 == images;
+            pair.start = self.tiles.field.at(if is_last { self.image - 1 } else { self.image }, self.at);
+            pair.places = if is_last { [spare, place] } else { [place, place + positions] }.map(|p| p as u32);
+            count += 1;
+            self.place += 1;
+            self.at[2] += 1;
+            if self.at[2] == width {
+                self.at = [self.at[0], self.at[1] + 1, 0];
+                if self.at[1] == lines {
+                    self.at = [self.at[0] + 1, 0, 0];
+                    if self.at[0] == planes {
+                        self.at[0] = 0;
+                        self.image += 2;
+                        self.place += if is_last { 0 } else { positions };
+                    }
+                }
+            }
+        }
+        (count, self.place)
+    }
+
+    /// [`take`](Self::take) of neighbours.
+    #[inline(always)]
+    fn take_of_lines(&mut self, first: usize, spare: usize, pairs: &mut PairBuffer) -> (usize, usize) {
         let [planes, lines, width] = self.tiles.block.positions;
         let is_single = width == 1;
         let (mut count, mut end) = (0, first);
@@ -87,11 +130,6 @@ impl<'a> PositionPairs<'a> {
                 }
                 self.start = self.tiles.field.at(self.image, self.at);
             }
-        }
-        self.left -= count;
-        let start = pairs[count.saturating_sub(1)].start;
-        for pair in pairs.iter_mut().skip(count).take(MOST_PAIRS - 1) {
-            *pair = Pair { start, places: [spare as u32; 2] };
         }
         (count, end)
     }
@@ -260,9 +298,15 @@ impl BlockTiles<'_> {
         mut sums: [[[Lanes; PANELS]; 2]; PAIRS],
         mul_add: impl MulAdd,
     ) -> [[[Lanes; PANELS]; 2]; PAIRS] {
-        let Field { channel, tap, position, .. } = self.field;
+        let Field { channel, tap, position, image } = self.field;
         let [planes, lines, width] = self.kernel;
-        let step = if self.block.positions[2] > 1 { position[2] } else { 0 };
+        let step = if self.block.pairs_images() {
+            image
+        } else if self.block.positions[2] > 1 {
+            position[2]
+        } else {
+            0
+        };
         // What a pair sees lies in as many values for each of them, so one check a product is enough.
         let last_tap = (planes - 1) * tap[0] + (lines - 1) * tap[1] + (width - 1) * tap[2];
         let extent = (self.channels - 1) * channel + last_tap + step + 1;
