@@ -48,6 +48,31 @@ fn equals_naive_bit_for_bit() {
     report(&format!("im2col = naive: {cases} cases, isas: {}", isa_names()));
 }
 
+/// Outputs of odd width, whose positions are paired across images: whole buffers of pairs and less, one image left over, or
+/// planes too large for it.
+#[test]
+fn batches_of_odd_outputs() {
+    for [height, width] in [[1, 1], [1, 3], [3, 3], [2, 5], [5, 5], [7, 7], [7, 9], [8, 9]] {
+        for batch in [1, 2, 3, 8, 15, 31, 64] {
+            let case = ConvCase {
+                input: [1, height, width],
+                kernel: [1, 3, 3],
+                padding: [[0; 2], [1; 2], [1; 2]],
+                ..ConvCase::linear(batch, 3, 18)
+            };
+            let operands = Operands::integers(&case, 1);
+            let plan =
+                conv_plan::<3>(&case, &operands, Activation::Relu).with_algorithm(Algorithm::Broadcast);
+            let mut expected = vec![f32::NAN; case.output_len()];
+            let Operands { input, weight, bias, .. } = &operands;
+            naive::conv_forward(&plan.unwrap(), input, weight, bias, &mut expected).unwrap();
+            for plan in isas(plan.unwrap()) {
+                assert_same(&forward(&plan, &operands), &expected, (height, width, batch, plan));
+            }
+        }
+    }
+}
+
 each_rank!(error_bound, 500, conv_case, within_the_bound);
 
 fn within_the_bound<const D: usize>(case: &ConvCase, seed: u64) {
