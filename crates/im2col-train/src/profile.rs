@@ -28,6 +28,7 @@ const RATE: f64 = 1e-6;
 
 /// The times of a training step: medians, in microseconds for all images of the batch.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Profile {
     /// How many images a step takes.
     pub batch: usize,
@@ -48,6 +49,7 @@ pub struct Profile {
 
 /// The times of a layer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct LayerTime {
     /// Counted from 0.
     pub index: usize,
@@ -70,6 +72,7 @@ pub struct LayerTime {
 
 /// The time of a part of the step that is not a layer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct PartTime {
     /// What it does.
     pub name: &'static str,
@@ -80,18 +83,20 @@ pub struct PartTime {
 }
 
 /// Trains on the first of some samples for about this long, at least three steps, and takes the times of the trainer's
-/// own steps, at so small a rate that the network stays as it is. The layers' times add up to the step's in a rayon pool of one
-/// thread, which the caller provides.
+/// own steps. The layers' times add up to the step's in a rayon pool of one thread, which the caller provides.
+///
+/// Of the options only the batch, the optimiser, the instruction set and the rounding count: the rate is so small that the network
+/// stays as it is, and every image of the samples may be learned from.
 ///
 /// # Errors
-/// The layers do not fit the images or each other, a label has no output, or an image cannot be read.
+/// Those of [`Trainer::new`], and of [`Trainer::step`].
 pub fn measure<const L: usize>(
     layers: [Layer; L],
     samples: &dyn Samples,
     options: Options,
     duration: Duration,
 ) -> Result<Profile, TrainError> {
-    let options = Options { rate: RATE, schedule: Schedule::Constant, ..options };
+    let options = Options { rate: RATE, schedule: Schedule::Constant, validation: 0.0, ..options };
     let batch = options.batch;
     let mut trainer = Trainer::new(layers, samples, options)?;
     let images: Vec<usize> = (0..batch.max(1)).map(|image| image % samples.labels().len()).collect();
@@ -103,7 +108,7 @@ pub fn measure<const L: usize>(
         steps.push(timed_step(&mut trainer, &images)?);
     }
     let one_image = Network::plan(layers, 1, samples.image_dims())?;
-    Ok(Profile::new(&one_image, images.len(), &steps))
+    Ok(Profile::new(&one_image, trainer.isa(), images.len(), &steps))
 }
 
 /// The times of one step on these images. The end of a phase is the beginning of the next.
@@ -156,7 +161,7 @@ impl<const L: usize> StepTimes<L> {
 }
 
 impl Profile {
-    fn new<const L: usize>(network: &Network<L>, batch: usize, steps: &[StepTimes<L>]) -> Self {
+    fn new<const L: usize>(network: &Network<L>, isa: Isa, batch: usize, steps: &[StepTimes<L>]) -> Self {
         let first_trained = network.parameters().next().map_or(0, |parameter| parameter.layer);
         let mut layers: Vec<_> = network
             .layers()
@@ -193,7 +198,7 @@ impl Profile {
         Self {
             batch,
             steps: steps.len(),
-            isa: Isa::detect().name(),
+            isa: isa.name(),
             layers,
             parts,
             step_us,
@@ -258,6 +263,7 @@ fn median_us(times: impl Iterator<Item = Duration>) -> f64 {
 mod tests {
     use super::*;
     use crate::dataset::Dataset;
+    use crate::train::IsaName;
     use im2col::lenet::LENET;
 
     #[test]
@@ -266,9 +272,9 @@ mod tests {
         let dataset = Dataset::new([1, 28, 28], pixels, vec![0, 1, 2, 3, 4]).unwrap();
         // Two whole micro-batches and three images.
         let start = Instant::now();
-        let profile =
-            measure(LENET, &dataset, Options { batch: 35, ..Options::default() }, Duration::from_millis(20))
-                .unwrap();
+        let options = Options { batch: 35, isa: Some(IsaName::Scalar), ..Options::default() };
+        let profile = measure(LENET, &dataset, options, Duration::from_millis(20)).unwrap();
+        assert_eq!(profile.isa, "scalar");
         let elapsed_us = start.elapsed().as_secs_f64() * 1e6;
         assert_eq!((profile.batch, profile.layers.len(), profile.parts.len()), (35, 12, 5));
         assert!(profile.steps >= FEWEST_STEPS);
@@ -324,7 +330,7 @@ mod tests {
             parts: [Duration::from_micros(us); 5],
         };
         // The median of 100, 200 and 10,000.
-        let profile = Profile::new(&network, 256, &[step(200), step(10_000), step(100)]);
+        let profile = Profile::new(&network, Isa::SCALAR, 256, &[step(200), step(10_000), step(100)]);
         assert_eq!((profile.step_us, profile.images_per_second.round()), (8200.0, 31_220.0));
         let table = profile.table();
         assert!(table.lines().all(|line| line.len() <= 80), "{table}");

@@ -11,8 +11,9 @@ pub enum Weights<'a> {
 
 /// Weights in the order in which the microkernel reads them. Made by `pack_weights`.
 ///
-/// The layout depends only on groups, channels, kernel and, if one was asked for, the algorithm: plans of
-/// one layer for several batch or input sizes share it. It is not stable across versions: store plain weights.
+/// The layout depends only on groups, channels, kernel and whether the algorithm is Winograd's: plans of one layer for several
+/// batch or input sizes share it, but with [`Rounding::Any`](crate::Rounding::Any) these may decide the algorithm. It is not stable
+/// across versions: store plain weights.
 #[derive(Clone, Copy, Debug)]
 pub struct PackedWeights<'a> {
     pub(crate) panels: &'a [f32],
@@ -66,7 +67,7 @@ pub(crate) enum Layout {
 }
 
 impl Layout {
-    /// Whether both are of a layer with these dimensions, be it for two algorithms.
+    /// Whether both are of layers with the same dimensions, whatever the algorithms.
     pub(crate) fn has_dims_of(self, other: Self) -> bool {
         match (self, other) {
             (

@@ -6,7 +6,7 @@
 //! no matrix to pack, no lane is lost at the end of a line, and a stride costs nothing: what would be a
 //! column of the im2col matrix is read where it lies, in the input or, where there is padding, in a
 //! padded copy of it, the *stage*. The tile is [`PAIRS`](crate::simd::Kernel::run) pairs of
-//! neighbouring positions by `PANELS` vectors of channels. Its sums stay in registers for a block of
+//! positions, neighbours or the same in two images, by `PANELS` vectors of channels. Its sums stay in registers for a block of
 //! products, whose weights stay in L1 while all tiles pass; between blocks they wait in a buffer. Finished
 //! sums of sixteen positions at a time are transposed into lines of the output.
 //!

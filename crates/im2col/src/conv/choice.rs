@@ -168,10 +168,11 @@ const fn broadcast_time(shape: &ConvShape, counts: &Counts) -> u64 {
     let Counts { passes, groups, channels, outputs, depth, panels, lines, .. } = *counts;
     let Window { output, .. } = &shape.window;
     let positions = lines * output[2];
-    // Positions are computed in pairs.
-    let paired = lines.saturating_mul(output[2]).saturating_add(lines * (output[2] % 2));
     // What blocks have in common is copied for each of them.
     let block = Block::new(shape, usize::MAX);
+    // Positions are computed in pairs, of neighbours or of images.
+    let twice = if block.pairs_images() { 0 } else { lines * (output[2] % 2) };
+    let paired = lines.saturating_mul(output[2]).saturating_add(twice);
     let [planes, rows, columns] = block.stage_dims(&shape.window);
     let [z, y, x] = block.positions;
     let blocks = output[0].div_ceil(z) * output[1].div_ceil(y) * output[2].div_ceil(x);

@@ -36,10 +36,10 @@ impl Scratch {
 /// without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BackwardScratch {
-    /// The most values that were asked for.
+    /// The limit that was asked for.
     pub(super) limit: usize,
     pub(super) input: Scratch,
-    /// Of the convolution that is the gradient of the input, if it is one.
+    /// The algorithm of the input's gradient, where that is a convolution.
     pub(super) input_algorithm: Algorithm,
     pub(super) weight: Scratch,
     pub(super) is_transposed_in_place: bool,

@@ -19,9 +19,9 @@ pub(super) struct ConvSizes {
     pub(super) columns: usize,
     pub(super) multiply_adds: usize,
     pub(super) forward: ForwardSizes,
-    /// Of sums in order.
+    /// The scratch of the input's gradient with `Rounding::Ordered`.
     pub(super) backward_input: usize,
-    /// The same for a transposed convolution with plain and packed weights, and the length of those.
+    /// The scratch of a transposed convolution with plain and with packed weights, and the length of those.
     pub(super) transposed: usize,
     pub(super) transposed_packed: usize,
     pub(super) packed_transposed: usize,

@@ -92,7 +92,7 @@ impl<const L: usize> Network<L> {
         let (second, scratch) = rest.split_at_mut(self.gradient_len);
         let mut grad = PingPong::new(grad_output, [first, second]);
         let (isa, first_trained) = (self.isa(), self.first_trained());
-        // Whether the gradient has gone through the activation before a pool with that of the pool.
+        // Whether the pass of a pool has already gone through the ReLU before it.
         let mut is_through_relu = false;
         for (index, layer) in self.layers.iter().enumerate().skip(first_trained).rev() {
             let layer_input = self.input_of(index, input, workspace);

@@ -40,9 +40,9 @@ impl<'a, const L: usize> NetworkWeights<'a, L> {
 }
 
 impl<const L: usize> Network<L> {
-    /// Packs every layer's weight once, for many calls, also of other plans of the same layers. With
-    /// [`Rounding::Any`](crate::Rounding::Any) a plan for another batch may compute a layer by another algorithm: it packs that
-    /// layer's weight again on each call.
+    /// Packs every layer's weight once, for many calls, also of other plans of the same layers. A plan that computes a layer by
+    /// another algorithm, because of a [limit](Self::with_scratch_limit) or, with [`Rounding::Any`](crate::Rounding::Any), of the
+    /// batch, reads that layer's weight from `params` on each call.
     ///
     /// # Errors
     ///
@@ -297,29 +297,17 @@ impl<const L: usize> Network<L> {
 
     fn check_packed(&self, packed: &PackedNetwork<'_, L>) -> Result<(), RunError> {
         for (index, packed) in packed.layers.iter().enumerate() {
-            if self.infers_by_rows {
-                let given = packed.map_or(0, |packed| packed.panels.len());
-                if given > 0 {
-                    return Err(RunError::PackedWeights { required: 0, given });
-                }
-                continue;
-            }
-            let is_of_layer = match (packed, self.layers[index].op.layout()) {
-                (Some(packed), Some(layout)) => packed.layout.has_dims_of(layout),
-                (None, None) => true,
-                _ => false,
-            };
-            if !is_of_layer {
+            let Some(packed) = packed else { continue };
+            if self.layers[index].op.layout().is_none_or(|layout| !packed.layout.has_dims_of(layout)) {
                 let required = self.inferring(index, self.batch).sizes().packed_weight;
-                let given = packed.map_or(0, |packed| packed.panels.len());
-                return Err(RunError::PackedWeights { required, given });
+                return Err(RunError::PackedWeights { required, given: packed.panels.len() });
             }
         }
         Ok(())
     }
 
     /// A layer's weight and bias; empty where it has none. Weights that are packed for another algorithm than the one
-    /// that `op` uses, under a limit, a rounding or a batch of its own, are read as they are.
+    /// that `op` uses, or not packed, are read as they are.
     fn weights_of<'a>(
         &self,
         index: usize,

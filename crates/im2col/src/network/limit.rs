@@ -15,8 +15,8 @@ impl<const L: usize> Network<L> {
     /// layers what they need; otherwise an image at a time, with layers that run in what is left or in place; and in
     /// the least memory, [`least_scratch_len`](Self::least_scratch_len), with a convolution, its activation and its pooling computed
     /// row by row. Then no weights are packed, and a program whose plan is a constant links only what that takes. The
-    /// outputs stay the same, bit for bit but for the sign of a zero, for finite parameters. Weights packed for
-    /// another limit are refused.
+    /// outputs stay the same, bit for bit but for the sign of a zero, for finite parameters, unless
+    /// [`Rounding::Any`](crate::Rounding::Any) had led to another order.
     ///
     /// ```
     /// use im2col::{Network, lenet::LENET, planned};
@@ -110,6 +110,7 @@ impl<const L: usize> Network<L> {
     /// activations leave. [`least_train_scratch_len`](Self::least_train_scratch_len) is the least memory.
     ///
     /// The outputs and gradients stay the same, bit for bit but for the sign of a zero, for finite operands, unless
+    /// [`Rounding::Any`](crate::Rounding::Any) had led to another order, or
     /// the plan [interleaves](Network#large-batches) images and these do not fit: the gradients are then summed in the
     /// order of a plan that does not, and [`workspace_len`](Self::workspace_len) is another one.
     ///

@@ -120,7 +120,8 @@ impl<const L: usize> Network<L> {
     /// The same network whose convolutions may be [rounded in another order](crate::ConvPlan::with_rounding), where that is faster,
     /// forward and in the gradients of their inputs. Where images are [interleaved](Network#large-batches) it makes no difference.
     ///
-    /// A [limit of scratch](Self::with_scratch_limit) may then change how outputs are rounded, as may the batch.
+    /// A limit of scratch, [of inference](Self::with_scratch_limit) or [of training](Self::with_train_scratch_limit), may then change how
+    /// outputs and gradients are rounded, as may the batch.
     ///
     /// # Errors
     ///

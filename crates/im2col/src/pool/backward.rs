@@ -8,7 +8,7 @@ use core::ops::Range;
 
 pub(super) struct MaxBackward<'a> {
     pub(super) pooling: Pooling,
-    /// Whether a ReLU made the input, whose gradient this then is: a maximum of 0 passes none on.
+    /// Whether `input` is the output of a ReLU, and the gradient is that of the ReLU's input: a maximum of 0 passes none on.
     pub(super) is_of_relu: bool,
     pub(super) input: &'a [f32],
     pub(super) grad_output: &'a [f32],
@@ -106,7 +106,7 @@ fn is_positive(value: f32) -> bool {
     value > 0.0
 }
 
-/// Where the winners of 2x2 tiles come from. No closure, which need not be compiled for the instruction set.
+/// Where the winners of 2x2 tiles come from. No closure, which might not be compiled for the instruction set.
 #[derive(Clone, Copy)]
 pub(super) enum Winners<'a> {
     /// The values that were pooled.
@@ -146,8 +146,7 @@ pub(super) fn max_tiles_2x2(
     }
 }
 
-/// The gradients of the tiles of a row from `first`, as long as there are `TILES` of them: those of the values that won. Returns
-/// the first of the tiles that are left.
+/// Writes the gradients of whole groups of `TILES` tiles of a row, from tile `first` on; returns the first tile that is left.
 #[inline(always)]
 fn tiles_of_input<const TILES: usize>(
     first: usize,
@@ -184,17 +183,19 @@ fn tiles_of_input<const TILES: usize>(
     first + grads.len() * TILES
 }
 
-/// Both values of a pair, which is loaded as one: the vectors of a loop are contiguous then.
+/// The two values of a pair, which is loaded as one number: the vectors of a loop are contiguous then.
 #[inline(always)]
 fn halves(pair: [f32; 2]) -> [f32; 2] {
     let bits: u64 = bytemuck::cast(pair);
-    [f32::from_bits(bits as u32), f32::from_bits((bits >> 32) as u32)]
+    let [first, second] = if cfg!(target_endian = "big") { [bits >> 32, bits] } else { [bits, bits >> 32] };
+    [f32::from_bits(first as u32), f32::from_bits(second as u32)]
 }
 
-/// The bits of two values as a pair that is stored as one.
+/// The pair of two values, of which these are the bits, to be stored as one number.
 #[inline(always)]
 fn pair(first: u32, second: u32) -> [f32; 2] {
-    bytemuck::cast(u64::from(first) | u64::from(second) << 32)
+    let [low, high] = if cfg!(target_endian = "big") { [second, first] } else { [first, second] };
+    bytemuck::cast(u64::from(low) | u64::from(high) << 32)
 }
 
 /// All bits or none. Selections by masks do not become branches, which would be taken at random.
@@ -203,7 +204,7 @@ fn mask(condition: bool) -> u32 {
     u32::from(condition).wrapping_neg()
 }
 
-/// The larger one, or the last NaN, and the mask of the second value being it.
+/// The larger value, or the last NaN, and a mask: all bits if that is the second one.
 #[inline(always)]
 fn larger(max: f32, v: f32) -> (f32, u32) {
     let of_v = mask(v > max) | mask(v.is_nan());
@@ -211,7 +212,7 @@ fn larger(max: f32, v: f32) -> (f32, u32) {
 }
 
 /// Every row of 2x2 tiles, counted over all planes: its row of `grad_output`, and both rows of `grad_input`. What no tile
-/// covers becomes 0. No closure is called for each, which need not be compiled for the instruction set.
+/// covers becomes 0. An iterator: a closure that is called for each row might not be compiled for the instruction set.
 #[inline(always)]
 fn rows_of_tiles<'a>(
     pooling: &Pooling,
@@ -301,4 +302,16 @@ fn outputs(pooling: &Pooling, tap: usize) -> Range<usize> {
     let reach = |columns: usize| columns.saturating_sub(tap * dilation[2]).div_ceil(stride[2]);
     let end = reach(padding[2][0] + input[2]).min(output[2]);
     reach(padding[2][0]).min(end)..end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{halves, pair};
+
+    /// On targets of either byte order.
+    #[test]
+    fn pairs_keep_their_order() {
+        assert_eq!(halves([1.0, 2.0]), [1.0, 2.0]);
+        assert_eq!(pair(1.0_f32.to_bits(), 2.0_f32.to_bits()), [1.0, 2.0]);
+    }
 }

@@ -42,7 +42,10 @@ fn any_order_is_near_the_ordered_one() {
             let packed = NetworkWeights::Packed { params: &params, packed };
             let of_packed = infer(&any, packed, &input, garbage(4, any.scratch_len()));
             assert!(bits(&of_packed) == bits(&output), "packed");
-            // Panels of another algorithm are left alone.
+            // Panels of another algorithm are left alone, as are all where the least memory is taken.
+            let least = ordered.with_scratch_limit(ordered.least_scratch_len()).unwrap();
+            let of_least = infer(&least, packed, &input, garbage(5, least.scratch_len()));
+            assert!(bits(&of_least) == bits(&expected), "packed for more memory");
             let of_other = infer(&ordered, packed, &input, garbage(5, ordered.scratch_len()));
             assert!(bits(&of_other) == bits(&expected), "packed for another rounding");
             let of_one =

@@ -49,16 +49,19 @@ fn equals_naive_bit_for_bit() {
 }
 
 /// Outputs of odd width, whose positions are paired across images: whole buffers of pairs and less, one image left over, or
-/// planes too large for it.
+/// planes too large for it; blocks of several numbers of images.
 #[test]
 fn batches_of_odd_outputs() {
-    for [height, width] in [[1, 1], [1, 3], [3, 3], [2, 5], [5, 5], [7, 7], [7, 9], [8, 9]] {
-        for batch in [1, 2, 3, 8, 15, 31, 64] {
+    let small = [[1, 1], [1, 3], [3, 3], [2, 5], [5, 5], [7, 7], [7, 9], [8, 9]];
+    // The last are blocks of 7 and 6 images, and of 9, 9 and 7.
+    let batches = [1, 2, 3, 8, 15, 31, 64].map(|batch| (batch, 3)).into_iter().chain([(13, 64), (25, 64)]);
+    for (batch, channels) in batches {
+        for [height, width] in small {
             let case = ConvCase {
                 input: [1, height, width],
                 kernel: [1, 3, 3],
                 padding: [[0; 2], [1; 2], [1; 2]],
-                ..ConvCase::linear(batch, 3, 18)
+                ..ConvCase::linear(batch, channels, 18)
             };
             let operands = Operands::integers(&case, 1);
             let plan =

@@ -134,8 +134,8 @@ impl Block {
     /// Whether a pair is one position of two images, and not two neighbours: where lines are of odd length, so that fewer are
     /// computed twice. The images need to be so small that whole ones are computed at once.
     pub(in crate::conv) const fn pairs_images(&self) -> bool {
-        let [of_lines, of_images] = self.ways_to_pair();
-        self.images > 1 && of_images < of_lines && of_images / self.images.div_ceil(2) <= PAIRS_AT_ONCE
+        let ([of_lines, of_images], [planes, lines, width]) = (self.ways_to_pair(), self.positions);
+        self.images > 1 && of_images < of_lines && planes * lines * width <= PAIRS_AT_ONCE
     }
 
     /// The numbers of pairs of neighbours and of images.
