@@ -4,6 +4,8 @@
 pub mod catalogue;
 pub mod check;
 pub mod explicit;
+#[cfg(feature = "rayon")]
+pub mod images;
 mod shape;
 
 pub use shape::ConvShape;

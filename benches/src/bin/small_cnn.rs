@@ -4,16 +4,17 @@
 //! small_cnn [THREADS] [BATCH] [any]
 //! ```
 //!
-//! One thread and 128 images where nothing is said; with `any`, sums in any order. The images are noise, so the loss says nothing; the times are those of any images.
+//! One thread and 128 images by default; with `any`, sums in any order. The images are noise: the loss means nothing, the times are
+//! those of any images.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use im2col::{Activation, ConvParams, Layer, LinearParams, PoolParams};
+use im2col_benches::images::Images;
+use im2col_benches::operand;
 use im2col_train::optimiser::Optimiser;
 use im2col_train::profile::measure;
-use im2col_train::random::Random;
-use im2col_train::samples::{DatasetError, Samples};
 use im2col_train::schedule::Schedule;
 use im2col_train::train::{Options, Trainer};
 
@@ -50,9 +51,9 @@ fn main() -> Result<()> {
     };
     rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build_global()?;
 
-    let mut random = Random::new(1);
     let images = Images {
-        values: (0..batch * IMAGE_LEN).map(|_| random.unit() - 0.5).collect(),
+        dims: IMAGE_DIMS,
+        values: operand(batch * IMAGE_LEN, 1),
         labels: (0..batch as u32).map(|image| image % 10).collect(),
     };
     let options = Options {
@@ -88,26 +89,4 @@ fn median_seconds(mut call: impl FnMut() -> Result<()>) -> Result<f64> {
     }
     times.sort_by(f64::total_cmp);
     Ok(times[times.len() / 2])
-}
-
-/// Noise.
-#[derive(Debug)]
-struct Images {
-    values: Vec<f32>,
-    labels: Vec<u32>,
-}
-
-impl Samples for Images {
-    fn image_dims(&self) -> [usize; 3] {
-        IMAGE_DIMS
-    }
-
-    fn labels(&self) -> &[u32] {
-        &self.labels
-    }
-
-    fn read(&self, index: usize, image: &mut [f32]) -> Result<(), DatasetError> {
-        image.copy_from_slice(&self.values[index * IMAGE_LEN..][..IMAGE_LEN]);
-        Ok(())
-    }
 }

@@ -5,8 +5,8 @@ use crate::forward::{Answer, lenet_params};
 use crate::timing::{Limits, time};
 use anyhow::{Result, ensure};
 use im2col::lenet::LENET;
+use im2col_benches::images::Images;
 use im2col_train::optimiser::Optimiser;
-use im2col_train::samples::{DatasetError, Samples};
 use im2col_train::schedule::Schedule;
 use im2col_train::train::{Options, Trainer};
 
@@ -18,6 +18,7 @@ const RATE: f64 = 0.5;
 /// answer is the mean cross entropy before each of the first three steps.
 pub(crate) fn lenet(case: &Case, limits: Limits) -> Result<Answer> {
     let images = Images {
+        dims: IMAGE_DIMS,
         values: case.tensor("x")?,
         labels: case.tensor("labels")?.iter().map(|&label| label as u32).collect(),
     };
@@ -41,26 +42,4 @@ pub(crate) fn lenet(case: &Case, limits: Limits) -> Result<Answer> {
     let losses = (0..3).map(|_| step()).collect::<Result<_, _>>()?;
     let timing = time(limits, || step().map(drop))?;
     Ok((timing, losses))
-}
-
-/// The images of a case.
-#[derive(Debug)]
-struct Images {
-    values: Vec<f32>,
-    labels: Vec<u32>,
-}
-
-impl Samples for Images {
-    fn image_dims(&self) -> [usize; 3] {
-        IMAGE_DIMS
-    }
-
-    fn labels(&self) -> &[u32] {
-        &self.labels
-    }
-
-    fn read(&self, index: usize, image: &mut [f32]) -> Result<(), DatasetError> {
-        image.copy_from_slice(&self.values[index * IMAGE_LEN..][..IMAGE_LEN]);
-        Ok(())
-    }
 }

@@ -164,7 +164,7 @@ fn tiles_of_input<const TILES: usize>(
         .zip(grad_lower[first..].as_chunks_mut::<TILES>().0);
     let grads = grads[first..].as_chunks::<TILES>().0;
     for ((upper, lower), (grads, (grad_upper, grad_lower))) in tiles.zip(grads.iter().zip(grad_rows)) {
-        // Copies: the compiler need not know that the slices are apart.
+        // Copies, so that the compiler need not prove that the slices do not overlap.
         let (upper, lower, grads) = (*upper, *lower, *grads);
         let mut shares = [[[0.0; 2]; TILES]; 2];
         for i in 0..TILES {

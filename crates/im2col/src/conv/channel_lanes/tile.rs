@@ -15,8 +15,8 @@ pub(in crate::conv) struct BlockTiles<'a> {
 
 /// Two positions of a block, neighbours in a line or the same in two images: the input value that tap 0 of the first one reads,
 /// and where the sums of both stand in the accumulator buffer. In a line of odd length the last pair begins with the position
-/// before it once more; a line of one position is a pair of it twice; and the last of an odd number of images has those of the
-/// image before it once more. What is computed twice is put where nobody reads it, at the end of the buffer.
+/// before it once more; a line of one position is a pair of it twice; and the last image of an odd number is paired with the one
+/// before it. What is computed twice is put where nobody reads it, at the end of the buffer.
 #[derive(Clone, Copy, Default)]
 pub(in crate::conv) struct Pair {
     start: usize,
