@@ -170,12 +170,14 @@ impl BlockTiles<'_> {
     ) {
         let depth = self.channels * self.kernel.iter().product::<usize>();
         let mut offsets = [0; MOST_PRODUCTS];
+        let (step, extent) = self.step_and_extent();
         // Where the taps are not side by side, a tile reads a line for each of them.
         let most = if self.kernel[2] > 1 { MOST_PRODUCTS } else { MOST_LINES };
         for k in blocks(depth, depth.div_ceil(depth.div_ceil(most.min(MOST_PRODUCTS / PANELS)))) {
             let offsets = &mut offsets[..k.len()];
             self.offsets(k.start, offsets);
-            let block = Products { weights: weights.rows(k.clone()), offsets, is_first: k.start == 0 };
+            let block =
+                Products { weights: weights.rows(k.clone()), offsets, step, extent, is_first: k.start == 0 };
             let mut panel = 0;
             while panel < panels {
                 if panel + PANELS <= panels {
@@ -187,6 +189,22 @@ impl BlockTiles<'_> {
                 }
             }
         }
+    }
+
+    /// How far apart the values of both positions of a pair lie, and in how many values all lie that a pair sees.
+    #[inline(always)]
+    fn step_and_extent(&self) -> (usize, usize) {
+        let Field { channel, tap, position, image } = self.field;
+        let [planes, lines, width] = self.kernel;
+        let step = if self.block.pairs_images() {
+            image
+        } else if self.block.positions[2] > 1 {
+            position[2]
+        } else {
+            0
+        };
+        let last_tap = (planes - 1) * tap[0] + (lines - 1) * tap[1] + (width - 1) * tap[2];
+        (step, (self.channels - 1) * channel + last_tap + step + 1)
     }
 
     /// How far behind the value of tap 0 the values of the products from `first` on lie.
@@ -275,7 +293,7 @@ impl BlockTiles<'_> {
                 }
             }
         }
-        let sums = self.add_products::<PAIRS, PANELS>(block.offsets, panels, &starts, sums, mul_add);
+        let sums = self.add_products::<PAIRS, PANELS>(block, panels, &starts, sums, mul_add);
         for i in 0..PAIRS {
             for j in 0..2 {
                 for p in 0..PANELS {
@@ -292,24 +310,13 @@ impl BlockTiles<'_> {
     #[allow(clippy::needless_range_loop, reason = "loops over indices are unrolled into registers")]
     fn add_products<const PAIRS: usize, const PANELS: usize>(
         &self,
-        offsets: &[usize],
+        block: &Products<'_>,
         weights: &[&[Lanes]; PANELS],
         starts: &[usize; PAIRS],
         mut sums: [[[Lanes; PANELS]; 2]; PAIRS],
         mul_add: impl MulAdd,
     ) -> [[[Lanes; PANELS]; 2]; PAIRS] {
-        let Field { channel, tap, position, image } = self.field;
-        let [planes, lines, width] = self.kernel;
-        let step = if self.block.pairs_images() {
-            image
-        } else if self.block.positions[2] > 1 {
-            position[2]
-        } else {
-            0
-        };
-        // What a pair sees lies in as many values for each of them, so one check a product is enough.
-        let last_tap = (planes - 1) * tap[0] + (lines - 1) * tap[1] + (width - 1) * tap[2];
-        let extent = (self.channels - 1) * channel + last_tap + step + 1;
+        let Products { offsets, step, extent, .. } = *block;
         let mut values: [&[f32]; PAIRS] = [&[]; PAIRS];
         for (values, start) in values.iter_mut().zip(starts) {
             *values = &self.values[*start..][..extent];
@@ -318,15 +325,15 @@ impl BlockTiles<'_> {
         for (panel, weights) in panels.iter_mut().zip(weights) {
             *panel = &weights[..offsets.len()];
         }
-        for k in 0..offsets.len() {
-            let (place, other) = (offsets[k], offsets[k].wrapping_add(step));
+        for (k, (place, weight)) in offsets.iter().copied().zip(panels[0]).enumerate() {
+            let other = place.wrapping_add(step);
             // Unreachable. It moves the bounds checks out of the loop.
             if place >= extent || other >= extent {
                 debug_assert!(false, "a sum without its last products");
                 break;
             }
-            let mut weights = [[0.0; NR]; PANELS];
-            for i in 0..PANELS {
+            let mut weights = [*weight; PANELS];
+            for i in 1..PANELS {
                 weights[i] = panels[i][k];
             }
             for i in 0..PAIRS {
@@ -349,6 +356,10 @@ struct Products<'a> {
     weights: Panels<'a, NR>,
     /// Where the block's products read.
     offsets: &'a [usize],
+    /// How far apart the values of both positions of a pair lie.
+    step: usize,
+    /// What a pair sees lies in as many values, so one check a product is enough.
+    extent: usize,
     /// Whether sums begin with it.
     is_first: bool,
 }
