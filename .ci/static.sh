@@ -3,8 +3,7 @@
 
 # The stack of every public function of the core, optimised, within the limits of the program's first lines.
 stack() {
-    # The dependencies of all crates, as `lenet` has compiled them.
-    cargo build --release --workspace --bin stack
+    release_programs
     "$CARGO_TARGET_DIR/release/stack" --limits
 }
 

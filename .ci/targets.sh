@@ -1,7 +1,7 @@
 # The core on other processors. Sourced by .ci/run, which has what is not defined here.
 #
-# The tests are compiled by Debian's rustc (package rustc-web), whose standard library comes as source (rust-web-src), so
-# that cargo can compile it for any target. QEMU or Node runs them.
+# The tests are compiled by Debian's rustc (package rustc-web). Its standard library is Debian's for the other processor, or, where
+# Debian has none, compiled from source (rust-web-src). QEMU or Node runs them.
 
 # How many cases each property has under an emulator, where a case takes about twenty times as long; of long lists of
 # cases it is the percentage.
@@ -54,6 +54,17 @@ test_core() {
     ' "$scratch/tests_$name" || fail "no test ran: $name"
 }
 
+# Unpacks the standard library of Debian's compiler for another of its architectures into a folder, which need not be installed:
+# ARCHITECTURE FOLDER
+unpack_std() {
+    local package=libstd-rust-web-dev url
+    url=$(apt-get --print-uris download "$package" | sed -nE "s/^'([^']*)_$(dpkg --print-architecture)\.deb'.*/\1_$1.deb/p")
+    [[ -n $url ]] || fail "no address of $package"
+    mkdir -p "$2"
+    curl -sSf "$url" -o "$2/std.deb" || fail "cannot download $url"
+    dpkg-deb -x "$2/std.deb" "$2"
+}
+
 # Under QEMU: ARCHITECTURE ARGUMENT...
 test_emulated() {
     local arch=$1 cases=$EMULATED_CASES qemu=$1 package=$1
@@ -62,7 +73,9 @@ test_emulated() {
     aarch64) package=arm64 ;;
     i686) package=i386 qemu=i386 ;;
     esac
-    has_packages rustc-web rust-web-src qemu-user "gcc-$arch-linux-gnu" "libc6-dev-$package-cross" || return 0
+    has_packages rustc-web curl qemu-user "gcc-$arch-linux-gnu" "libc6-dev-$package-cross" || return 0
+    local std=$CARGO_TARGET_DIR/debian/std_$package
+    unpack_std "$package" "$std"
 
     local root=/usr/$arch-linux-gnu variable=CARGO_TARGET_${arch^^}_UNKNOWN_LINUX_GNU
     local runner="qemu-$qemu -L $root" loader=$root/lib/ld-linux.so.2 skipped=(long_sums pool_shapes pool_sums)
@@ -74,7 +87,8 @@ test_emulated() {
         printf 'skipped: %s, which take long\n' "${skipped[*]}"
     fi
     export "${variable}_LINKER=$arch-linux-gnu-gcc" "${variable}_RUNNER=$runner"
-    test_core "$arch" "$arch-unknown-linux-gnu" "$cases" '' -Zbuild-std "$@" "${skipped[@]/#/--skip=}"
+    export "${variable}_RUSTFLAGS=-L$std/usr/lib/rustlib/$arch-unknown-linux-gnu/lib"
+    test_core "$arch" "$arch-unknown-linux-gnu" "$cases" '' "$@" "${skipped[@]/#/--skip=}"
 }
 
 # In Node, without and with vectors: CASES ARGUMENT... The programs must be what they are called.

@@ -18,10 +18,12 @@ web() {
     node web/tests/page.mjs web/index.html "$scratch/web"
     node web/tests/digits.mjs
 
-    cargo run --release --bin lenet -- train --isa scalar "${PAGE_TRAINING[@]}" --quiet --out "$scratch/native"
+    release_programs
+    local lenet=$CARGO_TARGET_DIR/release/lenet
+    "$lenet" train --isa scalar "${PAGE_TRAINING[@]}" --quiet --out "$scratch/native"
     node web/tests/training.mjs "$scratch/web" "$scratch/native/weights.safetensors"
-    cargo run --release --bin lenet -- eval --weights "$scratch/web/weights.safetensors" | tee "$scratch/web_eval"
-    diff <(cargo run --release --bin lenet -- eval --weights "$scratch/native/weights.safetensors") "$scratch/web_eval" ||
+    "$lenet" eval --weights "$scratch/web/weights.safetensors" | tee "$scratch/web_eval"
+    diff <("$lenet" eval --weights "$scratch/native/weights.safetensors") "$scratch/web_eval" ||
         fail 'weights from the page give other results'
 }
 
