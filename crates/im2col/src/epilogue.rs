@@ -27,6 +27,17 @@ impl<'a> Epilogue<'a> {
         Self { bias, is_relu: matches!(activation, Activation::Relu) }
     }
 
+    /// That of the transposed sums.
+    #[inline(always)]
+    pub(crate) fn by_columns(mut self) -> Self {
+        self.bias = match self.bias {
+            Bias::None => Bias::None,
+            Bias::PerRow(bias) => Bias::PerColumn(bias),
+            Bias::PerColumn(bias) => Bias::PerRow(bias),
+        };
+        self
+    }
+
     /// Whether it leaves sums as they are.
     #[inline(always)]
     pub(crate) fn is_none(&self) -> bool {

@@ -262,6 +262,11 @@ pub enum RunError {
         /// The label; one that no `i128` holds is given as the largest.
         given: i128,
     },
+    /// Channels come last, and the operation takes or gives them first.
+    Layout {
+        /// The operation: `"backward_input"`, `"im2col"` ...
+        operation: &'static str,
+    },
     /// Indices were asked of an average: only a maximum comes from one place.
     NoIndices,
     /// An index of unpooling is neither in its plane nor -1.
@@ -303,6 +308,12 @@ impl fmt::Display for RunError {
             }
             Self::Label { position, classes, given } => {
                 write!(f, "label {position}: {given} is not one of {classes} classes")
+            }
+            Self::Layout { operation } => {
+                write!(
+                    f,
+                    "{operation}: channels must come first, and the plan has a layout with channels last"
+                )
             }
             Self::NoIndices => f.write_str("an average has no indices: only a maximum comes from one place"),
             Self::Index { position, plane_len, given } => {

@@ -99,7 +99,7 @@ mod window;
 pub use activation::Activation;
 pub use conv::{
     Algorithm, Columns, ConvOperands, ConvParams, ConvPlan, ConvTransposePlan, Im2colParams, Im2colPlan,
-    Rounding,
+    Layout, Rounding,
 };
 pub use error::{ErrorMessage, LayerError, RunError, ShapeError};
 pub use gradients::Gradients;

@@ -14,7 +14,7 @@ use crate::gemm::pack::{Matrix, PackRows, pack_rows_of_constant, panels_len};
 use crate::gemm::product::{Product, ProductInPlace, Right};
 use crate::simd::{IS_SMALL, Isa, NR, dispatch};
 use crate::sum::Cascade;
-use crate::weights::{Layout, PackedArray, PackedWeights, Weights};
+use crate::weights::{PackedArray, PackedLayout, PackedWeights, Weights};
 use crate::window::{checked, checked_product, checked_sum};
 use dot_products::DotProducts;
 
@@ -206,8 +206,8 @@ impl LinearPlan {
         if is_in_place { 0 } else { self.backward_weight }
     }
 
-    pub(crate) const fn layout(&self) -> Layout {
-        Layout::Linear { inputs: self.params.inputs, outputs: self.params.outputs }
+    pub(crate) const fn layout(&self) -> PackedLayout {
+        PackedLayout::Linear { inputs: self.params.inputs, outputs: self.params.outputs }
     }
 
     /// The weight as the right-hand matrix of the forward pass, `[inputs, outputs]`.

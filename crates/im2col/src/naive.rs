@@ -22,7 +22,7 @@ pub use transpose::{
     conv_transpose_forward,
 };
 
-use crate::conv::ConvPlan;
+use crate::conv::{ConvPlan, Layout};
 use crate::error::{RunError, check_len};
 use crate::window::lift;
 use loops::{for_each_product, volume};
@@ -224,5 +224,9 @@ pub fn conv_backward_bias<const D: usize>(
 }
 
 fn out_channel<const D: usize>(plan: &ConvPlan<D>, o: usize) -> usize {
-    o / volume(lift(plan.output_dims(), 1)) % plan.params().out_channels()
+    let channels = plan.params().out_channels();
+    match plan.output_layout() {
+        Layout::ChannelsFirst => o / volume(lift(plan.output_dims(), 1)) % channels,
+        Layout::ChannelsLast => o % channels,
+    }
 }

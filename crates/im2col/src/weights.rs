@@ -17,7 +17,7 @@ pub enum Weights<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct PackedWeights<'a> {
     pub(crate) panels: &'a [f32],
-    pub(crate) layout: Layout,
+    pub(crate) layout: PackedLayout,
 }
 
 /// Packed weights with their values, made by the compiler: in a `static` they lie in flash or in `.rodata`.
@@ -42,7 +42,7 @@ pub struct PackedWeights<'a> {
 #[repr(C, align(64))]
 pub struct PackedArray<const N: usize> {
     pub(crate) panels: [f32; N],
-    pub(crate) layout: Layout,
+    pub(crate) layout: PackedLayout,
 }
 
 impl<const N: usize> PackedArray<N> {
@@ -55,7 +55,7 @@ impl<const N: usize> PackedArray<N> {
 
 /// What weights were packed for: two layers share packed weights only if all of this is equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Layout {
+pub(crate) enum PackedLayout {
     /// Panels of `NR` output channels, group after group: what every algorithm but Winograd's reads.
     Conv { weight: WeightDims },
     /// Panels of output channels at the points of Winograd's algorithm, group after group.
@@ -66,7 +66,7 @@ pub(crate) enum Layout {
     Linear { inputs: usize, outputs: usize },
 }
 
-impl Layout {
+impl PackedLayout {
     /// Whether both are of layers with the same dimensions, whatever the algorithms.
     pub(crate) fn has_dims_of(self, other: Self) -> bool {
         match (self, other) {

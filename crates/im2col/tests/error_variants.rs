@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use im2col::{
-    Activation, Algorithm, ConvOperands, ConvParams, CrossEntropy, Layer, LinearParams, Network, PaddingMode,
-    PoolParams, Weights,
+    Activation, Algorithm, ConvOperands, ConvParams, CrossEntropy, Layer, Layout, LinearParams, Network,
+    PaddingMode, PoolParams, Weights,
 };
 use std::collections::BTreeSet;
 use std::fmt::{Debug, Display};
@@ -104,11 +104,16 @@ fn every_run_error() {
     let foreign = Weights::Packed(other.pack_weights(&[0.0], &mut panels).unwrap());
     let least = plan.scratch_len();
     let columns = plan.columns(&input).unwrap();
+    let channels_last = plan.with_input_layout(Layout::ChannelsLast).unwrap();
     let (mean, max) = (PoolParams::average([2]), PoolParams::max([2]));
     let (mean, max) = (mean.plan(1, 1, [4]).unwrap(), max.plan(1, 1, [4]).unwrap());
     check(
         "RunError",
         &[
+            (
+                channels_last.backward_bias(&[0.0; 36], &mut [0.0; 4]).unwrap_err(),
+                "backward_bias: channels must come first, and the plan has a layout with channels last",
+            ),
             (run(Weights::Plain(&weight), &[0.0; 3], &mut scratch), "bias: 4 values required, 3 given"),
             (
                 run(Weights::Plain(&weight), &[0.0; 4], &mut scratch[1..]),

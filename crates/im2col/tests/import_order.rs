@@ -25,12 +25,18 @@ const LAYERS: &[&[&str]] = &[
     &["im2col/panel"],
     &["im2col"],
     // What a convolution is, and what all algorithms share.
+    &["conv/layout"],
     &["conv/params", "conv/rounding", "conv/shape"],
     &["conv/channel_lanes/block", "conv/padded", "conv/pass"],
     &["conv/channel_lanes/store", "conv/channel_lanes/tile"],
     &["conv/channel_lanes"],
     // The algorithms.
-    &["conv/algorithm/depthwise/taps", "conv/algorithm/winograd/tiling"],
+    &[
+        "conv/algorithm/depthwise/channels",
+        "conv/algorithm/depthwise/taps",
+        "conv/algorithm/in_place/any_layout",
+        "conv/algorithm/winograd/tiling",
+    ],
     &["conv/algorithm/winograd/multiply", "conv/algorithm/winograd/transform"],
     &[
         "conv/algorithm/broadcast",

@@ -4,7 +4,8 @@
 
 use im2col::lenet::LENET;
 use im2col::{
-    Algorithm, ConvOperands, ConvParams, ConvPlan, Network, NetworkWeights, PoolParams, RunError, Weights,
+    Algorithm, ConvOperands, ConvParams, ConvPlan, Layout, Network, NetworkWeights, PoolParams, RunError,
+    ShapeError, Weights,
 };
 
 const THREADS: [usize; 5] = [2, 3, 4, 8, usize::MAX];
@@ -46,6 +47,10 @@ fn parts<const D: usize>(plan: &ConvPlan<D>, serial: &ConvPlan<D>) -> usize {
 fn convolutions_are_the_same() {
     let conv = |i, o, k: [usize; 2]| ConvParams::new(i, o, k);
     let same = |params: ConvParams<2>| params.with_padding([1, 1]);
+    let last = |plan: Result<ConvPlan<2>, ShapeError>, [input, output]: [bool; 2]| {
+        let layout = |is_last| if is_last { Layout::ChannelsLast } else { Layout::ChannelsFirst };
+        plan?.with_input_layout(layout(input))?.with_output_layout(layout(output))
+    };
     let plans = [
         // Images apart, evenly and not.
         (same(conv(8, 16, [3, 3])).plan(7, [29, 31]), 3),
@@ -65,6 +70,11 @@ fn convolutions_are_the_same() {
         (conv(300, 65, [1, 1]).plan(1, [30, 30]), 5),
         (conv(200, 65, [1, 1]).plan(1, [30, 30]), 5),
         (same(conv(64, 7, [3, 3])).plan(1, [37, 41]), 1),
+        // Channels last: images apart, of one image channels of the output, and an output that stays whole.
+        (last(same(conv(8, 16, [3, 3])).plan(7, [29, 31]), [true, true]), 3),
+        (last(same(conv(32, 100, [3, 3])).plan(1, [28, 28]), [true, false]), 4),
+        (last(same(conv(32, 100, [3, 3])).plan(1, [28, 28]), [true, true]), 1),
+        (last(same(conv(36, 60, [3, 3])).with_groups(3).plan(1, [40, 40]), [true, false]), 1),
         // Too small for threads.
         (same(conv(8, 16, [3, 3])).plan(1, [16, 16]), 1),
     ];

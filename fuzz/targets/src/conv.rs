@@ -3,9 +3,11 @@
 use crate::bytes::{ALGORITHMS, Bytes, Numbers, garbage};
 use crate::compare::{Expected, assert_same_bits};
 use im2col::{
-    Activation, Algorithm, ConvOperands, ConvParams, ConvPlan, Gradients, Isa, PaddingMode, Weights, naive,
+    Activation, Algorithm, ConvOperands, ConvParams, ConvPlan, Gradients, Isa, Layout, PaddingMode, Weights,
+    naive,
 };
 use im2col_testkit::bound::{UNIT_ROUNDOFF, chained, gamma, pairwise, winograd};
+use im2col_testkit::operands::{channels_first, channels_last};
 use im2col_testkit::oracle::{ConvCase, Mode, Sum};
 
 /// Enough for every tail of the tiles.
@@ -167,6 +169,10 @@ fn forward<const D: usize>(bytes: &mut Bytes<'_>) {
     let plan = if share < 4 { plan.with_scratch_limit(plan.scratch_len() / 4 * share) } else { plan };
     let [input, weight, bias] =
         [plan.input_len(), plan.weight_len(), plan.bias_len()].map(|len| numbers.operand(len));
+    // Channels last are the values of channels first in another order.
+    let layouts = [bytes.flag(), bytes.flag()]
+        .map(|is_last| if is_last { Layout::ChannelsLast } else { Layout::ChannelsFirst });
+    let in_layouts = plan.with_input_layout(layouts[0]).and_then(|plan| plan.with_output_layout(layouts[1]));
 
     let mut output = garbage(plan.output_len());
     naive::conv_forward(&plan, &input, &weight, &bias, &mut output).unwrap();
@@ -187,6 +193,23 @@ fn forward<const D: usize>(bytes: &mut Bytes<'_>) {
             expected.check_rounded(&output, winograd_bound, &plan);
         } else {
             expected.check(&output, bound, &plan);
+        }
+        // Not every algorithm runs in them.
+        if let Ok(plan) = in_layouts.map(|plan| plan.with_isa(isa))
+            && plan.algorithm() != Algorithm::Winograd
+        {
+            let output = match layouts[0] {
+                Layout::ChannelsFirst => run_forward(&plan, &input, &weight, &bias),
+                Layout::ChannelsLast => {
+                    run_forward(&plan, &channels_last(&input, case.batch, case.in_channels), &weight, &bias)
+                }
+            };
+            match layouts[1] {
+                Layout::ChannelsFirst => expected.check(&output, bound, &plan),
+                Layout::ChannelsLast => {
+                    expected.check(&channels_first(&output, case.batch, case.out_channels), bound, &plan);
+                }
+            }
         }
     }
 }

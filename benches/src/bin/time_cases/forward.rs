@@ -5,7 +5,7 @@ use crate::cases::Case;
 use crate::timing::{Limits, Timing, time};
 use anyhow::Result;
 use im2col::lenet::LENET;
-use im2col::{ConvOperands, ConvParams, Network, NetworkWeights, PoolParams, Rounding, Weights};
+use im2col::{ConvOperands, ConvParams, Layout, Network, NetworkWeights, PoolParams, Rounding, Weights};
 use rayon::current_num_threads;
 use std::hint::black_box;
 
@@ -14,25 +14,28 @@ pub(crate) type Answer = (Timing, Vec<f32>);
 
 /// x: `[batch, in_channels, h, w]`, w: `[out_channels, in_channels / groups, kernel..]`.
 ///
-/// Rounded in order, or in any.
-pub(crate) fn conv(case: &Case, limits: Limits, rounding: Rounding) -> Result<Answer> {
+/// Rounded in order, or in any; in a layout, from and to which values are transposed while no clock runs.
+pub(crate) fn conv(case: &Case, limits: Limits, rounding: Rounding, layout: Layout) -> Result<Answer> {
     match case.shape.params_1d() {
-        Some(params) => conv_over(case, limits, rounding, params, [case.shape.input[1]]),
-        None => conv_over(case, limits, rounding, case.shape.params(), case.shape.input),
+        Some(params) => conv_over(case, limits, (rounding, layout), params, [case.shape.input[1]]),
+        None => conv_over(case, limits, (rounding, layout), case.shape.params(), case.shape.input),
     }
 }
 
 fn conv_over<const D: usize>(
     case: &Case,
     limits: Limits,
-    rounding: Rounding,
+    (rounding, layout): (Rounding, Layout),
     params: ConvParams<D>,
     dims: [usize; D],
 ) -> Result<Answer> {
     let shape = case.shape;
-    let (input, weight) = (case.tensor("x")?, case.tensor("w")?);
+    let (mut input, weight) = (case.tensor("x")?, case.tensor("w")?);
+    if layout == Layout::ChannelsLast {
+        input = transposed(&input, shape.batch, shape.in_channels);
+    }
     let plan = params.plan(shape.batch, dims)?.with_threads(current_num_threads());
-    let plan = plan.with_rounding(rounding);
+    let plan = plan.with_rounding(rounding).with_input_layout(layout)?.with_output_layout(layout)?;
     let mut packed = vec![0.0; plan.packed_weight_len()];
     let weight = Weights::Packed(plan.pack_weights(&weight, &mut packed)?);
     let operands = ConvOperands { input: &input, weight, bias: &[] };
@@ -43,7 +46,18 @@ fn conv_over<const D: usize>(
         black_box(&mut output);
         Ok(())
     })?;
+    if layout == Layout::ChannelsLast {
+        output = transposed(&output, shape.batch, shape.positions());
+    }
     Ok((timing, output))
+}
+
+/// The matrices of a batch, of so many rows, transposed.
+fn transposed(values: &[f32], batch: usize, rows: usize) -> Vec<f32> {
+    let (len, columns) = (values.len() / batch, values.len() / batch / rows);
+    let of_matrix =
+        |matrix: &[f32]| (0..len).map(|i| matrix[i % rows * columns + i / rows]).collect::<Vec<_>>();
+    values.chunks(len).flat_map(of_matrix).collect()
 }
 
 /// w: `[m, k]` times x: `[k, n]`, as a convolution of `k` channels with `m` kernels of one tap.

@@ -8,14 +8,14 @@ mod train;
 
 use anyhow::{Context, Result, bail, ensure};
 use cases::Case;
-use im2col::Rounding;
+use im2col::{Layout, Rounding};
 use std::io::{self, Write};
 use std::{env, fs};
 use timing::{Limits, Timing};
 
 fn main() -> Result<()> {
     // This thread is one of them: with one thread nothing is handed over.
-    let Options { threads, rounding } = options()?;
+    let Options { threads, rounding, layout } = options()?;
     rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build_global()?;
     let limits = Limits::from_env()?;
     let cases = Case::list()?;
@@ -27,7 +27,7 @@ fn main() -> Result<()> {
         if name.is_empty() {
             continue;
         }
-        match answer(&cases, name, limits, rounding) {
+        match answer(&cases, name, limits, rounding, layout) {
             Ok(line) => writeln!(stdout, "R,{name},{line}")?,
             // The reason is the last field of one line.
             Err(reason) => writeln!(stdout, "E,{name},{}", format!("{reason:#}").replace([',', '\n'], ";"))?,
@@ -39,19 +39,25 @@ fn main() -> Result<()> {
 struct Options {
     threads: usize,
     rounding: Rounding,
+    layout: Layout,
 }
 
-/// `--threads T`, 1 by default, and `--any-rounding`.
+/// `--threads T`, 1 by default, `--any-rounding` and `--channels-last`.
 fn options() -> Result<Options> {
     let mut arguments = env::args().skip(1);
-    let mut options = Options { threads: 1, rounding: Rounding::Ordered };
+    let mut options = Options { threads: 1, rounding: Rounding::Ordered, layout: Layout::ChannelsFirst };
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--threads" => {
                 options.threads = arguments.next().context("--threads needs a number")?.parse()?;
             }
             "--any-rounding" => options.rounding = Rounding::Any,
-            other => bail!("unknown argument {other}; the options are --threads T and --any-rounding"),
+            "--channels-last" => options.layout = Layout::ChannelsLast,
+            other => {
+                bail!(
+                    "unknown argument {other}; the options are --threads T, --any-rounding and --channels-last"
+                )
+            }
         }
     }
     ensure!(options.threads > 0, "--threads must be at least 1");
@@ -59,10 +65,10 @@ fn options() -> Result<Options> {
 }
 
 /// `<median_us>,<min_us>,<samples>,<max_abs_err>,<ref_max_abs>,<peak_rss_kb>`
-fn answer(cases: &[Case], name: &str, limits: Limits, rounding: Rounding) -> Result<String> {
+fn answer(cases: &[Case], name: &str, limits: Limits, rounding: Rounding, layout: Layout) -> Result<String> {
     let case = cases.iter().find(|case| case.name == name).context("no such case")?;
     let (timing, output) = match case.kind.as_str() {
-        "conv" => forward::conv(case, limits, rounding)?,
+        "conv" => forward::conv(case, limits, rounding, layout)?,
         "gemm" => forward::gemm(case, limits)?,
         "maxpool" | "avgpool" => forward::pool(case, limits)?,
         "lenet" => forward::lenet(case, limits)?,

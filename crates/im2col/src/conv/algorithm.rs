@@ -35,7 +35,8 @@ pub enum Algorithm {
     /// No matrix: shifted reads of a padded copy of a group's planes.
     Direct,
     /// For one channel in and one out per group, a kernel of 3x3 or 5x5, stride 1 or 2 on both of its
-    /// axes, no dilation, padding of zeros: the input is read where it lies. No scratch.
+    /// axes, no dilation, padding of zeros; with [channels last](crate::Layout::ChannelsLast) in input and output any kernel,
+    /// stride, dilation and padding: the input is read where it lies. No scratch.
     Depthwise,
     /// For a kernel of 3x3 on the last two axes, stride 1 and no dilation: outputs four by four, from
     /// transformed inputs and weights, take a quarter of the multiplications. Only by request or with
@@ -86,8 +87,11 @@ impl Algorithm {
     /// Whether this algorithm can compute the shape.
     pub(super) const fn fits(self, shape: &ConvShape) -> bool {
         match self {
-            Self::Pointwise => shape.is_pointwise(),
+            Self::Broadcast | Self::InPlace => true,
             Self::Depthwise => depthwise::fits(shape),
+            // The lanes of others are positions that follow each other.
+            _ if shape.has_channels_last() => false,
+            Self::Pointwise => shape.is_pointwise(),
             Self::Winograd => winograd::fits(shape),
             _ => true,
         }
@@ -220,7 +224,9 @@ impl Pass<'_> {
             Algorithm::Winograd => winograd::forward(isa, self),
             Algorithm::Direct => direct::forward(isa, self),
             // Without registers for its columns of sums; the bits are equal.
-            Algorithm::Depthwise if isa.is_fallback() => in_place::forward(isa, self),
+            Algorithm::Depthwise if isa.is_fallback() && !self.shape.has_channels_last() => {
+                in_place::forward(isa, self)
+            }
             Algorithm::Depthwise => depthwise::forward(isa, self),
             Algorithm::InPlace => in_place::forward(isa, self),
             #[cfg(feature = "matrixmultiply")]

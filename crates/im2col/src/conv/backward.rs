@@ -37,7 +37,7 @@ impl<const D: usize> ConvPlan<D> {
     /// # Errors
     ///
     /// If an operand's length is not the plan's, or the scratch is shorter than
-    /// [`ConvPlan::backward_input_scratch_len`].
+    /// [`ConvPlan::backward_input_scratch_len`]; [`RunError::Layout`] with channels last.
     pub fn backward_input(
         &self,
         weight: &[f32],
@@ -45,6 +45,7 @@ impl<const D: usize> ConvPlan<D> {
         grad_input: &mut [f32],
         scratch: &mut [f32],
     ) -> Result<(), RunError> {
+        self.check_channels_first("backward_input")?;
         check_len("weight", self.weight_len(), weight.len())?;
         check_len("grad_output", self.output_len(), grad_output.len())?;
         check_len("grad_input", self.input_len(), grad_input.len())?;
@@ -98,7 +99,7 @@ impl<const D: usize> ConvPlan<D> {
     /// # Errors
     ///
     /// If an operand's length is not the plan's, or the scratch is shorter than
-    /// [`ConvPlan::backward_weight_scratch_len`].
+    /// [`ConvPlan::backward_weight_scratch_len`]; [`RunError::Layout`] with channels last.
     pub fn backward_weight(
         &self,
         input: &[f32],
@@ -106,6 +107,7 @@ impl<const D: usize> ConvPlan<D> {
         grad_weight: &mut [f32],
         scratch: &mut [f32],
     ) -> Result<(), RunError> {
+        self.check_channels_first("backward_weight")?;
         check_len("input", self.input_len(), input.len())?;
         check_len("grad_output", self.output_len(), grad_output.len())?;
         check_len("grad_weight", self.weight_len(), grad_weight.len())?;
@@ -129,13 +131,19 @@ impl<const D: usize> ConvPlan<D> {
     /// # Errors
     ///
     /// If `grad_output` is not of [`ConvPlan::output_len`] or `grad_bias` not of
-    /// [`ConvPlan::bias_len`].
+    /// [`ConvPlan::bias_len`]; [`RunError::Layout`] with channels last.
     pub fn backward_bias(&self, grad_output: &[f32], grad_bias: &mut [f32]) -> Result<(), RunError> {
+        self.check_channels_first("backward_bias")?;
         check_len("grad_output", self.output_len(), grad_output.len())?;
         check_len("grad_bias", self.bias_len(), grad_bias.len())?;
         let plane_len = self.shape.window.positions();
         SumPlanes { values: grad_output, plane_len, sums: grad_bias }.compute(self.isa());
         Ok(())
+    }
+
+    /// Checks that no layout has channels last, which the operation cannot take.
+    pub(super) const fn check_channels_first(&self, operation: &'static str) -> Result<(), RunError> {
+        if self.shape.has_channels_last() { Err(RunError::Layout { operation }) } else { Ok(()) }
     }
 
     /// The same convolution with at most `len` values of scratch for [`ConvPlan::backward_input`] and

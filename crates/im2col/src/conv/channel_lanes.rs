@@ -19,6 +19,7 @@ mod store;
 mod tile;
 
 pub(super) use block::{Block, Field, MOST_LINES, PANELS_AT_ONCE, SUMS_LEN, is_staged};
+use store::StorePositions;
 pub(super) use store::{Store, Target};
 pub(super) use tile::{BlockTiles, Pair, PositionPairs};
 
@@ -44,18 +45,20 @@ pub(super) struct GroupOperands<'a> {
     pub(super) output: &'a mut [f32],
 }
 
-/// How far apart values of the whole input, and images and channels of the whole output are.
+/// How far apart values of the whole input, and images, positions and channels of the whole output are.
 pub(super) struct Strides {
     pub(super) input: Field,
     pub(super) image: usize,
+    pub(super) position: usize,
     pub(super) channel: usize,
 }
 
 impl Strides {
     pub(super) fn new(shape: &ConvShape) -> Self {
         let ConvShape { groups, out_group, window, .. } = *shape;
-        let channel = window.positions();
-        Self { input: Field::input(shape), image: groups * out_group * channel, channel }
+        let [position, channel, _] = shape.output_strides();
+        let image = groups * out_group * window.positions();
+        Self { input: Field::input(shape), image, position, channel }
     }
 }
 
@@ -73,9 +76,11 @@ pub(super) fn convolve(
 ) {
     let GroupOperands { group, channels, input, weights, epilogue, output } = operands;
     let ConvShape { in_group, out_group, window, .. } = *shape;
-    let Strides { input: whole, image: image_stride, channel: channel_stride } = *strides;
+    let Strides { input: whole, image: image_stride, position: position_stride, channel: channel_stride } =
+        *strides;
     let [_, height, width] = window.output;
-    let input = input.get(group * in_group * window.plane_len()..).unwrap_or_default();
+    let [_, _, group_stride] = shape.input_strides();
+    let input = input.get(group * group_stride..).unwrap_or_default();
     let (waiting, stage) = scratch.split_at_mut(block.sums_len());
     let mut first = Position::default();
     while first.image < shape.batch {
@@ -89,13 +94,14 @@ pub(super) fn convolve(
         let [z, y, x] = first.at;
         let start = first.image * image_stride + group * out_group * channel_stride;
         let mut positions = part.positions.iter().product();
-        if positions == image_stride {
+        if positions * position_stride == image_stride {
             // One image follows the other.
             positions *= part.images;
         }
         let mut target = Target {
-            values: &mut output[start + (z * height + y) * width + x..],
+            values: &mut output[start + ((z * height + y) * width + x) * position_stride..],
             positions,
+            position_stride,
             channel_stride,
             image_stride,
         };
@@ -131,7 +137,12 @@ impl BlockTiles<'_> {
             // Whole vectors, except at the end; the rest is the beginning of the next block.
             let len = if end == total { end - first } else { (end - first) / NR * NR };
             let (waiting, target, channels) = (&*sums, &mut *target, channels.clone());
-            dispatch(isa, Store { waiting, start: 0, panels, channels, epilogue, first, len, target });
+            let store = Store { waiting, start: 0, panels, channels, epilogue, first, len, target };
+            if store.target.position_stride == 1 {
+                dispatch(isa, store);
+            } else {
+                dispatch(isa, StorePositions(store));
+            }
             for sums in sums.chunks_exact_mut(spare + 1) {
                 sums.copy_within(len..end - first, 0);
             }

@@ -31,6 +31,9 @@ pub(super) const fn best(shape: &ConvShape, rounding: Rounding) -> Algorithm {
     if Algorithm::Depthwise.fits(shape) {
         return Algorithm::Depthwise;
     }
+    if shape.has_channels_last() {
+        return Algorithm::Broadcast;
+    }
     let candidates = [Algorithm::InPlace, Algorithm::Im2col, Algorithm::Broadcast, Algorithm::Direct];
     let (mut best, mut least) = (Algorithm::InPlace, u64::MAX);
     if shape.is_pointwise() {
@@ -109,7 +112,7 @@ struct Counts {
 
 impl Counts {
     const fn new(shape: &ConvShape) -> Self {
-        let ConvShape { batch, groups, in_group, out_group, window } = *shape;
+        let ConvShape { batch, groups, in_group, out_group, window, .. } = *shape;
         let rest = out_group % NR;
         let tiles = out_group / NR * NR.div_ceil(MR) + rest.div_ceil(MR);
         let lines = window.output[0] * window.output[1];
@@ -279,7 +282,7 @@ const fn im2col_time(shape: &ConvShape, counts: &Counts) -> u64 {
 }
 
 const fn winograd_time(shape: &ConvShape) -> u64 {
-    let ConvShape { batch, groups, in_group, out_group, window } = *shape;
+    let ConvShape { batch, groups, in_group, out_group, window, .. } = *shape;
     let winograd::Counts { tiles, pairs, blocks } = winograd::counts(shape);
     let (chunks, panels) = (in_group.div_ceil(NR), out_group.div_ceil(NR));
     let weights = product([groups, winograd::POINTS, in_group, panels]);

@@ -7,7 +7,7 @@ use crate::conv::plan::ConvPlan;
 use crate::conv::shape::ConvShape;
 use crate::error::{RunError, ShapeError, check_len, check_packed, check_scratch};
 use crate::gemm::pack::pack_rows_of_constant;
-use crate::weights::{Layout, PackedArray, PackedWeights, Weights};
+use crate::weights::{PackedArray, PackedLayout, PackedWeights, Weights};
 use crate::window::Window;
 use core::ops::Range;
 
@@ -37,11 +37,11 @@ pub(crate) struct LineOperands<'a> {
 }
 
 impl<const D: usize> ConvPlan<D> {
-    pub(crate) const fn layout(&self) -> Layout {
+    pub(crate) const fn layout(&self) -> PackedLayout {
         let weight = self.shape.weight_dims();
         match self.algorithm() {
-            Algorithm::Winograd => Layout::Points { weight },
-            _ => Layout::Conv { weight },
+            Algorithm::Winograd => PackedLayout::Points { weight },
+            _ => PackedLayout::Conv { weight },
         }
     }
 

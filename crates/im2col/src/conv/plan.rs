@@ -1,6 +1,7 @@
 //! A convolution of one input size, and the choice of the algorithm.
 
 use super::algorithm::Algorithm;
+use super::layout::Layout;
 use super::limit::BackwardScratch;
 use super::params::ConvParams;
 use super::rounding::Rounding;
@@ -41,6 +42,8 @@ pub struct ConvPlan<const D: usize> {
     pub(super) rounding: Rounding,
     pub(super) scratch_limit: usize,
     pub(super) threads: usize,
+    pub(super) input_layout: Layout,
+    pub(super) output_layout: Layout,
     /// What follows from the requests: see [`ConvPlan::resolve`].
     pub(super) algorithm: Algorithm,
     pub(super) shape: ConvShape,
@@ -100,13 +103,8 @@ impl<const D: usize> ConvPlan<D> {
         if let Err(error) = params.check_channels() {
             return Err(error);
         }
-        let shape = ConvShape {
-            batch,
-            groups,
-            in_group: in_channels / groups,
-            out_group: out_channels / groups,
-            window,
-        };
+        let channels = [in_channels / groups, out_channels / groups];
+        let shape = ConvShape::new(batch, groups, channels, window);
         // Without scratch: the choice of another algorithm relies on the checks of the operands.
         let algorithm = Algorithm::InPlace;
         let Some(sizes) = ConvSizes::new(&shape, algorithm, usize::MAX) else { return Err(TOO_LONG) };
@@ -117,6 +115,8 @@ impl<const D: usize> ConvPlan<D> {
             rounding: Rounding::Ordered,
             scratch_limit: usize::MAX,
             threads: 1,
+            input_layout: Layout::ChannelsFirst,
+            output_layout: Layout::ChannelsFirst,
             algorithm,
             shape,
             sizes,
@@ -193,13 +193,25 @@ impl<const D: usize> ConvPlan<D> {
         unlift(self.shape.window.padding)
     }
 
+    /// The order of the input's axes.
+    #[must_use]
+    pub const fn input_layout(&self) -> Layout {
+        self.input_layout
+    }
+
+    /// The order of the output's axes.
+    #[must_use]
+    pub const fn output_layout(&self) -> Layout {
+        self.output_layout
+    }
+
     /// The algorithm of the forward pass.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// Length of the input, `[batch, in_channels, dims..]`.
+    /// Length of the input, `[batch, in_channels, dims..]`, or of [another layout](ConvPlan::with_input_layout).
     #[must_use]
     pub const fn input_len(&self) -> usize {
         self.sizes.input
@@ -217,7 +229,7 @@ impl<const D: usize> ConvPlan<D> {
         if self.params.bias { self.params.out_channels } else { 0 }
     }
 
-    /// Length of the output, `[batch, out_channels, output_dims..]`.
+    /// Length of the output, `[batch, out_channels, output_dims..]`, or of [another layout](ConvPlan::with_output_layout).
     #[must_use]
     pub const fn output_len(&self) -> usize {
         self.sizes.output

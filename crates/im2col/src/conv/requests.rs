@@ -3,10 +3,12 @@
 
 use super::algorithm::{ALL, Algorithm};
 use super::choice::best;
+use super::layout::Layout;
 use super::plan::{ConvPlan, TOO_LONG};
 use super::rounding::Rounding;
 use super::sizes::ConvSizes;
 use crate::conv::channel_lanes::SUMS_LEN;
+use crate::conv::shape::ConvShape;
 use crate::error::ShapeError;
 use crate::simd::{Isa, MR};
 
@@ -17,7 +19,8 @@ impl<const D: usize> ConvPlan<D> {
     /// # Errors
     ///
     /// [`ShapeError::Unsupported`] for [`Algorithm::Pointwise`], [`Algorithm::Depthwise`] or
-    /// [`Algorithm::Winograd`] if the shape is not theirs; [`ShapeError::Overflow`] if its scratch does not fit in `usize`.
+    /// [`Algorithm::Winograd`] if the shape is not theirs, and for all but [`Algorithm::Broadcast`], [`Algorithm::Depthwise`] and
+    /// [`Algorithm::InPlace`] if a [layout](crate::Layout) is not; [`ShapeError::Overflow`] if its scratch does not fit in `usize`.
     pub const fn with_algorithm(mut self, algorithm: Algorithm) -> Result<Self, ShapeError> {
         if !algorithm.fits(&self.shape) {
             return Err(ShapeError::Unsupported { algorithm: algorithm.name() });
@@ -80,6 +83,65 @@ impl<const D: usize> ConvPlan<D> {
     #[must_use]
     pub const fn rounding(&self) -> Rounding {
         self.rounding
+    }
+
+    /// The same convolution of an input in this order, with the same weights, bit for bit.
+    ///
+    /// With channels last, of more than one channel, the input is read where it lies or copied into blocks as it is:
+    /// [`Algorithm::Broadcast`] runs, [`Algorithm::InPlace`] under a [limit of scratch](ConvPlan::with_scratch_limit), or
+    /// [`Algorithm::Depthwise`] if the output has channels last too. An example is at [`Layout`].
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::Unsupported`] if another algorithm was [asked for](ConvPlan::with_algorithm);
+    /// [`ShapeError::Overflow`] if the scratch does not fit in `usize`.
+    pub const fn with_input_layout(mut self, layout: Layout) -> Result<Self, ShapeError> {
+        self.input_layout = layout;
+        self.with_shape_of_layouts()
+    }
+
+    /// The same convolution into an output in this order: see [`with_input_layout`](Self::with_input_layout). With channels last
+    /// [threads](Self::with_threads) divide the images of a batch, and a single image stays on one.
+    ///
+    /// ```
+    /// use im2col::{ConvOperands, ConvParams, Layout, Weights};
+    ///
+    /// let plan = ConvParams::new(1, 2, [2]).with_bias(false).plan(1, [4])?;
+    /// let operands = ConvOperands { input: &[1., 2., 3., 4.], weight: Weights::Plain(&[1., 1., -1., 1.]), bias: &[] };
+    /// let mut output = [0.0; 6];
+    /// let mut scratch = vec![0.0; plan.scratch_len()];
+    /// plan.forward(operands, &mut output, &mut scratch)?;
+    /// assert_eq!(output, [3., 5., 7., 1., 1., 1.]);
+    ///
+    /// let plan = plan.with_output_layout(Layout::ChannelsLast)?;
+    /// let mut scratch = vec![0.0; plan.scratch_len()];
+    /// plan.forward(operands, &mut output, &mut scratch)?;
+    /// assert_eq!(output, [3., 1., 5., 1., 7., 1.]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`with_input_layout`](Self::with_input_layout).
+    pub const fn with_output_layout(mut self, layout: Layout) -> Result<Self, ShapeError> {
+        self.output_layout = layout;
+        self.with_shape_of_layouts()
+    }
+
+    /// Gives the shape its layouts and plans anew. Of a single channel or position both layouts are one.
+    const fn with_shape_of_layouts(mut self) -> Result<Self, ShapeError> {
+        let ConvShape { groups, in_group, out_group, window, .. } = self.shape;
+        self.shape.input_layout = self.input_layout.of(window.plane_len(), groups * in_group);
+        self.shape.output_layout = self.output_layout.of(window.positions(), groups * out_group);
+        if let Some(algorithm) = self.requested
+            && !algorithm.fits(&self.shape)
+        {
+            return Err(ShapeError::Unsupported { algorithm: algorithm.name() });
+        }
+        match self.resolve() {
+            Ok(()) => Ok(self),
+            Err(error) => Err(error),
+        }
     }
 
     /// The same convolution with at most `len` values of scratch for [`ConvPlan::forward`]: by the

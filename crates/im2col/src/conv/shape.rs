@@ -1,5 +1,6 @@
 //! A convolution lifted to three axes.
 
+use super::layout::Layout;
 use crate::im2col::Patches;
 use crate::weights::WeightDims;
 use crate::window::Window;
@@ -13,12 +14,44 @@ pub(super) struct ConvShape {
     pub(super) in_group: usize,
     pub(super) out_group: usize,
     pub(super) window: Window,
+    pub(super) input_layout: Layout,
+    pub(super) output_layout: Layout,
 }
 
 impl ConvShape {
+    /// A convolution from channels first to channels first.
+    pub(super) const fn new(
+        batch: usize,
+        groups: usize,
+        [in_group, out_group]: [usize; 2],
+        window: Window,
+    ) -> Self {
+        let [input_layout, output_layout] = [Layout::ChannelsFirst; 2];
+        Self { batch, groups, in_group, out_group, window, input_layout, output_layout }
+    }
+
     /// Rows of the im2col matrix of a group: products in a sum of the forward pass.
     pub(super) const fn depth(&self) -> usize {
         self.in_group * self.window.taps()
+    }
+
+    /// How far apart positions, channels, and groups of the input lie.
+    pub(super) const fn input_strides(&self) -> [usize; 3] {
+        let [position, channel] =
+            self.input_layout.strides(self.window.plane_len(), self.groups * self.in_group);
+        [position, channel, self.in_group * channel]
+    }
+
+    /// How far apart positions, channels, and groups of the output lie.
+    pub(super) const fn output_strides(&self) -> [usize; 3] {
+        let [position, channel] =
+            self.output_layout.strides(self.window.positions(), self.groups * self.out_group);
+        [position, channel, self.out_group * channel]
+    }
+
+    /// Whether channels of the input or of the output come last.
+    pub(super) const fn has_channels_last(&self) -> bool {
+        self.input_layout.is_last() || self.output_layout.is_last()
     }
 
     /// The im2col matrix of a group, whose images are whole inputs apart.

@@ -44,6 +44,9 @@ impl ConvSizes {
             _ => 1,
         };
         let divisible = match (batch, groups) {
+            // Parts of an image would not be contiguous.
+            (0 | 1, 1) if shape.output_layout.is_last() => 1,
+            (0 | 1, 2..) if shape.has_channels_last() => 1,
             (0 | 1, 1) => out_group.div_ceil(algorithm.channels_at_once()),
             (0 | 1, groups) => groups,
             (batch, _) => batch,
@@ -53,7 +56,7 @@ impl ConvSizes {
 
     /// All of them, if they fit in `usize`. `most` limits the blocks of the forward pass, in values.
     pub(super) const fn new(shape: &ConvShape, algorithm: Algorithm, most: usize) -> Option<Self> {
-        let ConvShape { batch, groups, in_group, out_group, window } = *shape;
+        let ConvShape { batch, groups, in_group, out_group, window, .. } = *shape;
         let (taps, positions) = (window.taps(), window.positions());
         let depth = checked!(checked_product([in_group, taps]));
         // The batch last: it may be 0, and a single image must fit all the same.

@@ -25,7 +25,7 @@ impl Pass<'_> {
 
     /// Gives the first part `left` of `parts` shares.
     fn split(self, algorithm: Algorithm, left: usize, parts: usize) -> (Self, Self) {
-        let ConvShape { batch, groups, in_group, out_group, window } = self.shape;
+        let ConvShape { batch, groups, in_group, out_group, window, .. } = self.shape;
         let (mut first, mut second) = (self.shape, self.shape);
         let (mut weight, mut bias, mut input) = ([self.weight; 2], [self.bias; 2], [self.input; 2]);
         let output_len;

@@ -19,7 +19,7 @@ use crate::error::{RunError, ShapeError, check_len, check_scratch};
 use crate::padding::{Padding, PaddingMode};
 use crate::simd::Isa;
 use crate::sum::SumPlanes;
-use crate::weights::{Layout, PackedWeights, Weights};
+use crate::weights::{PackedLayout, PackedWeights, Weights};
 
 /// A transposed convolution of one input size. Made by [`ConvParams::plan_transposed`].
 ///
@@ -366,6 +366,6 @@ impl<const D: usize> ConvTransposePlan<D> {
     }
 }
 
-pub(super) const fn layout(mirror: &ConvShape) -> Layout {
-    Layout::ConvTranspose { weight: mirror.weight_dims() }
+pub(super) const fn layout(mirror: &ConvShape) -> PackedLayout {
+    PackedLayout::ConvTranspose { weight: mirror.weight_dims() }
 }

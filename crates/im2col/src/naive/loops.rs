@@ -1,6 +1,6 @@
 //! Loops over all products of a convolution, and over points.
 
-use crate::conv::ConvPlan;
+use crate::conv::{ConvPlan, Layout};
 use crate::padding::PaddingMode;
 use crate::window::lift;
 
@@ -27,20 +27,29 @@ pub(super) fn for_each_product_of<const D: usize>(
         mode: params.padding_mode(),
         dilation: lift(params.dilation(), 1),
     };
-    let mut o = 0;
+    let output = lift(plan.output_dims(), 1);
+    let input_place = places(plan.input_layout(), params.in_channels(), volume(taps.input));
+    let output_place = places(plan.output_layout(), params.out_channels(), volume(output));
     for n in 0..images {
         for m in 0..params.out_channels() {
-            for position in points(lift(plan.output_dims(), 1)) {
+            for (p, position) in points(output).enumerate() {
                 for c in 0..group_in {
-                    let plane = n * params.in_channels() + m / group_out * group_in + c;
                     let kernel = m * group_in + c;
                     for (k, i) in taps.at(position) {
-                        product(o, plane * volume(taps.input) + i, kernel * volume(taps.kernel) + k);
+                        let i = input_place(n, m / group_out * group_in + c, i);
+                        product(output_place(n, m, p), i, kernel * volume(taps.kernel) + k);
                     }
                 }
-                o += 1;
             }
         }
+    }
+}
+
+/// Where the value of an image, a channel and a position stands.
+fn places(layout: Layout, channels: usize, positions: usize) -> impl Fn(usize, usize, usize) -> usize {
+    move |image, channel, position| match layout {
+        Layout::ChannelsFirst => (image * channels + channel) * positions + position,
+        Layout::ChannelsLast => (image * positions + position) * channels + channel,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::error::ShapeError;
 use crate::linear::{LinearParams, LinearPlan};
 use crate::pool::{PoolParams, PoolPlan};
 use crate::simd::Isa;
-use crate::weights::Layout;
+use crate::weights::PackedLayout;
 use crate::window::checked_product;
 
 /// One layer of a [`Network`](crate::Network).
@@ -255,7 +255,7 @@ impl Op {
     }
 
     /// What packed weights must have been packed for; `None` without weights.
-    pub(super) fn layout(&self) -> Option<Layout> {
+    pub(super) fn layout(&self) -> Option<PackedLayout> {
         match self {
             Self::Conv(plan) => Some(plan.layout()),
             Self::Linear(plan) => Some(plan.layout()),

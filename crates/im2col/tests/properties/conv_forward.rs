@@ -1,5 +1,6 @@
 //! The forward pass is the definition.
 
+use crate::layouts::{LAYOUTS, with_layouts};
 use crate::plans::{
     Operands, activation, algorithms, assert_same, conv_plan, each_rank, forward, forward_packed, isa_names,
     isas, report,
@@ -13,16 +14,20 @@ use im2col_testkit::strategies::{conv_case, depthwise_case};
 use proptest::prelude::any;
 use std::thread;
 
-/// Every algorithm under every instruction set, with plain and packed weights.
+/// Every algorithm under every instruction set, with plain and packed weights; and of the layouts with channels last one, whichever
+/// the sizes name.
 pub(crate) fn equals_naive<const D: usize>(case: &ConvCase, operands: &Operands, activation: Activation) {
     let plan = conv_plan::<D>(case, operands, activation);
-    let mut expected = vec![f32::NAN; plan.output_len()];
     let Operands { input, weight, bias, .. } = operands;
-    naive::conv_forward(&plan, input, weight, bias, &mut expected).unwrap();
-    for plan in algorithms(plan).flat_map(isas) {
-        assert_same(&forward(&plan, operands), &expected, plan);
-        if let Some(packed) = forward_packed(&plan, operands) {
-            assert_same(&packed, &expected, ("packed", plan));
+    let of_sizes = 1 + (case.input_len() + case.weight_len()) % 3;
+    for plan in [plan, with_layouts(plan, LAYOUTS[of_sizes])] {
+        let mut expected = vec![f32::NAN; plan.output_len()];
+        naive::conv_forward(&plan, input, weight, bias, &mut expected).unwrap();
+        for plan in algorithms(plan).flat_map(isas) {
+            assert_same(&forward(&plan, operands), &expected, plan);
+            if let Some(packed) = forward_packed(&plan, operands) {
+                assert_same(&packed, &expected, ("packed", plan));
+            }
         }
     }
 }

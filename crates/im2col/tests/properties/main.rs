@@ -24,6 +24,7 @@ mod hostile;
 mod hostile_calls;
 mod isa;
 mod lattice;
+mod layouts;
 mod linear;
 mod long_sums;
 mod loss;

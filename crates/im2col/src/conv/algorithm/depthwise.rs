@@ -5,6 +5,7 @@
 //! only on where in its line the vector stands: masks for the first and the last column serve all
 //! planes, and the others need none. Nothing is copied and no scratch is needed.
 
+mod channels;
 mod taps;
 #[cfg(test)]
 mod tests;
@@ -17,11 +18,16 @@ use crate::padding::PaddingMode;
 use crate::simd::mask::{self, Mask};
 use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors, dispatch};
 use crate::window::Window;
+use channels::LanesOfChannels;
 use core::ops::Range;
 use taps::span;
 
-/// Whether there is one channel in and out of each group, and a kernel for the window.
+/// Whether there is one channel in and out of each group, and a kernel for the window: any with channels last.
 pub(in crate::conv) const fn fits(shape: &ConvShape) -> bool {
+    if shape.has_channels_last() {
+        let both = shape.input_layout.is_last() && shape.output_layout.is_last();
+        return both && shape.in_group == 1 && shape.out_group == 1;
+    }
     let window = &shape.window;
     let Window { kernel: [planes, height, width], stride, dilation, mode, .. } = *window;
     let single = shape.in_group == 1 && shape.out_group == 1;
@@ -33,6 +39,9 @@ pub(in crate::conv) const fn fits(shape: &ConvShape) -> bool {
 /// Runs the kernel for the window.
 pub(in crate::conv) fn forward(isa: Isa, pass: &mut Pass<'_>) {
     let pass = pass.reborrow();
+    if pass.shape.has_channels_last() {
+        return dispatch(isa, LanesOfChannels(pass));
+    }
     match (pass.shape.window.kernel[2], pass.shape.window.stride[2]) {
         (3, 1) => dispatch(isa, Depthwise::<3, 1, 3, 3, { span(3, 1, 1) }, 3, { span(3, 1, 1) }>(pass)),
         (3, 2) => dispatch(isa, Depthwise::<3, 2, 2, 3, { span(3, 2, 1) }, 5, { span(3, 2, 2) }>(pass)),

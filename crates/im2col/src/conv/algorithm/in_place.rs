@@ -3,6 +3,7 @@
 //! The sums of up to sixteen positions of a line stay in registers for all products. Where there are many registers, a vector
 //! is read for each [tap](taps); small targets read a [segment](segments) of a line for all taps of a line of the kernel.
 
+mod any_layout;
 mod segments;
 mod taps;
 
@@ -14,6 +15,10 @@ use core::ops::Range;
 
 /// Runs the algorithm.
 pub(in crate::conv) fn forward(isa: Isa, pass: &mut Pass<'_>) {
+    if pass.shape.has_channels_last() {
+        dispatch(isa, any_layout::InAnyLayout(pass.reborrow()));
+        return;
+    }
     let [depth, height, _] = pass.shape.window.output;
     forward_lines(isa, pass.reborrow(), 0..depth * height);
 }

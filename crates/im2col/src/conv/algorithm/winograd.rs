@@ -231,6 +231,7 @@ impl TileBlock {
         let mut target = Target {
             values: operands.output.get_mut(operands.group * out_group * positions..).unwrap_or_default(),
             positions,
+            position_stride: 1,
             channel_stride: positions,
             image_stride: groups * out_group * positions,
         };

@@ -33,9 +33,16 @@ const MOST_WAITING: usize = (2 * PAIRS_AT_ONCE + NR).next_multiple_of(NR);
 /// The most values of sums that wait to be transposed: what [`Block::sums_len`] never exceeds.
 pub(in crate::conv) const SUMS_LEN: usize = (MOST_WAITING + 1) * PANELS_AT_ONCE * NR;
 
-/// Whether the input is copied before it is read: because of padding, or because the planes that a block of products
-/// reads are so far apart that they need too many pages, or too few sets of L1 hold their lines.
+/// The most positions of a tile.
+const TILE: usize = 14;
+
+/// Whether the input is copied before it is read: because of padding, or because the planes, or with channels last the
+/// positions, that a block of products reads are so far apart that they need too many pages, or too few sets of L1 hold their
+/// lines.
 pub(in crate::conv) const fn is_staged(shape: &ConvShape) -> bool {
+    if shape.input_layout.is_last() {
+        return shape.window.is_padded() || positions_meet(shape);
+    }
     let plane_len = shape.window.plane_len();
     let most = MOST_PRODUCTS.div_ceil(shape.window.taps());
     let planes = if shape.in_group < most { shape.in_group } else { most };
@@ -44,6 +51,17 @@ pub(in crate::conv) const fn is_staged(shape: &ConvShape) -> bool {
     shape.window.is_padded()
         || planes.saturating_mul(plane_len) > REACH
         || planes.saturating_mul(shared) > L1_SETS * L1_WAYS / 2
+}
+
+/// With channels last, whether the lines that the positions and taps of a tile read of a few channels are more than half of the
+/// sets of L1 hold that they share.
+const fn positions_meet(shape: &ConvShape) -> bool {
+    let Window { kernel, stride, .. } = shape.window;
+    let [position, ..] = shape.input_strides();
+    let apart = position.saturating_mul(stride[2]);
+    let shared = if apart.is_multiple_of(NR) { 1 << (apart / NR).trailing_zeros() } else { 1 };
+    let lines = kernel[2].saturating_add(TILE).saturating_mul(kernel[1]).saturating_mul(kernel[0]);
+    lines.saturating_mul(shared) > L1_SETS * L1_WAYS / 2
 }
 
 /// The positions that are computed together: the same ones of some images.
@@ -154,7 +172,7 @@ impl Block {
     /// How many input values the block sees, with the padding among them.
     const fn values(&self, shape: &ConvShape) -> Option<usize> {
         let [z, y, x] = self.stage_dims(&shape.window);
-        checked_product([self.images, shape.in_group, z, y, x])
+        checked_product([self.images, staged_channels(shape), z, y, x])
     }
 
     /// The length of the sums that wait to be transposed: those of all positions of the block, or of the next
@@ -199,13 +217,21 @@ impl Block {
     }
 }
 
+/// The channels of a staged position. With channels last an even number of whole vectors would put many positions in few sets of
+/// L1, so that there is room for one more.
+const fn staged_channels(shape: &ConvShape) -> usize {
+    let is_apart = shape.input_layout.is_last() && shape.in_group.is_multiple_of(2 * NR);
+    shape.in_group + if is_apart { NR } else { 0 }
+}
+
 impl Field {
     /// The input itself, whose images are whole inputs apart.
     pub(in crate::conv) fn input(shape: &ConvShape) -> Self {
         let Window { input, stride, dilation, .. } = shape.window;
-        let steps = [input[1] * input[2], input[2], 1];
+        let [position, channel, _] = shape.input_strides();
+        let steps = [input[1] * input[2] * position, input[2] * position, position];
         let image = shape.groups * shape.in_group * shape.window.plane_len();
-        let mut field = Self { image, channel: shape.window.plane_len(), tap: [0; 3], position: [0; 3] };
+        let mut field = Self { image, channel, tap: [0; 3], position: [0; 3] };
         for axis in 0..3 {
             // Wrapping: a dilation counts only where there is a second tap, a stride where there is a
             // second position.
@@ -219,9 +245,10 @@ impl Field {
     pub(in crate::conv) fn stage(block: &Block, shape: &ConvShape) -> Self {
         let Window { stride, dilation, .. } = shape.window;
         let [z, y, x] = block.stage_dims(&shape.window);
-        let steps = [y * x, x, 1];
-        let channel = z * y * x;
-        let mut field = Self { image: shape.in_group * channel, channel, tap: [0; 3], position: [0; 3] };
+        let channels = staged_channels(shape);
+        let [position, channel] = shape.input_layout.strides(z * y * x, channels);
+        let steps = [y * x * position, x * position, position];
+        let mut field = Self { image: channels * z * y * x, channel, tap: [0; 3], position: [0; 3] };
         for axis in 0..3 {
             let together = [z, y, x][axis] == block.extent(&shape.window, axis);
             let (tap, position) =
@@ -276,8 +303,7 @@ impl Block {
         block
     }
 
-    /// Fills the stage. Whole vectors are written; what is written too much is in the line that comes
-    /// next.
+    /// Fills the stage. Whole vectors are written; what is written too much is in what comes next.
     #[inline(always)]
     fn fill(
         &self,
@@ -291,6 +317,10 @@ impl Block {
         let [planes, lines, line_len] = self.stage_dims(window);
         let together = line_len == self.extent(window, 2);
         let x = (first.at[2] * window.stride[2]).wrapping_sub(window.padding[2][0]);
+        if shape.input_layout.is_last() {
+            self.fill_positions(first, shape, input_field, input, stage);
+            return;
+        }
         let mut at = 0;
         for image in first.image..first.image + self.images {
             for channel in 0..shape.in_group {
@@ -311,6 +341,54 @@ impl Block {
                             }
                         }
                         at += line_len;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Fills the stage with the channels of one position after the other.
+    #[inline(always)]
+    fn fill_positions(
+        &self,
+        first: &Position,
+        shape: &ConvShape,
+        input_field: &Field,
+        input: &[f32],
+        stage: &mut [f32],
+    ) {
+        let (window, channels) = (&shape.window, shape.in_group);
+        let [planes, lines, line_len] = self.stage_dims(window);
+        let ([apart, ..], staged) = (shape.input_strides(), staged_channels(shape));
+        let x = self.coordinate(first, window, 2, line_len, 0);
+        // The positions of a line that see the input, where they follow each other there as they do here.
+        let inside = if apart == staged && line_len == self.extent(window, 2) {
+            let before = if (x as isize) < 0 { x.wrapping_neg().min(line_len) } else { 0 };
+            let end = window.input[2].wrapping_sub(x) as isize;
+            before..(end.max(0) as usize).clamp(before, line_len)
+        } else {
+            0..0
+        };
+        let mut at = 0;
+        for image in first.image..first.image + self.images {
+            for z in 0..planes {
+                let z = self.coordinate(first, window, 0, planes, z);
+                for y in 0..lines {
+                    let y = self.coordinate(first, window, 1, lines, y);
+                    let mut i = 0;
+                    while i < line_len {
+                        let x = self.coordinate(first, window, 2, line_len, i);
+                        let run = if i == inside.start { inside.len().max(1) } else { 1 };
+                        match window.source([z, y, x]) {
+                            Some(place) => {
+                                let from = image * input_field.image + place * apart;
+                                for done in (0..(run - 1) * staged + channels).step_by(NR) {
+                                    fetch::<1>(input, from + done, 1, &mut stage[at + done..]);
+                                }
+                            }
+                            None => zero(&mut stage[at..], run * staged),
+                        }
+                        (i, at) = (i + run, at + run * staged);
                     }
                 }
             }

@@ -1,4 +1,4 @@
-//! From sums with channels in lanes to lines of the output.
+//! From sums with channels in lanes to the output: to lines of it, or, where channels come last, to its positions.
 
 use super::block::PANELS_AT_ONCE;
 use crate::epilogue::Epilogue;
@@ -10,11 +10,12 @@ pub(in crate::conv) struct Target<'a> {
     pub(in crate::conv) values: &'a mut [f32],
     /// Of an image in the block.
     pub(in crate::conv) positions: usize,
+    pub(in crate::conv) position_stride: usize,
     pub(in crate::conv) channel_stride: usize,
     pub(in crate::conv) image_stride: usize,
 }
 
-/// Transposes sums that wait into lines of the output.
+/// Transposes sums that wait into lines of the output, where positions follow each other.
 pub(in crate::conv) struct Store<'a, 'b> {
     pub(in crate::conv) waiting: &'a [Lanes],
     /// The first position in it.
@@ -50,6 +51,41 @@ impl Kernel for Store<'_, '_> {
                     NR.min(len - done),
                     epilogue,
                 );
+            }
+        }
+    }
+}
+
+/// Copies sums that wait to positions of the output, where channels follow each other.
+pub(in crate::conv) struct StorePositions<'a, 'b>(pub(in crate::conv) Store<'a, 'b>);
+
+impl Kernel for StorePositions<'_, '_> {
+    const USES_AVX512: bool = false;
+
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        self,
+        _: impl MulAdd,
+        _: impl Vectors,
+    ) {
+        let Store { waiting, start, panels, channels, epilogue, first, len, target } = self.0;
+        let (mut image, mut position) = (first / target.positions, first % target.positions);
+        for place in start..start + len {
+            let at = image * target.image_stride + position * target.position_stride + channels.start;
+            let values = target.values.get_mut(at..).unwrap_or_default();
+            let values = values.get_mut(..channels.len()).unwrap_or_default();
+            let sums = waiting.chunks_exact(waiting.len() / PANELS_AT_ONCE).take(panels);
+            for (panel, (values, sums)) in values.chunks_mut(NR).zip(sums).enumerate() {
+                let mut lanes = [sums[place]];
+                epilogue.by_columns().apply(&mut lanes, 0, channels.start + panel * NR);
+                match values.first_chunk_mut() {
+                    Some(values) => *values = lanes[0],
+                    None => values.copy_from_slice(&lanes[0][..values.len()]),
+                }
+            }
+            position += 1;
+            if position == target.positions {
+                (image, position) = (image + 1, 0);
             }
         }
     }

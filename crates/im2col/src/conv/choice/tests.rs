@@ -12,7 +12,7 @@ const fn shape(params: ConvParams<3>, batch: usize, input: [usize; 3]) -> Option
     let (groups, window) = (params.groups(), params.window(input));
     let (in_group, out_group) = (params.in_channels() / groups, params.out_channels() / groups);
     match window {
-        Ok(window) => Some(ConvShape { batch, groups, in_group, out_group, window }),
+        Ok(window) => Some(ConvShape::new(batch, groups, [in_group, out_group], window)),
         Err(_) => None,
     }
 }

@@ -46,7 +46,7 @@ impl Kernel for Weight<'_> {
         _: impl Vectors,
     ) {
         let Self { shape, input, grad_output, grad_weight } = self;
-        let ConvShape { batch, groups, in_group, out_group, window } = shape;
+        let ConvShape { batch, groups, in_group, out_group, window, .. } = shape;
         let (depth, taps) = (shape.depth(), window.taps());
         let (plane_len, positions) = (window.plane_len(), window.positions());
         let chains = Chains::new(&shape);

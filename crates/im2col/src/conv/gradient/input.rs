@@ -45,7 +45,7 @@ pub(in crate::conv) const fn mirror(shape: &ConvShape) -> Option<ConvShape> {
         axis += 1;
     }
     let ConvShape { batch, groups, in_group, out_group, .. } = *shape;
-    Some(ConvShape { batch, groups, in_group: out_group, out_group: in_group, window })
+    Some(ConvShape::new(batch, groups, [out_group, in_group], window))
 }
 
 /// The scratch of [`backward_input`], if it fits in `usize`: the weights in reverse, and what the convolution

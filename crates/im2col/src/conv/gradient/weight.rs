@@ -65,7 +65,7 @@ const fn mirror(shape: &ConvShape, images: usize, part: &Part, is_staged: bool) 
     let taps = part.size;
     let window =
         Window { kernel: taps, stride: dilation, dilation: stride, output: kernel, padding, ..shape.window };
-    ConvShape { batch: shape.in_group, groups: 1, in_group: images, out_group: shape.out_group, window }
+    ConvShape::new(shape.in_group, 1, [images, shape.out_group], window)
 }
 
 /// Where in a plane the part begins to see it.
@@ -107,7 +107,7 @@ pub(in crate::conv) fn backward_weight(
     grad_weight: &mut [f32],
     scratch: &mut [f32],
 ) {
-    let ConvShape { batch, groups, in_group, out_group, window } = *shape;
+    let ConvShape { batch, groups, in_group, out_group, window, .. } = *shape;
     if batch == 0 {
         grad_weight.fill(0.0);
         return;
@@ -120,7 +120,7 @@ pub(in crate::conv) fn backward_weight(
     let strides = |mirror: &ConvShape| {
         let input =
             Field { image: plane_len, channel: groups * in_group * plane_len, ..Field::input(mirror) };
-        Strides { input, image: window.taps(), channel: depth }
+        Strides { input, image: window.taps(), position: 1, channel: depth }
     };
     let panels_len = panels_len::<NR>(chains.images * longest.window.taps(), out_group);
     let (panels, rest) = aligned(scratch).split_at_mut(panels_len);

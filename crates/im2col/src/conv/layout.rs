@@ -1,0 +1,44 @@
+//! The order of channels and positions in memory.
+
+/// The order of the axes of a convolution's input or output in memory.
+///
+/// ```
+/// use im2col::{ConvOperands, ConvParams, Layout, Weights};
+///
+/// // Two pixels of red, green and blue, as cameras and decoders of pictures give them; the output is the sum of the colours.
+/// let plan = ConvParams::new(3, 1, [1, 1]).with_bias(false).plan(1, [1, 2])?;
+/// let plan = plan.with_input_layout(Layout::ChannelsLast)?;
+/// let weight = Weights::Plain(&[1.0; 3]);
+/// let (mut output, mut scratch) = ([0.0; 2], vec![0.0; plan.scratch_len()]);
+/// let operands = ConvOperands { input: &[1., 2., 3., 10., 20., 30.], weight, bias: &[] };
+/// plan.forward(operands, &mut output, &mut scratch)?;
+/// assert_eq!(output, [6.0, 60.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// `[batch, channels, dims..]`, PyTorch's default.
+    #[default]
+    ChannelsFirst,
+    /// `[batch, dims.., channels]`, the layout of most pictures, and of TensorFlow Lite.
+    ChannelsLast,
+}
+
+impl Layout {
+    /// How far apart neighbouring positions and neighbouring channels lie, in an image of so many of both.
+    pub(super) const fn strides(self, positions: usize, channels: usize) -> [usize; 2] {
+        match self {
+            Self::ChannelsFirst => [1, positions],
+            Self::ChannelsLast => [channels, 1],
+        }
+    }
+
+    /// This layout, or channels first where both are one: of a single position or channel.
+    pub(super) const fn of(self, positions: usize, channels: usize) -> Self {
+        if positions == 1 || channels == 1 { Self::ChannelsFirst } else { self }
+    }
+
+    pub(super) const fn is_last(self) -> bool {
+        matches!(self, Self::ChannelsLast)
+    }
+}

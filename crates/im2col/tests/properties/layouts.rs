@@ -1,0 +1,206 @@
+//! Channels last: the values of channels first in another order, bit for bit.
+
+use crate::plans::{
+    Operands, activation, assert_same, conv_params, conv_plan, each_rank, forward, forward_packed, isas,
+    ordered_algorithms,
+};
+use im2col::{Activation, Algorithm, ConvOperands, ConvPlan, Layout, RunError, ShapeError, Weights};
+use im2col_testkit::operands::channels_last;
+use im2col_testkit::oracle::{ConvCase, Mode};
+use im2col_testkit::property::{cases, for_all};
+use im2col_testkit::strategies::hostile_conv_case;
+use proptest::prelude::Strategy;
+
+use Layout::{ChannelsFirst, ChannelsLast};
+
+/// All combinations of the layouts of input and output.
+pub(crate) const LAYOUTS: [[Layout; 2]; 4] = [
+    [ChannelsFirst, ChannelsFirst],
+    [ChannelsLast, ChannelsFirst],
+    [ChannelsFirst, ChannelsLast],
+    [ChannelsLast, ChannelsLast],
+];
+
+pub(crate) fn with_layouts<const D: usize>(plan: ConvPlan<D>, [input, output]: [Layout; 2]) -> ConvPlan<D> {
+    plan.with_input_layout(input).unwrap().with_output_layout(output).unwrap()
+}
+
+/// Values with channels first, of so many channels, in a layout.
+fn in_layout(values: &[f32], batch: usize, channels: usize, layout: Layout) -> Vec<f32> {
+    match layout {
+        ChannelsFirst => values.to_vec(),
+        ChannelsLast => channels_last(values, batch, channels),
+    }
+}
+
+/// Every layout under every instruction set, by both algorithms, with plain and packed weights and under limits of scratch.
+fn is_a_permutation<const D: usize>(case: &ConvCase, operands: &mut Operands, activation: Activation) {
+    let plan = conv_plan::<D>(case, operands, activation);
+    let input = operands.input.clone();
+    for plan in isas(plan) {
+        operands.input.clone_from(&input);
+        let first = forward(&plan, operands);
+        for layouts in LAYOUTS {
+            let plan = with_layouts(plan, layouts);
+            assert_eq!([plan.input_layout(), plan.output_layout()], layouts);
+            operands.input = in_layout(&input, case.batch, case.in_channels, layouts[0]);
+            let expected = in_layout(&first, case.batch, case.out_channels, layouts[1]);
+            let is_depthwise = case.groups > 1 && [case.in_channels, case.out_channels] == [case.groups; 2];
+            if layouts == [ChannelsLast; 2] && case.input != [1; 3] && is_depthwise {
+                assert!(plan.algorithm() == Algorithm::Depthwise || case.output() == [1; 3]);
+            }
+            let limits = [0, plan.scratch_len() / 3].map(|limit| plan.with_scratch_limit(limit));
+            for plan in ordered_algorithms(plan).chain(limits) {
+                assert_same(&forward(&plan, operands), &expected, plan);
+                if let Some(packed) = forward_packed(&plan, operands) {
+                    assert_same(&packed, &expected, ("packed", plan));
+                }
+            }
+        }
+    }
+}
+
+each_rank!(of_any_shape, 500, conv_case, on_integers);
+
+fn on_integers<const D: usize>(case: &ConvCase, seed: u64) {
+    is_a_permutation::<D>(case, &mut Operands::integers(case, seed), activation(seed));
+}
+
+/// Channels that fill no vector, one, several, and so many that lines of L1 would meet; one tap and nine, strides, dilation that
+/// takes taps apart, groups, every padding, blocks of images and parts of images.
+#[test]
+fn of_layers() {
+    let case = |batch, channels: [usize; 2], side, taps: usize| ConvCase {
+        batch,
+        in_channels: channels[0],
+        out_channels: channels[1],
+        groups: 1,
+        input: [1, side, side],
+        kernel: [1, taps, taps],
+        stride: [1; 3],
+        padding: [[0; 2], [taps / 2; 2], [taps / 2; 2]],
+        mode: Mode::Zeros,
+        dilation: [1; 3],
+    };
+    let unpadded = |case: ConvCase| ConvCase { padding: [[0; 2]; 3], ..case };
+    let mut layers = vec![
+        case(1, [3, 20], 33, 7),
+        case(3, [32, 33], 9, 3),
+        case(1, [64, 48], 20, 1),
+        case(1, [512, 16], 7, 1),
+        case(2, [1024, 40], 5, 1),
+        case(1, [128, 32], 40, 3),
+        unpadded(case(2, [16, 64], 12, 3)),
+        unpadded(case(1, [256, 17], 9, 3)),
+        unpadded(case(1, [65, 7], 9, 5)),
+        ConvCase { stride: [1, 2, 2], ..case(1, [96, 24], 15, 1) },
+        ConvCase { stride: [1, 3, 2], ..case(2, [24, 40], 17, 3) },
+        ConvCase { dilation: [1, 2, 9], padding: [[0; 2], [2; 2], [9; 2]], ..case(1, [48, 20], 21, 3) },
+        ConvCase { groups: 4, ..case(2, [64, 72], 8, 3) },
+        ConvCase { groups: 2, ..unpadded(case(1, [128, 36], 6, 3)) },
+        ConvCase { groups: 30, ..case(2, [30, 60], 9, 3) },
+        ConvCase { input: [4, 6, 7], kernel: [2, 3, 3], ..case(2, [32, 20], 7, 3) },
+    ];
+    // One channel to a group: fewer than a vector and more, taps that are gathered at once and in two parts.
+    for (channels, side, taps) in [(16, 14, 3), (40, 23, 3), (7, 12, 5), (33, 19, 7), (20, 6, 7)] {
+        let depthwise = ConvCase { groups: channels, ..case(2, [channels; 2], side, taps) };
+        layers.extend([
+            depthwise,
+            ConvCase { stride: [1, 2, 2], ..depthwise },
+            ConvCase { dilation: [1, 1, 2], padding: [[0; 2], [3, 0], [1, 6]], ..depthwise },
+            ConvCase { mode: Mode::Reflect, ..depthwise },
+            ConvCase { input: [3, side, side], kernel: [2, taps, taps], ..depthwise },
+        ]);
+    }
+    // A stride counts only where there is a second position.
+    for groups in [1, 20] {
+        let one = ConvCase { stride: [1, 1, usize::MAX], ..unpadded(case(2, [20, 20], 9, 3)) };
+        layers.push(ConvCase { groups, input: [1, 9, 3], ..one });
+        layers.push(ConvCase { groups, input: [1, 9, 4], padding: [[0; 2], [1; 2], [1, 0]], ..one });
+    }
+    // Taps that look far into the padding.
+    let far = usize::MAX / 8;
+    for groups in [1, 20] {
+        let apart = ConvCase {
+            dilation: [1, 1, far],
+            padding: [[0; 2], [0; 2], [far; 2]],
+            ..case(2, [20, 20], 4, 3)
+        };
+        layers.push(ConvCase { groups, kernel: [1, 1, 3], ..apart });
+    }
+    let modes = [Mode::Reflect, Mode::Replicate, Mode::Circular];
+    layers.extend(modes.map(|mode| ConvCase { mode, ..case(2, [20, 18], 11, 5) }));
+    for (seed, layer) in (0..).zip(&layers) {
+        is_a_permutation::<3>(layer, &mut Operands::reals(layer, seed), Activation::Relu);
+    }
+}
+
+/// Of a single channel or position both layouts are one, and every algorithm is there.
+#[test]
+fn a_single_channel_has_one_layout() {
+    let gray = conv_params::<2>(&ConvCase { kernel: [1, 3, 3], ..ConvCase::linear(1, 1, 6) });
+    let plan = gray.plan(2, [9, 9]).unwrap();
+    let last = plan.with_input_layout(ChannelsLast).unwrap();
+    assert_eq!((last.algorithm(), last.scratch_len()), (plan.algorithm(), plan.scratch_len()));
+    assert!(last.algorithms().eq(plan.algorithms()));
+    let mut grad_input = vec![0.0; plan.input_len()];
+    let mut scratch = vec![0.0; plan.backward_input_scratch_len()];
+    let (weight, grad_output) = (vec![0.0; plan.weight_len()], vec![0.0; plan.output_len()]);
+    last.backward_input(&weight, &grad_output, &mut grad_input, &mut scratch).unwrap();
+}
+
+/// What takes channels first only says so, when it is asked for or before it writes.
+#[test]
+fn what_needs_channels_first() {
+    let plan = conv_params::<2>(&ConvCase { kernel: [1, 3, 3], ..ConvCase::linear(1, 4, 6) });
+    let plan = plan.plan(2, [9, 9]).unwrap();
+    for [input, output] in LAYOUTS.into_iter().skip(1) {
+        for algorithm in [Algorithm::Direct, Algorithm::Im2col, Algorithm::Winograd] {
+            let unsupported = ShapeError::Unsupported { algorithm: algorithm.name() };
+            let last = with_layouts(plan, [input, output]);
+            assert_eq!(last.with_algorithm(algorithm).unwrap_err(), unsupported);
+            let asked = plan.with_algorithm(algorithm).unwrap();
+            let last = asked.with_input_layout(input).and_then(|plan| plan.with_output_layout(output));
+            assert_eq!(last.unwrap_err(), unsupported);
+        }
+        let plan = with_layouts(plan, [input, output]);
+        assert_eq!(plan.algorithm(), Algorithm::Broadcast);
+        let of = |len| vec![7.0; len];
+        let (input, weight, grad_output) =
+            (of(plan.input_len()), of(plan.weight_len()), of(plan.output_len()));
+        let error = |operation| Err(RunError::Layout { operation });
+        let (mut written, mut scratch) = (of(plan.input_len()), of(plan.backward_input_scratch_len()));
+        assert_eq!(
+            plan.backward_input(&weight, &grad_output, &mut written, &mut scratch),
+            error("backward_input")
+        );
+        assert_eq!(written, input);
+        let (mut written, mut scratch) = (of(plan.weight_len()), of(plan.backward_weight_scratch_len()));
+        assert_eq!(
+            plan.backward_weight(&input, &grad_output, &mut written, &mut scratch),
+            error("backward_weight")
+        );
+        assert_eq!(written, weight);
+        assert_eq!(plan.backward_bias(&grad_output, &mut of(6)), error("backward_bias"));
+        let mut columns = of(plan.columns_len());
+        assert_eq!(plan.im2col(&input, &mut columns), error("im2col"));
+        assert_eq!(plan.col2im(&columns, &mut of(plan.input_len())), error("col2im"));
+        assert_eq!(plan.columns(&input).map(|_| ()), error("columns"));
+    }
+}
+
+/// Sizes that may overflow: a plan or an error, and wrong lengths are errors.
+#[test]
+fn no_size_panics() {
+    for_all(cases(20_000), hostile_conv_case(3).boxed(), |case| {
+        let Ok(plan) = conv_params::<3>(&case).plan(case.batch, case.input) else { return };
+        for [input, output] in LAYOUTS {
+            let Ok(plan) = plan.with_input_layout(input) else { continue };
+            let Ok(plan) = plan.with_output_layout(output) else { continue };
+            let nothing = ConvOperands { input: &[], weight: Weights::Plain(&[]), bias: &[] };
+            assert!(plan.forward(nothing, &mut [], &mut []).is_err());
+            let limit = plan.scratch_len() / 2;
+            assert!(plan.with_scratch_limit(limit).scratch_len() <= limit);
+        }
+    });
+}
