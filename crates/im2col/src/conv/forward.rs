@@ -14,7 +14,7 @@ use core::ops::Range;
 /// What a convolution reads.
 #[derive(Clone, Copy, Debug)]
 pub struct ConvOperands<'a> {
-    /// `[batch, in_channels, dims..]`
+    /// `[batch, in_channels, dims..]`, or in the [layout](ConvPlan::with_input_layout) of the plan.
     pub input: &'a [f32],
     /// `[out_channels, in_channels / groups, kernel..]`; of a transposed convolution
     /// `[in_channels, out_channels / groups, kernel..]`.
@@ -104,7 +104,7 @@ impl<const D: usize> ConvPlan<D> {
         }
     }
 
-    /// Computes `output` `[batch, out_channels, output_dims..]`.
+    /// Computes `output` `[batch, out_channels, output_dims..]`, or in the [layout](ConvPlan::with_output_layout) of the plan.
     ///
     /// But for `Winograd` and `Matrixmultiply`, each output is one chain of sums: products in ascending order of channel and tap, one fused
     /// multiply-add each (a multiplication and an addition under [`Isa::SCALAR`](crate::Isa::SCALAR)), then the bias,

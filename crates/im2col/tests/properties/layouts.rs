@@ -4,7 +4,9 @@ use crate::plans::{
     Operands, activation, assert_same, conv_params, conv_plan, each_rank, forward, forward_packed, isas,
     ordered_algorithms,
 };
-use im2col::{Activation, Algorithm, ConvOperands, ConvPlan, Layout, RunError, ShapeError, Weights};
+use im2col::{
+    Activation, Algorithm, ConvOperands, ConvPlan, Layout, Rounding, RunError, ShapeError, Weights,
+};
 use im2col_testkit::operands::channels_last;
 use im2col_testkit::oracle::{ConvCase, Mode};
 use im2col_testkit::property::{cases, for_all};
@@ -132,6 +134,31 @@ fn of_layers() {
     layers.extend(modes.map(|mode| ConvCase { mode, ..case(2, [20, 18], 11, 5) }));
     for (seed, layer) in (0..).zip(&layers) {
         is_a_permutation::<3>(layer, &mut Operands::reals(layer, seed), Activation::Relu);
+    }
+}
+
+/// Layouts, a limit of scratch, an algorithm and rounding make one plan, in whatever order they are asked for; channels first bring
+/// everything back.
+#[test]
+fn requests_have_no_order() {
+    let case =
+        ConvCase { kernel: [1, 3, 3], padding: [[0; 2], [1; 2], [1; 2]], ..ConvCase::linear(1, 24, 40) };
+    let plan = conv_params::<2>(&case).plan(3, [12, 12]).unwrap();
+    for layouts in LAYOUTS {
+        let last = with_layouts(plan, layouts);
+        assert_eq!(with_layouts(last, [ChannelsFirst; 2]), plan);
+        for limit in [0, last.scratch_len() / 2, last.scratch_len()] {
+            assert_eq!(with_layouts(plan.with_scratch_limit(limit), layouts), last.with_scratch_limit(limit));
+        }
+        for algorithm in [Algorithm::Broadcast, Algorithm::InPlace] {
+            let by = |plan: ConvPlan<2>| plan.with_algorithm(algorithm).unwrap();
+            assert_eq!(with_layouts(by(plan), layouts), by(last));
+        }
+        let any = |plan: ConvPlan<2>| plan.with_rounding(Rounding::Any);
+        assert_eq!(with_layouts(any(plan), layouts), any(last));
+        let limit = plan.backward_input_scratch_len() / 2;
+        let limited = |plan: ConvPlan<2>| plan.with_backward_scratch_limit(limit);
+        assert_eq!(with_layouts(limited(plan), layouts), limited(last));
     }
 }
 
