@@ -31,7 +31,7 @@ impl<'a> Epilogue<'a> {
     #[inline(always)]
     pub(crate) fn by_columns(mut self) -> Self {
         self.bias = match self.bias {
-            Bias::None => Bias::None,
+            Bias::None | Bias::PerRow([]) => Bias::None,
             Bias::PerRow(bias) => Bias::PerColumn(bias),
             Bias::PerColumn(bias) => Bias::PerRow(bias),
         };

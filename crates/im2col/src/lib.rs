@@ -23,7 +23,8 @@
 //! ```
 //!
 //! All data is row-major `f32`: input `[batch, in_channels, dims..]`, weight
-//! `[out_channels, in_channels / groups, kernel..]`, output `[batch, out_channels, dims..]`.
+//! `[out_channels, in_channels / groups, kernel..]`, output `[batch, out_channels, dims..]`. A convolution's forward pass takes and
+//! gives [channels last](Layout) too.
 //!
 //! - Convolution in one, two and three dimensions: [`ConvParams`], and its gradients. Its matrices alone, PyTorch's
 //!   `Unfold` and `Fold`: [`Im2colParams`].

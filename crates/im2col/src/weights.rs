@@ -12,7 +12,7 @@ pub enum Weights<'a> {
 /// Weights in the order in which the microkernel reads them. Made by `pack_weights`.
 ///
 /// The layout depends only on groups, channels, kernel and whether the algorithm is Winograd's: plans of one layer for several
-/// batch or input sizes share it, but with [`Rounding::Any`](crate::Rounding::Any) these may decide the algorithm. It is not stable
+/// batch or input sizes and layouts share it, but with [`Rounding::Any`](crate::Rounding::Any) these may decide the algorithm. It is not stable
 /// across versions: store plain weights.
 #[derive(Clone, Copy, Debug)]
 pub struct PackedWeights<'a> {

@@ -74,6 +74,7 @@ fn convolutions_are_the_same() {
         (last(same(conv(8, 16, [3, 3])).plan(7, [29, 31]), [true, true]), 3),
         (last(same(conv(32, 100, [3, 3])).plan(1, [28, 28]), [true, false]), 4),
         (last(same(conv(32, 100, [3, 3])).plan(1, [28, 28]), [true, true]), 1),
+        (last(same(conv(64, 64, [3, 3])).with_groups(64).plan(5, [56, 56]), [true, true]), 0),
         (last(same(conv(36, 60, [3, 3])).with_groups(3).plan(1, [40, 40]), [true, false]), 1),
         // Too small for threads.
         (same(conv(8, 16, [3, 3])).plan(1, [16, 16]), 1),

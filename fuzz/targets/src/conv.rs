@@ -194,7 +194,7 @@ fn forward<const D: usize>(bytes: &mut Bytes<'_>) {
         } else {
             expected.check(&output, bound, &plan);
         }
-        // Not every algorithm runs in them.
+        // Another algorithm runs where this one does not.
         if let Ok(plan) = in_layouts.map(|plan| plan.with_isa(isa))
             && plan.algorithm() != Algorithm::Winograd
         {

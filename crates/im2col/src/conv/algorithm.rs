@@ -89,7 +89,7 @@ impl Algorithm {
         match self {
             Self::Broadcast | Self::InPlace => true,
             Self::Depthwise => depthwise::fits(shape),
-            // The lanes of others are positions that follow each other.
+            // Others read lines, or store positions that follow each other.
             _ if shape.has_channels_last() => false,
             Self::Pointwise => shape.is_pointwise(),
             Self::Winograd => winograd::fits(shape),

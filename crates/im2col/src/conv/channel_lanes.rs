@@ -8,7 +8,7 @@
 //! padded copy of it, the *stage*. The tile is [`PAIRS`](crate::simd::Kernel::run) pairs of
 //! positions, neighbours or the same in two images, by `PANELS` vectors of channels. Its sums stay in registers for a block of
 //! products, whose weights stay in L1 while all tiles pass; between blocks they wait in a buffer. Finished
-//! sums of sixteen positions at a time are transposed into lines of the output.
+//! sums of sixteen positions at a time are transposed into lines of the output; with channels last they are stored as they are.
 //!
 //! The layout of weights and the choice of lanes are those of E. Georganas et al.: Anatomy of
 //! High-Performance Deep Learning Convolutions on SIMD Architectures (2018); that tiles read the input

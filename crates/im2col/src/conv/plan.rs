@@ -37,7 +37,7 @@ use crate::window::{Window, lift, min, unlift};
 pub struct ConvPlan<const D: usize> {
     params: ConvParams<D>,
     pub(super) isa: Option<Isa>,
-    /// What was asked for: an algorithm, or the order of its sums, the most values of scratch, the most threads.
+    /// What was asked for: an algorithm, or the order of its sums, the most values of scratch, the most threads, layouts.
     pub(super) requested: Option<Algorithm>,
     pub(super) rounding: Rounding,
     pub(super) scratch_limit: usize,

@@ -1,5 +1,5 @@
-//! What a plan is asked for: an algorithm or the order of its sums, a limit of scratch, threads, an instruction set; and what
-//! follows from all of it.
+//! What a plan is asked for: an algorithm or the order of its sums, layouts, a limit of scratch, threads, an instruction set; and
+//! what follows from all of it.
 
 use super::algorithm::{ALL, Algorithm};
 use super::choice::best;
@@ -19,8 +19,8 @@ impl<const D: usize> ConvPlan<D> {
     /// # Errors
     ///
     /// [`ShapeError::Unsupported`] for [`Algorithm::Pointwise`], [`Algorithm::Depthwise`] or
-    /// [`Algorithm::Winograd`] if the shape is not theirs, and for all but [`Algorithm::Broadcast`], [`Algorithm::Depthwise`] and
-    /// [`Algorithm::InPlace`] if a [layout](crate::Layout) is not; [`ShapeError::Overflow`] if its scratch does not fit in `usize`.
+    /// [`Algorithm::Winograd`] if the shape is not theirs; with [channels last](Self::with_input_layout) for all but
+    /// [`Algorithm::Broadcast`] and [`Algorithm::InPlace`], and `Depthwise` from and to them; [`ShapeError::Overflow`] if its scratch does not fit in `usize`.
     pub const fn with_algorithm(mut self, algorithm: Algorithm) -> Result<Self, ShapeError> {
         if !algorithm.fits(&self.shape) {
             return Err(ShapeError::Unsupported { algorithm: algorithm.name() });
@@ -85,23 +85,27 @@ impl<const D: usize> ConvPlan<D> {
         self.rounding
     }
 
-    /// The same convolution of an input in this order, with the same weights, bit for bit.
+    /// The same convolution, with the same weights, of an input in this layout. An example is at [`Layout`].
     ///
-    /// With channels last, of more than one channel, the input is read where it lies or copied into blocks as it is:
-    /// [`Algorithm::Broadcast`] runs, [`Algorithm::InPlace`] under a [limit of scratch](ConvPlan::with_scratch_limit), or
-    /// [`Algorithm::Depthwise`] if the output has channels last too. An example is at [`Layout`].
+    /// Where there are several channels and positions, and the channels come last, the input is read where it lies or copied
+    /// into blocks as it is, by [`Algorithm::Broadcast`], or by [`Algorithm::InPlace`] under a
+    /// [limit of scratch](ConvPlan::with_scratch_limit). With one channel per group, and the output's channels last too,
+    /// [`Algorithm::Depthwise`] runs; from one layout to the other such a convolution takes many times as long. Another algorithm
+    /// that was [asked for](ConvPlan::with_algorithm) gives way. Threads divide one image only if it has one
+    /// group and the output's channels come first.
+    ///
+    /// For finite weights the result stays the same, bit for bit but for the sign of a zero, unless channels first were computed
+    /// by `Winograd` or `Matrixmultiply`. Gradients and im2col matrices need channels first: [`RunError::Layout`](crate::RunError::Layout).
     ///
     /// # Errors
     ///
-    /// [`ShapeError::Unsupported`] if another algorithm was [asked for](ConvPlan::with_algorithm);
     /// [`ShapeError::Overflow`] if the scratch does not fit in `usize`.
     pub const fn with_input_layout(mut self, layout: Layout) -> Result<Self, ShapeError> {
         self.input_layout = layout;
         self.with_shape_of_layouts()
     }
 
-    /// The same convolution into an output in this order: see [`with_input_layout`](Self::with_input_layout). With channels last
-    /// [threads](Self::with_threads) divide the images of a batch, and a single image stays on one.
+    /// The same convolution into an output in this layout: see [`with_input_layout`](Self::with_input_layout).
     ///
     /// ```
     /// use im2col::{ConvOperands, ConvParams, Layout, Weights};
@@ -133,11 +137,6 @@ impl<const D: usize> ConvPlan<D> {
         let ConvShape { groups, in_group, out_group, window, .. } = self.shape;
         self.shape.input_layout = self.input_layout.of(window.plane_len(), groups * in_group);
         self.shape.output_layout = self.output_layout.of(window.positions(), groups * out_group);
-        if let Some(algorithm) = self.requested
-            && !algorithm.fits(&self.shape)
-        {
-            return Err(ShapeError::Unsupported { algorithm: algorithm.name() });
-        }
         match self.resolve() {
             Ok(()) => Ok(self),
             Err(error) => Err(error),
@@ -196,18 +195,21 @@ impl<const D: usize> ConvPlan<D> {
         self
     }
 
-    /// Plans what all requests describe together, whatever their order: the requested algorithm, or the one that [`best`] takes,
+    /// Plans what all requests describe together, whatever their order: the requested algorithm if the layouts are its own, or the one that [`best`] takes,
     /// if its scratch for one thread is within the limit; otherwise the best one that sums in order, if that is; otherwise, with
     /// more than six outputs per group, `Broadcast` in smaller blocks; otherwise `InPlace`, which needs none.
     /// [`ConvPlan::parts`] then takes the threads whose scratch is within the limit. An error leaves the plan as it was.
     pub(super) const fn resolve(&mut self) -> Result<(), ShapeError> {
         let limit = self.scratch_limit;
         let mut resolved = match self.requested {
-            Some(algorithm) => match ConvSizes::new(&self.shape, algorithm, usize::MAX) {
-                Some(sizes) => (algorithm, sizes),
-                None => return Err(TOO_LONG),
-            },
-            None => match self.chosen() {
+            Some(algorithm) if algorithm.fits(&self.shape) => {
+                match ConvSizes::new(&self.shape, algorithm, usize::MAX) {
+                    Some(sizes) => (algorithm, sizes),
+                    None => return Err(TOO_LONG),
+                }
+            }
+            // None was asked for, or the layouts are not its own.
+            _ => match self.chosen() {
                 Some(chosen) => chosen,
                 None => return Err(TOO_LONG),
             },

@@ -11,7 +11,7 @@ use crate::error::{RunError, check_len};
 /// Its entries are the kernel's: each row holds the weights of one output at the inputs that the
 /// window sees, and zeros elsewhere (locality); the rows of one channel differ only in where they
 /// stand (translation invariance). Padding that shows an input twice adds up its weights. The matrix
-/// is that of one image, whatever the batch.
+/// is that of one image, whatever the batch. With [channels last](crate::Layout) its rows or columns stand in that order.
 ///
 /// ```
 /// use im2col::{ConvParams, naive};

@@ -51,7 +51,8 @@ where
 /// `run` and what it calls in its loops must be `#[inline(always)]`: only code inlined into the
 /// dispatching function is compiled for the instruction set.
 pub(crate) trait Kernel {
-    /// Whether wider registers pay: kernels that copy or compare values are not compiled for AVX-512 but run under AVX2.
+    /// Whether wider registers pay: kernels that copy or compare values, and others that were no faster, are not compiled for
+    /// AVX-512 but run under AVX2.
     #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no other target has AVX-512"))]
     const USES_AVX512: bool = true;
 

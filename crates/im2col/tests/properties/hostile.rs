@@ -1,6 +1,7 @@
 //! No argument, however absurd, makes the crate panic (overflow checks are on in tests) or compute
 //! anything but the definition.
 
+use crate::layouts::{LAYOUTS, with_layouts};
 use crate::plans::{
     Operands, algorithms, assert_same, backward, conv_params, each_rank, forward, isas, last,
 };
@@ -43,8 +44,14 @@ fn convolution_of_any_size<const D: usize>(case: &ConvCase, seed: u64) {
     naive::conv_backward_input(&plan, weight, grad_output, &mut grad_input).unwrap();
     let mut grad_weight = garbage(seed, plan.weight_len());
     naive::conv_backward_weight(&plan, input, grad_output, &mut grad_weight).unwrap();
+    let laid = with_layouts(plan, LAYOUTS[seed as usize % 4]);
+    let mut output_laid = garbage(seed, plan.output_len());
+    naive::conv_forward(&laid, input, weight, bias, &mut output_laid).unwrap();
     let [mut columns, mut sums] = [plan.columns_len(), plan.input_len()].map(|len| garbage(seed, len));
     let small = |plan: &ConvPlan<D>| plan.scratch_len() <= 16 * RUN;
+    for plan in algorithms(laid).filter(small).flat_map(isas) {
+        assert_same(&forward(&plan, &operands), &output_laid, plan);
+    }
     for plan in algorithms(plan).filter(small).flat_map(isas) {
         assert_same(&forward(&plan, &operands), &output, plan);
         let given = backward(&plan, &operands);

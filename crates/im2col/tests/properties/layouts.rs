@@ -5,7 +5,8 @@ use crate::plans::{
     ordered_algorithms,
 };
 use im2col::{
-    Activation, Algorithm, ConvOperands, ConvPlan, Layout, Rounding, RunError, ShapeError, Weights,
+    Activation, Algorithm, ConvOperands, ConvParams, ConvPlan, Gradients, Layout, Rounding, RunError,
+    ShapeError, Weights,
 };
 use im2col_testkit::operands::channels_last;
 use im2col_testkit::oracle::{ConvCase, Mode};
@@ -49,7 +50,7 @@ fn is_a_permutation<const D: usize>(case: &ConvCase, operands: &mut Operands, ac
             let expected = in_layout(&first, case.batch, case.out_channels, layouts[1]);
             let is_depthwise = case.groups > 1 && [case.in_channels, case.out_channels] == [case.groups; 2];
             if layouts == [ChannelsLast; 2] && case.input != [1; 3] && is_depthwise {
-                assert!(plan.algorithm() == Algorithm::Depthwise || case.output() == [1; 3]);
+                assert_eq!(plan.algorithm(), Algorithm::Depthwise);
             }
             let limits = [0, plan.scratch_len() / 3].map(|limit| plan.with_scratch_limit(limit));
             for plan in ordered_algorithms(plan).chain(limits) {
@@ -111,6 +112,7 @@ fn of_layers() {
             ConvCase { stride: [1, 2, 2], ..depthwise },
             ConvCase { dilation: [1, 1, 2], padding: [[0; 2], [3, 0], [1, 6]], ..depthwise },
             ConvCase { mode: Mode::Reflect, ..depthwise },
+            ConvCase { input: [1, taps, taps], ..unpadded(depthwise) },
             ConvCase { input: [3, side, side], kernel: [2, taps, taps], ..depthwise },
         ]);
     }
@@ -144,6 +146,13 @@ fn requests_have_no_order() {
     let case =
         ConvCase { kernel: [1, 3, 3], padding: [[0; 2], [1; 2], [1; 2]], ..ConvCase::linear(1, 24, 40) };
     let plan = conv_params::<2>(&case).plan(3, [12, 12]).unwrap();
+    let depthwise = ConvCase { in_channels: 40, groups: 40, ..case };
+    let depthwise = conv_params::<2>(&depthwise).plan(3, [12, 12]).unwrap();
+    let by = |plan: ConvPlan<2>| plan.with_algorithm(Algorithm::Depthwise).unwrap();
+    assert_eq!(
+        with_layouts(by(depthwise), [ChannelsLast; 2]),
+        by(with_layouts(depthwise, [ChannelsLast; 2]))
+    );
     for layouts in LAYOUTS {
         let last = with_layouts(plan, layouts);
         assert_eq!(with_layouts(last, [ChannelsFirst; 2]), plan);
@@ -159,6 +168,29 @@ fn requests_have_no_order() {
         let limit = plan.backward_input_scratch_len() / 2;
         let limited = |plan: ConvPlan<2>| plan.with_backward_scratch_limit(limit);
         assert_eq!(with_layouts(limited(plan), layouts), limited(last));
+    }
+}
+
+/// Without a bias nothing is added to a sum: a zero has the sign that it has with channels first.
+#[test]
+fn zeros_keep_their_signs() {
+    for groups in [1, 2] {
+        let params = ConvParams::new(2, 4, [1]).with_groups(groups).with_bias(false);
+        let plan = params.plan(1, [2]).unwrap().with_algorithm(Algorithm::Broadcast).unwrap();
+        let (input, weight) = ([-1e-30; 4], vec![1e-30; plan.weight_len()]);
+        let bits = |plan: ConvPlan<1>| {
+            let (mut output, mut scratch) = (vec![1.0; plan.output_len()], vec![0.0; plan.scratch_len()]);
+            let operands = ConvOperands { input: &input, weight: Weights::Plain(&weight), bias: &[] };
+            plan.forward(operands, &mut output, &mut scratch).unwrap();
+            output.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        };
+        for plan in isas(plan) {
+            let first = bits(plan);
+            for plan in LAYOUTS.map(|layouts| with_layouts(plan, layouts)) {
+                assert_eq!(bits(plan), first, "{plan:?}");
+                assert_eq!(bits(plan.with_scratch_limit(0)), first, "{plan:?}");
+            }
+        }
     }
 }
 
@@ -186,9 +218,11 @@ fn what_needs_channels_first() {
             let unsupported = ShapeError::Unsupported { algorithm: algorithm.name() };
             let last = with_layouts(plan, [input, output]);
             assert_eq!(last.with_algorithm(algorithm).unwrap_err(), unsupported);
+            // What was asked for before gives way, until the layouts are its own again.
             let asked = plan.with_algorithm(algorithm).unwrap();
-            let last = asked.with_input_layout(input).and_then(|plan| plan.with_output_layout(output));
-            assert_eq!(last.unwrap_err(), unsupported);
+            let last = with_layouts(asked, [input, output]);
+            assert_eq!(last.algorithm(), Algorithm::Broadcast);
+            assert_eq!(with_layouts(last, [ChannelsFirst; 2]), asked);
         }
         let plan = with_layouts(plan, [input, output]);
         assert_eq!(plan.algorithm(), Algorithm::Broadcast);
@@ -209,6 +243,13 @@ fn what_needs_channels_first() {
         );
         assert_eq!(written, weight);
         assert_eq!(plan.backward_bias(&grad_output, &mut of(6)), error("backward_bias"));
+        let mut written = [of(plan.input_len()), of(plan.weight_len()), of(6)];
+        let before = written.clone();
+        let [input_gradient, weight_gradient, bias] = &mut written;
+        let gradients = Gradients { input: input_gradient, weight: weight_gradient, bias };
+        let mut scratch = of(plan.backward_scratch_len());
+        assert!(plan.backward(&input, &weight, &grad_output, gradients, &mut scratch).is_err());
+        assert_eq!(written, before);
         let mut columns = of(plan.columns_len());
         assert_eq!(plan.im2col(&input, &mut columns), error("im2col"));
         assert_eq!(plan.col2im(&columns, &mut of(plan.input_len())), error("col2im"));

@@ -1,4 +1,4 @@
-//! Depthwise convolution: one channel in, one channel out, 3x3 or 5x5 taps, stride 1 or 2.
+//! Depthwise convolution: one channel in, one channel out, 3x3 or 5x5 taps, stride 1 or 2; with channels last any window.
 //!
 //! A vector of outputs slides down its column: each line of input is loaded once and added to the sums of
 //! all lines of output that see it, which are as many registers. Which lanes of it are padding depends
@@ -25,8 +25,10 @@ use taps::span;
 /// Whether there is one channel in and out of each group, and a kernel for the window: any with channels last.
 pub(in crate::conv) const fn fits(shape: &ConvShape) -> bool {
     if shape.has_channels_last() {
-        let both = shape.input_layout.is_last() && shape.output_layout.is_last();
-        return both && shape.in_group == 1 && shape.out_group == 1;
+        // A single position has but one layout.
+        let is_input_last = shape.input_layout.is_last() || shape.window.plane_len() == 1;
+        let is_output_last = shape.output_layout.is_last() || shape.window.positions() == 1;
+        return is_input_last && is_output_last && shape.in_group == 1 && shape.out_group == 1;
     }
     let window = &shape.window;
     let Window { kernel: [planes, height, width], stride, dilation, mode, .. } = *window;

@@ -5,7 +5,7 @@ use crate::epilogue::Epilogue;
 use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
 use core::ops::Range;
 
-/// Where the outputs of a block lie: its positions follow each other, then come those of other images.
+/// Where the outputs of a block lie: its positions, `position_stride` apart, then those of other images.
 pub(in crate::conv) struct Target<'a> {
     pub(in crate::conv) values: &'a mut [f32],
     /// Of an image in the block.

@@ -79,7 +79,7 @@ impl Pass<'_> {
 }
 
 impl GroupWeights<'_> {
-    /// The weights `k` of the output channels from `first` on, a multiple of `NR`; zeros past the last.
+    /// The weights `k` of the output channels from `first` on, a multiple of `NR`; past the last some other values.
     #[inline(always)]
     fn lanes(&self, first: usize, k: usize, depth: usize) -> Lanes {
         let mut lanes = [0.0; NR];
