@@ -224,9 +224,7 @@ impl Pass<'_> {
             Algorithm::Winograd => winograd::forward(isa, self),
             Algorithm::Direct => direct::forward(isa, self),
             // Without registers for its columns of sums; the bits are equal.
-            Algorithm::Depthwise if isa.is_fallback() && !self.shape.has_channels_last() => {
-                in_place::forward(isa, self)
-            }
+            Algorithm::Depthwise if isa.is_fallback() => in_place::forward(isa, self),
             Algorithm::Depthwise => depthwise::forward(isa, self),
             Algorithm::InPlace => in_place::forward(isa, self),
             #[cfg(feature = "matrixmultiply")]

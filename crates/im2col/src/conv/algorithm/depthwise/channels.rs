@@ -19,6 +19,7 @@ pub(super) struct LanesOfChannels<'a>(pub(super) Pass<'a>);
 
 impl Kernel for LanesOfChannels<'_> {
     const USES_AVX512: bool = false;
+    const HAS_FALLBACK: bool = cfg!(not(target_arch = "x86_64"));
 
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
