@@ -54,15 +54,19 @@ test_core() {
     ' "$scratch/tests_$name" || fail "no test ran: $name"
 }
 
-# Unpacks the standard library of Debian's compiler for another of its architectures into a folder, which need not be installed:
+# Unpacks the standard library that belongs to the installed rustc-web, for another of Debian's architectures, into a folder:
 # ARCHITECTURE FOLDER
 unpack_std() {
-    local package=libstd-rust-web-dev url
-    url=$(apt-get --print-uris download "$package" | sed -nE "s/^'([^']*)_$(dpkg --print-architecture)\.deb'.*/\1_$1.deb/p")
+    local package=libstd-rust-web-dev version url
+    version=$(dpkg-query -W -f '${Version}' rustc-web)
+    # It is there from an earlier run.
+    [[ $(cat "$2/version" 2>/dev/null) != "$version" ]] || return 0
+    url=$(apt-get --print-uris download "$package=$version" | sed -nE "s/^'([^']*)_$(dpkg --print-architecture)\.deb'.*/\1_$1.deb/p")
     [[ -n $url ]] || fail "no address of $package"
     mkdir -p "$2"
     curl -sSf "$url" -o "$2/std.deb" || fail "cannot download $url"
     dpkg-deb -x "$2/std.deb" "$2"
+    printf '%s\n' "$version" >"$2/version"
 }
 
 # Under QEMU: ARCHITECTURE ARGUMENT...
