@@ -1,5 +1,6 @@
 //! Convolutions of rank 1 to 3 by every algorithm, transposed ones, and their gradients.
 
+use crate::layouts::{LAYOUTS, with_layouts};
 use crate::plans::{
     Operands, activation, algorithms, assert_same, conv_plan, forward, im2col_params, isas, last,
 };
@@ -174,6 +175,12 @@ fn check_conv<const D: usize>(memory: &mut Memory, case: &ConvCase, seed: u64) {
         check_backward(memory, flush, plan, &operands, &expected);
     });
     isas(plan).for_each(|plan| check_winograd(memory, plan, &operands));
+    // One of the layouts with channels last.
+    let laid = with_layouts(plan, LAYOUTS[1 + seed as usize % 3]);
+    let mut output = vec![f32::NAN; laid.output_len()];
+    let Operands { input, weight, bias, .. } = &operands;
+    naive::conv_forward(&laid, input, weight, bias, &mut output).unwrap();
+    for_each_isa(laid, |plan, flush| check_forward(memory, flush, plan, &operands, &output));
     check_matrices::<D>(memory, case, &operands);
 }
 
