@@ -27,7 +27,7 @@ impl<'a> Epilogue<'a> {
         Self { bias, is_relu: matches!(activation, Activation::Relu) }
     }
 
-    /// That of the transposed sums.
+    /// The epilogue of the transposed tile, whose rows are the columns of this one.
     #[inline(always)]
     pub(crate) fn by_columns(mut self) -> Self {
         self.bias = match self.bias {

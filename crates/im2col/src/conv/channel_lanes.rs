@@ -19,7 +19,6 @@ mod store;
 mod tile;
 
 pub(super) use block::{Block, Field, MOST_LINES, PANELS_AT_ONCE, SUMS_LEN, is_staged};
-use store::StorePositions;
 pub(super) use store::{Store, Target};
 pub(super) use tile::{BlockTiles, Pair, PositionPairs};
 
@@ -29,6 +28,7 @@ use crate::gemm::Panels;
 use crate::simd::{Isa, NR, dispatch};
 use block::{FillPadded, Position};
 use core::ops::Range;
+use store::StorePositions;
 use tile::ComputeSums;
 
 /// The operands of some output channels of a group.

@@ -20,7 +20,8 @@ impl<const D: usize> ConvPlan<D> {
     ///
     /// [`ShapeError::Unsupported`] for [`Algorithm::Pointwise`], [`Algorithm::Depthwise`] or
     /// [`Algorithm::Winograd`] if the shape is not theirs; with [channels last](Self::with_input_layout) for all but
-    /// [`Algorithm::Broadcast`] and [`Algorithm::InPlace`], and `Depthwise` from and to them; [`ShapeError::Overflow`] if its scratch does not fit in `usize`.
+    /// [`Algorithm::Broadcast`] and [`Algorithm::InPlace`], and `Depthwise` from and to them; [`ShapeError::Overflow`] if its
+    /// scratch does not fit in `usize`.
     pub const fn with_algorithm(mut self, algorithm: Algorithm) -> Result<Self, ShapeError> {
         if !algorithm.fits(&self.shape) {
             return Err(ShapeError::Unsupported { algorithm: algorithm.name() });
@@ -90,9 +91,9 @@ impl<const D: usize> ConvPlan<D> {
     /// Where there are several channels and positions, and the channels come last, the input is read where it lies or copied
     /// into blocks as it is, by [`Algorithm::Broadcast`], or by [`Algorithm::InPlace`] under a
     /// [limit of scratch](ConvPlan::with_scratch_limit). With one channel per group, and the output's channels last too,
-    /// [`Algorithm::Depthwise`] runs; from one layout to the other such a convolution takes many times as long. Another algorithm
-    /// that was [asked for](ConvPlan::with_algorithm) gives way. Threads divide one image only if it has one
-    /// group and the output's channels come first.
+    /// [`Algorithm::Depthwise`] runs; from one layout to the other such a convolution takes many times as long. If another
+    /// algorithm was [asked for](ConvPlan::with_algorithm), one of these runs instead. Threads divide a single image only if there
+    /// is one group and the output's channels come first.
     ///
     /// For finite weights the result stays the same, bit for bit but for the sign of a zero, unless channels first were computed
     /// by `Winograd` or `Matrixmultiply`. Gradients and im2col matrices need channels first: [`RunError::Layout`](crate::RunError::Layout).
@@ -195,8 +196,8 @@ impl<const D: usize> ConvPlan<D> {
         self
     }
 
-    /// Plans what all requests describe together, whatever their order: the requested algorithm if the layouts are its own, or the one that [`best`] takes,
-    /// if its scratch for one thread is within the limit; otherwise the best one that sums in order, if that is; otherwise, with
+    /// Plans what all requests describe together, whatever their order: the requested algorithm if the layouts are its own, or the
+    /// one that [`best`] takes, if its scratch for one thread is within the limit; otherwise the best one that sums in order, if that is; otherwise, with
     /// more than six outputs per group, `Broadcast` in smaller blocks; otherwise `InPlace`, which needs none.
     /// [`ConvPlan::parts`] then takes the threads whose scratch is within the limit. An error leaves the plan as it was.
     pub(super) const fn resolve(&mut self) -> Result<(), ShapeError> {

@@ -34,7 +34,7 @@ const MOST_WAITING: usize = (2 * PAIRS_AT_ONCE + NR).next_multiple_of(NR);
 pub(in crate::conv) const SUMS_LEN: usize = (MOST_WAITING + 1) * PANELS_AT_ONCE * NR;
 
 /// The most positions of a tile.
-const TILE: usize = 14;
+const TILE_POSITIONS: usize = 14;
 
 /// Whether the input is copied before it is read: because of padding, or because the planes, or with channels last the
 /// positions, that a block of products reads are so far apart that they need too many pages, or too few sets of L1 hold their
@@ -53,14 +53,14 @@ pub(in crate::conv) const fn is_staged(shape: &ConvShape) -> bool {
         || planes.saturating_mul(shared) > L1_SETS * L1_WAYS / 2
 }
 
-/// With channels last, whether the lines that the positions and taps of a tile read of a few channels are more than half of the
-/// sets of L1 hold that they share.
+/// Whether a tile whose input has channels last reads too many lines of L1 at once, one for each position and tap: more than half
+/// of what their sets hold. Positions a multiple of `2^n` lines apart share one of `2^n` sets.
 const fn positions_meet(shape: &ConvShape) -> bool {
     let Window { kernel, stride, .. } = shape.window;
-    let [position, ..] = shape.input_strides();
-    let apart = position.saturating_mul(stride[2]);
+    let [position_stride, ..] = shape.input_strides();
+    let apart = position_stride.saturating_mul(stride[2]);
     let shared = if apart.is_multiple_of(NR) { 1 << (apart / NR).trailing_zeros() } else { 1 };
-    let lines = kernel[2].saturating_add(TILE).saturating_mul(kernel[1]).saturating_mul(kernel[0]);
+    let lines = kernel[2].saturating_add(TILE_POSITIONS).saturating_mul(kernel[1]).saturating_mul(kernel[0]);
     lines.saturating_mul(shared) > L1_SETS * L1_WAYS / 2
 }
 
@@ -217,8 +217,8 @@ impl Block {
     }
 }
 
-/// The channels of a staged position. With channels last an even number of whole vectors would put many positions in few sets of
-/// L1, so that there is room for one more.
+/// How many values a staged position takes: its channels, and with channels last one vector more if they fill an even number of
+/// vectors, because positions that far apart would share few sets of L1.
 const fn staged_channels(shape: &ConvShape) -> usize {
     let is_apart = shape.input_layout.is_last() && shape.in_group.is_multiple_of(2 * NR);
     shape.in_group + if is_apart { NR } else { 0 }
@@ -359,10 +359,10 @@ impl Block {
     ) {
         let (window, channels) = (&shape.window, shape.in_group);
         let [planes, lines, line_len] = self.stage_dims(window);
-        let ([apart, ..], staged) = (shape.input_strides(), staged_channels(shape));
+        let ([position_stride, ..], staged) = (shape.input_strides(), staged_channels(shape));
         let x = self.coordinate(first, window, 2, line_len, 0);
-        // The positions of a line that see the input, where they follow each other there as they do here.
-        let inside = if apart == staged && line_len == self.extent(window, 2) {
+        // The positions of a line inside the input, if they are as far apart there as in the stage: one run of values.
+        let inside = if position_stride == staged && line_len == self.extent(window, 2) {
             let before = if (x as isize) < 0 { x.wrapping_neg().min(line_len) } else { 0 };
             let end = window.input[2].wrapping_sub(x) as isize;
             before..(end.max(0) as usize).clamp(before, line_len)
@@ -381,7 +381,7 @@ impl Block {
                         let run = if i == inside.start { inside.len().max(1) } else { 1 };
                         match window.source([z, y, x]) {
                             Some(place) => {
-                                let from = image * input_field.image + place * apart;
+                                let from = image * input_field.image + place * position_stride;
                                 for done in (0..(run - 1) * staged + channels).step_by(NR) {
                                     fetch::<1>(input, from + done, 1, &mut stage[at + done..]);
                                 }

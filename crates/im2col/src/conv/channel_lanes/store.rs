@@ -56,7 +56,7 @@ impl Kernel for Store<'_, '_> {
     }
 }
 
-/// Copies sums that wait to positions of the output, where channels follow each other.
+/// Copies waiting sums to positions of the output, in which the channels of a position are neighbours.
 pub(in crate::conv) struct StorePositions<'a, 'b>(pub(in crate::conv) Store<'a, 'b>);
 
 impl Kernel for StorePositions<'_, '_> {
@@ -69,6 +69,7 @@ impl Kernel for StorePositions<'_, '_> {
         _: impl Vectors,
     ) {
         let Store { waiting, start, panels, channels, epilogue, first, len, target } = self.0;
+        let epilogue = epilogue.by_columns();
         let (mut image, mut position) = (first / target.positions, first % target.positions);
         for place in start..start + len {
             let at = image * target.image_stride + position * target.position_stride + channels.start;
@@ -77,7 +78,7 @@ impl Kernel for StorePositions<'_, '_> {
             let sums = waiting.chunks_exact(waiting.len() / PANELS_AT_ONCE).take(panels);
             for (panel, (values, sums)) in values.chunks_mut(NR).zip(sums).enumerate() {
                 let mut lanes = [sums[place]];
-                epilogue.by_columns().apply(&mut lanes, 0, channels.start + panel * NR);
+                epilogue.apply(&mut lanes, 0, channels.start + panel * NR);
                 match values.first_chunk_mut() {
                     Some(values) => *values = lanes[0],
                     None => values.copy_from_slice(&lanes[0][..values.len()]),

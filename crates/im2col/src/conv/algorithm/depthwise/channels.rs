@@ -1,20 +1,21 @@
-//! Channels last: sixteen channels are the lanes, each with a kernel of its own, of any size.
+//! Depthwise convolution with channels last: the lanes are sixteen channels, each with its own kernel of any size.
 //!
-//! Neighbouring positions share the weights of a tap. Those of sixteen channels are gathered first, for all images.
+//! Neighbouring positions share the weights of a tap, which are gathered once for all images.
 
 use crate::conv::pass::Pass;
 use crate::conv::shape::ConvShape;
-use crate::epilogue::{Bias, Epilogue};
+use crate::epilogue::Epilogue;
 use crate::gemm::blocks;
 use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
 use crate::window::Window;
 
-/// The most taps whose weights are gathered at a time, 2 KiB; sums of more are resumed from the output.
+/// The most taps that are summed in one pass: their weights take 2 KiB. A larger kernel takes several passes, and the output
+/// holds the sums between them.
 const MOST_TAPS: usize = 32;
 /// Positions whose sums are computed together.
 const POSITIONS: usize = 6;
 
-/// The whole pass, of an input and an output with channels last.
+/// The whole convolution, from an input with channels last to an output with channels last.
 pub(super) struct LanesOfChannels<'a>(pub(super) Pass<'a>);
 
 impl Kernel for LanesOfChannels<'_> {
@@ -31,8 +32,7 @@ impl Kernel for LanesOfChannels<'_> {
         let ConvShape { batch, groups: channels, window, .. } = pass.shape;
         let (input_len, output_len) = (channels * window.plane_len(), channels * window.positions());
         let output = core::mem::take(&mut pass.output);
-        let bias = if pass.bias.is_empty() { Bias::None } else { Bias::PerColumn(pass.bias) };
-        let epilogue = Epilogue::new(bias, pass.activation);
+        let epilogue = pass.epilogue(0).by_columns();
         for first in (0..channels).step_by(NR) {
             for taps in blocks(window.taps(), MOST_TAPS) {
                 let (mut weights, mut taps_at) = ([[0.0; NR]; MOST_TAPS], [[0; 3]; MOST_TAPS]);
@@ -70,35 +70,39 @@ impl Kernel for LanesOfChannels<'_> {
     }
 }
 
-/// Some taps of up to sixteen channels from `first` on.
+/// One pass over an image: some taps of up to sixteen of its channels, from channel `first` on.
 struct ChannelLanes<'a> {
     window: &'a Window,
     channels: usize,
     first: usize,
-    /// Whether sums begin with these taps.
+    /// Whether this is the first pass, so that sums begin at zero.
     is_first: bool,
+    /// `[z, y, x]` of each tap in the kernel.
     taps: &'a [[usize; 3]],
+    /// Of each tap, a lane per channel.
     weights: &'a [Lanes],
-    /// That of the last taps.
+    /// Only in the last pass.
     epilogue: Option<Epilogue<'a>>,
 }
 
-/// The taps of a line or of a position that see the input.
+/// The taps that read the input, not zeros of the padding, at a line or a position of the output.
 struct Seen {
     taps: [SeenTap; MOST_TAPS],
     count: usize,
-    /// The largest place.
+    /// The largest `place` of them.
     last: usize,
-    /// Of a position: where the first tap of a line looks.
+    /// Of a position: the coordinate on the last axis that a tap with `x = 0` reads.
     origin: Option<usize>,
 }
 
-/// A tap that sees the input: the place of what it sees, counted from wherever its position begins to look, how far behind the
-/// first tap of its line it looks, and which it is.
+/// A tap that reads the input.
 #[derive(Clone, Copy)]
 struct SeenTap {
+    /// The offset of the value that it reads, from the slice that `add` is given.
     place: usize,
+    /// Its distance on the last axis from the first tap of its line of the kernel, in positions.
     x: usize,
+    /// Its index in `taps` and `weights`.
     tap: usize,
 }
 
@@ -107,7 +111,7 @@ impl Seen {
         Self { taps: [SeenTap { place: 0, x: 0, tap: 0 }; MOST_TAPS], count: 0, last: 0, origin: None }
     }
 
-    /// Without taps; what they were need not be cleared.
+    /// Removes all taps.
     #[inline(always)]
     fn clear(&mut self) {
         (self.count, self.last, self.origin) = (0, 0, None);
@@ -132,7 +136,7 @@ impl ChannelLanes<'_> {
         let reach = (kernel[2] - 1) * dilation[2];
         let step = stride[2].wrapping_mul(self.channels);
         let (mut of_line, mut of_ends) = (Seen::none(), [Seen::none(), Seen::none()]);
-        // Lines all of whose taps are inside see them at the same places from where they begin to look.
+        // Where no tap of a line is in the padding above or below, places relative to the line's base are those of the line before.
         let mut is_inside = false;
         for line in 0..dims[0] * height {
             let was_inside = is_inside;
@@ -180,7 +184,8 @@ impl ChannelLanes<'_> {
         }
     }
 
-    /// Finds the taps that see a line of the input, the first of them at `[z, y]`; places count from `base`.
+    /// Puts into `seen` the taps whose line is in the input, for a line of the output whose first tap reads line `[z, y]`; places are
+    /// relative to `base`.
     #[inline(always)]
     fn find_lines(&self, [z, y]: [usize; 2], base: usize, seen: &mut Seen) {
         let Window { dilation, .. } = *self.window;
@@ -189,14 +194,14 @@ impl ChannelLanes<'_> {
             let line = [z.wrapping_add(kz * dilation[0]), y.wrapping_add(ky * dilation[1]), 0];
             if let Some(line) = self.window.source(line) {
                 let x = kx * dilation[2];
-                // Wrapping: a tap may look far into the padding, where nobody uses its place.
+                // Wrapping: in the padding on the left or right the place is meaningless, and `find_positions` replaces it.
                 let place = line.wrapping_add(x).wrapping_mul(self.channels).wrapping_sub(base);
                 seen.push(SeenTap { place, x, tap });
             }
         }
     }
 
-    /// Finds those of a line that see a value, from a position where the first of them looks at `origin`.
+    /// Puts into `seen` those taps of a line that read a value at one position, whose first tap reads coordinate `origin`.
     #[inline(always)]
     fn find_positions(&self, origin: usize, line: &Seen, seen: &mut Seen) {
         seen.clear();
@@ -209,7 +214,7 @@ impl ChannelLanes<'_> {
         }
     }
 
-    /// Adds the taps of `COUNT` neighbouring positions, which begin to look `step` apart.
+    /// Adds the taps to the sums of `COUNT` neighbouring positions, whose inputs are `step` values apart.
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "loops over indices are unrolled into registers")]
     fn add<const WHOLE: bool, const COUNT: usize>(
@@ -221,7 +226,7 @@ impl ChannelLanes<'_> {
         vectors: impl Vectors,
     ) {
         let len = self.len::<WHOLE>();
-        // What each position sees lies in as many values, so one check a tap is enough.
+        // A position reads only these values: with equal lengths one bounds check per tap is enough.
         let (mut values, mut sums): ([&[f32]; COUNT], _) = ([&[]; COUNT], [[0.0; NR]; COUNT]);
         for i in 0..COUNT {
             values[i] = &input[i * step..][..seen.last + len];

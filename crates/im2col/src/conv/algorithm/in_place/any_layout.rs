@@ -1,13 +1,14 @@
-//! Channels last: the sums of sixteen output channels at one position after the other.
+//! Convolution in place with channels last in the input, the output or both: sixteen output channels at a time, position by
+//! position.
 //!
-//! For a limit that leaves no scratch. Weights are gathered one by one.
+//! It runs where a limit leaves no scratch, so it is short rather than fast.
 
 use crate::conv::pass::{GroupWeights, Pass};
 use crate::conv::shape::ConvShape;
 use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
 use crate::window::Window;
 
-/// The algorithm for channels first or last, of the input and of the output.
+/// The whole convolution; input and output may each have channels first or last.
 pub(super) struct InAnyLayout<'a>(pub(super) Pass<'a>);
 
 impl Kernel for InAnyLayout<'_> {
@@ -21,24 +22,27 @@ impl Kernel for InAnyLayout<'_> {
     ) {
         let Self(pass) = self;
         let ConvShape { batch, groups, in_group, out_group, window, .. } = pass.shape;
-        let [apart, between, of_group] = pass.shape.output_strides();
+        let [position_stride, channel_stride, group_stride] = pass.shape.output_strides();
         let [_, height, width] = window.output;
         let (image_len, input_len) =
             (groups * out_group * window.positions(), groups * in_group * window.plane_len());
-        let [_, _, of_input_group] = pass.shape.input_strides();
+        let [_, _, input_group_stride] = pass.shape.input_strides();
         for image in 0..batch {
             for group in 0..groups {
                 let (weights, epilogue) = (pass.weights(group), pass.epilogue(group).by_columns());
                 for place in 0..window.positions() {
                     let position = [place / width / height, place / width % height, place % width];
                     for first in (0..out_group).step_by(NR) {
-                        let start = image * input_len + group * of_input_group;
+                        let start = image * input_len + group * input_group_stride;
                         let sums = pass.sums_at(position, start, weights, first, mul_add);
                         let mut lanes = [sums];
                         epilogue.apply(&mut lanes, 0, first);
-                        let at = image * image_len + group * of_group + first * between + place * apart;
+                        let at = image * image_len
+                            + group * group_stride
+                            + first * channel_stride
+                            + place * position_stride;
                         let values = pass.output.get_mut(at..).unwrap_or_default();
-                        let values = values.iter_mut().step_by(between).take(out_group - first);
+                        let values = values.iter_mut().step_by(channel_stride).take(out_group - first);
                         values.zip(&lanes[0]).for_each(|(value, sum)| *value = *sum);
                     }
                 }
@@ -59,7 +63,7 @@ impl Pass<'_> {
         mul_add: impl MulAdd,
     ) -> Lanes {
         let Window { kernel, stride, dilation, padding, .. } = self.shape.window;
-        let ([apart, between, _], depth) = (self.shape.input_strides(), self.shape.depth());
+        let ([position_stride, channel_stride, _], depth) = (self.shape.input_strides(), self.shape.depth());
         let at = |axis: usize, tap: usize| {
             (position[axis] * stride[axis] + tap * dilation[axis]).wrapping_sub(padding[axis][0])
         };
@@ -68,7 +72,7 @@ impl Pass<'_> {
             for tap in 0..self.shape.window.taps() {
                 let [z, y, x] = [tap / kernel[2] / kernel[1], tap / kernel[2] % kernel[1], tap % kernel[2]];
                 if let Some(place) = self.shape.window.source([at(0, z), at(1, y), at(2, x)]) {
-                    let value = self.input[start + channel * between + place * apart];
+                    let value = self.input[start + channel * channel_stride + place * position_stride];
                     sums = mul_add(value, weights.lanes(first, k, depth), sums);
                 }
                 k += 1;
