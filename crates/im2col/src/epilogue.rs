@@ -53,16 +53,22 @@ impl<'a> Epilogue<'a> {
         column: usize,
     ) {
         match self.bias {
-            Bias::None => {}
+            Bias::None | Bias::PerRow([]) => {}
             Bias::PerRow(bias) => {
-                for (sums, bias) in sums.iter_mut().zip(bias.get(row..).unwrap_or_default()) {
-                    sums.iter_mut().for_each(|sum| *sum += bias);
+                let mut rows = [0.0; ROWS];
+                for (row, bias) in rows.iter_mut().zip(bias.get(row..).unwrap_or_default()) {
+                    *row = *bias;
+                }
+                for i in 0..ROWS {
+                    sums[i].iter_mut().for_each(|sum| *sum += rows[i]);
                 }
             }
             Bias::PerColumn(bias) => {
+                let bias = bias.get(column..).unwrap_or_default();
                 let mut lanes = [0.0; LANES];
-                for (lane, bias) in lanes.iter_mut().zip(bias.get(column..).unwrap_or_default()) {
-                    *lane = *bias;
+                match bias.first_chunk() {
+                    Some(bias) => lanes = *bias,
+                    None => lanes[..bias.len()].copy_from_slice(bias),
                 }
                 for sums in sums.iter_mut() {
                     for i in 0..LANES {

@@ -20,7 +20,7 @@ use crate::epilogue::Epilogue;
 use crate::simd::{Isa, NR, dispatch};
 use core::ops::Range;
 use pack::panels_len;
-use tile::MultiplyPanels;
+use tile::{MultiplyPanels, MultiplyRow};
 
 /// The longest `k` of a block. Two panels of `B`, 16 KiB, then stay in an L1 of 32 KiB with 8 ways while the panels of `A`
 /// pass, 8 KiB each. Each line of `A` is read from L2 once for 512 multiply-adds.
@@ -123,6 +123,10 @@ impl Blocks<'_, '_> {
         // Panels of `A` that stay in L1 while those of `B` pass; otherwise it is two of `B` that stay.
         let a_panels_at_once = if k.len() > FEW_PRODUCTS { usize::MAX } else { 2 };
         let (a, c) = (self.a.columns(k), &mut self.c);
-        dispatch(isa, MultiplyPanels { a_panels_at_once, rows, columns, a, b, accumulate, epilogue, c });
+        let product = MultiplyPanels { a_panels_at_once, rows, columns, a, b, accumulate, epilogue, c };
+        match a {
+            Rows::Packed(_) => dispatch(isa, product),
+            Rows::Single(_) => dispatch(isa, MultiplyRow(product)),
+        }
     }
 }

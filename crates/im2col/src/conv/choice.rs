@@ -185,6 +185,11 @@ const fn broadcast_time(shape: &ConvShape, counts: &Counts) -> u64 {
     // Values that follow each other in the input are copied by vectors.
     let is_together = columns == block.extent(&shape.window, 2);
     let (together, apart) = if is_together { (values, 0) } else { (0, values) };
+    let picoseconds = match shape.window.stride[2] {
+        1 => 300,
+        2 => 1000,
+        _ => 2730,
+    };
     // Sums are stored and resumed.
     let resumed = depth.div_ceil(MOST_LINES) - 1;
     total([
@@ -196,7 +201,7 @@ const fn broadcast_time(shape: &ConvShape, counts: &Counts) -> u64 {
         (product([passes, positions.div_ceil(NR), outputs]), 3560),
         (staged_lines, 8660),
         (together, 169),
-        (apart, 2730),
+        (apart, picoseconds),
     ])
 }
 

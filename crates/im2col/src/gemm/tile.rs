@@ -38,23 +38,8 @@ impl Destination<'_> {
         PanelOrigin { offset: image * self.image_stride + position, run: self.image_columns - position }
     }
 
-    /// Takes up the sums of an earlier block.
-    #[inline(always)]
-    fn load<const ROWS: usize>(&self, row: usize, height: usize, columns: PanelColumns) -> [Lanes; ROWS] {
-        let mut sums = [[0.0; NR]; ROWS];
-        if columns.are_together() && height >= ROWS {
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let start = columns.origin.offset + (row + i) * self.row_stride;
-                sums.copy_from_slice(&self.values[start..][..NR]);
-            }
-        } else {
-            self.load_part(row, columns, &mut sums[..height.min(ROWS)]);
-        }
-        sums
-    }
-
-    /// [`Destination::load`] for fewer rows than a tile has, fewer columns than a panel has, or columns of several
-    /// images.
+    /// Loads the sums of an earlier block at the edge of `C`: of fewer rows than a tile has, fewer columns than a panel has, or
+    /// columns of several images.
     #[cold]
     #[inline(never)]
     fn load_part(&self, row: usize, columns: PanelColumns, sums: &mut [Lanes]) {
@@ -70,26 +55,7 @@ impl Destination<'_> {
         }
     }
 
-    #[inline(always)]
-    fn store<const ROWS: usize>(
-        &mut self,
-        row: usize,
-        height: usize,
-        columns: PanelColumns,
-        sums: &[Lanes; ROWS],
-    ) {
-        if columns.are_together() && height >= ROWS {
-            for (i, sums) in sums.iter().enumerate() {
-                let start = columns.origin.offset + (row + i) * self.row_stride;
-                self.values[start..][..NR].copy_from_slice(sums);
-            }
-        } else {
-            self.store_part(row, columns, &sums[..height.min(ROWS)]);
-        }
-    }
-
-    /// [`Destination::store`] for fewer rows than a tile has, fewer columns than a panel has, or columns of several
-    /// images.
+    /// Stores sums at the edge of `C`.
     #[cold]
     #[inline(never)]
     fn store_part(&mut self, row: usize, columns: PanelColumns, sums: &[Lanes]) {
@@ -136,18 +102,38 @@ impl Kernel for MultiplyPanels<'_, '_> {
         mul_add: impl MulAdd,
         _: impl Vectors,
     ) {
-        match (self.a, PANELS) {
-            (Rows::Packed(a), 1) => self.multiply::<NR, ROWS, 1>(a, mul_add),
-            (Rows::Packed(a), _) => self.multiply::<NR, 8, 2>(a, mul_add),
-            // The registers are filled with columns instead.
-            (Rows::Single(row), 1) => self.multiply::<1, 1, 4>(Panels::new(row, row.len()), mul_add),
-            (Rows::Single(row), _) => self.multiply::<1, 1, 8>(Panels::new(row, row.len()), mul_add),
+        if let Rows::Packed(a) = self.a {
+            match PANELS {
+                1 => self.multiply::<NR, ROWS, 1>(a, mul_add),
+                _ => self.multiply::<NR, 8, 2>(a, mul_add),
+            }
+        }
+    }
+}
+
+/// Multiplies a single row: the registers are filled with columns instead.
+pub(super) struct MultiplyRow<'a, 'c>(pub(super) MultiplyPanels<'a, 'c>);
+
+impl Kernel for MultiplyRow<'_, '_> {
+    const USES_AVX512: bool = false;
+
+    #[inline(always)]
+    fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
+        mut self,
+        mul_add: impl MulAdd,
+        _: impl Vectors,
+    ) {
+        if let Rows::Single(row) = self.0.a {
+            self.0.multiply::<1, 1, 4>(Panels::new(row, row.len()), mul_add);
         }
     }
 }
 
 /// Panels of `B` that a panel of `A` meets before the next one: with 128 products, 16 KiB.
 const PANELS_AT_ONCE: usize = 2;
+
+/// Rows of all panels of the largest tile.
+const MOST_SUMS: usize = 16;
 
 impl MultiplyPanels<'_, '_> {
     #[inline(always)]
@@ -156,13 +142,20 @@ impl MultiplyPanels<'_, '_> {
         a: Panels<'_, W>,
         mul_add: impl MulAdd,
     ) {
+        let edge = &mut [[0.0; NR]; MOST_SUMS];
         let (panels, group) = (self.rows.div_ceil(W), PANELS_AT_ONCE.max(PANELS) * NR);
         for panels in blocks(panels, self.a_panels_at_once) {
             for columns in blocks(self.columns.len(), group) {
                 for panel in panels.clone() {
+                    let (a, row) = (a.panel(panel), panel * W);
                     for first in columns.clone().step_by(PANELS * NR) {
+                        let is_single = first + NR >= columns.end;
                         let first = self.columns.start + first;
-                        self.multiply_panel::<W, ROWS, PANELS>(a.panel(panel), panel * W, first, mul_add);
+                        if PANELS > 1 && W > 1 && is_single {
+                            self.multiply_panel::<W, ROWS, 1>(a, row, first, edge, mul_add);
+                        } else {
+                            self.multiply_panel::<W, ROWS, PANELS>(a, row, first, edge, mul_add);
+                        }
                     }
                 }
             }
@@ -176,6 +169,7 @@ impl MultiplyPanels<'_, '_> {
         a: &[[f32; W]],
         row: usize,
         first: usize,
+        edge: &mut [Lanes; MOST_SUMS],
         mul_add: impl MulAdd,
     ) {
         let Range { start, end } = self.columns;
@@ -194,10 +188,10 @@ impl MultiplyPanels<'_, '_> {
         while part < rows {
             let height = rows - part;
             if W.is_multiple_of(ROWS) || part + ROWS <= W {
-                self.tile::<W, ROWS, PANELS>(a, part, b, row + part, height, places, mul_add);
+                self.tile::<W, ROWS, PANELS>(a, part, b, row + part, height, places, edge, mul_add);
             } else {
                 // Sixteen rows are two tiles of six and one of four.
-                self.tile::<W, 4, PANELS>(a, part, b, row + part, height, places, mul_add);
+                self.tile::<W, 4, PANELS>(a, part, b, row + part, height, places, edge, mul_add);
             }
             part += ROWS;
         }
@@ -207,6 +201,7 @@ impl MultiplyPanels<'_, '_> {
     /// the panel `a` on.
     #[inline(always)]
     #[allow(clippy::too_many_arguments, reason = "the operands of one tile")]
+    #[allow(clippy::needless_range_loop, reason = "loops over indices are unrolled into registers")]
     fn tile<const W: usize, const ROWS: usize, const PANELS: usize>(
         &mut self,
         a: &[[f32; W]],
@@ -215,43 +210,88 @@ impl MultiplyPanels<'_, '_> {
         row: usize,
         height: usize,
         places: [PanelColumns; PANELS],
+        edge: &mut [Lanes; MOST_SUMS],
         mul_add: impl MulAdd,
     ) {
+        // At the edge of `C` sums come from and go to `edge`, so that one loop serves all tiles.
+        let is_whole = height >= ROWS && places.iter().all(PanelColumns::are_together);
+        let height = height.min(ROWS);
+        if !is_whole && self.accumulate {
+            for (edge, place) in edge.chunks_exact_mut(ROWS).zip(places) {
+                self.c.load_part(row, place, &mut edge[..height]);
+            }
+        }
+        let (values, stride, starts) = if is_whole {
+            let stride = self.c.row_stride;
+            (&mut *self.c.values, stride, places.map(|place| place.origin.offset + row * stride))
+        } else {
+            (edge.as_flattened_mut(), NR, core::array::from_fn(|panel| panel * ROWS * NR))
+        };
         let mut sums = [[[0.0; NR]; ROWS]; PANELS];
         if self.accumulate {
             for panel in 0..PANELS {
-                sums[panel] = self.c.load(row, height, places[panel]);
+                let mut start = starts[panel];
+                for i in 0..ROWS {
+                    if let Some(values) = values.get(start..).and_then(|values| values.first_chunk()) {
+                        sums[panel][i] = *values;
+                    }
+                    start += stride;
+                }
             }
         }
-        add_products(a, part, b, &mut sums, mul_add);
-        for (sums, place) in sums.iter_mut().zip(places) {
-            if let Some(epilogue) = self.epilogue {
-                epilogue.apply(sums, row, place.column);
+        let sums = add_products(a, part, b, sums, mul_add);
+        for panel in 0..PANELS {
+            let mut start = starts[panel];
+            for i in 0..ROWS {
+                if let Some(values) = values.get_mut(start..).and_then(|values| values.first_chunk_mut()) {
+                    *values = sums[panel][i];
+                }
+                start += stride;
             }
-            self.c.store(row, height, place, sums);
+        }
+        // Row by row, after they were stored: otherwise the compiler keeps the tile on the stack, not in registers.
+        if let Some(epilogue) = self.epilogue
+            && !epilogue.is_none()
+        {
+            for panel in 0..PANELS {
+                let mut start = starts[panel];
+                for row in row..row + height {
+                    if let Some(values) = values.get_mut(start..).and_then(|values| values.first_chunk_mut())
+                    {
+                        let mut sums: [Lanes; 1] = [*values];
+                        epilogue.apply(&mut sums, row, places[panel].column);
+                        *values = sums[0];
+                    }
+                    start += stride;
+                }
+            }
+        }
+        if !is_whole {
+            for (edge, place) in edge.chunks_exact(ROWS).zip(places) {
+                self.c.store_part(row, place, &edge[..height]);
+            }
         }
     }
 }
 
-/// The microkernel: `sums[p][i] += sum over k of a[k][part + i] * b[p][k]`, `k` ascending.
+/// The microkernel: `sums[p][i] + sum over k of a[k][part + i] * b[p][k]`, `k` ascending.
 #[inline(always)]
 fn add_products<const W: usize, const ROWS: usize, const PANELS: usize>(
     a: &[[f32; W]],
     part: usize,
     b: [&[Lanes]; PANELS],
-    sums: &mut [[Lanes; ROWS]; PANELS],
+    mut sums: [[Lanes; ROWS]; PANELS],
     mul_add: impl MulAdd,
-) {
+) -> [[Lanes; ROWS]; PANELS] {
     let depth = a.len();
     let b = b.map(|b| &b[..depth]);
-    let mut tile = *sums;
     for k in 0..depth {
         let b: [Lanes; PANELS] = core::array::from_fn(|panel| b[panel][k]);
         for (i, a) in a[k][part..part + ROWS].iter().enumerate() {
-            for (sums, b) in tile.iter_mut().zip(b) {
+            for (sums, b) in sums.iter_mut().zip(b) {
                 sums[i] = mul_add(*a, b, sums[i]);
             }
         }
     }
-    *sums = tile;
+    sums
 }

@@ -11,11 +11,12 @@ use crate::window::{Window, checked_product, max};
 pub(in crate::conv) const PANELS_AT_ONCE: usize = 2;
 /// The most pairs whose sums are computed before they are stored: whole tiles of seven, three, or one.
 pub(in crate::conv) const PAIRS_AT_ONCE: usize = 63;
-/// The most products of a block: their weights, of one panel, or half as many of two, take 12 KiB, and stay in an L1 of
-/// 32 KiB beside the sums while the tiles pass.
-pub(in crate::conv) const MOST_PRODUCTS: usize = 192;
-/// The most products of a block that read as many lines of input: 6 KiB of them.
-pub(in crate::conv) const MOST_LINES: usize = 96;
+/// The most products of a block, by the panels of a tile: their weights, of one panel or of two, take 16 or 24 KiB, and stay in an
+/// L1 of 32 KiB while the tiles pass.
+const PRODUCTS: [usize; PANELS_AT_ONCE] = [MOST_PRODUCTS, 192];
+pub(in crate::conv) const MOST_PRODUCTS: usize = 256;
+/// The most products of a block that read as many lines of input: 8 KiB of them.
+pub(in crate::conv) const MOST_LINES: usize = 128;
 /// The most values of a stage: 256 KiB, half of the smallest L2 in use.
 const STAGE: usize = 64 * 1024;
 /// Whole tiles, whether they have 14 positions (AVX-512), 6, or 2.
@@ -44,13 +45,19 @@ pub(in crate::conv) const fn is_staged(shape: &ConvShape) -> bool {
         return shape.window.is_padded() || positions_meet(shape);
     }
     let plane_len = shape.window.plane_len();
-    let most = MOST_PRODUCTS.div_ceil(shape.window.taps());
+    let most = most_products(shape.window.kernel, 1).div_ceil(shape.window.taps());
     let planes = if shape.in_group < most { shape.in_group } else { most };
     // Planes that are a multiple of 2^n lines apart meet in one of 2^n sets.
     let shared = if plane_len.is_multiple_of(NR) { 1 << (plane_len / NR).trailing_zeros() } else { 1 };
     shape.window.is_padded()
         || planes.saturating_mul(plane_len) > REACH
         || planes.saturating_mul(shared) > L1_SETS * L1_WAYS / 2
+}
+
+/// The most products of a block. Where taps are not side by side, a tile reads a line for each of them.
+pub(in crate::conv) const fn most_products([.., width]: [usize; 3], panels: usize) -> usize {
+    let most = PRODUCTS[panels - 1];
+    if width > 1 || most < MOST_LINES { most } else { MOST_LINES }
 }
 
 /// Whether a tile whose input has channels last reads too many lines of L1 at once, one for each position and tap: more than half
@@ -313,34 +320,43 @@ impl Block {
         input: &[f32],
         stage: &mut [f32],
     ) {
-        let window = &shape.window;
-        let [planes, lines, line_len] = self.stage_dims(window);
-        let together = line_len == self.extent(window, 2);
-        let x = (first.at[2] * window.stride[2]).wrapping_sub(window.padding[2][0]);
         if shape.input_layout.is_last() {
             self.fill_positions(first, shape, input_field, input, stage);
             return;
         }
+        let window = &shape.window;
+        let [planes, lines, columns] = StageAxis::all(self, first, window);
+        // Taps that lie together are one run of values, others a run each.
+        let (runs, run_len, step) = if columns.is_together {
+            (1, columns.len, 1)
+        } else {
+            (window.kernel[2], columns.positions, window.stride[2])
+        };
+        let mut run = Run::new(window, columns.start, run_len, step);
+        zero(stage, run.before);
         let mut at = 0;
         for image in first.image..first.image + self.images {
             for channel in 0..shape.in_group {
                 let plane = image * input_field.image + channel * input_field.channel;
-                for z in 0..planes {
-                    let z = self.coordinate(first, window, 0, planes, z);
-                    for y in 0..lines {
-                        let y = self.coordinate(first, window, 1, lines, y);
-                        let line = window.source([z, y, 0]).map(|line| plane + line);
-                        if together {
-                            fill_line(window, input, line, x, line_len, &mut stage[at..]);
-                        } else {
-                            let line = line.map(|line| &input[line..][..window.input[2]]);
-                            for (i, value) in stage[at..at + line_len].iter_mut().enumerate() {
-                                let x = self.coordinate(first, window, 2, line_len, i);
-                                let x = window.mode.source(x, window.input[2]);
-                                *value = line.zip(x).map_or(0.0, |(line, x)| line[x]);
+                for z in 0..planes.len {
+                    let z = window.mode.source(planes.coordinate(z), window.input[0]);
+                    for y in 0..lines.len {
+                        let y = window.mode.source(lines.coordinate(y), window.input[1]);
+                        let line = z.zip(y).map(|(z, y)| plane + (z * window.input[1] + y) * window.input[2]);
+                        for tap in 0..runs {
+                            let to = &mut stage[at..];
+                            if runs > 1 {
+                                let x = columns.start.wrapping_add(tap.wrapping_mul(columns.dilation));
+                                run = Run::new(window, x, run_len, step);
+                                zero(to, run.before);
                             }
+                            match step {
+                                1 => run.fill::<1>(window, input, line, to),
+                                2 => run.fill::<2>(window, input, line, to),
+                                _ => run.fill::<0>(window, input, line, to),
+                            }
+                            at += run_len;
                         }
-                        at += line_len;
                     }
                 }
             }
@@ -358,26 +374,24 @@ impl Block {
         stage: &mut [f32],
     ) {
         let (window, channels) = (&shape.window, shape.in_group);
-        let [planes, lines, line_len] = self.stage_dims(window);
+        let [planes, lines, columns] = StageAxis::all(self, first, window);
         let ([position_stride, ..], staged) = (shape.input_strides(), staged_channels(shape));
-        let x = self.coordinate(first, window, 2, line_len, 0);
         // The positions of a line inside the input, if they are as far apart there as in the stage: one run of values.
-        let inside = if position_stride == staged && line_len == self.extent(window, 2) {
-            let before = if (x as isize) < 0 { x.wrapping_neg().min(line_len) } else { 0 };
-            let end = window.input[2].wrapping_sub(x) as isize;
-            before..(end.max(0) as usize).clamp(before, line_len)
+        let inside = if position_stride == staged && columns.is_together {
+            let Run { before, inside, .. } = Run::new(window, columns.start, columns.len, 1);
+            before..before + inside
         } else {
             0..0
         };
         let mut at = 0;
         for image in first.image..first.image + self.images {
-            for z in 0..planes {
-                let z = self.coordinate(first, window, 0, planes, z);
-                for y in 0..lines {
-                    let y = self.coordinate(first, window, 1, lines, y);
+            for z in 0..planes.len {
+                let z = planes.coordinate(z);
+                for y in 0..lines.len {
+                    let y = lines.coordinate(y);
                     let mut i = 0;
-                    while i < line_len {
-                        let x = self.coordinate(first, window, 2, line_len, i);
+                    while i < columns.len {
+                        let x = columns.coordinate(i);
                         let run = if i == inside.start { inside.len().max(1) } else { 1 };
                         match window.source([z, y, x]) {
                             Some(place) => {
@@ -394,45 +408,97 @@ impl Block {
             }
         }
     }
+}
 
-    /// The coordinate of place `i` of an axis of the stage, `len` long; before the input it wraps around.
+/// An axis of the stage: `len` places, from which coordinate of the input on, and whether they follow each other there or are
+/// those of each tap.
+struct StageAxis {
+    len: usize,
+    start: usize,
+    is_together: bool,
+    positions: usize,
+    stride: usize,
+    dilation: usize,
+}
+
+impl StageAxis {
+    /// The axes of the block that begins at `first`.
     #[inline(always)]
-    fn coordinate(&self, first: &Position, window: &Window, axis: usize, len: usize, i: usize) -> usize {
-        let (stride, positions) = (window.stride[axis], self.positions[axis]);
-        let start = (first.at[axis] * stride).wrapping_sub(window.padding[axis][0]);
-        if len == self.extent(window, axis) {
-            return start.wrapping_add(i);
+    fn all(block: &Block, first: &Position, window: &Window) -> [Self; 3] {
+        let dims = block.stage_dims(window);
+        core::array::from_fn(|axis| Self {
+            len: dims[axis],
+            start: (first.at[axis] * window.stride[axis]).wrapping_sub(window.padding[axis][0]),
+            is_together: dims[axis] == block.extent(window, axis),
+            positions: block.positions[axis],
+            stride: window.stride[axis],
+            dilation: window.dilation[axis],
+        })
+    }
+
+    /// The coordinate of place `i`; before the input it wraps around.
+    #[inline(always)]
+    fn coordinate(&self, i: usize) -> usize {
+        if self.is_together {
+            return self.start.wrapping_add(i);
         }
-        start.wrapping_add(i % positions * stride).wrapping_add(i / positions * window.dilation[axis])
+        let (tap, position) = (i / self.positions, i % self.positions);
+        self.start.wrapping_add(position * self.stride).wrapping_add(tap * self.dilation)
     }
 }
 
-/// Fills `len` values of a staged line, which begins at `x` of the line at `line` (none: all zeros).
-#[inline(always)]
-fn fill_line(window: &Window, input: &[f32], line: Option<usize>, x: usize, len: usize, to: &mut [f32]) {
-    let Some(line) = line else {
-        zero(to, len);
-        return;
-    };
-    let width = window.input[2];
-    let signed = x as isize;
-    let before = if signed < 0 { signed.unsigned_abs().min(len) } else { 0 };
-    let inside = width.saturating_add_signed(-signed.max(0)).min(len - before);
-    zero(to, before);
-    let from = line.wrapping_add(x);
-    for done in (before..before + inside).step_by(NR) {
-        fetch::<1>(input, from.wrapping_add(done), 1, &mut to[done..]);
-    }
-    zero(&mut to[before + inside..], len - before - inside);
-    if window.mode != PaddingMode::Zeros {
-        fill_ends(window, &input[line..][..width], x, &mut to[..len], before, before + inside);
-    }
+/// Values of a line of input, `step` apart from `x` on, which may lie before the line: some in the padding before it, some
+/// inside, the others in the padding after it.
+#[derive(Clone, Copy)]
+struct Run {
+    x: usize,
+    step: usize,
+    len: usize,
+    before: usize,
+    inside: usize,
 }
 
-/// Fills what is before `start` and from `end` on with values of the line.
-#[inline(never)]
-fn fill_ends(window: &Window, line: &[f32], x: usize, to: &mut [f32], start: usize, end: usize) {
-    for i in (0..start).chain(end..to.len()) {
-        to[i] = window.mode.source(x.wrapping_add(i), line.len()).map_or(0.0, |x| line[x]);
+impl Run {
+    #[inline(always)]
+    fn new(window: &Window, x: usize, len: usize, step: usize) -> Self {
+        // How many of the values lie before a place.
+        let up_to = |end: usize| {
+            let distance = end.wrapping_sub(x) as isize;
+            let distance = distance.max(0) as usize;
+            if step == 1 { distance } else { distance.div_ceil(step) }.min(len)
+        };
+        let before = up_to(0);
+        Self { x, step, len, before, inside: up_to(window.input[2]) - before }
+    }
+
+    /// Writes the run of the line that begins at `line` of the input, or of none zeros, behind the zeros before it. After it
+    /// there are as many zeros for the next run.
+    #[inline(always)]
+    fn fill<const STEP: usize>(&self, window: &Window, input: &[f32], line: Option<usize>, to: &mut [f32]) {
+        let Self { x, step, len, before, inside } = *self;
+        let step = if STEP == 0 { step } else { STEP };
+        let Some(line) = line else {
+            zero(&mut to[before..], len);
+            return;
+        };
+        let mut from = line.wrapping_add(x).wrapping_add(before.wrapping_mul(step));
+        for lanes in to[before..].as_chunks_mut::<NR>().0.iter_mut().take(inside.div_ceil(NR)) {
+            fetch::<STEP>(input, from, step, lanes);
+            from = from.wrapping_add(NR.wrapping_mul(step));
+        }
+        zero(&mut to[before + inside..], len - inside);
+        if window.mode != PaddingMode::Zeros && inside < len {
+            self.fill_padding(window, &input[line..][..window.input[2]], to);
+        }
+    }
+
+    /// Writes the values in the padding of a line.
+    #[inline(never)]
+    fn fill_padding(&self, window: &Window, line: &[f32], to: &mut [f32]) {
+        let end = self.before + self.inside;
+        for i in (0..self.before).chain(end..self.len) {
+            let x = self.x.wrapping_add(i.wrapping_mul(self.step));
+            to[i] = window.mode.source(x, line.len()).map_or(0.0, |x| line[x]);
+        }
     }
 }

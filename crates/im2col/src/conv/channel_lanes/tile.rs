@@ -1,6 +1,6 @@
 //! The microkernel whose lanes are output channels, and the pairs of positions that it computes.
 
-use super::block::{Block, Field, MOST_LINES, MOST_PRODUCTS, PAIRS_AT_ONCE, PANELS_AT_ONCE};
+use super::block::{Block, Field, MOST_PRODUCTS, PAIRS_AT_ONCE, PANELS_AT_ONCE, most_products};
 use crate::gemm::{Panels, blocks};
 use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
 
@@ -171,9 +171,8 @@ impl BlockTiles<'_> {
         let depth = self.channels * self.kernel.iter().product::<usize>();
         let mut offsets = [0; MOST_PRODUCTS];
         let (step, extent) = self.step_and_extent();
-        // Where the taps are not side by side, a tile reads a line for each of them.
-        let most = if self.kernel[2] > 1 { MOST_PRODUCTS } else { MOST_LINES };
-        for k in blocks(depth, depth.div_ceil(depth.div_ceil(most.min(MOST_PRODUCTS / PANELS)))) {
+        let most = most_products(self.kernel, PANELS);
+        for k in blocks(depth, depth.div_ceil(depth.div_ceil(most))) {
             let offsets = &mut offsets[..k.len()];
             self.offsets(k.start, offsets);
             let block =
