@@ -28,6 +28,8 @@ impl Pool<'_> {
 
 /// Windows that are the 2x2 tiles of a plane.
 impl Kernel for Pool<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -62,6 +64,8 @@ impl Kernel for Pool<'_> {
 struct Windows<'a>(Pool<'a>);
 
 impl Kernel for Windows<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -122,6 +126,8 @@ impl PoolBackward<'_> {
 }
 
 impl Kernel for PoolBackward<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

@@ -33,6 +33,8 @@ pub(super) struct Max3x3<'a> {
 }
 
 impl Kernel for Max3x3<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

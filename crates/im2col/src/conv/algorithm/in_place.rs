@@ -35,6 +35,8 @@ struct InPlace<'a> {
 }
 
 impl Kernel for InPlace<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,

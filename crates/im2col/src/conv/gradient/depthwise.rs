@@ -174,6 +174,8 @@ pub(in crate::conv) struct DepthwiseInput<'a> {
 }
 
 impl Kernel for DepthwiseInput<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
