@@ -33,7 +33,7 @@ pub(crate) struct PackPatches<'a> {
 }
 
 impl Kernel for PackPatches<'_> {
-    const USES_AVX512: bool = false;
+    const USES_AVX2: bool = false;
 
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
@@ -55,7 +55,7 @@ pub(crate) struct Col2imBlock<'a> {
 }
 
 impl Kernel for Col2imBlock<'_> {
-    const USES_AVX512: bool = false;
+    const USES_AVX2: bool = false;
 
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(

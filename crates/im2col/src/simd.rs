@@ -113,6 +113,8 @@ pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) {
         Kind::Scalar | Kind::Wide if K::HAS_FALLBACK => scalar::run(kernel),
         Kind::Scalar | Kind::Wide => debug_assert!(false, "a kernel without a fallback"),
         #[cfg(target_arch = "x86_64")]
+        Kind::Avx2Fma | Kind::Avx512F if !K::USES_AVX2 => scalar::run(kernel),
+        #[cfg(target_arch = "x86_64")]
         Kind::Avx512F if K::USES_AVX512 => {
             // SAFETY: a function with `#[target_feature]` may be called where the CPU has the
             // features (Reference, "The target_feature attribute"). `Kind::Avx512F` is made only

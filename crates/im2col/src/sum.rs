@@ -149,7 +149,7 @@ impl SumPlanes<'_> {
 }
 
 impl Kernel for SumPlanes<'_> {
-    const USES_AVX512: bool = false;
+    const USES_AVX2: bool = false;
 
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
@@ -180,7 +180,7 @@ pub(crate) struct SumColumns<'a> {
 }
 
 impl Kernel for SumColumns<'_> {
-    const USES_AVX512: bool = false;
+    const USES_AVX2: bool = false;
 
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(

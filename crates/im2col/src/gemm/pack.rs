@@ -67,7 +67,7 @@ struct PackColumns<'a> {
 }
 
 impl Kernel for PackColumns<'_> {
-    const USES_AVX512: bool = false;
+    const USES_AVX2: bool = false;
 
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(

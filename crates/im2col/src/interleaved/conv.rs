@@ -90,7 +90,7 @@ impl PadPlanes<'_> {
 }
 
 impl Kernel for PadPlanes<'_> {
-    const USES_AVX512: bool = false;
+    const USES_AVX2: bool = false;
 
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(

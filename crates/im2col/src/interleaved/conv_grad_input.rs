@@ -281,7 +281,7 @@ pub(crate) struct Fold<'a> {
 }
 
 impl Kernel for Fold<'_> {
-    const USES_AVX512: bool = false;
+    const USES_AVX2: bool = false;
 
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(

@@ -251,22 +251,12 @@ impl Band<'_> {
             tap / kernel_width * planes.dilation[0] * planes.padded()[1]
                 + tap % kernel_width * planes.dilation[1]
         };
-        let first = offset(tap);
         let extent = plane.len() - offset(tap + COLUMNS - 1);
         let mut columns: [&[Lanes]; COLUMNS] = [&[]; COLUMNS];
-        if COLUMNS == 1 || offset(tap + COLUMNS - 1) == first + COLUMNS - 1 {
-            // Taps side by side need no addresses of their own.
-            let plane = &plane[first..];
-            for (j, column) in columns.iter_mut().enumerate() {
-                *column = &plane[j..][..extent];
-            }
-            self.add_columns::<ROWS, COLUMNS>(columns, tap, sums, vectors);
-        } else {
-            for (j, column) in columns.iter_mut().enumerate() {
-                *column = &plane[offset(tap + j)..][..extent];
-            }
-            self.add_columns::<ROWS, COLUMNS>(columns, tap, sums, vectors);
+        for (j, column) in columns.iter_mut().enumerate() {
+            *column = &plane[offset(tap + j)..][..extent];
         }
+        self.add_columns::<ROWS, COLUMNS>(columns, tap, sums, vectors);
     }
 
     /// A single loop that carries its counters: between nested loops the compiler would keep the sums in memory.

@@ -1,6 +1,5 @@
 //! The microkernel: a tile of sums that stay in registers, and the grid of tiles that a layer is cut into.
 
-use super::blocks::starts;
 use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors, dispatch};
 
 /// Three nested loops, and how far an iteration of each moves in the weights and in the values. Distances wrap, so they
@@ -147,18 +146,14 @@ impl Grid<'_> {
         &mut self,
         mul_add: impl MulAdd,
     ) {
-        if self.is_by_rows {
-            for row in starts(self.rows, ROWS) {
-                for column in starts(self.columns, COLUMNS) {
-                    self.tile::<ROWS, COLUMNS, WIDTH>(row, column, mul_add);
-                }
-            }
-        } else {
-            for column in starts(self.columns, COLUMNS) {
-                for row in starts(self.rows, ROWS) {
-                    self.tile::<ROWS, COLUMNS, WIDTH>(row, column, mul_add);
-                }
-            }
+        let (rows, columns) = (self.rows.div_ceil(ROWS), self.columns.div_ceil(COLUMNS));
+        let inner = if self.is_by_rows { columns } else { rows };
+        for tile in 0..rows * columns {
+            let (outer, inner) = (tile / inner, tile % inner);
+            let (row, column) = if self.is_by_rows { (outer, inner) } else { (inner, outer) };
+            let (row, column) =
+                ((row * ROWS).min(self.rows - ROWS), (column * COLUMNS).min(self.columns - COLUMNS));
+            self.tile::<ROWS, COLUMNS, WIDTH>(row, column, mul_add);
         }
     }
 

@@ -31,6 +31,8 @@ pub(super) struct Losses<'a, const W: usize> {
 
 impl<const W: usize> Kernel for Losses<'_, W> {
     const USES_AVX512: bool = false;
+    // Neighbouring positions are loaded and stored for most of the time.
+    const USES_AVX2: bool = W == 1;
 
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(

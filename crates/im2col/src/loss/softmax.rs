@@ -168,6 +168,7 @@ struct SoftmaxForward<'a, const W: usize> {
 
 impl<const W: usize> Kernel for SoftmaxForward<'_, W> {
     const USES_AVX512: bool = false;
+    const USES_AVX2: bool = W == 1;
 
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
@@ -201,7 +202,7 @@ struct SoftmaxBackward<'a, const W: usize> {
 }
 
 impl<const W: usize> Kernel for SoftmaxBackward<'_, W> {
-    const USES_AVX512: bool = false;
+    const USES_AVX2: bool = false;
 
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(

@@ -68,7 +68,7 @@ impl MeanBackward<'_> {
 }
 
 impl Kernel for MeanBackward<'_> {
-    const USES_AVX512: bool = false;
+    const USES_AVX2: bool = false;
 
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(

@@ -241,10 +241,10 @@ impl Pooling {
     }
 }
 
-/// `floor(part * size / parts)`. The product of two sizes may exceed the larger integer of a small
-/// target, but seldom does.
-#[inline(always)]
+/// `floor(part * size / parts)`. A call, here and below: divisions take much code, and few windows adapt.
+#[inline(never)]
 fn scaled_down(part: usize, size: usize, parts: usize) -> usize {
+    // The product of two sizes may exceed the larger integer of a small target, but seldom does.
     match part.checked_mul(size) {
         Some(product) => product / parts,
         None => (part as u128 * size as u128 / parts as u128) as usize,
@@ -252,7 +252,7 @@ fn scaled_down(part: usize, size: usize, parts: usize) -> usize {
 }
 
 /// `ceil(part * size / parts)`.
-#[inline(always)]
+#[inline(never)]
 fn scaled_up(part: usize, size: usize, parts: usize) -> usize {
     match part.checked_mul(size) {
         Some(product) => product.div_ceil(parts),

@@ -56,6 +56,11 @@ pub(crate) trait Kernel {
     #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no other target has AVX-512"))]
     const USES_AVX512: bool = true;
 
+    /// Whether AVX2 pays: kernels that only copy, and others that were no faster, are compiled for what the target guarantees alone.
+    /// They must not use the multiply-add, which rounds otherwise there.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no other target has AVX2"))]
+    const USES_AVX2: bool = true;
+
     /// Whether it is compiled for what the target guarantees, too. On x86-64 that serves CPUs from before 2013 only, where
     /// callers may run a simpler kernel ([`Isa::is_fallback`](super::Isa::is_fallback)).
     const HAS_FALLBACK: bool = true;

@@ -110,7 +110,7 @@ pub(in crate::conv) fn convolve<const ROWS: usize>(
                 Channels::<ROWS> { shape, planes, weights: &weights, epilogue, first, lines: lines.clone() };
             match shape.window.stride[2] {
                 1 => channels.convolve::<1>(output, mul_add),
-                2 => channels.convolve::<2>(output, mul_add),
+                2 if IS_SMALL => channels.convolve::<2>(output, mul_add),
                 _ => channels.convolve::<0>(output, mul_add),
             }
         }

@@ -286,7 +286,7 @@ pub(in crate::conv) struct FillPadded<'a> {
 }
 
 impl Kernel for FillPadded<'_> {
-    const USES_AVX512: bool = false;
+    const USES_AVX2: bool = false;
 
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(

@@ -73,7 +73,10 @@ fn read<const STRIDE: usize>(window: &Window, input: &[f32], line: usize, x: usi
     let (width, stride) = (window.input[2], if STRIDE > 0 { STRIDE } else { window.stride[2] });
     let mut lanes = [0.0; NR];
     // In the padding this finds some other value.
-    fetch::<STRIDE>(input, line.wrapping_add(x), stride, &mut lanes);
+    match stride {
+        2 if STRIDE == 0 => fetch::<2>(input, line.wrapping_add(x), 2, &mut lanes),
+        _ => fetch::<STRIDE>(input, line.wrapping_add(x), stride, &mut lanes),
+    }
     if x < width && (len - 1) * stride < width - x {
         return lanes;
     }
