@@ -4,6 +4,8 @@
 //! lanes are for.
 
 use super::kernel::{Lanes, NR};
+use bytemuck::must_cast;
+use wide::f32x4;
 
 /// All bits of a lane, or none.
 pub(crate) type Mask = [u32; NR];
@@ -36,6 +38,14 @@ pub(crate) fn apply(mask: &Mask, mut values: Lanes) -> Lanes {
         *value = f32::from_bits(value.to_bits() & mask);
     }
     values
+}
+
+/// [`apply`] by vectors of four lanes: before a shuffle the compiler masks lane by lane, unless a register has all of them
+/// (1.7x on `mb_dw3x3s2_64_112` under AVX2).
+#[inline(always)]
+pub(crate) fn apply_by_fours(mask: &Mask, values: Lanes) -> Lanes {
+    let (values, masks): ([f32x4; NR / 4], [f32x4; NR / 4]) = (must_cast(values), must_cast(*mask));
+    must_cast([values[0] & masks[0], values[1] & masks[1], values[2] & masks[2], values[3] & masks[3]])
 }
 
 /// Zeros the lanes that are not in `start..end`.

@@ -89,8 +89,8 @@ impl<
         let (shape, activation) = (pass.shape, pass.activation);
         let Window { input: [in_depth, in_height, in_width], output, stride, padding, .. } = shape.window;
         let [depth, height, width] = output;
-        let singles = ColumnKernel::<K, STRIDE, OPEN, 1, SOURCES, SPAN>::new(&shape.window);
-        let pairs = ColumnKernel::<K, STRIDE, OPEN, 2, PAIR_SOURCES, PAIR_SPAN>::new(&shape.window);
+        let singles = ColumnKernel::<K, STRIDE, OPEN, 1, SOURCES, SPAN, PANELS>::new(&shape.window);
+        let pairs = ColumnKernel::<K, STRIDE, OPEN, 2, PAIR_SOURCES, PAIR_SPAN, PANELS>::new(&shape.window);
         // Where there are registers enough, neighbours share what both read at stride 2: 1.3x on
         // `mb_dw3x3s2_64_112`. At stride 1 there is nothing to share.
         let in_pairs = PANELS == 2 && STRIDE == 2 && width >= 2 * NR;
@@ -156,6 +156,7 @@ struct ColumnKernel<
     const VECTORS: usize,
     const SOURCES: usize,
     const SPAN: usize,
+    const PANELS: usize,
 > {
     window: &'a Window,
     /// Which lanes of the first and of the last column see the input.
@@ -171,7 +172,8 @@ impl<
     const VECTORS: usize,
     const SOURCES: usize,
     const SPAN: usize,
-> ColumnKernel<'a, K, STRIDE, OPEN, VECTORS, SOURCES, SPAN>
+    const PANELS: usize,
+> ColumnKernel<'a, K, STRIDE, OPEN, VECTORS, SOURCES, SPAN, PANELS>
 {
     #[inline(always)]
     fn new(window: &'a Window) -> Self {
@@ -320,7 +322,11 @@ impl<
         let mut sources: [Lanes; SOURCES] = taps::load::<STRIDE, SOURCES, SPAN>(values, mul_add);
         if let Some(masks) = masks {
             for i in 0..SOURCES {
-                sources[i] = mask::apply(&masks[i], sources[i]);
+                sources[i] = if STRIDE == 2 && PANELS == 1 {
+                    mask::apply_by_fours(&masks[i], sources[i])
+                } else {
+                    mask::apply(&masks[i], sources[i])
+                };
             }
         }
         let taps = taps::taps::<K, STRIDE, VECTORS, SOURCES>(&sources, mul_add);
