@@ -126,7 +126,7 @@ impl PoolBackward<'_> {
 }
 
 impl Kernel for PoolBackward<'_> {
-    const USES_AVX512: bool = false;
+    const USES_AVX2: bool = false;
 
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(

@@ -288,14 +288,23 @@ impl<const W: usize> Ties<W> {
 
 /// Sixteen rows become one: the first with the ninth and so on, then eight rows, four, two.
 #[inline(always)]
-#[allow(clippy::needless_range_loop, reason = "loops over indices are unrolled into registers")]
-fn by_pairs<const W: usize>(mut rows: Group<W>, combine: impl Fn(f32, f32) -> f32) -> [f32; W] {
+fn by_pairs<const W: usize>(rows: Group<W>, combine: impl Fn(f32, f32) -> f32) -> [f32; W] {
+    if W == 1 { pairs_inlined(rows, combine) } else { pairs(rows, combine) }
+}
+
+/// [`by_pairs`] by a call: for vectors it takes much code, and is needed once for all classes.
+#[inline(never)]
+fn pairs<const W: usize>(rows: Group<W>, combine: impl Fn(f32, f32) -> f32) -> [f32; W] {
+    pairs_inlined(rows, combine)
+}
+
+#[inline(always)]
+fn pairs_inlined<const W: usize>(mut rows: Group<W>, combine: impl Fn(f32, f32) -> f32) -> [f32; W] {
     let mut half = NR / 2;
     while half > 0 {
-        for i in 0..half {
-            for w in 0..W {
-                rows[i][w] = combine(rows[i][w], rows[i + half][w]);
-            }
+        let (first, second) = rows.split_at_mut(half);
+        for (a, b) in first.as_flattened_mut().iter_mut().zip(second.as_flattened()) {
+            *a = combine(*a, *b);
         }
         half /= 2;
     }
