@@ -20,7 +20,7 @@ use crate::epilogue::Epilogue;
 use crate::simd::{Isa, NR, dispatch};
 use core::ops::Range;
 use pack::panels_len;
-use tile::{MultiplyPanels, MultiplyRow};
+use tile::{MultiplyPanels, MultiplyRow, PanelProduct};
 
 /// The longest `k` of a block. Two panels of `B`, 16 KiB, then stay in an L1 of 32 KiB with 8 ways while the panels of `A`
 /// pass, 8 KiB each. Each line of `A` is read from L2 once for 512 multiply-adds.
@@ -123,10 +123,10 @@ impl Blocks<'_, '_> {
         // Panels of `A` that stay in L1 while those of `B` pass; otherwise it is two of `B` that stay.
         let a_panels_at_once = if k.len() > FEW_PRODUCTS { usize::MAX } else { 2 };
         let (a, c) = (self.a.columns(k), &mut self.c);
-        let product = MultiplyPanels { a_panels_at_once, rows, columns, a, b, accumulate, epilogue, c };
+        let product = PanelProduct { a_panels_at_once, rows, columns, b, accumulate, epilogue, c };
         match a {
-            Rows::Packed(_) => dispatch(isa, product),
-            Rows::Single(_) => dispatch(isa, MultiplyRow(product)),
+            Rows::Packed(a) => dispatch(isa, MultiplyPanels { a, product }),
+            Rows::Single(row) => dispatch(isa, MultiplyRow { row, product }),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The microkernel, and what its sums are stored to.
 
-use super::panels::{Panels, Rows, blocks};
+use super::panels::{Panels, blocks};
 use crate::epilogue::Epilogue;
 use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
 use core::ops::Range;
@@ -80,19 +80,24 @@ impl PanelColumns {
     }
 }
 
-/// Multiplies `rows` rows of `a` by the `columns` of `b`, whose panel 0 holds `columns.start`.
+/// A product of `rows` rows of `A` with the `columns` of `b`, whose panel 0 holds `columns.start`.
 ///
 /// Starts from 0, or with `accumulate` from what `c` holds. `epilogue` is applied where the sums are complete.
-pub(super) struct MultiplyPanels<'a, 'c> {
+pub(super) struct PanelProduct<'a, 'c> {
     /// Panels of `A` that meet all of `B` before the next.
     pub(super) a_panels_at_once: usize,
     pub(super) rows: usize,
     pub(super) columns: Range<usize>,
-    pub(super) a: Rows<'a>,
     pub(super) b: Panels<'a, NR>,
     pub(super) accumulate: bool,
     pub(super) epilogue: Option<Epilogue<'a>>,
     pub(super) c: &'a mut Destination<'c>,
+}
+
+/// Computes a product, with `A` in panels.
+pub(super) struct MultiplyPanels<'a, 'c> {
+    pub(super) a: Panels<'a, NR>,
+    pub(super) product: PanelProduct<'a, 'c>,
 }
 
 impl Kernel for MultiplyPanels<'_, '_> {
@@ -102,17 +107,18 @@ impl Kernel for MultiplyPanels<'_, '_> {
         mul_add: impl MulAdd,
         _: impl Vectors,
     ) {
-        if let Rows::Packed(a) = self.a {
-            match PANELS {
-                1 => self.multiply::<NR, ROWS, 1>(a, mul_add),
-                _ => self.multiply::<NR, 8, 2>(a, mul_add),
-            }
+        match PANELS {
+            1 => self.product.multiply::<NR, ROWS, 1>(self.a, mul_add),
+            _ => self.product.multiply::<NR, 8, 2>(self.a, mul_add),
         }
     }
 }
 
-/// Multiplies a single row: the registers are filled with columns instead.
-pub(super) struct MultiplyRow<'a, 'c>(pub(super) MultiplyPanels<'a, 'c>);
+/// Computes a product with a single row as `A`: the registers are filled with columns instead.
+pub(super) struct MultiplyRow<'a, 'c> {
+    pub(super) row: &'a [f32],
+    pub(super) product: PanelProduct<'a, 'c>,
+}
 
 impl Kernel for MultiplyRow<'_, '_> {
     const USES_AVX512: bool = false;
@@ -123,9 +129,7 @@ impl Kernel for MultiplyRow<'_, '_> {
         mul_add: impl MulAdd,
         _: impl Vectors,
     ) {
-        if let Rows::Single(row) = self.0.a {
-            self.0.multiply::<1, 1, 4>(Panels::new(row, row.len()), mul_add);
-        }
+        self.product.multiply::<1, 1, 4>(Panels::new(self.row, self.row.len()), mul_add);
     }
 }
 
@@ -135,7 +139,7 @@ const PANELS_AT_ONCE: usize = 2;
 /// Rows of all panels of the largest tile.
 const MOST_SUMS: usize = 16;
 
-impl MultiplyPanels<'_, '_> {
+impl PanelProduct<'_, '_> {
     #[inline(always)]
     fn multiply<const W: usize, const ROWS: usize, const PANELS: usize>(
         &mut self,

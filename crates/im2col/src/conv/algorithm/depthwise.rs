@@ -147,7 +147,7 @@ struct RowBand<'a, const K: usize> {
     weights: &'a [[f32; K]; K],
 }
 
-/// Columns of outputs that are `VECTORS` wide.
+/// Columns of outputs that are `VECTORS` wide, for an instruction set whose tiles have `PANELS` panels.
 struct ColumnKernel<
     'a,
     const K: usize,

@@ -54,7 +54,8 @@ pub(in crate::conv) const fn is_staged(shape: &ConvShape) -> bool {
         || planes.saturating_mul(shared) > L1_SETS * L1_WAYS / 2
 }
 
-/// The most products of a block. Where taps are not side by side, a tile reads a line for each of them.
+/// The most products of a block, for tiles of one or two panels. Where taps are not side by side, a tile reads a line of input for
+/// each product.
 pub(in crate::conv) const fn most_products([.., width]: [usize; 3], panels: usize) -> usize {
     let most = PRODUCTS[panels - 1];
     if width > 1 || most < MOST_LINES { most } else { MOST_LINES }
@@ -410,11 +411,13 @@ impl Block {
     }
 }
 
-/// An axis of the stage: `len` places, from which coordinate of the input on, and whether they follow each other there or are
-/// those of each tap.
+/// An axis of the stage.
 struct StageAxis {
+    /// How many values it holds.
     len: usize,
+    /// The coordinate of the first of them in the input.
     start: usize,
+    /// Whether they follow each other in the input; otherwise they are those of the first tap, of the second, and so on.
     is_together: bool,
     positions: usize,
     stride: usize,
@@ -463,16 +466,16 @@ impl Run {
     fn new(window: &Window, x: usize, len: usize, step: usize) -> Self {
         // How many of the values lie before a place.
         let up_to = |end: usize| {
-            let distance = end.wrapping_sub(x) as isize;
-            let distance = distance.max(0) as usize;
-            if step == 1 { distance } else { distance.div_ceil(step) }.min(len)
+            let distance = (end.wrapping_sub(x) as isize).max(0) as usize;
+            let values = if step == 1 { distance } else { distance.div_ceil(step) };
+            values.min(len)
         };
         let before = up_to(0);
         Self { x, step, len, before, inside: up_to(window.input[2]) - before }
     }
 
-    /// Writes the run of the line that begins at `line` of the input, or of none zeros, behind the zeros before it. After it
-    /// there are as many zeros for the next run.
+    /// Writes the run of the line that begins at `line` of the input; where there is no line, zeros. The padding before it must be
+    /// zeros already: behind its end each run writes as many for the next one.
     #[inline(always)]
     fn fill<const STEP: usize>(&self, window: &Window, input: &[f32], line: Option<usize>, to: &mut [f32]) {
         let Self { x, step, len, before, inside } = *self;
