@@ -60,7 +60,7 @@ impl Kernel for Store<'_, '_> {
 pub(in crate::conv) struct StorePositions<'a, 'b>(pub(in crate::conv) Store<'a, 'b>);
 
 impl Kernel for StorePositions<'_, '_> {
-    const USES_AVX2: bool = false;
+    const USES_AVX512: bool = false;
 
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
