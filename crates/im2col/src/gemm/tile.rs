@@ -121,15 +121,17 @@ pub(super) struct MultiplyRow<'a, 'c> {
 }
 
 impl Kernel for MultiplyRow<'_, '_> {
-    const USES_AVX512: bool = false;
-
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         mut self,
         mul_add: impl MulAdd,
         _: impl Vectors,
     ) {
-        self.product.multiply::<1, 1, 4>(Panels::new(self.row, self.row.len()), mul_add);
+        let a = Panels::new(self.row, self.row.len());
+        match PANELS {
+            1 => self.product.multiply::<1, 1, 4>(a, mul_add),
+            _ => self.product.multiply::<1, 1, 8>(a, mul_add),
+        }
     }
 }
 
@@ -153,6 +155,7 @@ impl PanelProduct<'_, '_> {
                 for panel in panels.clone() {
                     let (a, row) = (a.panel(panel), panel * W);
                     for first in columns.clone().step_by(PANELS * NR) {
+                        // A panel that is left over is a tile of its own.
                         let is_single = first + NR >= columns.end;
                         let first = self.columns.start + first;
                         if PANELS > 1 && W > 1 && is_single {

@@ -111,6 +111,8 @@ impl GradWeights<'_> {
 }
 
 impl Kernel for GradWeights<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         mut self,

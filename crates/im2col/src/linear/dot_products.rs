@@ -23,8 +23,6 @@ pub(super) struct DotProducts<'a> {
 const OUTPUTS: usize = if IS_SMALL { 4 } else { NR };
 
 impl Kernel for DotProducts<'_> {
-    const USES_AVX512: bool = false;
-
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         mut self,
