@@ -15,6 +15,7 @@
 //! through computed places instead of a matrix is M. Dukhan's: The Indirect Convolution Algorithm (2019).
 
 mod block;
+mod stage;
 mod store;
 mod tile;
 
@@ -26,8 +27,9 @@ use crate::conv::shape::ConvShape;
 use crate::epilogue::Epilogue;
 use crate::gemm::Panels;
 use crate::simd::{Isa, NR, dispatch};
-use block::{FillPadded, Position};
+use block::Position;
 use core::ops::Range;
+use stage::FillPadded;
 use store::StorePositions;
 use tile::ComputeSums;
 
