@@ -8,7 +8,8 @@
 //! padded copy of it, the *stage*. The tile is [`PAIRS`](crate::simd::Kernel::run) pairs of
 //! positions, neighbours or the same in two images, by `PANELS` vectors of channels. Its sums stay in registers for a block of
 //! products, whose weights stay in L1 while all tiles pass; between blocks they wait in a buffer. Finished
-//! sums of sixteen positions at a time are transposed into lines of the output; with channels last they are stored as they are.
+//! sums of sixteen positions at a time are transposed into lines of the output; with channels last they are stored as
+//! they are, by the tile itself if channels fill vectors.
 //!
 //! The layout of weights and the choice of lanes are those of E. Georganas et al.: Anatomy of
 //! High-Performance Deep Learning Convolutions on SIMD Architectures (2018); that tiles read the input
@@ -21,7 +22,7 @@ mod tile;
 
 pub(super) use block::{Block, Field, MOST_LINES, PANELS_AT_ONCE, SUMS_LEN, is_staged};
 pub(super) use store::{Store, Target};
-pub(super) use tile::{BlockTiles, Pair, PositionPairs};
+pub(super) use tile::{BlockTiles, Pair, PositionPairs, Sums};
 
 use crate::conv::shape::ConvShape;
 use crate::epilogue::Epilogue;
@@ -32,6 +33,9 @@ use core::ops::Range;
 use stage::FillPadded;
 use store::StorePositions;
 use tile::ComputeSums;
+
+/// The most values from a position to the next for sums to stand in the output: places times strides cannot overflow.
+const MOST_STRIDE: usize = 1 << 16;
 
 /// The operands of some output channels of a group.
 pub(super) struct GroupOperands<'a> {
@@ -128,25 +132,36 @@ impl BlockTiles<'_> {
         target: &mut Target<'_>,
         waiting: &mut [f32],
     ) {
-        let sums = waiting.as_chunks_mut::<NR>().0;
-        let (panels, spare) = (channels.len().div_ceil(NR), sums.len() / PANELS_AT_ONCE - 1);
+        let panels = channels.len().div_ceil(NR);
+        let stride = PANELS_AT_ONCE * NR;
+        let spare = waiting.len() / stride - 1;
         let total = self.block.images * self.block.positions.iter().product::<usize>();
+        let has_channels_last = target.position_stride > 1;
+        // Channels that are neighbours and fill panels: their sums go there from the registers.
+        let is_in_output =
+            has_channels_last && channels.len().is_multiple_of(NR) && target.position_stride < MOST_STRIDE;
         let (mut all, mut pairs) = (PositionPairs::new(self), [Pair::default(); _]);
         let mut first = 0;
         while first < total {
             let (count, end) = all.take(first, spare, &mut pairs);
-            dispatch(isa, ComputeSums { tiles: self, weights, panels, pairs: &pairs, count, sums });
-            // Whole vectors, except at the end; the rest is the beginning of the next block.
-            let len = if end == total { end - first } else { (end - first) / NR * NR };
-            let (waiting, target, channels) = (&*sums, &mut *target, channels.clone());
-            let store = Store { waiting, start: 0, panels, channels, epilogue, first, len, target };
-            if store.target.position_stride == 1 {
-                dispatch(isa, store);
+            let output = is_in_output.then(|| target.places(first, end - first, &channels));
+            let (pairs, sums) = (&pairs, Sums { waiting, output });
+            dispatch(isa, ComputeSums { tiles: self, weights, panels, pairs, count, sums });
+            let (sums, target, channels) = (waiting.as_chunks().0, &mut *target, channels.clone());
+            let mut len = end - first;
+            if has_channels_last {
+                let waiting = (!is_in_output).then_some(sums);
+                if waiting.is_some() || !epilogue.is_none() {
+                    dispatch(isa, StorePositions { waiting, channels, epilogue, first, len, target });
+                }
             } else {
-                dispatch(isa, StorePositions(store));
-            }
-            for sums in sums.chunks_exact_mut(spare + 1) {
-                sums.copy_within(len..end - first, 0);
+                // Whole vectors, except at the end; the rest is the beginning of the next block.
+                len = if end == total { len } else { len / NR * NR };
+                dispatch(
+                    isa,
+                    Store { waiting: sums, start: 0, panels, channels, epilogue, first, len, target },
+                );
+                waiting.copy_within(len * stride..(end - first) * stride, 0);
             }
             first += len;
         }

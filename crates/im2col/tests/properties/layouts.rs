@@ -100,6 +100,7 @@ fn of_layers() {
         ConvCase { stride: [1, 3, 2], ..case(2, [24, 40], 17, 3) },
         ConvCase { dilation: [1, 2, 9], padding: [[0; 2], [2; 2], [9; 2]], ..case(1, [48, 20], 21, 3) },
         ConvCase { groups: 4, ..case(2, [64, 72], 8, 3) },
+        ConvCase { groups: 2, ..case(2, [96, 96], 9, 3) },
         ConvCase { groups: 2, ..unpadded(case(1, [128, 36], 6, 3)) },
         ConvCase { groups: 30, ..case(2, [30, 60], 9, 3) },
         ConvCase { input: [4, 6, 7], kernel: [2, 3, 3], ..case(2, [32, 20], 7, 3) },

@@ -42,7 +42,7 @@ pub(in crate::conv) const fn is_staged(shape: &ConvShape) -> bool {
         return shape.window.is_padded() || positions_meet(shape);
     }
     let plane_len = shape.window.plane_len();
-    let most = most_products(shape.window.kernel, 1).div_ceil(shape.window.taps());
+    let most = most_products(shape.window.kernel[2] > 1, 1).div_ceil(shape.window.taps());
     let planes = if shape.in_group < most { shape.in_group } else { most };
     // Planes that are a multiple of 2^n lines apart meet in one of 2^n sets.
     let shared = if plane_len.is_multiple_of(NR) { 1 << (plane_len / NR).trailing_zeros() } else { 1 };
@@ -51,11 +51,11 @@ pub(in crate::conv) const fn is_staged(shape: &ConvShape) -> bool {
         || planes.saturating_mul(shared) > L1_SETS * L1_WAYS / 2
 }
 
-/// The most products of a block, for tiles of one or two panels. Where taps are not side by side, a tile reads a line of input for
-/// each product.
-pub(in crate::conv) const fn most_products([.., width]: [usize; 3], panels: usize) -> usize {
+/// The most products of a block, for tiles of one or two panels. Where neither taps nor channels are side by side, a tile reads a
+/// line of input for each product.
+pub(in crate::conv) const fn most_products(are_together: bool, panels: usize) -> usize {
     let most = PRODUCTS[panels - 1];
-    if width > 1 || most < MOST_LINES { most } else { MOST_LINES }
+    if are_together || most < MOST_LINES { most } else { MOST_LINES }
 }
 
 /// Whether a tile whose input has channels last reads too many lines of L1 at once, one for each position and tap: more than half

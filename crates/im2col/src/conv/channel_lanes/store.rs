@@ -36,16 +36,16 @@ impl Kernel for Store<'_, '_> {
         vectors: impl Vectors,
     ) {
         let Self { waiting, start, panels, channels, epilogue, first, len, target } = self;
-        for (panel, waiting) in waiting.chunks_exact(waiting.len() / PANELS_AT_ONCE).enumerate().take(panels)
-        {
+        let waiting: &[[Lanes; PANELS_AT_ONCE]] = waiting.as_chunks().0;
+        for panel in 0..panels {
             let channels = channels.start + panel * NR..channels.end;
             for done in (0..len).step_by(NR) {
-                let Some(sums) = waiting[start + done..].first_chunk() else {
+                let Some(sums) = waiting[start + done..].first_chunk::<NR>() else {
                     debug_assert!(false, "no room for the last vector");
                     break;
                 };
                 target.store(
-                    &mut vectors.transpose(sums),
+                    &mut vectors.transpose(&sums.map(|sums| sums[panel])),
                     channels.clone(),
                     first + done,
                     NR.min(len - done),
@@ -56,8 +56,16 @@ impl Kernel for Store<'_, '_> {
     }
 }
 
-/// Copies waiting sums to positions of the output, in which the channels of a position are neighbours.
-pub(in crate::conv) struct StorePositions<'a, 'b>(pub(in crate::conv) Store<'a, 'b>);
+/// Finishes sums at `len` positions of the output, from `first` on, in which the channels of a position are neighbours.
+pub(in crate::conv) struct StorePositions<'a, 'b> {
+    /// The sums, unless they stand in the output already.
+    pub(in crate::conv) waiting: Option<&'a [Lanes]>,
+    pub(in crate::conv) channels: Range<usize>,
+    pub(in crate::conv) epilogue: Epilogue<'a>,
+    pub(in crate::conv) first: usize,
+    pub(in crate::conv) len: usize,
+    pub(in crate::conv) target: &'a mut Target<'b>,
+}
 
 impl Kernel for StorePositions<'_, '_> {
     const USES_AVX512: bool = false;
@@ -68,31 +76,42 @@ impl Kernel for StorePositions<'_, '_> {
         _: impl MulAdd,
         _: impl Vectors,
     ) {
-        let Store { waiting, start, panels, channels, epilogue, first, len, target } = self.0;
+        let Self { waiting, channels, epilogue, first, len, target } = self;
         let epilogue = epilogue.by_columns();
-        let (mut image, mut position) = (first / target.positions, first % target.positions);
-        for place in start..start + len {
-            let at = image * target.image_stride + position * target.position_stride + channels.start;
+        for place in 0..len {
+            let at = (first + place) * target.position_stride + channels.start;
             let values = target.values.get_mut(at..).unwrap_or_default();
             let values = values.get_mut(..channels.len()).unwrap_or_default();
-            let sums = waiting.chunks_exact(waiting.len() / PANELS_AT_ONCE).take(panels);
-            for (panel, (values, sums)) in values.chunks_mut(NR).zip(sums).enumerate() {
-                let mut lanes = [sums[place]];
+            for (panel, values) in values.chunks_mut(NR).enumerate() {
+                let mut lanes = [[0.0; NR]];
+                match (waiting, values.first_chunk()) {
+                    (Some(waiting), _) => lanes = [waiting[place * PANELS_AT_ONCE + panel]],
+                    (None, Some(values)) => lanes = [*values],
+                    (None, None) => {}
+                }
                 epilogue.apply(&mut lanes, 0, channels.start + panel * NR);
                 match values.first_chunk_mut() {
                     Some(values) => *values = lanes[0],
                     None => values.copy_from_slice(&lanes[0][..values.len()]),
                 }
             }
-            position += 1;
-            if position == target.positions {
-                (image, position) = (image + 1, 0);
-            }
         }
     }
 }
 
 impl Target<'_> {
+    /// The output of channels that are neighbours and fill panels, at `len` positions from `first` on; and how far apart these lie.
+    pub(super) fn places(
+        &mut self,
+        first: usize,
+        len: usize,
+        channels: &Range<usize>,
+    ) -> (&mut [f32], usize) {
+        let start = first * self.position_stride + channels.start;
+        let end = start + (len - 1) * self.position_stride + channels.len();
+        (&mut self.values[start..end], self.position_stride)
+    }
+
     /// Finishes and stores `len` positions, from `place` of the block on, of the channels from
     /// `channels.start` on.
     #[inline(always)]

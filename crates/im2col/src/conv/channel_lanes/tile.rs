@@ -142,7 +142,26 @@ pub(in crate::conv) struct ComputeSums<'a> {
     pub(in crate::conv) panels: usize,
     pub(in crate::conv) pairs: &'a PairBuffer,
     pub(in crate::conv) count: usize,
-    pub(in crate::conv) sums: &'a mut [Lanes],
+    pub(in crate::conv) sums: Sums<'a>,
+}
+
+/// Where sums stand: in a buffer, `[place][panel][lane]`, and with their last products in the output, if that is given.
+pub(in crate::conv) struct Sums<'a> {
+    pub(in crate::conv) waiting: &'a mut [f32],
+    /// The output from the first place and channel on, and how far apart its places lie; what lies behind its end is not stored.
+    pub(in crate::conv) output: Option<(&'a mut [f32], usize)>,
+}
+
+impl Sums<'_> {
+    #[inline(always)]
+    fn at<const PANELS: usize>(&mut self, place: u32, panel: usize, is_last: bool) -> Option<&mut [Lanes]> {
+        let (values, stride) = match &mut self.output {
+            Some((values, stride)) if is_last => (&mut **values, *stride),
+            _ => (&mut *self.waiting, PANELS_AT_ONCE * NR),
+        };
+        let values = values.get_mut(place as usize * stride + panel * NR..)?;
+        Some(values.get_mut(..PANELS * NR)?.as_chunks_mut().0)
+    }
 }
 
 impl Kernel for ComputeSums<'_> {
@@ -165,25 +184,26 @@ impl BlockTiles<'_> {
         weights: Panels<'_, NR>,
         panels: usize,
         (pairs, count): (&PairBuffer, usize),
-        sums: &mut [Lanes],
+        mut sums: Sums<'_>,
         mul_add: impl MulAdd,
     ) {
         let depth = self.channels * self.kernel.iter().product::<usize>();
         let mut offsets = [0; MOST_PRODUCTS];
         let (step, extent) = self.step_and_extent();
-        let most = most_products(self.kernel, PANELS);
+        let most = most_products(self.kernel[2] > 1 || self.field.channel == 1, PANELS);
         for k in blocks(depth, depth.div_ceil(depth.div_ceil(most))) {
             let offsets = &mut offsets[..k.len()];
             self.offsets(k.start, offsets);
-            let block =
-                Products { weights: weights.rows(k.clone()), offsets, step, extent, is_first: k.start == 0 };
+            let weights = weights.rows(k.clone());
+            let (is_first, is_last) = (k.start == 0, k.end == depth);
+            let block = Products { weights, offsets, step, extent, is_first, is_last };
             let mut panel = 0;
             while panel < panels {
                 if panel + PANELS <= panels {
-                    self.add_tiles::<PAIRS, PANELS>(&block, panel, (pairs, count), sums, mul_add);
+                    self.add_tiles::<PAIRS, PANELS>(&block, panel, (pairs, count), &mut sums, mul_add);
                     panel += PANELS;
                 } else {
-                    self.add_tiles::<PAIRS, 1>(&block, panel, (pairs, count), sums, mul_add);
+                    self.add_tiles::<PAIRS, 1>(&block, panel, (pairs, count), &mut sums, mul_add);
                     panel += 1;
                 }
             }
@@ -210,24 +230,26 @@ impl BlockTiles<'_> {
     #[inline(always)]
     fn offsets(&self, first: usize, offsets: &mut [usize]) {
         let ([planes, lines, width], Field { channel, tap, .. }) = (self.kernel, self.field);
-        let mut at = [first / width / lines % planes, first / width % lines, first % width];
+        let [mut z, mut y, mut x] = [first / width / lines % planes, first / width % lines, first % width];
+        // Wrapping: see `Field::input`. Sums instead of products of coordinates and steps, which would take as long as a tile.
         let mut of_channel = first / width / lines / planes * channel;
+        let mut of_plane = of_channel.wrapping_add(z.wrapping_mul(tap[0]));
+        let mut of_line = of_plane.wrapping_add(y.wrapping_mul(tap[1]));
+        let mut at = of_line.wrapping_add(x.wrapping_mul(tap[2]));
         for offset in offsets {
-            // Wrapping: see `Field::input`.
-            *offset = of_channel
-                .wrapping_add(at[0].wrapping_mul(tap[0]))
-                .wrapping_add(at[1].wrapping_mul(tap[1]))
-                .wrapping_add(at[2].wrapping_mul(tap[2]));
-            at[2] += 1;
-            if at[2] == width {
-                at = [at[0], at[1] + 1, 0];
-                if at[1] == lines {
-                    at = [at[0] + 1, 0, 0];
-                    if at[0] == planes {
-                        at[0] = 0;
-                        of_channel = of_channel.wrapping_add(channel);
+            *offset = at;
+            (at, x) = (at.wrapping_add(tap[2]), x + 1);
+            if x == width {
+                (of_line, x, y) = (of_line.wrapping_add(tap[1]), 0, y + 1);
+                if y == lines {
+                    (of_plane, y, z) = (of_plane.wrapping_add(tap[0]), 0, z + 1);
+                    if z == planes {
+                        (of_channel, z) = (of_channel.wrapping_add(channel), 0);
+                        of_plane = of_channel;
                     }
+                    of_line = of_plane;
                 }
+                at = of_line;
             }
         }
     }
@@ -240,7 +262,7 @@ impl BlockTiles<'_> {
         block: &Products<'_>,
         panel: usize,
         (pairs, count): (&PairBuffer, usize),
-        sums: &mut [Lanes],
+        sums: &mut Sums<'_>,
         mul_add: impl MulAdd,
     ) {
         let mut panels: [&[Lanes]; PANELS] = [&[]; PANELS];
@@ -269,7 +291,7 @@ impl BlockTiles<'_> {
         panels: &[&[Lanes]; PANELS],
         panel: usize,
         pairs: &[Pair],
-        buffer: &mut [Lanes],
+        buffer: &mut Sums<'_>,
         mul_add: impl MulAdd,
     ) -> usize {
         let mut starts = [0; PAIRS];
@@ -280,14 +302,14 @@ impl BlockTiles<'_> {
         for i in 0..PAIRS {
             starts[i] = pairs[i].start;
         }
-        let mut buffers = buffer.chunks_exact_mut(buffer.len() / PANELS_AT_ONCE).skip(panel);
-        let buffers: [&mut [Lanes]; PANELS] = core::array::from_fn(|_| buffers.next().unwrap_or_default());
         let mut sums = [[[[0.0; NR]; PANELS]; 2]; PAIRS];
         if !block.is_first {
             for i in 0..PAIRS {
                 for j in 0..2 {
-                    for p in 0..PANELS {
-                        sums[i][j][p] = buffers[p][pairs[i].places[j] as usize];
+                    if let Some(waiting) = buffer.at::<PANELS>(pairs[i].places[j], panel, false) {
+                        for p in 0..PANELS {
+                            sums[i][j][p] = waiting[p];
+                        }
                     }
                 }
             }
@@ -295,8 +317,10 @@ impl BlockTiles<'_> {
         let sums = self.add_products::<PAIRS, PANELS>(block, panels, &starts, sums, mul_add);
         for i in 0..PAIRS {
             for j in 0..2 {
-                for p in 0..PANELS {
-                    buffers[p][pairs[i].places[j] as usize] = sums[i][j][p];
+                if let Some(place) = buffer.at::<PANELS>(pairs[i].places[j], panel, block.is_last) {
+                    for p in 0..PANELS {
+                        place[p] = sums[i][j][p];
+                    }
                 }
             }
         }
@@ -359,6 +383,7 @@ struct Products<'a> {
     step: usize,
     /// What a pair sees lies in as many values, so one check a product is enough.
     extent: usize,
-    /// Whether sums begin with it.
+    /// Whether sums begin with it, and whether they end with it.
     is_first: bool,
+    is_last: bool,
 }

@@ -1,11 +1,11 @@
 //! Products at all points: at each a pointwise convolution whose positions are tiles.
 
 use super::tiling::{POINTS, sums_stride};
-use crate::conv::channel_lanes::{Block, BlockTiles, Field, PANELS_AT_ONCE, Pair, PositionPairs};
+use crate::conv::channel_lanes::{Block, BlockTiles, Field, PANELS_AT_ONCE, Pair, PositionPairs, Sums};
 use crate::gemm::Panels;
 use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
 
-/// Computes the sums of up to two panels of output channels: `[point][panel][tile][lane]`.
+/// Computes the sums of up to two panels of output channels: `[point][tile][panel][lane]`.
 pub(in crate::conv) struct MultiplyPoints<'a> {
     /// The transformed inputs, `[point][tile][channel]`.
     pub(in crate::conv) values: &'a [Lanes],
@@ -41,6 +41,7 @@ impl Kernel for MultiplyPoints<'_> {
                 let values = &values[point * tiles * stride * NR..];
                 let points = BlockTiles { values, ..first };
                 let weights = weights.rows(point * depth..(point + 1) * depth);
+                let sums = Sums { waiting: sums.as_flattened_mut(), output: None };
                 points.multiply::<PAIRS, PANELS>(weights, panels, (&pairs, count), sums, mul_add);
             }
             done = end;

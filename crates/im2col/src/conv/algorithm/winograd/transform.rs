@@ -294,7 +294,7 @@ fn split_mut(lanes: &mut [Lanes], len: usize) -> Option<[&mut [Lanes]; SEEN]> {
     Some([parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?])
 }
 
-/// Transforms the sums of a row of tiles to sums that wait to be stored: `[panel][output][lane]`.
+/// Transforms the sums of a row of tiles to sums that wait to be stored: `[output][panel][lane]`.
 pub(in crate::conv) struct Outputs<'a> {
     pub(in crate::conv) sums: &'a [Lanes],
     /// Tiles from a point to the next.
@@ -317,12 +317,11 @@ impl Kernel for Outputs<'_> {
         _: impl Vectors,
     ) {
         let Self { sums, stride, tile, columns, panels, place, line, waiting } = self;
-        let len = waiting.len() / PANELS_AT_ONCE;
         // The last tile first, and lines in order: what a tile has too much, beyond the end of a line or
         // of a plane, is where others are stored later.
         for column in (0..columns).rev() {
             for panel in 0..panels {
-                let sums = &sums[panel * stride + tile + column..];
+                let sums = &sums[(tile + column) * PANELS_AT_ONCE + panel..];
                 let mut m = [[[0.0; NR]; SEEN]; SEEN];
                 for y in 0..SEEN {
                     for x in 0..SEEN {
@@ -345,7 +344,7 @@ impl Kernel for Outputs<'_> {
                     let outputs = to_outputs(&row, mul_add);
                     let place = place + y * line + TILE * column;
                     for x in 0..TILE {
-                        waiting[panel * len + place + x] = outputs[x];
+                        waiting[(place + x) * PANELS_AT_ONCE + panel] = outputs[x];
                     }
                 }
             }
