@@ -167,6 +167,15 @@ impl Window {
         self.input[axis] == 1 && self.kernel[axis] == 1 && before | after == 0
     }
 
+    /// The first axis with several positions; the last one, if none has.
+    pub(crate) const fn outer_axis(&self) -> usize {
+        match self.output {
+            [1, 1, _] => 2,
+            [1, ..] => 1,
+            _ => 0,
+        }
+    }
+
     /// The window with its last axis put first. Where that is a single one, all offsets stay.
     pub(crate) const fn turned(&self) -> Self {
         let Self { input: i, kernel: k, stride: s, padding: p, mode, dilation: d, output: o } = *self;

@@ -70,10 +70,17 @@ fn convolutions_are_the_same() {
         (conv(300, 65, [1, 1]).plan(1, [30, 30]), 5),
         (conv(200, 65, [1, 1]).plan(1, [30, 30]), 5),
         (same(conv(64, 7, [3, 3])).plan(1, [37, 41]), 1),
-        // Channels last: images apart, of one image channels of the output, and an output that stays whole.
+        // Channels last: images apart; of one image channels of the output or, where these come last, lines or positions.
         (last(same(conv(8, 16, [3, 3])).plan(7, [29, 31]), [true, true]), 3),
         (last(same(conv(32, 100, [3, 3])).plan(1, [28, 28]), [true, false]), 4),
-        (last(same(conv(32, 100, [3, 3])).plan(1, [28, 28]), [true, true]), 1),
+        (last(same(conv(32, 100, [3, 3])).plan(1, [28, 28]), [true, true]), 10),
+        (last(same(conv(32, 96, [3, 3])).with_stride([2, 2]).plan(1, [57, 55]), [true, true]), 10),
+        (last(same(conv(200, 40, [3, 3])).with_dilation([2, 3]).plan(1, [40, 41]), [false, true]), 38),
+        (last(conv(300, 64, [1, 1]).plan(1, [30, 31]), [true, true]), 8),
+        (last(conv(64, 64, [1, 9]).with_padding([0, 4]).plan(1, [1, 999]), [true, true]), 17),
+        (last(same(conv(36, 96, [3, 3])).with_groups(3).plan(1, [40, 40]), [true, true]), 7),
+        (last(same(conv(64, 64, [3, 3])).with_groups(64).plan(1, [56, 55]), [true, true]), 0),
+        (last(conv(64, 64, [1, 9]).with_padding([0, 4]).with_groups(64).plan(1, [1, 9999]), [true, true]), 0),
         (last(same(conv(64, 64, [3, 3])).with_groups(64).plan(5, [56, 56]), [true, true]), 0),
         (last(same(conv(36, 60, [3, 3])).with_groups(3).plan(1, [40, 40]), [true, false]), 1),
         // Too small for threads.

@@ -142,6 +142,12 @@ impl Algorithm {
         }
     }
 
+    /// Into how many parts an image can be divided whose output has channels last.
+    pub(super) const fn divisible(self, shape: &ConvShape) -> usize {
+        let window = self.shape(shape).window;
+        if matches!(self, Self::Broadcast | Self::Depthwise) { window.output[window.outer_axis()] } else { 1 }
+    }
+
     /// Output channels that one step computes: threads divide channels at multiples of this.
     pub(super) const fn channels_at_once(self) -> usize {
         match self {
@@ -205,6 +211,7 @@ impl Pass<'_> {
             most: 0,
             scratch_len: 0,
             channels_at_once: NR,
+            part: [0, shape.window.output[shape.window.outer_axis()]],
             input: &[],
             weight: Weights::Plain(&[]),
             bias: &[],

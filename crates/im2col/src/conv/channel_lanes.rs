@@ -42,12 +42,14 @@ pub(super) struct GroupOperands<'a> {
     pub(super) group: usize,
     /// Of the group's channels.
     pub(super) channels: Range<usize>,
+    /// Begin and end of the output on its [outer axis](crate::window::Window::outer_axis).
+    pub(super) part: [usize; 2],
     /// The whole input.
     pub(super) input: &'a [f32],
     /// Those of the channels, as panels.
     pub(super) weights: Panels<'a, NR>,
     pub(super) epilogue: Epilogue<'a>,
-    /// The whole output.
+    /// That of the part.
     pub(super) output: &'a mut [f32],
 }
 
@@ -80,24 +82,26 @@ pub(super) fn convolve(
     operands: GroupOperands<'_>,
     scratch: &mut [f32],
 ) {
-    let GroupOperands { group, channels, input, weights, epilogue, output } = operands;
+    let GroupOperands { group, channels, part: [begin, end], input, weights, epilogue, output } = operands;
     let ConvShape { in_group, out_group, window, .. } = *shape;
     let Strides { input: whole, image: image_stride, position: position_stride, channel: channel_stride } =
         *strides;
-    let [_, height, width] = window.output;
     let [_, _, group_stride] = shape.input_strides();
     let input = input.get(group * group_stride..).unwrap_or_default();
     let (waiting, stage) = scratch.split_at_mut(block.sums_len());
+    let axis = window.outer_axis();
     let mut first = Position::default();
-    while first.image < shape.batch {
-        let part = block.at(&first, shape);
+    first.at[axis] = begin;
+    let before = first.place(shape);
+    while first.image < shape.batch && first.at[axis] < end {
+        let mut part = block.at(&first, shape);
+        part.positions[axis] = part.positions[axis].min(end - first.at[axis]);
         let (field, values) = if is_staged(shape) {
             dispatch(isa, FillPadded { block: &part, first: &first, shape, field: &whole, input, stage });
             (Field::stage(&part, shape), &*stage)
         } else {
             (whole, &input[whole.at(first.image, first.at)..])
         };
-        let [z, y, x] = first.at;
         let start = first.image * image_stride + group * out_group * channel_stride;
         let mut positions = part.positions.iter().product();
         if positions * position_stride == image_stride {
@@ -105,7 +109,7 @@ pub(super) fn convolve(
             positions *= part.images;
         }
         let mut target = Target {
-            values: &mut output[start + ((z * height + y) * width + x) * position_stride..],
+            values: &mut output[start + (first.place(shape) - before) * position_stride..],
             positions,
             position_stride,
             channel_stride,

@@ -18,6 +18,9 @@ pub(super) struct Pass<'a> {
     pub(super) scratch_len: usize,
     /// Threads divide channels at multiples of this.
     pub(super) channels_at_once: usize,
+    /// Begin and end of the output on its [outer axis](crate::window::Window::outer_axis); all of it, unless threads divide an image
+    /// with channels last.
+    pub(super) part: [usize; 2],
     pub(super) input: &'a [f32],
     pub(super) weight: Weights<'a>,
     pub(super) bias: &'a [f32],

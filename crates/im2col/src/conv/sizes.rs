@@ -44,9 +44,9 @@ impl ConvSizes {
             _ => 1,
         };
         let divisible = match (batch, groups) {
-            // Parts of an image would not be contiguous.
-            (0 | 1, 1) if shape.output_layout.is_last() => 1,
-            (0 | 1, 2..) if shape.has_channels_last() => 1,
+            (0 | 1, _) if shape.output_layout.is_last() => algorithm.divisible(shape),
+            // Groups of an image would not be contiguous.
+            (0 | 1, 2..) if shape.input_layout.is_last() => 1,
             (0 | 1, 1) => out_group.div_ceil(algorithm.channels_at_once()),
             (0 | 1, groups) => groups,
             (batch, _) => batch,

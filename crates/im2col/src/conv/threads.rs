@@ -1,7 +1,7 @@
 //! The forward pass in parts, each on a thread of its own.
 //!
-//! A part computes whole images, whole groups or whole panels of channels: outputs that follow each other
-//! in memory, so that safe slices divide them. Each output is computed as in one piece.
+//! A part computes whole images, whole groups or whole panels of channels, or where channels come last some lines of an image: outputs
+//! that follow each other in memory, so that safe slices divide them. Each output is computed as in one piece.
 
 use super::pass::Pass;
 use crate::conv::algorithm::Algorithm;
@@ -28,12 +28,18 @@ impl Pass<'_> {
         let ConvShape { batch, groups, in_group, out_group, window, .. } = self.shape;
         let (mut first, mut second) = (self.shape, self.shape);
         let (mut weight, mut bias, mut input) = ([self.weight; 2], [self.bias; 2], [self.input; 2]);
+        let mut part = [self.part; 2];
         let output_len;
         if batch > 1 {
             let images = batch / parts * left;
             (first.batch, second.batch) = (images, batch - images);
             input = halves(self.input, images * groups * in_group * window.plane_len());
             output_len = images * groups * out_group * window.positions();
+        } else if self.shape.output_layout.is_last() {
+            let [begin, end] = self.part;
+            let share = (end - begin) / parts * left;
+            part = [[begin, begin + share], [begin + share, end]];
+            output_len = self.output.len() / (end - begin) * share;
         } else if groups > 1 {
             let share = groups / parts * left;
             (first.groups, second.groups) = (share, groups - share);
@@ -55,9 +61,10 @@ impl Pass<'_> {
         let (scratch, other) = self.scratch.split_at_mut(self.scratch.len() / parts * left);
         let ([input, others], [weight, weights], [bias, biases]) = (input, weight, bias);
         (
-            Self { shape: first, input, weight, bias, output, scratch, ..self },
+            Self { shape: first, part: part[0], input, weight, bias, output, scratch, ..self },
             Self {
                 shape: second,
+                part: part[1],
                 input: others,
                 weight: weights,
                 bias: biases,

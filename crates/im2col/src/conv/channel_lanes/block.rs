@@ -96,6 +96,13 @@ pub(in crate::conv) struct Position {
 }
 
 impl Position {
+    /// Which position of its image it is.
+    #[inline(always)]
+    pub(in crate::conv) fn place(&self, shape: &ConvShape) -> usize {
+        let ([_, height, width], [z, y, x]) = (shape.window.output, self.at);
+        (z * height + y) * width + x
+    }
+
     #[inline(always)]
     pub(in crate::conv) fn next(&mut self, block: &Block, shape: &ConvShape) {
         for axis in (0..3).rev() {

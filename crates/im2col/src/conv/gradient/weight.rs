@@ -139,6 +139,7 @@ pub(in crate::conv) fn backward_weight(
                 let operands = GroupOperands {
                     group: 0,
                     channels: 0..out_group,
+                    part: [0, mirror.window.output[mirror.window.outer_axis()]],
                     input: &input[place..],
                     weights: Panels::new(panels, images * mirror.window.taps()),
                     epilogue: Epilogue::NONE,

@@ -8,6 +8,7 @@ use crate::epilogue::Epilogue;
 use crate::gemm::blocks;
 use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
 use crate::window::Window;
+use core::ops::Range;
 
 /// The most taps that are summed in one pass: their weights take 2 KiB. A larger kernel takes several passes, and the output
 /// holds the sums between them.
@@ -31,6 +32,12 @@ impl Kernel for LanesOfChannels<'_> {
         let Self(mut pass) = self;
         let ConvShape { batch, groups: channels, window, .. } = pass.shape;
         let (input_len, output_len) = (channels * window.plane_len(), channels * window.positions());
+        let ([_, height, width], [begin, end]) = (window.output, pass.part);
+        let [lines, positions] = match window.outer_axis() {
+            0 => [begin * height..end * height, 0..width],
+            1 => [begin..end, 0..width],
+            _ => [0..1, begin..end],
+        };
         let output = core::mem::take(&mut pass.output);
         let epilogue = pass.epilogue(0).by_columns();
         for first in (0..channels).step_by(NR) {
@@ -49,6 +56,8 @@ impl Kernel for LanesOfChannels<'_> {
                 let is_last = taps.end == window.taps();
                 let lanes = ChannelLanes {
                     window: &window,
+                    lines: lines.clone(),
+                    positions: positions.clone(),
                     channels,
                     first,
                     is_first: taps.start == 0,
@@ -73,6 +82,9 @@ impl Kernel for LanesOfChannels<'_> {
 /// One pass over an image: some taps of up to sixteen of its channels, from channel `first` on.
 struct ChannelLanes<'a> {
     window: &'a Window,
+    /// Those of the output that are computed, and their positions.
+    lines: Range<usize>,
+    positions: Range<usize>,
     channels: usize,
     first: usize,
     /// Whether this is the first pass, so that sums begin at zero.
@@ -132,13 +144,13 @@ impl ChannelLanes<'_> {
     #[inline(always)]
     fn convolve<const WHOLE: bool>(&self, input: &[f32], output: &mut [f32], vectors: impl Vectors) {
         let Window { input: in_dims, kernel, stride, dilation, padding, output: dims, .. } = *self.window;
-        let [_, height, width] = dims;
+        let [_, height, _] = dims;
         let reach = (kernel[2] - 1) * dilation[2];
         let step = stride[2].wrapping_mul(self.channels);
         let (mut of_line, mut of_ends) = (Seen::none(), [Seen::none(), Seen::none()]);
         // Where no tap of a line is in the padding above or below, places relative to the line's base are those of the line before.
         let mut is_inside = false;
-        for line in 0..dims[0] * height {
+        for line in self.lines.clone() {
             let was_inside = is_inside;
             let origin = |axis: usize, at: usize| (at * stride[axis]).wrapping_sub(padding[axis][0]);
             let [z, y] = [origin(0, line / height), origin(1, line % height)];
@@ -152,16 +164,18 @@ impl ChannelLanes<'_> {
                 of_ends.iter_mut().for_each(Seen::clear);
             }
             let input = input.get(base + self.first..).unwrap_or_default();
-            let mut x = 0;
-            while x < width {
+            let Range { start, end } = self.positions;
+            let mut x = start;
+            while x < end {
                 let origin = (x * stride[2]).wrapping_sub(padding[2][0]);
-                let place = (line * width + x) * self.channels + self.first;
+                let place = (line - self.lines.start) * (end - start) + x - start;
+                let place = place * self.channels + self.first;
                 let output = output.get_mut(place..).unwrap_or_default();
                 let sees_all = |positions: usize| {
                     // Wrapping: a stride counts only where there is a second position.
                     let last =
                         origin.wrapping_add((positions - 1).wrapping_mul(stride[2])).wrapping_add(reach);
-                    x + positions <= width && origin < in_dims[2] && last < in_dims[2]
+                    x + positions <= end && origin < in_dims[2] && last < in_dims[2]
                 };
                 if sees_all(1) {
                     let input = input.get(origin * self.channels..).unwrap_or_default();
@@ -173,7 +187,7 @@ impl ChannelLanes<'_> {
                     self.add::<WHOLE, 1>(&of_line, input, step, output, vectors);
                 } else {
                     // Most lines have one position at each end that sees padding.
-                    let of_end = &mut of_ends[usize::from(x > 0)];
+                    let of_end = &mut of_ends[usize::from(x > start)];
                     if of_end.origin != Some(origin) {
                         self.find_positions(origin, &of_line, of_end);
                     }
