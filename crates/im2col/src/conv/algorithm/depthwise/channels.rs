@@ -10,9 +10,10 @@ use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
 use crate::window::Window;
 use core::ops::Range;
 
-/// The most taps that are summed in one pass: their weights take 2 KiB. A larger kernel takes several passes, and the output
-/// holds the sums between them.
+/// The most taps that are summed in one pass. A larger kernel takes several passes, and the output holds the sums between them.
 const MOST_TAPS: usize = 32;
+/// Vectors of weights of a pass, 4.5 KiB: those of 3x3 taps for eight vectors of channels, which are neighbours in the input.
+const MOST_WEIGHTS: usize = 72;
 /// Positions whose sums are computed together.
 const POSITIONS: usize = 6;
 
@@ -40,17 +41,20 @@ impl Kernel for LanesOfChannels<'_> {
         };
         let output = core::mem::take(&mut pass.output);
         let epilogue = pass.epilogue(0).by_columns();
-        for first in (0..channels).step_by(NR) {
-            for taps in blocks(window.taps(), MOST_TAPS) {
-                let (mut weights, mut taps_at) = ([[0.0; NR]; MOST_TAPS], [[0; 3]; MOST_TAPS]);
-                for (at, tap) in taps_at.iter_mut().zip(taps.clone()) {
-                    let [_, height, width] = window.kernel;
-                    *at = [tap / width / height, tap / width % height, tap % width];
-                }
-                for channel in first..channels.min(first + NR) {
-                    let of_channel = pass.weights(channel);
-                    for (weights, tap) in weights.iter_mut().zip(taps.clone()) {
-                        weights[channel - first] = of_channel.at(tap);
+        for taps in blocks(window.taps(), MOST_TAPS) {
+            let mut taps_at = [[0; 3]; MOST_TAPS];
+            for (at, tap) in taps_at.iter_mut().zip(taps.clone()) {
+                let [_, height, width] = window.kernel;
+                *at = [tap / width / height, tap / width % height, tap % width];
+            }
+            let at_once = MOST_WEIGHTS / taps.len() * NR;
+            for first in (0..channels).step_by(at_once) {
+                let mut weights = [[0.0; NR]; MOST_WEIGHTS];
+                let count = at_once.min(channels - first);
+                for channel in 0..count {
+                    let of_channel = pass.weights(first + channel);
+                    for (i, tap) in taps.clone().enumerate() {
+                        weights[channel / NR * taps.len() + i][channel % NR] = of_channel.at(tap);
                     }
                 }
                 let is_last = taps.end == window.taps();
@@ -62,24 +66,20 @@ impl Kernel for LanesOfChannels<'_> {
                     first,
                     is_first: taps.start == 0,
                     taps: &taps_at[..taps.len()],
-                    weights: &weights[..taps.len()],
+                    weights: &weights[..count.div_ceil(NR) * taps.len()],
                     epilogue: is_last.then_some(epilogue),
                 };
                 for image in 0..batch {
                     let input = pass.input.get(image * input_len..).unwrap_or_default();
                     let output = output.get_mut(image * output_len..).unwrap_or_default();
-                    if channels - first < NR {
-                        lanes.convolve::<false>(input, output, vectors);
-                    } else {
-                        lanes.convolve::<true>(input, output, vectors);
-                    }
+                    lanes.convolve(input, output, vectors);
                 }
             }
         }
     }
 }
 
-/// One pass over an image: some taps of up to sixteen of its channels, from channel `first` on.
+/// One pass over an image: some taps of some of its channels, from channel `first` on.
 struct ChannelLanes<'a> {
     window: &'a Window,
     /// Those of the output that are computed, and their positions.
@@ -91,7 +91,7 @@ struct ChannelLanes<'a> {
     is_first: bool,
     /// `[z, y, x]` of each tap in the kernel.
     taps: &'a [[usize; 3]],
-    /// Of each tap, a lane per channel.
+    /// `[vector of channels][tap]`, a lane per channel.
     weights: &'a [Lanes],
     /// Only in the last pass.
     epilogue: Option<Epilogue<'a>>,
@@ -140,9 +140,9 @@ impl Seen {
 }
 
 impl ChannelLanes<'_> {
-    /// Computes the channels of an image. Unless `WHOLE`, they are fewer than sixteen.
+    /// Computes the channels of an image.
     #[inline(always)]
-    fn convolve<const WHOLE: bool>(&self, input: &[f32], output: &mut [f32], vectors: impl Vectors) {
+    fn convolve(&self, input: &[f32], output: &mut [f32], vectors: impl Vectors) {
         let Window { input: in_dims, kernel, stride, dilation, padding, output: dims, .. } = *self.window;
         let [_, height, _] = dims;
         let reach = (kernel[2] - 1) * dilation[2];
@@ -177,23 +177,24 @@ impl ChannelLanes<'_> {
                         origin.wrapping_add((positions - 1).wrapping_mul(stride[2])).wrapping_add(reach);
                     x + positions <= end && origin < in_dims[2] && last < in_dims[2]
                 };
-                if sees_all(1) {
-                    let input = input.get(origin * self.channels..).unwrap_or_default();
-                    if sees_all(POSITIONS) {
-                        self.add::<WHOLE, POSITIONS>(&of_line, input, step, output, vectors);
-                        x += POSITIONS;
-                        continue;
-                    }
-                    self.add::<WHOLE, 1>(&of_line, input, step, output, vectors);
+                let (seen, at) = if sees_all(1) {
+                    (&of_line, origin * self.channels)
                 } else {
                     // Most lines have one position at each end that sees padding.
                     let of_end = &mut of_ends[usize::from(x > start)];
                     if of_end.origin != Some(origin) {
                         self.find_positions(origin, &of_line, of_end);
                     }
-                    self.add::<WHOLE, 1>(of_end, input, step, output, vectors);
+                    (&*of_end, 0)
+                };
+                let input = input.get(at..).unwrap_or_default();
+                if sees_all(POSITIONS) {
+                    self.add_all::<POSITIONS>(seen, input, step, output, vectors);
+                    x += POSITIONS;
+                } else {
+                    self.add_all::<1>(seen, input, step, output, vectors);
+                    x += 1;
                 }
-                x += 1;
             }
         }
     }
@@ -228,10 +229,10 @@ impl ChannelLanes<'_> {
         }
     }
 
-    /// Adds the taps to the sums of `COUNT` neighbouring positions, whose inputs are `step` values apart.
+    /// Adds the taps to the sums of `COUNT` neighbouring positions, whose inputs are `step` values apart: of a vector of channels after
+    /// the other.
     #[inline(always)]
-    #[allow(clippy::needless_range_loop, reason = "loops over indices are unrolled into registers")]
-    fn add<const WHOLE: bool, const COUNT: usize>(
+    fn add_all<const COUNT: usize>(
         &self,
         seen: &Seen,
         input: &[f32],
@@ -239,54 +240,59 @@ impl ChannelLanes<'_> {
         output: &mut [f32],
         vectors: impl Vectors,
     ) {
-        let len = self.len::<WHOLE>();
+        for (vector, weights) in self.weights.chunks_exact(self.taps.len()).enumerate() {
+            let (first, input) = (self.first + vector * NR, input.get(vector * NR..).unwrap_or_default());
+            let output = output.get_mut(vector * NR..).unwrap_or_default();
+            if self.channels - first < NR {
+                self.add::<false, COUNT>(seen, weights, first, input, step, output, vectors);
+            } else {
+                self.add::<true, COUNT>(seen, weights, first, input, step, output, vectors);
+            }
+        }
+    }
+
+    /// Adds the taps to the sums of the channels from `first` on. Unless `WHOLE`, they are fewer than sixteen.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments, reason = "the operands of one tile")]
+    #[allow(clippy::needless_range_loop, reason = "loops over indices are unrolled into registers")]
+    fn add<const WHOLE: bool, const COUNT: usize>(
+        &self,
+        seen: &Seen,
+        weights: &[Lanes],
+        first: usize,
+        input: &[f32],
+        step: usize,
+        output: &mut [f32],
+        vectors: impl Vectors,
+    ) {
+        let len = if WHOLE { NR } else { self.channels - first };
         // A position reads only these values: with equal lengths one bounds check per tap is enough.
+        let extent = seen.last + len;
         let (mut values, mut sums): ([&[f32]; COUNT], _) = ([&[]; COUNT], [[0.0; NR]; COUNT]);
         for i in 0..COUNT {
-            values[i] = &input[i * step..][..seen.last + len];
+            values[i] = &input[i * step..][..extent];
             if !self.is_first {
-                sums[i] = self.load::<WHOLE>(output, i * self.channels);
+                sums[i][..len].copy_from_slice(&output[i * self.channels..][..len]);
             }
         }
         for tap in &seen.taps[..seen.count] {
-            let Some(weights) = self.weights.get(tap.tap) else { break };
-            if tap.place > seen.last {
+            let Some(weights) = weights.get(tap.tap) else { break };
+            let place = tap.place;
+            if place >= extent || extent - place < len {
                 debug_assert!(false, "a sum without its last taps");
                 break;
             }
             for i in 0..COUNT {
-                sums[i] = vectors.product_add(self.load::<WHOLE>(values[i], tap.place), *weights, sums[i]);
+                let mut lanes = [0.0; NR];
+                lanes[..len].copy_from_slice(&values[i][place..][..len]);
+                sums[i] = vectors.product_add(lanes, *weights, sums[i]);
             }
         }
         if let Some(epilogue) = self.epilogue {
-            epilogue.apply(&mut sums, 0, self.first);
+            epilogue.apply(&mut sums, 0, first);
         }
         for i in 0..COUNT {
-            let values = output.get_mut(i * self.channels..).unwrap_or_default();
-            if WHOLE && let Some(values) = values.first_chunk_mut() {
-                *values = sums[i];
-            } else {
-                values[..len].copy_from_slice(&sums[i][..len]);
-            }
+            output[i * self.channels..][..len].copy_from_slice(&sums[i][..len]);
         }
-    }
-
-    /// How many channels these are.
-    #[inline(always)]
-    fn len<const WHOLE: bool>(&self) -> usize {
-        if WHOLE { NR } else { self.channels - self.first }
-    }
-
-    #[inline(always)]
-    fn load<const WHOLE: bool>(&self, values: &[f32], at: usize) -> Lanes {
-        let mut lanes = [0.0; NR];
-        let values = values.get(at..).unwrap_or_default();
-        if !WHOLE {
-            let len = self.len::<WHOLE>();
-            lanes[..len].copy_from_slice(&values[..len]);
-        } else if let Some(values) = values.first_chunk() {
-            lanes = *values;
-        }
-        lanes
     }
 }
