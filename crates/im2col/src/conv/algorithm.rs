@@ -89,6 +89,7 @@ impl Algorithm {
         match self {
             Self::Broadcast | Self::InPlace => true,
             Self::Depthwise => depthwise::fits(shape),
+            Self::Direct => direct::fits(shape),
             // Others read lines, or store positions that follow each other.
             _ if shape.has_channels_last() => false,
             Self::Pointwise => shape.is_pointwise(),

@@ -32,6 +32,10 @@ pub(super) const fn best(shape: &ConvShape, rounding: Rounding) -> Algorithm {
         return Algorithm::Depthwise;
     }
     if shape.has_channels_last() {
+        let is_direct = Algorithm::Direct.fits(shape) && is_direct(shape);
+        if is_direct && estimate(shape, Algorithm::Direct) < estimate(shape, Algorithm::Broadcast) {
+            return Algorithm::Direct;
+        }
         return Algorithm::Broadcast;
     }
     let candidates = [Algorithm::InPlace, Algorithm::Im2col, Algorithm::Broadcast, Algorithm::Direct];
@@ -221,6 +225,8 @@ const fn direct_time(shape: &ConvShape, counts: &Counts) -> u64 {
         1 | 2 => (staged_lines.saturating_mul(residue.div_ceil(NR) as u64), 0),
         _ => (0, staged_lines.saturating_mul(residue as u64)),
     };
+    // Values with channels last are stored one by one.
+    let picoseconds = if shape.output_layout.is_last() { 7500 } else { 2500 };
     total([
         (1, 51_900),
         (product([passes]), 34_000),
@@ -229,7 +235,7 @@ const fn direct_time(shape: &ConvShape, counts: &Counts) -> u64 {
         (values_copied, 453),
         (product([passes, vectors, depth, tiles]), 365),
         (product([passes, vectors, depth, tile_rows]), 291),
-        (product([passes, vectors, outputs]), 2500),
+        (product([passes, vectors, outputs]), picoseconds),
     ])
 }
 

@@ -215,7 +215,11 @@ fn what_needs_channels_first() {
     let plan = conv_params::<2>(&ConvCase { kernel: [1, 3, 3], ..ConvCase::linear(1, 4, 6) });
     let plan = plan.plan(2, [9, 9]).unwrap();
     for [input, output] in LAYOUTS.into_iter().skip(1) {
-        for algorithm in [Algorithm::Direct, Algorithm::Im2col, Algorithm::Winograd] {
+        // From channels first there is one more.
+        let is_direct = [input, output] == [ChannelsFirst, ChannelsLast];
+        let others: &[_] = if is_direct { &[] } else { &[Algorithm::Direct] };
+        assert_eq!(with_layouts(plan, [input, output]).with_algorithm(Algorithm::Direct).is_ok(), is_direct);
+        for algorithm in [Algorithm::Im2col, Algorithm::Winograd].iter().chain(others).copied() {
             let unsupported = ShapeError::Unsupported { algorithm: algorithm.name() };
             let last = with_layouts(plan, [input, output]);
             assert_eq!(last.with_algorithm(algorithm).unwrap_err(), unsupported);

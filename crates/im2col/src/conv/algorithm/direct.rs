@@ -1,4 +1,6 @@
 //! The algorithm without a matrix: shifted reads of a padded copy of a group's planes.
+//!
+//! Its output may have channels last, if these are few: one group with no more of them than a panel has.
 
 use crate::conv::padded::PaddedPlanes;
 use crate::conv::pass::Pass;
@@ -8,6 +10,12 @@ use crate::gemm::Panels;
 use crate::scratch::ALIGN;
 use crate::simd::{Isa, Kernel, Lanes, MR, MulAdd, NR, Vectors, dispatch};
 use crate::window::{Window, checked_sum};
+
+/// Whether input and output have layouts that it can read and write.
+pub(in crate::conv) const fn fits(shape: &ConvShape) -> bool {
+    let are_few = shape.groups == 1 && shape.out_group <= NR;
+    !shape.input_layout.is_last() && (are_few || !shape.output_layout.is_last())
+}
 
 /// The length of what precedes the stage in the scratch of the forward pass: the sums of a tile.
 pub(in crate::conv) const TILE_LEN: usize = 4 * MR * NR;
@@ -42,66 +50,74 @@ impl Kernel for Direct<'_, '_> {
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         mul_add: impl MulAdd,
-        _: impl Vectors,
+        vectors: impl Vectors,
     ) {
         let Self { pass, group, weights, stage } = self;
         let (layout, epilogue) = (PaddedPlanes::new(&pass.shape), pass.epilogue(group));
+        let [position_stride, channel_stride, _] = pass.shape.output_strides();
+        let place = Place { channel: 0, position_stride, channel_stride };
         for image in 0..pass.shape.batch {
             let (planes, output) = pass.image(image, group);
             let planes = &planes.input[planes.start..][..planes.len];
             // Four vectors of positions where two panels fit beside them: 24 of 32 registers.
             if PANELS > 1 {
-                layout.convolve::<ROWS, 4>(planes, weights, epilogue, output, stage, mul_add);
+                layout.convolve::<ROWS, 4>(planes, weights, epilogue, place, output, stage, mul_add, vectors);
             } else {
-                layout.convolve::<ROWS, 1>(planes, weights, epilogue, output, stage, mul_add);
+                layout.convolve::<ROWS, 1>(planes, weights, epilogue, place, output, stage, mul_add, vectors);
             }
         }
     }
 }
 
+/// Where outputs lie: the first channel of some, and how far apart positions and channels are.
+#[derive(Clone, Copy)]
+struct Place {
+    channel: usize,
+    position_stride: usize,
+    channel_stride: usize,
+}
+
 impl PaddedPlanes {
-    /// Convolves one image and group: `output` is `[out_group, positions]`.
+    /// Convolves one image and group: `output` is `[out_group, positions]`, or `[positions, out_group]`.
     #[inline(always)]
-    pub(in crate::conv) fn convolve<const ROWS: usize, const VECTORS: usize>(
+    #[allow(clippy::too_many_arguments, reason = "the operands of one convolution")]
+    fn convolve<const ROWS: usize, const VECTORS: usize>(
         &self,
         planes: &[f32],
         weights: Panels<'_, NR>,
         epilogue: Epilogue<'_>,
+        mut place: Place,
         output: &mut [f32],
         stage: &mut [f32],
         mul_add: impl MulAdd,
+        vectors: impl Vectors,
     ) {
         let (tile, stage) = stage.split_at_mut(TILE_LEN);
         let tile = tile.as_chunks_mut().0;
         self.copy(planes, stage);
         let positions = self.window.positions();
+        // Of channels last, one panel is the whole output.
         for (panel, output) in output.chunks_mut(NR * positions).enumerate() {
-            let (weights, channel) = (weights.panel(panel), panel * NR);
-            if output.len() == positions {
+            let (weights, channels) = (weights.panel(panel), output.len() / positions);
+            place.channel = panel * NR;
+            if channels == 1 {
                 // A single channel: the registers are filled with positions instead.
-                self.tiles::<1, ROWS>(weights, 0, epilogue, channel, output, stage, tile, mul_add);
+                self.tiles::<1, ROWS>(weights, 0, epilogue, place, output, stage, tile, mul_add, vectors);
                 continue;
             }
-            for part in (0..output.len() / positions).step_by(ROWS) {
+            for part in (0..channels).step_by(ROWS) {
                 // The last of sixteen channels are computed with some before them once more.
                 let part = part.min(NR - ROWS);
-                let output = &mut output[part * positions..];
+                let place = Place { channel: place.channel + part, ..place };
+                let output = &mut output[part * place.channel_stride..];
                 self.tiles::<ROWS, VECTORS>(
-                    weights,
-                    part,
-                    epilogue,
-                    channel + part,
-                    output,
-                    stage,
-                    tile,
-                    mul_add,
+                    weights, part, epilogue, place, output, stage, tile, mul_add, vectors,
                 );
             }
         }
     }
 
-    /// Computes up to `ROWS` channels, `output` `[channels, positions]`, from lane `part` of the
-    /// weights on, `VECTORS` vectors at a time.
+    /// Computes up to `ROWS` channels, those of `output`, from lane `part` of the weights on, `VECTORS` vectors at a time.
     #[inline(always)]
     #[allow(clippy::too_many_arguments, reason = "the operands of one matrix product")]
     fn tiles<const ROWS: usize, const VECTORS: usize>(
@@ -109,19 +125,20 @@ impl PaddedPlanes {
         weights: &[Lanes],
         part: usize,
         epilogue: Epilogue<'_>,
-        channel: usize,
+        Place { channel, position_stride, .. }: Place,
         output: &mut [f32],
         stage: &[f32],
         tile: &mut [Lanes],
         mul_add: impl MulAdd,
+        vectors: impl Vectors,
     ) {
         let positions = self.window.positions();
         let [planes, lines, width] = self.window.output;
         let mut next = OutputVector::default();
         let mut at = [0, 0, 0];
         while at[0] < planes {
-            let mut vectors = [OutputVector { len: 0, ..next }; VECTORS];
-            for vector in &mut vectors {
+            let mut outputs = [OutputVector { len: 0, ..next }; VECTORS];
+            for vector in &mut outputs {
                 if at[0] == planes {
                     break;
                 }
@@ -132,7 +149,7 @@ impl PaddedPlanes {
                     at = if at[1] + 1 == lines { [at[0] + 1, 0, 0] } else { [at[0], at[1] + 1, 0] };
                 }
             }
-            let sums = self.sums::<ROWS, VECTORS>(weights, part, &vectors, stage, mul_add);
+            let sums = self.sums::<ROWS, VECTORS>(weights, part, &outputs, stage, mul_add);
             for i in 0..VECTORS {
                 for j in 0..ROWS {
                     tile[i * ROWS + j] = sums[i][j];
@@ -140,8 +157,23 @@ impl PaddedPlanes {
             }
             // From here on in memory: the loops below would take the sums out of their registers.
             let tile = tile.as_chunks_mut::<ROWS>().0;
-            for (sums, vector) in tile.iter_mut().zip(&vectors).filter(|(_, vector)| vector.len > 0) {
+            for (sums, vector) in tile.iter_mut().zip(&outputs).filter(|(_, vector)| vector.len > 0) {
                 epilogue.apply(sums, channel, 0);
+                // A single channel has no layout.
+                if ROWS > 1 && position_stride > 1 {
+                    let mut channels = [[0.0; NR]; NR];
+                    channels[..ROWS].copy_from_slice(sums);
+                    let (channels, len) = (vectors.transpose(&channels), ROWS.min(position_stride - channel));
+                    for (i, channels) in channels.iter().enumerate().take(vector.len) {
+                        let values = &mut output[(vector.output + i) * position_stride..];
+                        match values.first_chunk_mut() {
+                            // What a vector holds too much lies where the next positions are stored.
+                            Some(values) if len == position_stride => *values = *channels,
+                            _ => values[..len].copy_from_slice(&channels[..len]),
+                        }
+                    }
+                    continue;
+                }
                 for (sums, plane) in sums.iter().zip(output.chunks_exact_mut(positions)) {
                     let plane = &mut plane[vector.output..];
                     // What a vector holds too much lies where the next one is stored.
