@@ -227,16 +227,23 @@ impl BlockTiles<'_> {
     }
 
     /// How far behind the value of tap 0 the values of the products from `first` on lie.
+    ///
+    /// Sums, because products of coordinates and steps took as long as a tile: those of a few channels tap by tap, the others from
+    /// these.
     #[inline(always)]
     fn offsets(&self, first: usize, offsets: &mut [usize]) {
         let ([planes, lines, width], Field { channel, tap, .. }) = (self.kernel, self.field);
         let [mut z, mut y, mut x] = [first / width / lines % planes, first / width % lines, first % width];
-        // Wrapping: see `Field::input`. Sums instead of products of coordinates and steps, which would take as long as a tile.
+        // Wrapping: see `Field::input`.
         let mut of_channel = first / width / lines / planes * channel;
         let mut of_plane = of_channel.wrapping_add(z.wrapping_mul(tap[0]));
         let mut of_line = of_plane.wrapping_add(y.wrapping_mul(tap[1]));
         let mut at = of_line.wrapping_add(x.wrapping_mul(tap[2]));
-        for offset in offsets {
+        let taps = planes * lines * width;
+        // At least eight products, so that a sum does not wait for the one before it.
+        let channels = 8_usize.div_ceil(taps);
+        let period = channels * taps;
+        for offset in offsets.iter_mut().take(period) {
             *offset = at;
             (at, x) = (at.wrapping_add(tap[2]), x + 1);
             if x == width {
@@ -251,6 +258,9 @@ impl BlockTiles<'_> {
                 }
                 at = of_line;
             }
+        }
+        for i in period..offsets.len() {
+            offsets[i] = offsets[i - period].wrapping_add(channels.wrapping_mul(channel));
         }
     }
 
