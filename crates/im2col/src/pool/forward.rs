@@ -128,7 +128,7 @@ struct LongMeans<'a> {
 }
 
 impl Kernel for LongMeans<'_> {
-    const USES_AVX512: bool = false;
+    const USES_AVX2: bool = false;
 
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(

@@ -57,7 +57,7 @@ pub(crate) trait Kernel {
     const USES_AVX512: bool = true;
 
     /// Whether AVX2 pays: kernels that only copy, and others that were no faster, are compiled for what the target guarantees alone.
-    /// They must not use the multiply-add, which rounds otherwise there.
+    /// They must not use the multiply-add, which rounds otherwise there, but by 1.
     #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no other target has AVX2"))]
     const USES_AVX2: bool = true;
 

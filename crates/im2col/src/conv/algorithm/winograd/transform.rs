@@ -80,6 +80,8 @@ pub(in crate::conv) struct PackPoints<'a> {
 }
 
 impl Kernel for PackPoints<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
