@@ -34,13 +34,16 @@ const LONG_STRIP: usize = 2 * STRIP;
 const FEW_PRODUCTS: usize = 64;
 /// The most values in a block of `C`, unless a strip has more: 256 KiB, half of the smallest L2 in use.
 const C_BLOCK: usize = 64 * 1024;
+/// The most rows that strips of `B` pass before the next ones: `KC` columns of them take 256 KiB, and stay in L2, too.
+const MC: usize = 512;
 
-/// How `k` and `n` are split into blocks, and a block of `n` into strips, of which one at a time is packed.
+/// How `k`, `m` and `n` are split into blocks, and a block of `n` into strips, of which one at a time is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Blocking {
     pub(crate) kc: usize,
     pub(crate) nc: usize,
     pub(crate) strip: usize,
+    pub(crate) mc: usize,
 }
 
 impl Blocking {
@@ -51,9 +54,11 @@ impl Blocking {
         let most = if rows > NR && kc > FEW_PRODUCTS { STRIP } else { LONG_STRIP };
         let most = most / kc / (2 * NR) * (2 * NR);
         let strip = if columns < most { columns } else { most };
-        let strips = if rows == 0 || strip == 0 { 1 } else { C_BLOCK / rows / strip };
+        // A single strip is packed once, however many rows there are.
+        let mc = if rows <= MC || columns <= strip { rows } else { MC };
+        let strips = if mc == 0 || strip == 0 { 1 } else { C_BLOCK / mc / strip };
         let nc = strip * if strips > 1 { strips } else { 1 };
-        Self { kc, nc: if columns < nc { columns } else { nc }, strip }
+        Self { kc, nc: if columns < nc { columns } else { nc }, strip, mc }
     }
 
     /// The length of a packed strip.
@@ -78,12 +83,13 @@ impl Blocks<'_, '_> {
     /// left.
     ///
     /// ```text
-    /// for columns in blocks of nc:        C, [rows, nc], stays in L2
-    ///     for k in blocks of kc:          A, [rows, kc], is read from L2
-    ///         for strip in columns:       B, [kc, strip], is packed
-    ///             for two panels of B:    [kc, 32], stay in L1
-    ///                 for a panel of A:   [kc, 16], is read from L2
-    ///                     for a tile:     sums in registers: C += A B
+    /// for rows in blocks of mc:               A, [rows, k], may be longer than L2
+    ///     for columns in blocks of nc:        C, [rows, nc], stays in L2
+    ///         for k in blocks of kc:          A, [rows, kc], is read from L2
+    ///             for strip in columns:       B, [kc, strip], is packed
+    ///                 for two panels of B:    [kc, 32], stay in L1
+    ///                     for a panel of A:   [kc, 16], is read from L2
+    ///                         for a tile:     sums in registers: C += A B
     /// ```
     pub(crate) fn compute(
         mut self,
@@ -92,16 +98,18 @@ impl Blocks<'_, '_> {
         spare: usize,
         mut pack: impl FnMut(Range<usize>, Range<usize>, &mut [f32]),
     ) {
-        let Blocking { kc, nc, strip: width } = self.blocking;
+        let Blocking { kc, nc, strip: width, mc } = self.blocking;
         // A part of a pass may have fewer rows than planned, and with them longer strips.
         let width = width.min(strip.len() / ((kc + spare) * NR) * NR);
-        for block in blocks(self.columns, nc) {
-            for k in blocks(self.depth, kc) {
-                for columns in blocks(block.len(), width) {
-                    let columns = block.start + columns.start..block.start + columns.end;
-                    pack(k.clone(), columns.clone(), strip);
-                    let b = Panels::new(strip, k.len() + spare).rows(0..k.len());
-                    self.multiply(isa, k.clone(), columns, b);
+        for rows in blocks(self.rows, mc) {
+            for block in blocks(self.columns, nc) {
+                for k in blocks(self.depth, kc) {
+                    for columns in blocks(block.len(), width) {
+                        let columns = block.start + columns.start..block.start + columns.end;
+                        pack(k.clone(), columns.clone(), strip);
+                        let b = Panels::new(strip, k.len() + spare).rows(0..k.len());
+                        self.multiply(isa, rows.clone(), k.clone(), columns, b);
+                    }
                 }
             }
         }
@@ -109,17 +117,26 @@ impl Blocks<'_, '_> {
 
     /// Computes it from panels that hold all of `B`.
     pub(crate) fn compute_packed(mut self, isa: Isa, b: Panels<'_, NR>) {
-        for columns in blocks(self.columns, self.blocking.nc) {
-            for k in blocks(self.depth, self.blocking.kc) {
-                let b = b.skip(columns.start / NR).rows(k.clone());
-                self.multiply(isa, k, columns.clone(), b);
+        let Blocking { kc, nc, mc, .. } = self.blocking;
+        for rows in blocks(self.rows, mc) {
+            for columns in blocks(self.columns, nc) {
+                for k in blocks(self.depth, kc) {
+                    let b = b.skip(columns.start / NR).rows(k.clone());
+                    self.multiply(isa, rows.clone(), k, columns.clone(), b);
+                }
             }
         }
     }
 
-    fn multiply(&mut self, isa: Isa, k: Range<usize>, columns: Range<usize>, b: Panels<'_, NR>) {
-        let (rows, epilogue, accumulate) =
-            (self.rows, (k.end == self.depth).then_some(self.epilogue), k.start > 0);
+    fn multiply(
+        &mut self,
+        isa: Isa,
+        rows: Range<usize>,
+        k: Range<usize>,
+        columns: Range<usize>,
+        b: Panels<'_, NR>,
+    ) {
+        let (epilogue, accumulate) = ((k.end == self.depth).then_some(self.epilogue), k.start > 0);
         // Panels of `A` that stay in L1 while those of `B` pass; otherwise it is two of `B` that stay.
         let a_panels_at_once = if k.len() > FEW_PRODUCTS { usize::MAX } else { 2 };
         let (a, c) = (self.a.columns(k), &mut self.c);

@@ -80,13 +80,13 @@ impl PanelColumns {
     }
 }
 
-/// A product of `rows` rows of `A` with the `columns` of `b`, whose panel 0 holds `columns.start`.
+/// A product of the `rows` of `A`, from the first of a panel on, with the `columns` of `b`, whose panel 0 holds `columns.start`.
 ///
 /// Starts from 0, or with `accumulate` from what `c` holds. `epilogue` is applied where the sums are complete.
 pub(super) struct PanelProduct<'a, 'c> {
     /// Panels of `A` that meet all of `B` before the next.
     pub(super) a_panels_at_once: usize,
-    pub(super) rows: usize,
+    pub(super) rows: Range<usize>,
     pub(super) columns: Range<usize>,
     pub(super) b: Panels<'a, NR>,
     pub(super) accumulate: bool,
@@ -149,11 +149,11 @@ impl PanelProduct<'_, '_> {
         mul_add: impl MulAdd,
     ) {
         let edge = &mut [[0.0; NR]; MOST_SUMS];
-        let (panels, group) = (self.rows.div_ceil(W), PANELS_AT_ONCE.max(PANELS) * NR);
-        for panels in blocks(panels, self.a_panels_at_once) {
+        let (first, group) = (self.rows.start / W, PANELS_AT_ONCE.max(PANELS) * NR);
+        for panels in blocks(self.rows.len().div_ceil(W), self.a_panels_at_once) {
             for columns in blocks(self.columns.len(), group) {
                 for panel in panels.clone() {
-                    let (a, row) = (a.panel(panel), panel * W);
+                    let (a, row) = (a.panel(first + panel), (first + panel) * W);
                     for first in columns.clone().step_by(PANELS * NR) {
                         // A panel that is left over is a tile of its own.
                         let is_single = first + NR >= columns.end;
@@ -190,7 +190,7 @@ impl PanelProduct<'_, '_> {
             let from = if column < end { column } else { first };
             b[panel] = self.b.panel((from - start) / NR);
         }
-        let rows = W.min(self.rows - row);
+        let rows = W.min(self.rows.end - row);
         let mut part = 0;
         while part < rows {
             let height = rows - part;

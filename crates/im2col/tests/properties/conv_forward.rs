@@ -81,6 +81,20 @@ fn batches_of_odd_outputs() {
     }
 }
 
+/// More output channels than pass a strip of the matrix at a time, in several strips of several blocks of products.
+#[test]
+fn many_channels() {
+    for (channels, taps, side) in [(130, 1, 10), (24, 3, 12)] {
+        let case = ConvCase {
+            kernel: [1, taps, taps],
+            input: [1, side, side],
+            ..ConvCase::linear(1, channels, 1045)
+        };
+        let operands = Operands::integers(&case, 3);
+        equals_naive::<2>(&case, &operands, Activation::Relu);
+    }
+}
+
 each_rank!(error_bound, 500, conv_case, within_the_bound);
 
 fn within_the_bound<const D: usize>(case: &ConvCase, seed: u64) {
