@@ -6,7 +6,7 @@
 //! no matrix to pack, no lane is lost at the end of a line, and a stride costs nothing: what would be a
 //! column of the im2col matrix is read where it lies, in the input or, where there is padding, in a
 //! padded copy of it, the *stage*. The tile is [`PAIRS`](crate::simd::Kernel::run) pairs of
-//! positions, neighbours or the same in two images, by `PANELS` vectors of channels. Its sums stay in registers for a block of
+//! positions, neighbours or the same in two lines or images, by `PANELS` vectors of channels. Its sums stay in registers for a block of
 //! products, whose weights stay in L1 while all tiles pass; between blocks they wait in a buffer. Finished
 //! sums of sixteen positions at a time are transposed into lines of the output; with channels last they are stored as
 //! they are, by the tile itself if channels fill vectors.
@@ -149,8 +149,8 @@ impl BlockTiles<'_> {
         while first < total {
             let (count, end) = all.take(first, spare, &mut pairs);
             let output = is_in_output.then(|| target.places(first, end - first, &channels));
-            let (pairs, sums) = (&pairs, Sums { waiting, output });
-            dispatch(isa, ComputeSums { tiles: self, weights, panels, pairs, count, sums });
+            let (pairs, step, sums) = (&pairs, all.step, Sums { waiting, output });
+            dispatch(isa, ComputeSums { tiles: self, weights, panels, pairs, count, step, sums });
             let (sums, target, channels) = (waiting.as_chunks().0, &mut *target, channels.clone());
             let mut len = end - first;
             if has_channels_last {

@@ -178,7 +178,8 @@ const fn broadcast_time(shape: &ConvShape, counts: &Counts) -> u64 {
     // What blocks have in common is copied for each of them.
     let block = Block::new(shape, usize::MAX);
     // Positions are computed in pairs, of neighbours or of images.
-    let twice = if block.pairs_images() { 0 } else { lines * (output[2] % 2) };
+    let pairs_more = block.pairs_images() || block.pairs_lines();
+    let twice = if pairs_more { 0 } else { lines * (output[2] % 2) };
     let paired = lines.saturating_mul(output[2]).saturating_add(twice);
     let [planes, rows, columns] = block.stage_dims(&shape.window);
     let [z, y, x] = block.positions;

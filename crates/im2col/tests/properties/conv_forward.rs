@@ -54,10 +54,10 @@ fn equals_naive_bit_for_bit() {
 }
 
 /// Outputs of odd width, whose positions are paired across images: whole buffers of pairs and less, one image left over, or
-/// planes too large for it; blocks of several numbers of images.
+/// planes too large for it; of one image across lines, more of them than are computed at a time; blocks of several numbers of images.
 #[test]
 fn batches_of_odd_outputs() {
-    let small = [[1, 1], [1, 3], [3, 3], [2, 5], [5, 5], [7, 7], [7, 9], [8, 9]];
+    let small = [[1, 1], [1, 3], [3, 3], [2, 5], [5, 5], [7, 7], [7, 9], [8, 9], [21, 7], [32, 9]];
     // The last are blocks of 7 and 6 images, and of 9, 9 and 7.
     let batches = [1, 2, 3, 8, 15, 31, 64].map(|batch| (batch, 3)).into_iter().chain([(13, 64), (25, 64)]);
     for (batch, channels) in batches {

@@ -16,6 +16,8 @@ pub(in crate::conv) const MOST_PRODUCTS: usize = 256;
 pub(in crate::conv) const MOST_LINES: usize = 128;
 /// The most values of a stage: 256 KiB, half of the smallest L2 in use.
 const STAGE: usize = 64 * 1024;
+/// Lines of an odd length up to this are paired: a pair of neighbours more than half of them is 4 % of a longer one.
+const SHORT_LINE: usize = 9;
 /// Whole tiles, whether they have 14 positions (AVX-512), 6, or 2.
 const TILES: usize = 42;
 /// Values in the pages that a TLB of 64 entries knows.
@@ -157,8 +159,21 @@ impl Block {
 
     /// How many pairs of positions its tiles have.
     pub(in crate::conv) const fn pairs(&self) -> usize {
-        let [of_lines, of_images] = self.ways_to_pair();
-        if self.pairs_images() { of_images } else { of_lines }
+        let ([of_lines, of_images], [planes, lines, width]) = (self.ways_to_pair(), self.positions);
+        if self.pairs_images() {
+            of_images
+        } else if self.pairs_lines() {
+            planes * (lines / 2 * width + lines % 2 * width.div_ceil(2))
+        } else {
+            of_lines
+        }
+    }
+
+    /// Whether a pair is one position of two lines of an image: where lines are of an odd length so short that pairs of neighbours
+    /// would compute much twice. An odd line is left over, whose pairs are neighbours.
+    pub(in crate::conv) const fn pairs_lines(&self) -> bool {
+        let [_, lines, width] = self.positions;
+        self.images == 1 && lines > 1 && width % 2 == 1 && 1 < width && width <= SHORT_LINE
     }
 
     /// Whether a pair is one position of two images, and not two neighbours: where lines are of odd length, so that fewer are

@@ -13,7 +13,7 @@ pub(in crate::conv) struct BlockTiles<'a> {
     pub(in crate::conv) channels: usize,
 }
 
-/// Two positions of a block, neighbours in a line or the same in two images: the input value that tap 0 of the first one reads,
+/// Two positions of a block, neighbours in a line or the same in two lines or images: the input value that tap 0 of the first one reads,
 /// and where the sums of both stand in the accumulator buffer. In a line of odd length the last pair begins with the position
 /// before it once more; a line of one position is a pair of it twice; and the last image of an odd number is paired with the one
 /// before it. What is computed twice is put where nobody reads it, at the end of the buffer.
@@ -32,6 +32,8 @@ const MOST_PAIRS: usize = 7;
 /// Goes through the positions of a block in pairs.
 pub(in crate::conv) struct PositionPairs<'a> {
     tiles: &'a BlockTiles<'a>,
+    /// How far apart the values of both positions of the pairs taken last lie.
+    pub(in crate::conv) step: usize,
     left: usize,
     image: usize,
     at: [usize; 3],
@@ -43,7 +45,7 @@ pub(in crate::conv) struct PositionPairs<'a> {
 impl<'a> PositionPairs<'a> {
     #[inline(always)]
     pub(in crate::conv) fn new(tiles: &'a BlockTiles<'a>) -> Self {
-        Self { tiles, left: tiles.block.pairs(), image: 0, at: [0; 3], start: 0, place: 0 }
+        Self { tiles, step: 0, left: tiles.block.pairs(), image: 0, at: [0; 3], start: 0, place: 0 }
     }
 
     /// Takes the next pairs, whose sums stand in the buffer from position `first` on, or at `spare`: how many, and the
@@ -55,11 +57,18 @@ impl<'a> PositionPairs<'a> {
         spare: usize,
         pairs: &mut PairBuffer,
     ) -> (usize, usize) {
-        let (count, end) = if self.tiles.block.pairs_images() {
-            self.take_of_images(first, spare, pairs)
+        let (block, field) = (self.tiles.block, &self.tiles.field);
+        let [_, lines, width] = block.positions;
+        let (step, (count, end)) = if block.pairs_images() {
+            (field.image, self.take_of_images(first, spare, pairs))
+        } else if block.pairs_lines() && self.at[1] + 1 < lines {
+            (field.position[1], self.take_of_two_lines(first, pairs))
         } else {
-            self.take_of_lines(first, spare, pairs)
+            let most = if block.pairs_lines() { width.div_ceil(2) } else { PAIRS_AT_ONCE };
+            let step = if width > 1 { field.position[2] } else { 0 };
+            (step, self.take_of_lines(first, spare, most, pairs))
         };
+        self.step = step;
         self.left -= count;
         let start = pairs[count.saturating_sub(1)].start;
         for pair in pairs.iter_mut().skip(count).take(MOST_PAIRS - 1) {
@@ -97,13 +106,42 @@ impl<'a> PositionPairs<'a> {
         (count, self.place)
     }
 
-    /// [`take`](Self::take) of neighbours.
+    /// [`take`](Self::take) of the positions of two lines at a time, as many as there is room for.
     #[inline(always)]
-    fn take_of_lines(&mut self, first: usize, spare: usize, pairs: &mut PairBuffer) -> (usize, usize) {
+    fn take_of_two_lines(&mut self, first: usize, pairs: &mut PairBuffer) -> (usize, usize) {
+        let ([_, lines, width], field) = (self.tiles.block.positions, &self.tiles.field);
+        let twos = ((lines - self.at[1]) / 2).min(PAIRS_AT_ONCE / width);
+        let mut places = pairs.iter_mut();
+        for _ in 0..twos {
+            for (x, pair) in places.by_ref().take(width).enumerate() {
+                let place = self.place + x - first;
+                // Wrapping: see `Field::input`.
+                pair.start = self.start.wrapping_add(x.wrapping_mul(field.position[2]));
+                pair.places = [place, place + width].map(|place| place as u32);
+            }
+            self.place += 2 * width;
+            self.at[1] += 2;
+            if self.at[1] == lines {
+                self.at = [self.at[0] + 1, 0, 0];
+            }
+            self.start = field.at(self.image, self.at);
+        }
+        (twos * width, self.place)
+    }
+
+    /// [`take`](Self::take) of at most `most` neighbours.
+    #[inline(always)]
+    fn take_of_lines(
+        &mut self,
+        first: usize,
+        spare: usize,
+        most: usize,
+        pairs: &mut PairBuffer,
+    ) -> (usize, usize) {
         let [planes, lines, width] = self.tiles.block.positions;
         let is_single = width == 1;
         let (mut count, mut end) = (0, first);
-        for pair in pairs.iter_mut().take(self.left.min(PAIRS_AT_ONCE)) {
+        for pair in pairs.iter_mut().take(self.left.min(most)) {
             let is_first_new = is_single || self.at[2] + 1 < width;
             let x = if is_first_new { self.at[2] } else { width - 2 };
             let place = (self.place + x).wrapping_sub(first);
@@ -142,6 +180,8 @@ pub(in crate::conv) struct ComputeSums<'a> {
     pub(in crate::conv) panels: usize,
     pub(in crate::conv) pairs: &'a PairBuffer,
     pub(in crate::conv) count: usize,
+    /// How far apart the values of both positions of a pair lie.
+    pub(in crate::conv) step: usize,
     pub(in crate::conv) sums: Sums<'a>,
 }
 
@@ -171,25 +211,27 @@ impl Kernel for ComputeSums<'_> {
         mul_add: impl MulAdd,
         _: impl Vectors,
     ) {
-        let Self { tiles, weights, panels, pairs, count, sums } = self;
-        tiles.multiply::<PAIRS, PANELS>(weights, panels, (pairs, count), sums, mul_add);
+        let Self { tiles, weights, panels, pairs, count, step, sums } = self;
+        tiles.multiply::<PAIRS, PANELS>(weights, panels, (pairs, count), step, sums, mul_add);
     }
 }
 
 impl BlockTiles<'_> {
-    /// Computes the sums of up to two panels at `count` pairs, a block of products after the other.
+    /// Computes the sums of up to two panels at `count` pairs, a block of products after the other; `step`: how far apart the values
+    /// of both positions of a pair lie.
     #[inline(always)]
     pub(in crate::conv) fn multiply<const PAIRS: usize, const PANELS: usize>(
         &self,
         weights: Panels<'_, NR>,
         panels: usize,
         (pairs, count): (&PairBuffer, usize),
+        step: usize,
         mut sums: Sums<'_>,
         mul_add: impl MulAdd,
     ) {
         let depth = self.channels * self.kernel.iter().product::<usize>();
         let mut offsets = [0; MOST_PRODUCTS];
-        let (step, extent) = self.step_and_extent();
+        let extent = self.extent(step);
         let most = most_products(self.kernel[2] > 1 || self.field.channel == 1, PANELS);
         for k in blocks(depth, depth.div_ceil(depth.div_ceil(most))) {
             let offsets = &mut offsets[..k.len()];
@@ -210,20 +252,13 @@ impl BlockTiles<'_> {
         }
     }
 
-    /// How far apart the values of both positions of a pair lie, and in how many values all lie that a pair sees.
+    /// In how many values all lie that a pair sees, whose positions lie `step` apart.
     #[inline(always)]
-    fn step_and_extent(&self) -> (usize, usize) {
-        let Field { channel, tap, position, image } = self.field;
+    fn extent(&self, step: usize) -> usize {
+        let Field { channel, tap, .. } = self.field;
         let [planes, lines, width] = self.kernel;
-        let step = if self.block.pairs_images() {
-            image
-        } else if self.block.positions[2] > 1 {
-            position[2]
-        } else {
-            0
-        };
         let last_tap = (planes - 1) * tap[0] + (lines - 1) * tap[1] + (width - 1) * tap[2];
-        (step, (self.channels - 1) * channel + last_tap + step + 1)
+        (self.channels - 1) * channel + last_tap + step + 1
     }
 
     /// How far behind the value of tap 0 the values of the products from `first` on lie.

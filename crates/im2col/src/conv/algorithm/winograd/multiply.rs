@@ -42,7 +42,7 @@ impl Kernel for MultiplyPoints<'_> {
                 let points = BlockTiles { values, ..first };
                 let weights = weights.rows(point * depth..(point + 1) * depth);
                 let sums = Sums { waiting: sums.as_flattened_mut(), output: None };
-                points.multiply::<PAIRS, PANELS>(weights, panels, (&pairs, count), sums, mul_add);
+                points.multiply::<PAIRS, PANELS>(weights, panels, (&pairs, count), all.step, sums, mul_add);
             }
             done = end;
         }
