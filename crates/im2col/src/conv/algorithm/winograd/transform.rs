@@ -133,6 +133,8 @@ pub(in crate::conv) struct LoadTiles<'a> {
 }
 
 impl Kernel for LoadTiles<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         mut self,
