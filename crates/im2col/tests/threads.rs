@@ -4,8 +4,8 @@
 
 use im2col::lenet::LENET;
 use im2col::{
-    Algorithm, ConvOperands, ConvParams, ConvPlan, Layout, Network, NetworkWeights, PoolParams, RunError,
-    ShapeError, Weights,
+    Algorithm, ConvOperands, ConvParams, ConvPlan, Isa, Layout, Network, NetworkWeights, PoolParams,
+    RunError, ShapeError, Weights,
 };
 
 const THREADS: [usize; 5] = [2, 3, 4, 8, usize::MAX];
@@ -96,6 +96,35 @@ fn convolutions_are_the_same() {
             }
         }
         assert_eq!(parts(&serial.with_threads(usize::MAX), &serial), most, "plan {i}");
+    }
+}
+
+/// Lines of an image with channels last, by each algorithm that has them, and by what stands in for `Depthwise` where there are no
+/// vectors.
+#[test]
+fn lines_are_the_same_on_every_instruction_set() {
+    let layout = |plan: ConvPlan<2>| {
+        plan.with_input_layout(Layout::ChannelsLast)
+            .and_then(|plan| plan.with_output_layout(Layout::ChannelsLast))
+            .unwrap()
+    };
+    let same = |params: ConvParams<2>| params.with_padding([1, 1]);
+    let depthwise = same(ConvParams::new(40, 40, [3, 3])).with_groups(40).plan(1, [41, 39]).unwrap();
+    let dense = same(ConvParams::new(40, 48, [3, 3])).plan(1, [20, 22]).unwrap();
+    let in_place = dense.with_algorithm(Algorithm::InPlace).unwrap();
+    for (serial, most) in [(layout(depthwise), 2), (layout(dense), 3), (layout(in_place), 3)] {
+        for isa in Isa::available() {
+            let serial = serial.with_isa(isa);
+            for is_packed in [false, true] {
+                let expected = forward(&serial, is_packed);
+                for threads in THREADS {
+                    assert!(forward(&serial.with_threads(threads), is_packed) == expected, "{isa:?}");
+                }
+            }
+            if serial.scratch_len() > 0 {
+                assert_eq!(parts(&serial.with_threads(usize::MAX), &serial), most);
+            }
+        }
     }
 }
 

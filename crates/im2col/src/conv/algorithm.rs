@@ -146,7 +146,7 @@ impl Algorithm {
     /// Into how many parts an image can be divided whose output has channels last.
     pub(super) const fn divisible(self, shape: &ConvShape) -> usize {
         let window = self.shape(shape).window;
-        if matches!(self, Self::Broadcast | Self::Depthwise) { window.output[window.outer_axis()] } else { 1 }
+        if matches!(self, Self::Direct) { 1 } else { window.output[window.outer_axis()] }
     }
 
     /// Output channels that one step computes: threads divide channels at multiples of this.

@@ -27,10 +27,12 @@ impl Kernel for InAnyLayout<'_> {
         let (image_len, input_len) =
             (groups * out_group * window.positions(), groups * in_group * window.plane_len());
         let [_, _, input_group_stride] = pass.shape.input_strides();
+        let inner = window.positions() / window.output[window.outer_axis()];
+        let [begin, end] = pass.part.map(|at| at * inner);
         for image in 0..batch {
             for group in 0..groups {
                 let (weights, epilogue) = (pass.weights(group), pass.epilogue(group).by_columns());
-                for place in 0..window.positions() {
+                for place in begin..end {
                     let position = [place / width / height, place / width % height, place % width];
                     for first in (0..out_group).step_by(NR) {
                         let start = image * input_len + group * input_group_stride;
@@ -40,7 +42,7 @@ impl Kernel for InAnyLayout<'_> {
                         let at = image * image_len
                             + group * group_stride
                             + first * channel_stride
-                            + place * position_stride;
+                            + (place - begin) * position_stride;
                         let values = pass.output.get_mut(at..).unwrap_or_default();
                         let values = values.iter_mut().step_by(channel_stride).take(out_group - first);
                         values.zip(&lanes[0]).for_each(|(value, sum)| *value = *sum);
