@@ -194,13 +194,17 @@ pub(in crate::conv) struct Sums<'a> {
 
 impl Sums<'_> {
     #[inline(always)]
-    fn at<const PANELS: usize>(&mut self, place: u32, panel: usize, is_last: bool) -> Option<&mut [Lanes]> {
+    fn at<const PANELS: usize>(
+        &mut self,
+        place: u32,
+        panel: usize,
+        is_last: bool,
+    ) -> Option<&mut [Lanes; PANELS]> {
         let (values, stride) = match &mut self.output {
             Some((values, stride)) if is_last => (&mut **values, *stride),
             _ => (&mut *self.waiting, PANELS_AT_ONCE * NR),
         };
-        let values = values.get_mut(place as usize * stride + panel * NR..)?;
-        Some(values.get_mut(..PANELS * NR)?.as_chunks_mut().0)
+        values.get_mut(place as usize * stride + panel * NR..)?.as_chunks_mut().0.first_chunk_mut()
     }
 }
 
@@ -330,6 +334,7 @@ impl BlockTiles<'_> {
 
     /// Adds to the sums of the first `PAIRS` pairs; how many these are.
     #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "loops over indices are unrolled into registers")]
     fn add_tile<const PAIRS: usize, const PANELS: usize>(
         &self,
         block: &Products<'_>,
@@ -351,10 +356,8 @@ impl BlockTiles<'_> {
         if !block.is_first {
             for i in 0..PAIRS {
                 for j in 0..2 {
-                    if let Some(waiting) = buffer.at::<PANELS>(pairs[i].places[j], panel, false) {
-                        for p in 0..PANELS {
-                            sums[i][j][p] = waiting[p];
-                        }
+                    if let Some(waiting) = buffer.at(pairs[i].places[j], panel, false) {
+                        sums[i][j] = *waiting;
                     }
                 }
             }
@@ -362,10 +365,8 @@ impl BlockTiles<'_> {
         let sums = self.add_products::<PAIRS, PANELS>(block, panels, &starts, sums, mul_add);
         for i in 0..PAIRS {
             for j in 0..2 {
-                if let Some(place) = buffer.at::<PANELS>(pairs[i].places[j], panel, block.is_last) {
-                    for p in 0..PANELS {
-                        place[p] = sums[i][j][p];
-                    }
+                if let Some(place) = buffer.at(pairs[i].places[j], panel, block.is_last) {
+                    *place = sums[i][j];
                 }
             }
         }
