@@ -163,7 +163,7 @@ const fn pointwise_time(shape: &ConvShape, counts: &Counts) -> u64 {
         (product([passes]), 43_100),
         (product([groups, depth, panels]), 1430),
         (product([passes, vectors, depth, panels]), 276),
-        (product([passes, vectors, depth, outputs.next_multiple_of(8)]), 230),
+        (product([passes, vectors, depth, outputs.next_multiple_of(8)]), 250),
         (product([passes, vectors, outputs, blocks]), 2370),
         (product([passes, vectors, depth]), 1560),
         (product([passes, vectors, blocks]), 1100),
