@@ -3,7 +3,8 @@
 //! `A` is packed into panels of `NR` rows and `B` into panels of `NR` columns, both with `k`
 //! running slowest, so that the microkernel reads them front to back (K. Goto, R. van de Geijn:
 //! Anatomy of High-Performance Matrix Multiplication, 2008). [`Blocks`] blocks `k` and `n` so
-//! that what a tile reads comes from the L1 cache, but for a line of `A` in 512 multiply-adds.
+//! that what a tile reads comes from the L1 cache, but for a line of `A` in 512 multiply-adds, and many rows so that this line comes
+//! from L2.
 //!
 //! Each element of `C` is one chain of sums in ascending `k`. Blocking over `k` stores the chain
 //! and takes it up again, so no choice of blocks can change a bit of the result.
@@ -55,7 +56,11 @@ impl Blocking {
         let most = most / kc / (2 * NR) * (2 * NR);
         let strip = if columns < most { columns } else { most };
         // A single strip is packed once, however many rows there are.
-        let mc = if rows <= MC || columns <= strip { rows } else { MC };
+        let mc = if rows <= MC || columns <= strip {
+            rows
+        } else {
+            rows.div_ceil(rows.div_ceil(MC)).next_multiple_of(NR)
+        };
         let strips = if mc == 0 || strip == 0 { 1 } else { C_BLOCK / mc / strip };
         let nc = strip * if strips > 1 { strips } else { 1 };
         Self { kc, nc: if columns < nc { columns } else { nc }, strip, mc }

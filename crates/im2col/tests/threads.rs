@@ -103,27 +103,34 @@ fn convolutions_are_the_same() {
 /// vectors.
 #[test]
 fn lines_are_the_same_on_every_instruction_set() {
-    let layout = |plan: ConvPlan<2>| {
-        plan.with_input_layout(Layout::ChannelsLast)
-            .and_then(|plan| plan.with_output_layout(Layout::ChannelsLast))
-            .unwrap()
-    };
     let same = |params: ConvParams<2>| params.with_padding([1, 1]);
     let depthwise = same(ConvParams::new(40, 40, [3, 3])).with_groups(40).plan(1, [41, 39]).unwrap();
     let dense = same(ConvParams::new(40, 48, [3, 3])).plan(1, [20, 22]).unwrap();
     let in_place = dense.with_algorithm(Algorithm::InPlace).unwrap();
-    for (serial, most) in [(layout(depthwise), 2), (layout(dense), 3), (layout(in_place), 3)] {
-        for isa in Isa::available() {
-            let serial = serial.with_isa(isa);
-            for is_packed in [false, true] {
-                let expected = forward(&serial, is_packed);
-                for threads in THREADS {
-                    assert!(forward(&serial.with_threads(threads), is_packed) == expected, "{isa:?}");
-                }
+    lines_are_the_same(depthwise, 2);
+    lines_are_the_same(dense, 3);
+    lines_are_the_same(in_place, 3);
+    // Planes of a volume.
+    let volume =
+        |groups| ConvParams::new(32, 32, [2, 3, 3]).with_groups(groups).plan(1, [7, 19, 20]).unwrap();
+    lines_are_the_same(volume(1), 6);
+    lines_are_the_same(volume(1).with_algorithm(Algorithm::InPlace).unwrap(), 6);
+    lines_are_the_same(volume(32), 6);
+}
+
+fn lines_are_the_same<const D: usize>(plan: ConvPlan<D>, most: usize) {
+    let last = plan.with_input_layout(Layout::ChannelsLast).unwrap();
+    let last = last.with_output_layout(Layout::ChannelsLast).unwrap();
+    for isa in Isa::available() {
+        let serial = last.with_isa(isa);
+        for is_packed in [false, true] {
+            let expected = forward(&serial, is_packed);
+            for threads in THREADS {
+                assert!(forward(&serial.with_threads(threads), is_packed) == expected, "{isa:?}");
             }
-            if serial.scratch_len() > 0 {
-                assert_eq!(parts(&serial.with_threads(usize::MAX), &serial), most);
-            }
+        }
+        if serial.packed_scratch_len() > 0 {
+            assert_eq!(parts(&serial.with_threads(usize::MAX), &serial), most);
         }
     }
 }

@@ -143,7 +143,7 @@ impl Algorithm {
         }
     }
 
-    /// Into how many parts an image can be divided whose output has channels last.
+    /// Into how many parts an image can be divided whose output has channels last; `Direct` computes it whole.
     pub(super) const fn divisible(self, shape: &ConvShape) -> usize {
         let window = self.shape(shape).window;
         if matches!(self, Self::Direct) { 1 } else { window.output[window.outer_axis()] }

@@ -53,7 +53,8 @@ pub(super) struct GroupOperands<'a> {
     pub(super) output: &'a mut [f32],
 }
 
-/// How far apart values of the whole input, and images, positions and channels of the whole output are.
+/// How far apart values of the whole input, and images, positions and channels of the whole output are. The output of a part has the
+/// strides of the whole, for it is of one image.
 pub(super) struct Strides {
     pub(super) input: Field,
     pub(super) image: usize,

@@ -177,7 +177,7 @@ const fn broadcast_time(shape: &ConvShape, counts: &Counts) -> u64 {
     let positions = lines * output[2];
     // What blocks have in common is copied for each of them.
     let block = Block::new(shape, usize::MAX);
-    // Positions are computed in pairs, of neighbours or of images.
+    // Positions are computed in pairs, of neighbours, lines or images.
     let pairs_more = block.pairs_images() || block.pairs_lines();
     let twice = if pairs_more { 0 } else { lines * (output[2] % 2) };
     let paired = lines.saturating_mul(output[2]).saturating_add(twice);
@@ -226,7 +226,7 @@ const fn direct_time(shape: &ConvShape, counts: &Counts) -> u64 {
         1 | 2 => (staged_lines.saturating_mul(residue.div_ceil(NR) as u64), 0),
         _ => (0, staged_lines.saturating_mul(residue as u64)),
     };
-    // Values with channels last are stored one by one.
+    // Channels last are transposed, and stored position by position.
     let picoseconds = if shape.output_layout.is_last() { 7500 } else { 2500 };
     total([
         (1, 51_900),

@@ -93,8 +93,9 @@ impl<const D: usize> ConvPlan<D> {
     /// [limit of scratch](ConvPlan::with_scratch_limit). With one channel per group, and the output's channels last too,
     /// [`Algorithm::Depthwise`] runs; from one layout to the other such a convolution takes many times as long. From channels first,
     /// or one channel, to few that come last [`Algorithm::Direct`] may be the fastest. If another algorithm was
-    /// [asked for](ConvPlan::with_algorithm), one of these runs instead. Threads divide a single image by lines where the output's
-    /// channels come last, and not at all if only the input's do and there are several groups.
+    /// [asked for](ConvPlan::with_algorithm), one of these runs instead. Threads divide a single image whose
+    /// output has channels last by its planes, lines or positions, whichever it has several of first, but not with `Direct`; one with
+    /// channels last in the input alone they do not divide if there are several groups.
     ///
     /// For finite weights the result stays the same, bit for bit but for the sign of a zero, unless channels first were computed
     /// by `Winograd` or `Matrixmultiply`. Gradients and im2col matrices need channels first: [`RunError::Layout`](crate::RunError::Layout).
@@ -180,7 +181,7 @@ impl<const D: usize> ConvPlan<D> {
     }
 
     /// Runs the forward pass on at most `threads` threads of the current rayon pool: images, groups or
-    /// channels apart, so the result is the same, bit for bit, for any number. The scratch grows with it.
+    /// channels apart, or lines where the output's channels come last, so the result is the same, bit for bit, for any number. The scratch grows with it.
     ///
     /// A part of less than two million multiply-adds is not worth a thread: small convolutions stay serial.
     #[cfg(feature = "rayon")]

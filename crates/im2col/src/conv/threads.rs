@@ -1,7 +1,7 @@
 //! The forward pass in parts, each on a thread of its own.
 //!
-//! A part computes whole images, whole groups or whole panels of channels, or where channels come last some lines of an image: outputs
-//! that follow each other in memory, so that safe slices divide them. Each output is computed as in one piece.
+//! A part computes whole images, whole groups or whole panels of channels, or, of an image with channels last, some of its planes, lines or
+//! positions, whichever its output has several of first: outputs that follow each other in memory, so that safe slices divide them. Each output is computed as in one piece.
 
 use super::pass::Pass;
 use crate::conv::algorithm::Algorithm;
@@ -37,7 +37,8 @@ impl Pass<'_> {
             output_len = images * groups * out_group * window.positions();
         } else if self.shape.output_layout.is_last() {
             let [begin, end] = self.part;
-            let share = (end - begin) / parts * left;
+            // Lines are few: rounded down once, shares differ by one at most.
+            let share = ((end - begin) as u128 * left as u128 / parts as u128) as usize;
             part = [[begin, begin + share], [begin + share, end]];
             output_len = self.output.len() / (end - begin) * share;
         } else if groups > 1 {

@@ -92,6 +92,8 @@ fn of_layers() {
         case(1, [64, 48], 20, 1),
         case(1, [512, 16], 7, 1),
         case(2, [1024, 40], 5, 1),
+        // So many channels that their sums are not stored from registers.
+        case(1, [2, 65_552], 2, 1),
         case(1, [128, 32], 40, 3),
         unpadded(case(2, [16, 64], 12, 3)),
         unpadded(case(1, [256, 17], 9, 3)),

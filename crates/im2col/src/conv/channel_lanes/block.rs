@@ -16,8 +16,9 @@ pub(in crate::conv) const MOST_PRODUCTS: usize = 256;
 pub(in crate::conv) const MOST_LINES: usize = 128;
 /// The most values of a stage: 256 KiB, half of the smallest L2 in use.
 const STAGE: usize = 64 * 1024;
-/// Lines of an odd length up to this are paired: a pair of neighbours more than half of them is 4 % of a longer one.
-const SHORT_LINE: usize = 9;
+/// Lines of this length are paired, those of the last layers of many networks. Shorter ones make no fewer tiles, and of longer ones
+/// less is computed twice.
+const PAIRED_LINE: usize = 7;
 /// Whole tiles, whether they have 14 positions (AVX-512), 6, or 2.
 const TILES: usize = 42;
 /// Values in the pages that a TLB of 64 entries knows.
@@ -26,8 +27,8 @@ const REACH: usize = 64 * 1024;
 const L1_SETS: usize = 64;
 const L1_WAYS: usize = 8;
 
-/// The most positions whose sums wait to be transposed, those of the pairs and less than a vector of others: 13 KiB of
-/// sums.
+/// The most positions whose sums wait for more products or to be transposed, those of the pairs and less than a vector of others:
+/// 18 KiB of sums.
 const MOST_WAITING: usize = (2 * PAIRS_AT_ONCE + NR).next_multiple_of(NR);
 
 /// The most values of sums that wait to be transposed: what [`Block::sums_len`] never exceeds.
@@ -159,21 +160,21 @@ impl Block {
 
     /// How many pairs of positions its tiles have.
     pub(in crate::conv) const fn pairs(&self) -> usize {
-        let ([of_lines, of_images], [planes, lines, width]) = (self.ways_to_pair(), self.positions);
+        let ([of_lines, of_images], [_, lines, width]) = (self.ways_to_pair(), self.positions);
         if self.pairs_images() {
             of_images
         } else if self.pairs_lines() {
-            planes * (lines / 2 * width + lines % 2 * width.div_ceil(2))
+            lines / 2 * width + lines % 2 * width.div_ceil(2)
         } else {
             of_lines
         }
     }
 
-    /// Whether a pair is one position of two lines of an image: where lines are of an odd length so short that pairs of neighbours
-    /// would compute much twice. An odd line is left over, whose pairs are neighbours.
+    /// Whether a pair is one position of two lines of an image, where pairs of neighbours would compute an eighth of a line twice. An
+    /// odd line is left over, whose pairs are neighbours.
     pub(in crate::conv) const fn pairs_lines(&self) -> bool {
-        let [_, lines, width] = self.positions;
-        self.images == 1 && lines > 1 && width % 2 == 1 && 1 < width && width <= SHORT_LINE
+        let [planes, lines, width] = self.positions;
+        self.images == 1 && planes == 1 && lines > 1 && width == PAIRED_LINE
     }
 
     /// Whether a pair is one position of two images, and not two neighbours: where lines are of odd length, so that fewer are

@@ -5,7 +5,8 @@ use crate::epilogue::Epilogue;
 use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
 use core::ops::Range;
 
-/// Where the outputs of a block lie: its positions, `position_stride` apart, then those of other images.
+/// Where the outputs of a block lie: its positions, `position_stride` apart, then those of other images. With channels last images
+/// follow each other, so that their positions are as far apart.
 pub(in crate::conv) struct Target<'a> {
     pub(in crate::conv) values: &'a mut [f32],
     /// Of an image in the block.

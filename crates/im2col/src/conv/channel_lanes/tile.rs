@@ -173,7 +173,7 @@ impl<'a> PositionPairs<'a> {
     }
 }
 
-/// Computes the sums of pairs of positions: `[panel][position][lane]`.
+/// Computes the sums of up to two panels of channels at pairs of positions.
 pub(in crate::conv) struct ComputeSums<'a> {
     pub(in crate::conv) tiles: &'a BlockTiles<'a>,
     pub(in crate::conv) weights: Panels<'a, NR>,

@@ -128,6 +128,8 @@ pub(in crate::conv) const fn blocking(shape: &ConvShape) -> Blocking {
     Blocking {
         nc: if nc < most { nc } else { most },
         strip: if strip < most { strip } else { most },
+        // A block of columns is a product of its own, of one strip.
+        mc: shape.depth(),
         ..blocking
     }
 }

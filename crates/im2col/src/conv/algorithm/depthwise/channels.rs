@@ -17,7 +17,7 @@ const MOST_WEIGHTS: usize = 72;
 /// Positions whose sums are computed together.
 const POSITIONS: usize = 6;
 
-/// The whole convolution, from an input with channels last to an output with channels last.
+/// A convolution, or a part of it, from an input with channels last to an output with channels last.
 pub(super) struct LanesOfChannels<'a>(pub(super) Pass<'a>);
 
 impl Kernel for LanesOfChannels<'_> {

@@ -8,7 +8,7 @@ use crate::conv::shape::ConvShape;
 use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
 use crate::window::Window;
 
-/// The whole convolution; input and output may each have channels first or last.
+/// A convolution, or a part of it; input and output may each have channels first or last.
 pub(super) struct InAnyLayout<'a>(pub(super) Pass<'a>);
 
 impl Kernel for InAnyLayout<'_> {
