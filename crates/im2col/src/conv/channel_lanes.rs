@@ -22,7 +22,7 @@ mod tile;
 
 pub(super) use block::{Block, Field, MOST_LINES, PANELS_AT_ONCE, SUMS_LEN, is_staged};
 pub(super) use store::{Store, Target};
-pub(super) use tile::{BlockTiles, Pair, PositionPairs, Sums};
+pub(super) use tile::{BlockTiles, PairBuffer, PositionPairs, Sums};
 
 use crate::conv::shape::ConvShape;
 use crate::epilogue::Epilogue;
@@ -145,7 +145,7 @@ impl BlockTiles<'_> {
         // Channels that are neighbours and fill panels: their sums go there from the registers.
         let is_in_output =
             has_channels_last && channels.len().is_multiple_of(NR) && target.position_stride < MOST_STRIDE;
-        let (mut all, mut pairs) = (PositionPairs::new(self), [Pair::default(); _]);
+        let (mut all, mut pairs) = (PositionPairs::new(self), PairBuffer::new());
         let mut first = 0;
         while first < total {
             let (count, end) = all.take(first, spare, &mut pairs);

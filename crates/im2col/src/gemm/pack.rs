@@ -165,7 +165,7 @@ impl PackRows<'_> {
                     }
                 }
                 // In one place: wherever a transpose is inlined, it takes a block of the stack.
-                let columns = vectors.transpose(&block);
+                let columns = vectors.transpose(block.each_ref());
                 match panel[k..].first_chunk_mut() {
                     Some(lines) => *lines = columns,
                     None => panel[k..].iter_mut().zip(&columns).for_each(|(line, column)| *line = *column),

@@ -62,7 +62,7 @@ impl Kernel for Interleave<'_> {
                     None => row[..len - first].copy_from_slice(&image[first..]),
                 }
             }
-            let columns = vectors.transpose(&rows);
+            let columns = vectors.transpose(rows.each_ref());
             match square.first_chunk_mut() {
                 Some(square) => *square = columns,
                 None => square.copy_from_slice(&columns[..len - first]),
@@ -109,11 +109,11 @@ impl Kernel for Separate<'_> {
 #[inline(always)]
 pub(super) fn transposed(columns: &[Lanes], vectors: impl Vectors) -> [Lanes; NR] {
     match columns.first_chunk() {
-        Some(columns) => vectors.transpose(columns),
+        Some(columns) => vectors.transpose(columns.each_ref()),
         None => {
             let mut whole = [[0.0; NR]; NR];
             whole[..columns.len()].copy_from_slice(columns);
-            vectors.transpose(&whole)
+            vectors.transpose(whole.each_ref())
         }
     }
 }

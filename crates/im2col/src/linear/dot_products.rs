@@ -106,7 +106,7 @@ fn sums_of_sixteen<const ROWS: usize>(
             fill_last_columns(input, inputs, first, &mut x);
             (rows, x)
         };
-        let weights = vectors.transpose(&rows);
+        let weights = vectors.transpose(rows.each_ref());
         for k in 0..NR {
             for row in 0..ROWS {
                 sums[row] = mul_add(x[row][k], weights[k], sums[row]);

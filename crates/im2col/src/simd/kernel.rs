@@ -21,7 +21,7 @@ pub(crate) trait Vectors: Copy {
     /// Turns sixteen rows into sixteen columns: the only shuffle.
     ///
     /// Written as loops it became loads and stores of single values.
-    fn transpose(self, rows: &[Lanes; NR]) -> [Lanes; NR];
+    fn transpose(self, rows: [&Lanes; NR]) -> [Lanes; NR];
 
     /// `a * b + c`, all three of them vectors, rounded as [`MulAdd`] rounds.
     fn product_add(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes;
@@ -29,11 +29,11 @@ pub(crate) trait Vectors: Copy {
 
 impl<T, P> Vectors for (T, P)
 where
-    T: Fn(&[Lanes; NR]) -> [Lanes; NR] + Copy,
+    T: Fn([&Lanes; NR]) -> [Lanes; NR] + Copy,
     P: Fn(Lanes, Lanes, Lanes) -> Lanes + Copy,
 {
     #[inline(always)]
-    fn transpose(self, rows: &[Lanes; NR]) -> [Lanes; NR] {
+    fn transpose(self, rows: [&Lanes; NR]) -> [Lanes; NR] {
         (self.0)(rows)
     }
 

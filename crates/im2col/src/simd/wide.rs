@@ -53,13 +53,13 @@ fn product_add(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
 
 /// Block by block of four by four.
 #[inline(always)]
-pub(super) fn transpose(rows: &[Lanes; NR]) -> [Lanes; NR] {
+pub(super) fn transpose(rows: [&Lanes; NR]) -> [Lanes; NR] {
     let mut columns = [[f32x4::ZERO; 4]; NR];
     for i in 0..4 {
         for j in 0..4 {
             let mut block = [f32x4::ZERO; 4];
             for k in 0..4 {
-                block[k] = must_cast::<Lanes, [f32x4; 4]>(rows[4 * i + k])[j];
+                block[k] = must_cast::<Lanes, [f32x4; 4]>(*rows[4 * i + k])[j];
             }
             let block = f32x4::transpose(block);
             for k in 0..4 {

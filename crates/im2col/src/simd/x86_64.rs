@@ -33,7 +33,7 @@ pub(super) fn run_avx2_fma<K: Kernel>(kernel: K) {
         let (a, b, c): ([__m256; 2], [__m256; 2], [__m256; 2]) = (must_cast(a), must_cast(b), must_cast(c));
         must_cast([_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])])
     };
-    kernel.run::<6, 1, 3>(mul_add, (|rows: &[Lanes; NR]| transpose_avx2(rows), product_add));
+    kernel.run::<6, 1, 3>(mul_add, (|rows: [&Lanes; NR]| transpose_avx2(rows), product_add));
 }
 
 /// Two panels at once: twelve chains of sums, where latency times ports asks for at least eight.
@@ -47,19 +47,19 @@ pub(super) fn run_avx512f<K: Kernel>(kernel: K) {
         let sum: __m512 = _mm512_fmadd_ps(must_cast(a), must_cast(b), must_cast(c));
         must_cast::<__m512, Lanes>(sum)
     };
-    kernel.run::<6, 2, 7>(mul_add, (|rows: &[Lanes; NR]| transpose_avx512f(rows), product_add));
+    kernel.run::<6, 2, 7>(mul_add, (|rows: [&Lanes; NR]| transpose_avx512f(rows), product_add));
 }
 
 /// Block by block of eight by eight: pairs of rows, pairs of pairs, halves of registers.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn transpose_avx2(rows: &[Lanes; NR]) -> [Lanes; NR] {
+fn transpose_avx2(rows: [&Lanes; NR]) -> [Lanes; NR] {
     let mut columns = [[_mm256_setzero_ps(); 2]; NR];
     for i in 0..2 {
         for j in 0..2 {
             let mut r = [_mm256_setzero_ps(); 8];
             for k in 0..8 {
-                r[k] = must_cast::<Lanes, [__m256; 2]>(rows[8 * i + k])[j];
+                r[k] = must_cast::<Lanes, [__m256; 2]>(*rows[8 * i + k])[j];
             }
             let mut pairs = r;
             for k in 0..4 {
@@ -86,8 +86,8 @@ fn transpose_avx2(rows: &[Lanes; NR]) -> [Lanes; NR] {
 /// Pairs of rows, pairs of pairs, then quarters of registers, twice.
 #[inline]
 #[target_feature(enable = "avx512f,avx2,fma")]
-fn transpose_avx512f(rows: &[Lanes; NR]) -> [Lanes; NR] {
-    let r: [__m512; NR] = must_cast(*rows);
+fn transpose_avx512f(rows: [&Lanes; NR]) -> [Lanes; NR] {
+    let r: [__m512; NR] = rows.map(|row| must_cast(*row));
     let mut pairs = r;
     for i in 0..8 {
         pairs[2 * i] = _mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]);

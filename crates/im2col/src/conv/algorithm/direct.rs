@@ -163,7 +163,8 @@ impl PaddedPlanes {
                 if ROWS > 1 && position_stride > 1 {
                     let mut channels = [[0.0; NR]; NR];
                     channels[..ROWS].copy_from_slice(sums);
-                    let (channels, len) = (vectors.transpose(&channels), ROWS.min(position_stride - channel));
+                    let (channels, len) =
+                        (vectors.transpose(channels.each_ref()), ROWS.min(position_stride - channel));
                     for (i, channels) in channels.iter().enumerate().take(vector.len) {
                         let values = &mut output[(vector.output + i) * position_stride..];
                         match values.first_chunk_mut() {

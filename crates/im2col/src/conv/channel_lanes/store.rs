@@ -46,7 +46,7 @@ impl Kernel for Store<'_, '_> {
                     break;
                 };
                 target.store(
-                    &mut vectors.transpose(&sums.map(|sums| sums[panel])),
+                    &mut vectors.transpose(sums.each_ref().map(|sums| &sums[panel])),
                     channels.clone(),
                     first + done,
                     NR.min(len - done),

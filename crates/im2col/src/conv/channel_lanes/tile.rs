@@ -13,19 +13,31 @@ pub(in crate::conv) struct BlockTiles<'a> {
     pub(in crate::conv) channels: usize,
 }
 
-/// Two positions of a block, neighbours in a line or the same in two lines or images: the input value that tap 0 of the first one reads,
-/// and where the sums of both stand in the accumulator buffer. In a line of odd length the last pair begins with the position
-/// before it once more; a line of one position is a pair of it twice; and the last image of an odd number is paired with the one
-/// before it. What is computed twice is put where nobody reads it, at the end of the buffer.
-#[derive(Clone, Copy, Default)]
-pub(in crate::conv) struct Pair {
-    start: usize,
-    /// Below 2^16; as `u32` the pairs take less of the stack.
-    places: [u32; 2],
+/// The pairs of positions that are computed together, and behind them those that fill up the last tile.
+///
+/// A pair is two positions of a block, neighbours in a line or the same in two lines or images: the input value that tap 0 of the
+/// first one reads, and where the sums of both stand in the accumulator buffer. In a line of odd length the last pair begins with the
+/// position before it once more; a line of one position is a pair of it twice; and the last image of an odd number is paired with the
+/// one before it. What is computed twice is put where nobody reads it, at the end of the buffer.
+pub(in crate::conv) struct PairBuffer {
+    starts: [usize; PAIRS_AT_ONCE + MOST_PAIRS - 1],
+    /// Below 2^16, which takes less of the stack.
+    places: [[u16; 2]; PAIRS_AT_ONCE + MOST_PAIRS - 1],
 }
 
-/// The pairs that are computed together, and behind them those that fill up the last tile.
-pub(in crate::conv) type PairBuffer = [Pair; PAIRS_AT_ONCE + MOST_PAIRS - 1];
+impl PairBuffer {
+    pub(in crate::conv) const fn new() -> Self {
+        const LEN: usize = PAIRS_AT_ONCE + MOST_PAIRS - 1;
+        Self { starts: [0; LEN], places: [[0; 2]; LEN] }
+    }
+
+    /// The first pairs, at most `count`: where each starts, and its places.
+    #[inline(always)]
+    fn first(&mut self, count: usize) -> impl Iterator<Item = (&mut usize, &mut [u16; 2])> {
+        self.starts.iter_mut().zip(&mut self.places).take(count)
+    }
+}
+
 /// Pairs of the largest tile.
 const MOST_PAIRS: usize = 7;
 
@@ -70,9 +82,9 @@ impl<'a> PositionPairs<'a> {
         };
         self.step = step;
         self.left -= count;
-        let start = pairs[count.saturating_sub(1)].start;
-        for pair in pairs.iter_mut().skip(count).take(MOST_PAIRS - 1) {
-            *pair = Pair { start, places: [spare as u32; 2] };
+        let last = pairs.starts[count.saturating_sub(1)];
+        for (start, places) in pairs.first(count + MOST_PAIRS - 1).skip(count) {
+            (*start, *places) = (last, [spare as u16; 2]);
         }
         (count, end)
     }
@@ -83,11 +95,11 @@ impl<'a> PositionPairs<'a> {
         let Block { images, positions: [planes, lines, width] } = *self.tiles.block;
         let positions = planes * lines * width;
         let mut count = 0;
-        for pair in pairs.iter_mut().take(self.left.min(PAIRS_AT_ONCE / positions * positions)) {
+        for (start, places) in pairs.first(self.left.min(PAIRS_AT_ONCE / positions * positions)) {
             let place = self.place - first;
             let is_last = self.image + 1 == images;
-            pair.start = self.tiles.field.at(if is_last { self.image - 1 } else { self.image }, self.at);
-            pair.places = if is_last { [spare, place] } else { [place, place + positions] }.map(|p| p as u32);
+            *start = self.tiles.field.at(if is_last { self.image - 1 } else { self.image }, self.at);
+            *places = if is_last { [spare, place] } else { [place, place + positions] }.map(|p| p as u16);
             count += 1;
             self.place += 1;
             self.at[2] += 1;
@@ -111,13 +123,13 @@ impl<'a> PositionPairs<'a> {
     fn take_of_two_lines(&mut self, first: usize, pairs: &mut PairBuffer) -> (usize, usize) {
         let ([_, lines, width], field) = (self.tiles.block.positions, &self.tiles.field);
         let twos = ((lines - self.at[1]) / 2).min(PAIRS_AT_ONCE / width);
-        let mut places = pairs.iter_mut();
+        let mut pairs = pairs.first(twos * width);
         for _ in 0..twos {
-            for (x, pair) in places.by_ref().take(width).enumerate() {
+            for (x, (start, places)) in pairs.by_ref().take(width).enumerate() {
                 let place = self.place + x - first;
                 // Wrapping: see `Field::input`.
-                pair.start = self.start.wrapping_add(x.wrapping_mul(field.position[2]));
-                pair.places = [place, place + width].map(|place| place as u32);
+                *start = self.start.wrapping_add(x.wrapping_mul(field.position[2]));
+                *places = [place, place + width].map(|place| place as u16);
             }
             self.place += 2 * width;
             self.at[1] += 2;
@@ -141,15 +153,15 @@ impl<'a> PositionPairs<'a> {
         let [planes, lines, width] = self.tiles.block.positions;
         let is_single = width == 1;
         let (mut count, mut end) = (0, first);
-        for pair in pairs.iter_mut().take(self.left.min(most)) {
+        for (start, places) in pairs.first(self.left.min(most)) {
             let is_first_new = is_single || self.at[2] + 1 < width;
             let x = if is_first_new { self.at[2] } else { width - 2 };
             let place = (self.place + x).wrapping_sub(first);
             // Wrapping: see `Field::input`.
-            pair.start = self.start.wrapping_add(x.wrapping_mul(self.tiles.field.position[2]));
-            pair.places = [
-                if is_first_new { place as u32 } else { spare as u32 },
-                if is_single { spare as u32 } else { place.wrapping_add(1) as u32 },
+            *start = self.start.wrapping_add(x.wrapping_mul(self.tiles.field.position[2]));
+            *places = [
+                if is_first_new { place as u16 } else { spare as u16 },
+                if is_single { spare as u16 } else { place.wrapping_add(1) as u16 },
             ];
             end = self.place + x + if is_single { 1 } else { 2 };
             count += 1;
@@ -196,7 +208,7 @@ impl Sums<'_> {
     #[inline(always)]
     fn at<const PANELS: usize>(
         &mut self,
-        place: u32,
+        place: u16,
         panel: usize,
         is_last: bool,
     ) -> Option<&mut [Lanes; PANELS]> {
@@ -322,17 +334,17 @@ impl BlockTiles<'_> {
         while done < count {
             done += match count - done {
                 1 | 2 if PAIRS > 2 => {
-                    self.add_tile::<2, PANELS>(block, &panels, panel, &pairs[done..], sums, mul_add)
+                    self.add_tile::<2, PANELS>(block, &panels, panel, (pairs, done), sums, mul_add)
                 }
                 3 | 4 | 8 if PAIRS > 4 => {
-                    self.add_tile::<4, PANELS>(block, &panels, panel, &pairs[done..], sums, mul_add)
+                    self.add_tile::<4, PANELS>(block, &panels, panel, (pairs, done), sums, mul_add)
                 }
-                _ => self.add_tile::<PAIRS, PANELS>(block, &panels, panel, &pairs[done..], sums, mul_add),
+                _ => self.add_tile::<PAIRS, PANELS>(block, &panels, panel, (pairs, done), sums, mul_add),
             };
         }
     }
 
-    /// Adds to the sums of the first `PAIRS` pairs; how many these are.
+    /// Adds to the sums of `PAIRS` pairs from pair `done` on; how many these are.
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "loops over indices are unrolled into registers")]
     fn add_tile<const PAIRS: usize, const PANELS: usize>(
@@ -340,32 +352,30 @@ impl BlockTiles<'_> {
         block: &Products<'_>,
         panels: &[&[Lanes]; PANELS],
         panel: usize,
-        pairs: &[Pair],
+        (pairs, done): (&PairBuffer, usize),
         buffer: &mut Sums<'_>,
         mul_add: impl MulAdd,
     ) -> usize {
-        let mut starts = [0; PAIRS];
-        let Some(pairs) = pairs.first_chunk::<PAIRS>() else {
+        let (Some(starts), Some(places)) =
+            (pairs.starts[done..].first_chunk::<PAIRS>(), pairs.places[done..].first_chunk::<PAIRS>())
+        else {
             debug_assert!(false, "a tile beyond the last pairs");
             return PAIRS;
         };
-        for i in 0..PAIRS {
-            starts[i] = pairs[i].start;
-        }
         let mut sums = [[[[0.0; NR]; PANELS]; 2]; PAIRS];
         if !block.is_first {
             for i in 0..PAIRS {
                 for j in 0..2 {
-                    if let Some(waiting) = buffer.at(pairs[i].places[j], panel, false) {
+                    if let Some(waiting) = buffer.at(places[i][j], panel, false) {
                         sums[i][j] = *waiting;
                     }
                 }
             }
         }
-        let sums = self.add_products::<PAIRS, PANELS>(block, panels, &starts, sums, mul_add);
+        let sums = self.add_products::<PAIRS, PANELS>(block, panels, starts, sums, mul_add);
         for i in 0..PAIRS {
             for j in 0..2 {
-                if let Some(place) = buffer.at(pairs[i].places[j], panel, block.is_last) {
+                if let Some(place) = buffer.at(places[i][j], panel, block.is_last) {
                     *place = sums[i][j];
                 }
             }

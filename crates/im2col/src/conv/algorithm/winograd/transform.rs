@@ -102,7 +102,7 @@ impl Kernel for PackPoints<'_> {
                         None => padded(weight),
                     };
                 }
-                let taps = vectors.transpose(&taps);
+                let taps = vectors.transpose(taps.each_ref());
                 let mut columns = [[[0.0; NR]; SEEN]; 3];
                 for x in 0..3 {
                     columns[x] = weights_to_points(&[taps[x], taps[3 + x], taps[6 + x]], mul_add);
@@ -181,7 +181,7 @@ impl LoadTiles<'_> {
                 };
                 lines[i] = *values;
             }
-            let columns = vectors.transpose(&lines);
+            let columns = vectors.transpose(lines.each_ref());
             for i in 0..NR {
                 stage[i] = columns[i];
             }
