@@ -116,13 +116,27 @@ fn lines_are_the_same_on_every_instruction_set() {
     lines_are_the_same(volume(1), 6);
     lines_are_the_same(volume(1).with_algorithm(Algorithm::InPlace).unwrap(), 6);
     lines_are_the_same(volume(32), 6);
+    // Few channels, from one and from channels first: lines, positions of a line, planes.
+    let lines = ConvParams::new(1, 6, [5, 5]).with_padding([2, 2]).plan(1, [171, 250]).unwrap();
+    let lines = lines.with_output_layout(Layout::ChannelsLast).unwrap();
+    assert_eq!(lines.algorithm(), Algorithm::Direct);
+    threads_give_the_same(lines, 3);
+    let direct = |plan: ConvPlan<2>| plan.with_algorithm(Algorithm::Direct).unwrap();
+    let line = ConvParams::new(3, 13, [1, 7]).plan(1, [1, 30_011]).unwrap();
+    threads_give_the_same(direct(line.with_output_layout(Layout::ChannelsLast).unwrap()), 3);
+    let volume = ConvParams::new(3, 13, [2, 3, 3]).plan(1, [9, 41, 40]).unwrap();
+    let volume = volume.with_output_layout(Layout::ChannelsLast).unwrap();
+    threads_give_the_same(volume.with_algorithm(Algorithm::Direct).unwrap(), 3);
 }
 
 fn lines_are_the_same<const D: usize>(plan: ConvPlan<D>, most: usize) {
     let last = plan.with_input_layout(Layout::ChannelsLast).unwrap();
-    let last = last.with_output_layout(Layout::ChannelsLast).unwrap();
+    threads_give_the_same(last.with_output_layout(Layout::ChannelsLast).unwrap(), most);
+}
+
+fn threads_give_the_same<const D: usize>(plan: ConvPlan<D>, most: usize) {
     for isa in Isa::available() {
-        let serial = last.with_isa(isa);
+        let serial = plan.with_isa(isa);
         for is_packed in [false, true] {
             let expected = forward(&serial, is_packed);
             for threads in THREADS {

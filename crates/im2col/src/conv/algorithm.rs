@@ -143,10 +143,10 @@ impl Algorithm {
         }
     }
 
-    /// Into how many parts an image can be divided whose output has channels last; `Direct` computes it whole.
+    /// Into how many parts an image can be divided whose output has channels last.
     pub(super) const fn divisible(self, shape: &ConvShape) -> usize {
         let window = self.shape(shape).window;
-        if matches!(self, Self::Direct) { 1 } else { window.output[window.outer_axis()] }
+        window.output[window.outer_axis()]
     }
 
     /// Output channels that one step computes: threads divide channels at multiples of this.

@@ -18,8 +18,8 @@ pub(super) struct Pass<'a> {
     pub(super) scratch_len: usize,
     /// Threads divide channels at multiples of this.
     pub(super) channels_at_once: usize,
-    /// Begin and end of the output on its [outer axis](crate::window::Window::outer_axis); all of it, unless threads divide an image
-    /// with channels last.
+    /// Begin and end of the output on its [outer axis](crate::window::Window::outer_axis): all of it, unless threads divide an
+    /// image with channels last.
     pub(super) part: [usize; 2],
     pub(super) input: &'a [f32],
     pub(super) weight: Weights<'a>,
@@ -75,12 +75,19 @@ impl<'a> Pass<'a> {
         GroupWeights::new(self.weight, &self.shape, group, self.panels_len())
     }
 
-    /// The input and output of a group of an image.
+    /// How many positions of an image are computed.
+    #[inline(always)]
+    pub(super) fn positions(&self) -> usize {
+        let (window, [begin, end]) = (&self.shape.window, self.part);
+        window.positions() / window.output[window.outer_axis()] * (end - begin)
+    }
+
+    /// The input and output of a group of an image; of an image that threads divide, the output of the part.
     #[inline(always)]
     pub(super) fn image(&mut self, image: usize, group: usize) -> (ImagePlanes<'a>, &mut [f32]) {
         let ConvShape { groups, in_group, out_group, window, .. } = self.shape;
         let (place, len) = (image * groups + group, in_group * window.plane_len());
-        let out_len = out_group * window.positions();
+        let out_len = out_group * self.positions();
         let planes = ImagePlanes { input: self.input, start: place * len, len };
         (planes, &mut self.output[place * out_len..][..out_len])
     }

@@ -20,8 +20,8 @@ impl<const D: usize> ConvPlan<D> {
     ///
     /// [`ShapeError::Unsupported`] for [`Algorithm::Pointwise`], [`Algorithm::Depthwise`] or
     /// [`Algorithm::Winograd`] if the shape is not theirs; with [channels last](Self::with_input_layout) for all but
-    /// [`Algorithm::Broadcast`] and [`Algorithm::InPlace`], `Depthwise` from and to them, and [`Algorithm::Direct`] from channels first
-    /// to at most 16 channels of one group; [`ShapeError::Overflow`] if its scratch does not fit in `usize`.
+    /// [`Algorithm::Broadcast`] and [`Algorithm::InPlace`], `Depthwise` from and to them, and [`Algorithm::Direct`] from channels
+    /// first to at most 16 channels of one group; [`ShapeError::Overflow`] if its scratch does not fit in `usize`.
     pub const fn with_algorithm(mut self, algorithm: Algorithm) -> Result<Self, ShapeError> {
         if !algorithm.fits(&self.shape) {
             return Err(ShapeError::Unsupported { algorithm: algorithm.name() });
@@ -91,11 +91,11 @@ impl<const D: usize> ConvPlan<D> {
     /// Where there are several channels and positions, and the channels come last, the input is read where it lies or copied
     /// into blocks as it is, by [`Algorithm::Broadcast`], or by [`Algorithm::InPlace`] under a
     /// [limit of scratch](ConvPlan::with_scratch_limit). With one channel per group, and the output's channels last too,
-    /// [`Algorithm::Depthwise`] runs; from one layout to the other such a convolution takes many times as long. From channels first,
-    /// or one channel, to few that come last [`Algorithm::Direct`] may be the fastest. If another algorithm was
-    /// [asked for](ConvPlan::with_algorithm), one of these runs instead. Threads divide a single image whose
-    /// output has channels last by its planes, lines or positions, whichever it has several of first, but not with `Direct`; one with
-    /// channels last in the input alone they do not divide if there are several groups.
+    /// [`Algorithm::Depthwise`] runs; from one layout to the other such a convolution takes many times as long. From channels
+    /// first, or one channel, to few that come last [`Algorithm::Direct`] may be the fastest. If another algorithm was
+    /// [asked for](ConvPlan::with_algorithm), one of these runs instead. Threads divide a single image whose output has channels
+    /// last by its planes, lines or positions, whichever it has several of first. One with channels last in the input alone they do
+    /// not divide if there are several groups.
     ///
     /// For finite weights the result stays the same, bit for bit but for the sign of a zero, unless channels first were computed
     /// by `Winograd` or `Matrixmultiply`. Gradients and im2col matrices need channels first: [`RunError::Layout`](crate::RunError::Layout).
@@ -180,8 +180,8 @@ impl<const D: usize> ConvPlan<D> {
         let _ = self.resolve();
     }
 
-    /// Runs the forward pass on at most `threads` threads of the current rayon pool: images, groups or
-    /// channels apart, or lines where the output's channels come last, so the result is the same, bit for bit, for any number. The scratch grows with it.
+    /// Runs the forward pass on at most `threads` threads of the current rayon pool: images, groups or channels apart, or lines
+    /// where the output's channels come last, so the result is the same, bit for bit, for any number. The scratch grows with it.
     ///
     /// A part of less than two million multiply-adds is not worth a thread: small convolutions stay serial.
     #[cfg(feature = "rayon")]

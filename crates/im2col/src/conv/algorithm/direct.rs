@@ -56,14 +56,18 @@ impl Kernel for Direct<'_, '_> {
         let (layout, epilogue) = (PaddedPlanes::new(&pass.shape), pass.epilogue(group));
         let [position_stride, channel_stride, _] = pass.shape.output_strides();
         let place = Place { channel: 0, position_stride, channel_stride };
+        let (part, start) = layout.part(pass.part);
+        let (tile, stage) = stage.split_at_mut(TILE_LEN);
+        let tile = tile.as_chunks_mut().0;
         for image in 0..pass.shape.batch {
             let (planes, output) = pass.image(image, group);
-            let planes = &planes.input[planes.start..][..planes.len];
+            layout.copy(&planes.input[planes.start..][..planes.len], stage);
+            let seen = &stage[start..];
             // Four vectors of positions where two panels fit beside them: 24 of 32 registers.
             if PANELS > 1 {
-                layout.convolve::<ROWS, 4>(planes, weights, epilogue, place, output, stage, mul_add, vectors);
+                part.convolve::<ROWS, 4>(seen, weights, epilogue, place, output, tile, mul_add, vectors);
             } else {
-                layout.convolve::<ROWS, 1>(planes, weights, epilogue, place, output, stage, mul_add, vectors);
+                part.convolve::<ROWS, 1>(seen, weights, epilogue, place, output, tile, mul_add, vectors);
             }
         }
     }
@@ -78,23 +82,29 @@ struct Place {
 }
 
 impl PaddedPlanes {
-    /// Convolves one image and group: `output` is `[out_group, positions]`, or `[positions, out_group]`.
+    /// The planes from where the part of the output between two coordinates on its outer axis begins to read, and how far behind the
+    /// first value that is.
+    #[inline(always)]
+    fn part(&self, [begin, end]: [usize; 2]) -> (Self, usize) {
+        let (mut part, mut first, axis) = (*self, [0; 3], self.window.outer_axis());
+        (part.window.output[axis], first[axis]) = (end - begin, begin);
+        (part, self.vector_at(first).stage)
+    }
+
+    /// Convolves one image and group, copied to `stage`: `output` is `[out_group, positions]`, or `[positions, out_group]`.
     #[inline(always)]
     #[allow(clippy::too_many_arguments, reason = "the operands of one convolution")]
     fn convolve<const ROWS: usize, const VECTORS: usize>(
         &self,
-        planes: &[f32],
+        stage: &[f32],
         weights: Panels<'_, NR>,
         epilogue: Epilogue<'_>,
         mut place: Place,
         output: &mut [f32],
-        stage: &mut [f32],
+        tile: &mut [Lanes],
         mul_add: impl MulAdd,
         vectors: impl Vectors,
     ) {
-        let (tile, stage) = stage.split_at_mut(TILE_LEN);
-        let tile = tile.as_chunks_mut().0;
-        self.copy(planes, stage);
         let positions = self.window.positions();
         // Of channels last, one panel is the whole output.
         for (panel, output) in output.chunks_mut(NR * positions).enumerate() {

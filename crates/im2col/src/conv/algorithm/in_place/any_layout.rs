@@ -27,8 +27,7 @@ impl Kernel for InAnyLayout<'_> {
         let (image_len, input_len) =
             (groups * out_group * window.positions(), groups * in_group * window.plane_len());
         let [_, _, input_group_stride] = pass.shape.input_strides();
-        let inner = window.positions() / window.output[window.outer_axis()];
-        let [begin, end] = pass.part.map(|at| at * inner);
+        let [begin, end] = pass.part.map(|at| at * (window.positions() / window.output[window.outer_axis()]));
         for image in 0..batch {
             for group in 0..groups {
                 let (weights, epilogue) = (pass.weights(group), pass.epilogue(group).by_columns());
