@@ -3,8 +3,8 @@
 //! `A` is packed into panels of `NR` rows and `B` into panels of `NR` columns, both with `k`
 //! running slowest, so that the microkernel reads them front to back (K. Goto, R. van de Geijn:
 //! Anatomy of High-Performance Matrix Multiplication, 2008). [`Blocks`] blocks `k` and `n` so
-//! that what a tile reads comes from the L1 cache, but for a line of `A` in 512 multiply-adds, and many rows so that this line comes
-//! from L2.
+//! that what a tile reads comes from the L1 cache, but for a line of `A` in 512 multiply-adds; and `m` so that this line comes from
+//! L2.
 //!
 //! Each element of `C` is one chain of sums in ascending `k`. Blocking over `k` stores the chain
 //! and takes it up again, so no choice of blocks can change a bit of the result.
@@ -35,7 +35,7 @@ const LONG_STRIP: usize = 2 * STRIP;
 const FEW_PRODUCTS: usize = 64;
 /// The most values in a block of `C`, unless a strip has more: 256 KiB, half of the smallest L2 in use.
 const C_BLOCK: usize = 64 * 1024;
-/// The most rows that strips of `B` pass before the next ones: `KC` columns of them take 256 KiB, and stay in L2, too.
+/// The most rows of a block: `KC` columns of them take 256 KiB, and stay in L2 from a strip of `B` to the next.
 const MC: usize = 512;
 
 /// How `k`, `m` and `n` are split into blocks, and a block of `n` into strips, of which one at a time is packed.

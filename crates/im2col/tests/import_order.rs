@@ -28,7 +28,8 @@ const LAYERS: &[&[&str]] = &[
     &["conv/layout"],
     &["conv/params", "conv/rounding", "conv/shape"],
     &["conv/channel_lanes/block", "conv/padded", "conv/pass"],
-    &["conv/channel_lanes/stage", "conv/channel_lanes/store", "conv/channel_lanes/tile"],
+    &["conv/channel_lanes/pairs", "conv/channel_lanes/stage", "conv/channel_lanes/store"],
+    &["conv/channel_lanes/tile"],
     &["conv/channel_lanes"],
     // The algorithms.
     &[

@@ -6,8 +6,8 @@
 //! no matrix to pack, no lane is lost at the end of a line, and a stride costs nothing: what would be a
 //! column of the im2col matrix is read where it lies, in the input or, where there is padding, in a
 //! padded copy of it, the *stage*. The tile is [`PAIRS`](crate::simd::Kernel::run) pairs of
-//! positions, neighbours or the same in two lines or images, by `PANELS` vectors of channels. Its sums stay in registers for a block of
-//! products, whose weights stay in L1 while all tiles pass; between blocks they wait in a buffer. Finished
+//! positions, neighbours or the same in two lines or images, by `PANELS` vectors of channels. Its sums stay in registers for a
+//! block of products, whose weights stay in L1 while all tiles pass; between blocks they wait in a buffer. Finished
 //! sums of sixteen positions at a time are transposed into lines of the output; with channels last they are stored as
 //! they are, by the tile itself if channels fill vectors.
 //!
@@ -16,13 +16,15 @@
 //! through computed places instead of a matrix is M. Dukhan's: The Indirect Convolution Algorithm (2019).
 
 mod block;
+mod pairs;
 mod stage;
 mod store;
 mod tile;
 
 pub(super) use block::{Block, Field, MOST_LINES, PANELS_AT_ONCE, SUMS_LEN, is_staged};
+pub(super) use pairs::{PairBuffer, PositionPairs};
 pub(super) use store::{Store, Target};
-pub(super) use tile::{BlockTiles, PairBuffer, PositionPairs, Sums};
+pub(super) use tile::{BlockTiles, Sums};
 
 use crate::conv::shape::ConvShape;
 use crate::epilogue::Epilogue;
@@ -42,8 +44,6 @@ pub(super) struct GroupOperands<'a> {
     pub(super) group: usize,
     /// Of the group's channels.
     pub(super) channels: Range<usize>,
-    /// Begin and end of the output on its [outer axis](crate::window::Window::outer_axis).
-    pub(super) part: [usize; 2],
     /// The whole input.
     pub(super) input: &'a [f32],
     /// Those of the channels, as panels.
@@ -53,8 +53,8 @@ pub(super) struct GroupOperands<'a> {
     pub(super) output: &'a mut [f32],
 }
 
-/// How far apart values of the whole input, and images, positions and channels of the whole output are. The output of a part has the
-/// strides of the whole, for it is of one image.
+/// How far apart values of the whole input, and images, positions and channels of the whole output are. A part has the strides
+/// of the whole, for it is of one image.
 pub(super) struct Strides {
     pub(super) input: Field,
     pub(super) image: usize,
@@ -71,32 +71,34 @@ impl Strides {
     }
 }
 
-/// Computes channels of all images, block by block.
+/// Computes channels of all images, or of a part of one: between two coordinates on the
+/// [outer axis](crate::window::Window::outer_axis) of the output. Block by block.
 ///
 /// Each step is a kernel of its own: in one function, what the others keep in registers would push the sums
 /// out of them.
 pub(super) fn convolve(
     isa: Isa,
     shape: &ConvShape,
+    [begin, end]: [usize; 2],
     block: &Block,
     strides: &Strides,
     operands: GroupOperands<'_>,
     scratch: &mut [f32],
 ) {
-    let GroupOperands { group, channels, part: [begin, end], input, weights, epilogue, output } = operands;
+    let GroupOperands { group, channels, input, weights, epilogue, output } = operands;
     let ConvShape { in_group, out_group, window, .. } = *shape;
     let Strides { input: whole, image: image_stride, position: position_stride, channel: channel_stride } =
         *strides;
     let [_, _, group_stride] = shape.input_strides();
     let input = input.get(group * group_stride..).unwrap_or_default();
     let (waiting, stage) = scratch.split_at_mut(block.sums_len());
-    let axis = window.outer_axis();
+    let (axis, mut ends) = (window.outer_axis(), window.output);
+    ends[axis] = end;
     let mut first = Position::default();
     first.at[axis] = begin;
     let before = first.place(shape);
     while first.image < shape.batch && first.at[axis] < end {
-        let mut part = block.at(&first, shape);
-        part.positions[axis] = part.positions[axis].min(end - first.at[axis]);
+        let part = block.at(&first, shape.batch, ends);
         let (field, values) = if is_staged(shape) {
             dispatch(isa, FillPadded { block: &part, first: &first, shape, field: &whole, input, stage });
             (Field::stage(&part, shape), &*stage)
@@ -145,7 +147,7 @@ impl BlockTiles<'_> {
         // Channels that are neighbours and fill panels: their sums go there from the registers.
         let is_in_output =
             has_channels_last && channels.len().is_multiple_of(NR) && target.position_stride < MOST_STRIDE;
-        let (mut all, mut pairs) = (PositionPairs::new(self), PairBuffer::new());
+        let (mut all, mut pairs) = (PositionPairs::new(self.block, self.field), PairBuffer::new());
         let mut first = 0;
         while first < total {
             let (count, end) = all.take(first, spare, &mut pairs);

@@ -1,7 +1,8 @@
 //! The forward pass in parts, each on a thread of its own.
 //!
-//! A part computes whole images, whole groups or whole panels of channels, or, of an image with channels last, some of its planes, lines or
-//! positions, whichever its output has several of first: outputs that follow each other in memory, so that safe slices divide them. Each output is computed as in one piece.
+//! A part computes whole images, whole groups or whole panels of channels; or, of an image with channels last, some of its planes,
+//! lines or positions, whichever its output has several of first. These outputs follow each other in memory, so that safe slices
+//! divide them. Each output is computed as in one piece.
 
 use super::pass::Pass;
 use crate::conv::algorithm::Algorithm;

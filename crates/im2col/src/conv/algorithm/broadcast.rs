@@ -39,9 +39,8 @@ pub(in crate::conv) fn forward(isa: Isa, pass: &mut Pass<'_>) {
         let mut run = |channels: Range<usize>, weights: &[f32]| {
             let (input, weights) = (pass.input, Panels::new(weights, depth));
             let output = &mut *pass.output;
-            let part = pass.part;
-            let operands = GroupOperands { group, channels, part, input, weights, epilogue, output };
-            convolve(isa, &pass.shape, &block, &strides, operands, scratch);
+            let operands = GroupOperands { group, channels, input, weights, epilogue, output };
+            convolve(isa, &pass.shape, pass.part, &block, &strides, operands, scratch);
         };
         match pass.weight {
             Weights::Packed(packed) => run(0..out_group, &packed.panels[group * len..][..len]),

@@ -84,7 +84,7 @@ pub(in crate::conv) fn forward(isa: Isa, pass: &mut Pass<'_>) {
         };
         let (channels, epilogue) = (0..out_group, pass.epilogue(group));
         let (input, weights, output) = (pass.input, Panels::new(weights, depth), &mut *pass.output);
-        let operands = GroupOperands { group, channels, part: pass.part, input, weights, epilogue, output };
+        let operands = GroupOperands { group, channels, input, weights, epilogue, output };
         convolve(isa, &pass.shape, operands, scratch);
     }
 }

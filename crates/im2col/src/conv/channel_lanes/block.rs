@@ -16,8 +16,8 @@ pub(in crate::conv) const MOST_PRODUCTS: usize = 256;
 pub(in crate::conv) const MOST_LINES: usize = 128;
 /// The most values of a stage: 256 KiB, half of the smallest L2 in use.
 const STAGE: usize = 64 * 1024;
-/// Lines of this length are paired, those of the last layers of many networks. Shorter ones make no fewer tiles, and of longer ones
-/// less is computed twice.
+/// The length of lines that are paired, that of the last layers of many networks. With shorter ones there are no fewer tiles, and
+/// of longer ones less is computed twice.
 const PAIRED_LINE: usize = 7;
 /// Whole tiles, whether they have 14 positions (AVX-512), 6, or 2.
 const TILES: usize = 42;
@@ -170,8 +170,8 @@ impl Block {
         }
     }
 
-    /// Whether a pair is one position of two lines of an image, where pairs of neighbours would compute an eighth of a line twice. An
-    /// odd line is left over, whose pairs are neighbours.
+    /// Whether a pair is one position of two lines of an image: where pairs of neighbours would compute one position in eight
+    /// twice. Of an odd number of lines the last one is left over, whose pairs are neighbours.
     pub(in crate::conv) const fn pairs_lines(&self) -> bool {
         let [planes, lines, width] = self.positions;
         self.images == 1 && planes == 1 && lines > 1 && width == PAIRED_LINE
@@ -244,14 +244,12 @@ impl Block {
         (self.positions[axis] - 1).saturating_mul(stride[axis]).saturating_add(reach).saturating_add(1)
     }
 
-    /// The block that begins at `first`, cut off where the output ends.
+    /// The block that begins at `first`, cut off behind the last of `batch` images and at the `ends` of the output's axes.
     #[inline(always)]
-    pub(in crate::conv) fn at(&self, first: &Position, shape: &ConvShape) -> Self {
+    pub(in crate::conv) fn at(&self, first: &Position, batch: usize, ends: [usize; 3]) -> Self {
         let mut block = *self;
-        block.images = self.images.min(shape.batch - first.image);
-        for axis in 0..3 {
-            block.positions[axis] = self.positions[axis].min(shape.window.output[axis] - first.at[axis]);
-        }
+        block.images = self.images.min(batch - first.image);
+        block.positions = core::array::from_fn(|axis| self.positions[axis].min(ends[axis] - first.at[axis]));
         block
     }
 }

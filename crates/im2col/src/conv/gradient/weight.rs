@@ -134,18 +134,18 @@ pub(in crate::conv) fn backward_weight(
                 let mirror = mirror(shape, images, &part, is_staged);
                 let grads = PartGradients { shape, group, first, images, part: &part };
                 grads.pack(isa, grad_output, panels);
+                let whole = [0, mirror.window.output[mirror.window.outer_axis()]];
                 let skipped = if is_staged { 0 } else { offset(&window, &part) };
                 let place = (first * groups + group) * in_group * plane_len + skipped;
                 let operands = GroupOperands {
                     group: 0,
                     channels: 0..out_group,
-                    part: [0, mirror.window.output[mirror.window.outer_axis()]],
                     input: &input[place..],
                     weights: Panels::new(panels, images * mirror.window.taps()),
                     epilogue: Epilogue::NONE,
                     output: &mut *sums,
                 };
-                convolve(isa, &mirror, &block, &strides(&mirror), operands, scratch);
+                convolve(isa, &mirror, whole, &block, &strides(&mirror), operands, scratch);
                 dispatch(isa, Add { values: sums, sums: all.lowest() });
                 all.carry();
             }

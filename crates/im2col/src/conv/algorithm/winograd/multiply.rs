@@ -32,7 +32,7 @@ impl Kernel for MultiplyPoints<'_> {
         let field = Field { image: 0, channel: 1, tap: [0; 3], position: [0, 0, stride * NR] };
         let values = values[..POINTS * tiles * stride].as_flattened();
         let first = BlockTiles { field, values, block: &block, kernel: [1; 3], channels: depth };
-        let (mut all, mut pairs, mut done) = (PositionPairs::new(&first), PairBuffer::new(), 0);
+        let (mut all, mut pairs, mut done) = (PositionPairs::new(&block, field), PairBuffer::new(), 0);
         // The pairs of tiles are those of every point.
         while done < tiles {
             let (count, end) = all.take(0, sums_stride(tiles) - 1, &mut pairs);
