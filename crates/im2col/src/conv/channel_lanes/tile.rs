@@ -108,8 +108,8 @@ impl BlockTiles<'_> {
 
     /// How far behind the value of tap 0 the values of the products from `first` on lie.
     ///
-    /// By additions alone: multiplying coordinates by steps took up to 7 % of a layer of few positions. The first channels go tap by
-    /// tap, and each further one is as far behind the one before it.
+    /// By additions alone: multiplying coordinates by steps took up to 7 % of a layer of few positions. The first
+    /// channels go tap by tap, and each further one is as far behind the one before it.
     #[inline(always)]
     fn offsets(&self, first: usize, offsets: &mut [usize]) {
         let ([planes, lines, width], Field { channel, tap, .. }) = (self.kernel, self.field);
