@@ -79,22 +79,22 @@ pub fn garbage(seed: u64, len: usize) -> Vec<f32> {
 
 /// `[batch, channels, positions]` as `[batch, positions, channels]`.
 #[must_use]
-pub fn channels_last(values: &[f32], batch: usize, channels: usize) -> Vec<f32> {
+pub fn channels_last<T: Clone>(values: &[T], batch: usize, channels: usize) -> Vec<T> {
     transposed(values, batch, channels)
 }
 
 /// `[batch, positions, channels]` as `[batch, channels, positions]`.
 #[must_use]
-pub fn channels_first(values: &[f32], batch: usize, channels: usize) -> Vec<f32> {
+pub fn channels_first<T: Clone>(values: &[T], batch: usize, channels: usize) -> Vec<T> {
     transposed(values, batch, (values.len() / batch.max(1)).checked_div(channels).unwrap_or_default())
 }
 
 /// The matrices of a batch, of so many rows, transposed.
-fn transposed(values: &[f32], batch: usize, rows: usize) -> Vec<f32> {
+fn transposed<T: Clone>(values: &[T], batch: usize, rows: usize) -> Vec<T> {
     let len = values.len() / batch.max(1);
     let columns = len.checked_div(rows).unwrap_or_default();
     let place = |i: usize| i / len * len + i % len % rows * columns + i % len / rows;
-    (0..values.len()).map(|i| values[place(i)]).collect()
+    (0..values.len()).map(|i| values[place(i)].clone()).collect()
 }
 
 #[cfg(test)]

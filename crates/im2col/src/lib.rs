@@ -82,6 +82,7 @@ mod gradients;
 mod im2col;
 mod include;
 mod interleaved;
+mod layout;
 pub mod lenet;
 mod linear;
 mod loss;
@@ -100,12 +101,13 @@ mod window;
 pub use activation::Activation;
 pub use conv::{
     Algorithm, Columns, ConvOperands, ConvParams, ConvPlan, ConvTransposePlan, Im2colParams, Im2colPlan,
-    Layout, Rounding,
+    Rounding,
 };
 pub use error::{ErrorMessage, LayerError, RunError, ShapeError};
 pub use gradients::Gradients;
 #[doc(hidden)]
 pub use include::f32_from_le_bytes;
+pub use layout::Layout;
 pub use linear::{LinearOperands, LinearParams, LinearPlan};
 pub use loss::{
     CrossEntropy, Softmax, argmax, cross_entropy, cross_entropy_backward, softmax, softmax_backward,

@@ -22,8 +22,9 @@ pub use transpose::{
     conv_transpose_forward,
 };
 
-use crate::conv::{ConvPlan, Layout};
+use crate::conv::ConvPlan;
 use crate::error::{RunError, check_len};
+use crate::layout::Layout;
 use crate::window::lift;
 use loops::{for_each_product, volume};
 

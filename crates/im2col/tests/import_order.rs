@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["simd/scalar"],
     &["simd"],
     &["math"],
-    &["activation", "const_plan", "include", "padding", "pixels", "sum"],
+    &["activation", "const_plan", "include", "layout", "padding", "pixels", "sum"],
     &["epilogue", "window"],
     // Products of matrices, and the input as a matrix.
     &["gemm/panels"],
@@ -25,7 +25,6 @@ const LAYERS: &[&[&str]] = &[
     &["im2col/panel"],
     &["im2col"],
     // What a convolution is, and what all algorithms share.
-    &["conv/layout"],
     &["conv/params", "conv/rounding", "conv/shape"],
     &["conv/channel_lanes/block", "conv/padded", "conv/pass"],
     &["conv/channel_lanes/pairs", "conv/channel_lanes/stage", "conv/channel_lanes/store"],
@@ -89,8 +88,8 @@ const LAYERS: &[&[&str]] = &[
     &["interleaved/conv_grad_input", "interleaved/conv_grad_weight"],
     &["interleaved"],
     // Networks.
-    &["network/bands", "network/images", "network/interleaving", "network/layer"],
-    &["network/ping_pong"],
+    &["network/images", "network/interleaving", "network/layer"],
+    &["network/bands", "network/ping_pong"],
     &["network/plan"],
     &["network/interleaved/layer", "network/interleaved/plan"],
     &["network/forward", "network/interleaved", "network/limit", "network/summary"],

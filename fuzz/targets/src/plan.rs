@@ -4,8 +4,8 @@ use crate::bytes::ALGORITHMS;
 use crate::hostile::{Random, Size, activation, dim_pairs, dims, probe_lengths};
 use arbitrary::{Arbitrary, Unstructured};
 use im2col::{
-    ConvOperands, ConvParams, ConvPlan, Layer, LinearOperands, LinearParams, Network, NetworkWeights, Pixels,
-    PoolKind, PoolParams, PoolPlan, Weights,
+    ConvOperands, ConvParams, ConvPlan, Layer, Layout, LinearOperands, LinearParams, Network, NetworkWeights,
+    Pixels, PoolKind, PoolParams, PoolPlan, Weights,
 };
 
 const MAX_RUN_LEN: usize = 1 << 10;
@@ -193,6 +193,13 @@ fn run_conv<const D: usize>(plan: Option<ConvPlan<D>>, random: Random) {
 
 fn run_pool<const D: usize>(plan: Option<PoolPlan<D>>, random: Random) {
     let Some(plan) = plan else { return };
+    run_pool_plan(plan, random);
+    if let Ok(plan) = plan.with_layout(Layout::ChannelsLast) {
+        run_pool_plan(plan, random);
+    }
+}
+
+fn run_pool_plan<const D: usize>(plan: PoolPlan<D>, random: Random) {
     let (input, output) = (plan.input_len(), plan.output_len());
     // A window that adapts may see all of the input.
     let window: usize = match plan.params().adaptive_output() {

@@ -1,7 +1,6 @@
 //! A convolution of one input size, and the choice of the algorithm.
 
 use super::algorithm::Algorithm;
-use super::layout::Layout;
 use super::limit::BackwardScratch;
 use super::params::ConvParams;
 use super::rounding::Rounding;
@@ -9,6 +8,7 @@ use super::sizes::ConvSizes;
 use crate::activation::Activation;
 use crate::conv::shape::ConvShape;
 use crate::error::ShapeError;
+use crate::layout::Layout;
 use crate::simd::Isa;
 use crate::window::{Window, lift, min, unlift};
 

@@ -3,13 +3,13 @@
 
 use super::algorithm::{ALL, Algorithm};
 use super::choice::best;
-use super::layout::Layout;
 use super::plan::{ConvPlan, TOO_LONG};
 use super::rounding::Rounding;
 use super::sizes::ConvSizes;
 use crate::conv::channel_lanes::SUMS_LEN;
 use crate::conv::shape::ConvShape;
 use crate::error::ShapeError;
+use crate::layout::Layout;
 use crate::simd::{Isa, MR};
 
 impl<const D: usize> ConvPlan<D> {

@@ -1,7 +1,7 @@
 //! A convolution lifted to three axes.
 
-use super::layout::Layout;
 use crate::im2col::Patches;
+use crate::layout::Layout;
 use crate::weights::WeightDims;
 use crate::window::Window;
 

@@ -1,6 +1,7 @@
 //! Loops over all products of a convolution, and over points.
 
-use crate::conv::{ConvPlan, Layout};
+use crate::conv::ConvPlan;
+use crate::layout::Layout;
 use crate::padding::PaddingMode;
 use crate::window::lift;
 

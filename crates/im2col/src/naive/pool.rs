@@ -2,6 +2,7 @@
 
 use super::loops::{points, volume};
 use crate::error::{RunError, check_len};
+use crate::layout::Layout;
 use crate::pool::{PoolKind, PoolPlan};
 use crate::window::lift;
 
@@ -73,7 +74,7 @@ pub fn pool_backward<const D: usize>(
     Ok(())
 }
 
-/// Where each maximum of [`pool_forward`] is in its plane of the input, flat; -1 if nowhere.
+/// Where each maximum of [`pool_forward`] is in its plane of the input, or, with channels last, in its image, flat; -1 if nowhere.
 ///
 /// # Errors
 ///
@@ -86,7 +87,7 @@ pub fn pool_indices<const D: usize>(
     check_max(plan)?;
     check_len("input", plan.input_len(), input.len())?;
     check_len("indices", plan.output_len(), indices.len())?;
-    let plane_len = volume(lift(plan.input_dims(), 1));
+    let [plane_len, _] = plane_lens(plan);
     for ((window, _), index) in windows(plan).zip(indices) {
         *index = argmax(input, window).map_or(-1, |i| (i % plane_len) as i64);
     }
@@ -146,7 +147,7 @@ fn check_max<const D: usize>(plan: &PoolPlan<D>) -> Result<(), RunError> {
 }
 
 fn check_indices<const D: usize>(plan: &PoolPlan<D>, indices: &[i64]) -> Result<(), RunError> {
-    let plane_len = volume(lift(plan.input_dims(), 1));
+    let [plane_len, _] = plane_lens(plan);
     for (position, &given) in indices.iter().enumerate() {
         if given < -1 || i128::from(given) >= plane_len as i128 {
             return Err(RunError::Index { position, plane_len, given });
@@ -157,9 +158,15 @@ fn check_indices<const D: usize>(plan: &PoolPlan<D>, indices: &[i64]) -> Result<
 
 /// Where in the input the index of output `o` points.
 fn place<const D: usize>(plan: &PoolPlan<D>, indices: &[i64], o: usize) -> Option<usize> {
-    let plane = o / volume(lift(plan.output_dims(), 1));
+    let [input, output] = plane_lens(plan);
     let offset = usize::try_from(indices[o]).ok()?;
-    Some(plane * volume(lift(plan.input_dims(), 1)) + offset)
+    Some(o / output * input + offset)
+}
+
+/// How many values of the input and of the output the indices count: those of a plane, or of an image with channels last.
+fn plane_lens<const D: usize>(plan: &PoolPlan<D>) -> [usize; 2] {
+    let channels = if plan.layout() == Layout::ChannelsLast { plan.channels() } else { 1 };
+    [plan.input_dims(), plan.output_dims()].map(|dims| channels * volume(lift(dims, 1)))
 }
 
 /// The first of the largest values, or the last NaN.
@@ -208,11 +215,17 @@ fn windows<const D: usize>(
             Some(offset)
         })
     };
-    (0..plan.batch() * plan.channels()).flat_map(move |plane| {
-        points(output).map(move |o| {
-            let window = window(o);
-            let divisor = divisor(o, window.clone().count());
-            (window.map(move |offset| plane * volume(input) + offset), divisor)
+    // Of each image channel by channel, or, with channels last, position by position.
+    let (channels, is_last) = (plan.channels(), plan.layout() == Layout::ChannelsLast);
+    let (outer, inner) = if is_last { (1, channels) } else { (channels, 1) };
+    let planes = if plan.output_len() == 0 { 0 } else { plan.batch() * outer };
+    (0..planes).flat_map(move |plane| {
+        points(output).flat_map(move |o| {
+            (0..inner).map(move |channel| {
+                let window = window(o);
+                let divisor = divisor(o, window.clone().count());
+                (window.map(move |offset| (plane * volume(input) + offset) * inner + channel), divisor)
+            })
         })
     })
 }

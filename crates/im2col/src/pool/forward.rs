@@ -94,6 +94,10 @@ fn max_rows(pooling: &Pooling, input: &[f32], output: &mut [f32]) {
     let chunks = pooling.staged_chunks();
     let mut stage = RowBuffers::new();
     for (plane, at, output) in rows(pooling, input, output) {
+        if pooling.has_single_columns() {
+            fold_columns(pooling, plane, at, output, f32::NEG_INFINITY, maximum);
+            continue;
+        }
         if chunks > 0 {
             stage.max_row(pooling, plane, at, output, chunks);
             continue;
@@ -110,12 +114,34 @@ fn sum_rows(pooling: &Pooling, input: &[f32], output: &mut [f32], mul_add: impl 
     let chunks = pooling.staged_chunks();
     let mut stage = RowBuffers::new();
     for (plane, at, output) in rows(pooling, input, output) {
+        if pooling.has_single_columns() {
+            fold_columns(pooling, plane, at, output, 0.0, sum);
+            continue;
+        }
         if chunks > 0 {
             stage.sum_row(pooling, plane, at, output, chunks, mul_add);
             continue;
         }
         for (x, output) in output.iter_mut().enumerate() {
             *output = values(pooling, plane, at, x).fold(0.0, sum);
+        }
+    }
+}
+
+/// Folds the rows that a row of output sees, where each output sees its own column of them.
+#[inline(always)]
+fn fold_columns(
+    pooling: &Pooling,
+    plane: &[f32],
+    [z, y]: [usize; 2],
+    output: &mut [f32],
+    first: f32,
+    fold: impl Fn(f32, f32) -> f32,
+) {
+    output.fill(first);
+    for row in pooling.input_rows(z, y) {
+        for (output, value) in output.iter_mut().zip(&plane[row..]) {
+            *output = fold(*output, *value);
         }
     }
 }

@@ -5,6 +5,7 @@ use super::forward::PoolForward;
 use super::params::{PoolKind, PoolParams};
 use super::windows::{Divisor, Pooling, tap_bytes};
 use crate::error::{RunError, ShapeError, check_len};
+use crate::layout::Layout;
 use crate::padding::Padding;
 use crate::simd::Isa;
 use crate::window::{Window, checked_product, lift, unlift, volume};
@@ -52,6 +53,7 @@ impl<const D: usize> PoolParams<D> {
             params: self,
             batch,
             channels,
+            layout: Layout::ChannelsFirst,
             pooling,
             input_len,
             output_len,
@@ -223,6 +225,8 @@ pub struct PoolPlan<const D: usize> {
     params: PoolParams<D>,
     batch: usize,
     channels: usize,
+    layout: Layout,
+    /// With channels last these are the last axis of its windows, and an image is one plane.
     pub(crate) pooling: Pooling,
     pub(super) input_len: usize,
     pub(super) output_len: usize,
@@ -240,7 +244,7 @@ const PART: usize = 1 << 18;
 impl<const D: usize> PoolPlan<D> {
     /// Keeps the first `batch` images, at most as many as planned.
     pub(crate) const fn set_fewer_images(&mut self, batch: usize) {
-        let planes = batch * self.channels;
+        let planes = if self.is_turned(self.layout) { batch } else { batch * self.channels };
         self.batch = batch;
         self.input_len = planes * self.pooling.window.plane_len();
         self.output_len = planes * self.pooling.window.positions();
@@ -264,23 +268,91 @@ impl<const D: usize> PoolPlan<D> {
         self.channels
     }
 
+    /// The same pooling of an input with its channels first or last, into an output in the same layout, and so for their gradients.
+    ///
+    /// Outputs, workspace and gradients are those of channels first in another order, bit for bit, but for means of more than 32
+    /// values, of which each is a block of its own in the sum. Indices, and those that [`unpool`](Self::unpool) takes, count the values
+    /// of an image: that of channel `c` at `[y, x]` is `(y * width + x) * channels + c`. Threads have whole images.
+    ///
+    /// ```
+    /// use im2col::{Layout, PoolParams};
+    ///
+    /// // Four pixels of two channels.
+    /// let plan = PoolParams::max([2, 2]).plan(1, 2, [2, 2])?.with_layout(Layout::ChannelsLast)?;
+    /// let (mut output, mut indices) = ([0.0; 2], [0; 2]);
+    /// plan.forward_with_indices(&[1., 20., 2., 10., 4., 30., 3., 40.], &mut output, &mut indices)?;
+    /// assert_eq!((output, indices), ([4., 40.], [4, 7]));
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::Inapplicable`] for channels last where `D` is 3, [`ShapeError::Overflow`] if the product of an image's sizes
+    /// overflows, which it may where there is none.
+    pub const fn with_layout(mut self, layout: Layout) -> Result<Self, ShapeError> {
+        if D == 3 && layout.is_last() {
+            return Err(ShapeError::Inapplicable {
+                option: "channels last",
+                operation: "pooling of volumes",
+            });
+        }
+        let mut window = self.spatial_window();
+        if self.is_turned(layout) {
+            // The first axis of one or two is of a single value.
+            window = window.turned().turned();
+            (window.input[2], window.output[2]) = (self.channels, self.channels);
+            let tap_bytes = match self.pooling.kind {
+                PoolKind::Max => tap_bytes(window.taps()),
+                PoolKind::Average => 1,
+            };
+            let [height, width, channels] = window.output;
+            let workspace = checked_product([height, width, channels, tap_bytes]);
+            if workspace.is_none() || volume(window.input).is_none() {
+                return Err(ShapeError::Overflow { what: "image" });
+            }
+        }
+        (self.layout, self.pooling.window) = (layout, window);
+        Ok(self)
+    }
+
+    /// Where the channels are.
+    #[must_use]
+    pub const fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Whether the channels are the last axis of the windows: a single channel needs none, nor does none.
+    const fn is_turned(&self, layout: Layout) -> bool {
+        layout.is_last() && self.channels > 1
+    }
+
+    /// The windows over the axes of a channel.
+    const fn spatial_window(&self) -> Window {
+        let mut window = self.pooling.window;
+        if self.is_turned(self.layout) {
+            window = window.turned();
+            (window.input[0], window.output[0]) = (1, 1);
+        }
+        window
+    }
+
     /// The spatial sizes of the input.
     #[must_use]
     pub const fn input_dims(&self) -> [usize; D] {
-        unlift(self.pooling.window.input)
+        unlift(self.spatial_window().input)
     }
 
     /// The spatial sizes of the output: `(input + padding - dilation (window - 1) - 1) / stride + 1`,
     /// the quotient rounded down, or up in ceil mode; for an adaptive pooling what was asked for.
     #[must_use]
     pub const fn output_dims(&self) -> [usize; D] {
-        unlift(self.pooling.window.output)
+        unlift(self.spatial_window().output)
     }
 
     /// `[before, after]` on each axis: as asked for, or what the rule makes of the sizes.
     #[must_use]
     pub const fn padding(&self) -> [[usize; 2]; D] {
-        unlift(self.pooling.window.padding)
+        unlift(self.spatial_window().padding)
     }
 
     /// `batch * channels *` the input's spatial sizes.

@@ -44,7 +44,7 @@ fn strided(columns: &[f32], stride: usize) -> Lanes {
 impl Pooling {
     /// How many chunks of `NR` outputs of a row the stage has room for; 0 if it is not worth it.
     pub(super) fn staged_chunks(&self) -> usize {
-        if self.adaptive || self.window.output[2] < LEAST_WIDTH {
+        if self.adaptive && !self.has_single_columns() || self.window.output[2] < LEAST_WIDTH {
             return 0;
         }
         let chunk = self.window.stride[2].saturating_mul(NR);
@@ -90,7 +90,7 @@ impl RowBuffers {
             let chunks = output.len().div_ceil(NR);
             self.columns[..pooling.staged_columns(chunks)].fill(f32::NEG_INFINITY);
             for row in pooling.input_rows(z, y) {
-                self.fold_row(pooling, &plane[row..], from, maximum);
+                self.fold_row(pooling, &plane[row..], from, chunks, maximum);
             }
             self.results[..chunks].fill([f32::NEG_INFINITY; NR]);
             self.fold_taps(pooling, chunks, maximum);
@@ -116,7 +116,7 @@ impl RowBuffers {
             self.columns[..pooling.staged_columns(chunks)].fill(0.0);
             // A loop: a closure need not be compiled for the instruction set.
             for row in pooling.input_rows(z, y) {
-                self.fold_row(pooling, &plane[row..], from, |_, v| v);
+                self.fold_row(pooling, &plane[row..], from, chunks, |_, v| v);
                 if pooling.window.stride[2] == 1 {
                     self.sum_taps(pooling, chunks, plus(mul_add));
                 } else {
@@ -179,6 +179,9 @@ impl RowBuffers {
     #[inline(always)]
     fn add_taps(&self, pooling: &Pooling, stride: usize, plus: impl Fn(Lanes, Lanes) -> Lanes) -> Lanes {
         let (taps, dilation) = (pooling.window.kernel[2], pooling.window.dilation[2]);
+        if taps == 1 {
+            return strided(&self.columns, stride);
+        }
         let mut chains = [[0.0; NR]; CHAINS];
         // One chain after the other, each in registers.
         for (first, chain) in chains.iter_mut().enumerate().take(taps) {
@@ -192,14 +195,21 @@ impl RowBuffers {
         sum_of_chains(&mut chains, taps, plus)
     }
 
-    /// Folds a row of input into the columns, which begin at column `from` of the padded row.
+    /// Folds a row of input into the columns of so many chunks, which begin at column `from` of the padded row.
     #[inline(always)]
-    fn fold_row(&mut self, pooling: &Pooling, row: &[f32], from: usize, fold: impl Fn(f32, f32) -> f32) {
+    fn fold_row(
+        &mut self,
+        pooling: &Pooling,
+        row: &[f32],
+        from: usize,
+        chunks: usize,
+        fold: impl Fn(f32, f32) -> f32,
+    ) {
         let before = pooling.window.padding[2][0];
-        let width = pooling.window.input[2];
+        let (width, staged) = (pooling.window.input[2], pooling.staged_columns(chunks));
         // Where padding is longer than the stage, on either side, no column sees the row.
         let row = &row[from.saturating_sub(before).min(width)..width];
-        for (column, v) in self.columns[before.saturating_sub(from).min(COLUMNS)..].iter_mut().zip(row) {
+        for (column, v) in self.columns[before.saturating_sub(from).min(staged)..staged].iter_mut().zip(row) {
             *column = fold(*column, *v);
         }
     }
@@ -295,7 +305,7 @@ impl RowBuffers {
         self.labels[..chunks].fill([NOWHERE; NR]);
         let window = &pooling.window;
         for (tap_row, row) in pooling.window_rows(z, y) {
-            self.fold_row(pooling, &plane[row..], from, |_, v| v);
+            self.fold_row(pooling, &plane[row..], from, chunks, |_, v| v);
             let (first, step) = match label {
                 Label::Tap => (tap_row * window.kernel[2], 1),
                 Label::Offset => (row, window.dilation[2]),

@@ -74,6 +74,12 @@ impl Pooling {
             && (matches!(self.kind, PoolKind::Max) || self.divisor == Divisor::Constant(4))
     }
 
+    /// Whether each window of a row of output is of one column, its own: of a channel, where these come last.
+    pub(crate) fn has_single_columns(&self) -> bool {
+        let Window { input, kernel, padding, output, .. } = &self.window;
+        kernel[2] == 1 && output[2] == input[2] && padding[2] == [0; 2]
+    }
+
     /// How many inputs a window spans on an axis.
     #[inline(always)]
     pub(crate) fn extent(&self, axis: usize) -> usize {

@@ -6,8 +6,8 @@ use crate::plans::{
     Operands, algorithms, assert_same, backward, conv_params, each_rank, forward, isas, last,
 };
 use im2col::{
-    ConvOperands, ConvParams, ConvPlan, Isa, LinearOperands, LinearParams, Padding, PoolKind, PoolParams,
-    PoolPlan, Weights, naive,
+    ConvOperands, ConvParams, ConvPlan, Isa, Layout, LinearOperands, LinearParams, Padding, PoolKind,
+    PoolParams, PoolPlan, Weights, naive,
 };
 use im2col_testkit::operands::{Rng, garbage, integers, specials};
 use im2col_testkit::oracle::ConvCase;
@@ -157,6 +157,13 @@ fn adaptive_pooling_of_any_size<const D: usize>(case: &ConvCase, seed: u64) {
 /// Plans; runs what is small enough, and what is not with the wrong lengths.
 fn pooling_of_any_size<const D: usize>(case: &ConvCase, params: PoolParams<D>, taps: usize, seed: u64) {
     let Ok(plan) = params.plan(case.batch, case.in_channels, last(case.input)) else { return };
+    run_pooling(plan, taps, seed);
+    if let Ok(plan) = plan.with_layout(Layout::ChannelsLast) {
+        run_pooling(plan, taps, seed);
+    }
+}
+
+fn run_pooling<const D: usize>(plan: PoolPlan<D>, taps: usize, seed: u64) {
     if plan.input_len() > RUN || plan.output_len().saturating_mul(taps) > 4 * RUN {
         assert!(plan.forward(&[], &mut []).is_err());
         assert!(plan.forward_train(&[], &mut [], &mut []).is_err());

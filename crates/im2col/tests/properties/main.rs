@@ -34,6 +34,7 @@ mod padding;
 mod plans;
 mod pool;
 mod pool_indices;
+mod pool_layouts;
 mod pool_shapes;
 mod pool_sums;
 mod scratch;

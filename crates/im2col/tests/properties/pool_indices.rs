@@ -8,19 +8,19 @@ use im2col_testkit::oracle::PoolCase;
 
 const GARBAGE_INDEX: i64 = i64::MIN;
 
-fn with_indices<const D: usize>(plan: &PoolPlan<D>, input: &[f32]) -> (Vec<f32>, Vec<i64>) {
+pub(crate) fn with_indices<const D: usize>(plan: &PoolPlan<D>, input: &[f32]) -> (Vec<f32>, Vec<i64>) {
     let (mut output, mut indices) = (garbage(1, plan.output_len()), vec![GARBAGE_INDEX; plan.output_len()]);
     plan.forward_with_indices(input, &mut output, &mut indices).unwrap();
     (output, indices)
 }
 
-fn train<const D: usize>(plan: &PoolPlan<D>, input: &[f32]) -> (Vec<f32>, Vec<u8>) {
+pub(crate) fn train<const D: usize>(plan: &PoolPlan<D>, input: &[f32]) -> (Vec<f32>, Vec<u8>) {
     let (mut output, mut workspace) = (garbage(2, plan.output_len()), vec![0xa5; plan.workspace_bytes()]);
     plan.forward_train(input, &mut output, &mut workspace).unwrap();
     (output, workspace)
 }
 
-fn backward_from_workspace<const D: usize>(
+pub(crate) fn backward_from_workspace<const D: usize>(
     plan: &PoolPlan<D>,
     workspace: &[u8],
     grad_output: &[f32],
@@ -30,13 +30,17 @@ fn backward_from_workspace<const D: usize>(
     grad_input
 }
 
-fn unpool<const D: usize>(plan: &PoolPlan<D>, pooled: &[f32], indices: &[i64]) -> Vec<f32> {
+pub(crate) fn unpool<const D: usize>(plan: &PoolPlan<D>, pooled: &[f32], indices: &[i64]) -> Vec<f32> {
     let mut output = garbage(4, plan.input_len());
     plan.unpool(pooled, indices, &mut output).unwrap();
     output
 }
 
-fn unpool_backward<const D: usize>(plan: &PoolPlan<D>, grad_output: &[f32], indices: &[i64]) -> Vec<f32> {
+pub(crate) fn unpool_backward<const D: usize>(
+    plan: &PoolPlan<D>,
+    grad_output: &[f32],
+    indices: &[i64],
+) -> Vec<f32> {
     let mut grad_pooled = garbage(5, plan.output_len());
     plan.unpool_backward(grad_output, indices, &mut grad_pooled).unwrap();
     grad_pooled

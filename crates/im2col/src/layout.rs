@@ -1,6 +1,6 @@
 //! The order of channels and positions in memory.
 
-/// The order of the axes of a convolution's input or output in memory.
+/// The order of the axes of an input or output in memory.
 ///
 /// ```
 /// use im2col::{ConvOperands, ConvParams, Layout, Weights};
@@ -26,7 +26,7 @@ pub enum Layout {
 
 impl Layout {
     /// How far apart neighbouring positions and neighbouring channels lie, in an image of so many of both.
-    pub(super) const fn strides(self, positions: usize, channels: usize) -> [usize; 2] {
+    pub(crate) const fn strides(self, positions: usize, channels: usize) -> [usize; 2] {
         match self {
             Self::ChannelsFirst => [1, positions],
             Self::ChannelsLast => [channels, 1],
@@ -34,11 +34,11 @@ impl Layout {
     }
 
     /// This layout, or channels first where both are one: of a single position or channel.
-    pub(super) const fn of(self, positions: usize, channels: usize) -> Self {
+    pub(crate) const fn of(self, positions: usize, channels: usize) -> Self {
         if positions == 1 || channels == 1 { Self::ChannelsFirst } else { self }
     }
 
-    pub(super) const fn is_last(self) -> bool {
+    pub(crate) const fn is_last(self) -> bool {
         matches!(self, Self::ChannelsLast)
     }
 }
