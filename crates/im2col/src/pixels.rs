@@ -23,7 +23,8 @@
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pixels<'a> {
-    /// `[batch, channels, height, width]`: plane by plane, not with the colours of a pixel side by side.
+    /// `[batch, channels, height, width]`, plane by plane, or in the network's [layout](crate::Network::with_input_layout):
+    /// `[batch, height, width, channels]`, the colours of a pixel side by side.
     pub values: &'a [u8],
     /// What a step of one makes.
     pub scale: f32,
@@ -38,10 +39,15 @@ impl Pixels<'_> {
         (Self { values: first, ..self }, Self { values: rest, ..self })
     }
 
-    /// Converts as many pixels as both have.
-    pub(crate) fn convert(self, values: &mut [f32]) {
-        for (value, pixel) in values.iter_mut().zip(self.values) {
-            *value = f32::from(*pixel) * self.scale + self.shift;
+    /// Converts pixels that are `step` apart, as many as both have.
+    pub(crate) fn convert(self, step: usize, values: &mut [f32]) {
+        let value_of = |pixel: u8| f32::from(pixel) * self.scale + self.shift;
+        // A step that is known when this is compiled makes vector code.
+        if step == 1 {
+            values.iter_mut().zip(self.values).for_each(|(value, pixel)| *value = value_of(*pixel));
+        } else {
+            let pixels = self.values.iter().step_by(step);
+            values.iter_mut().zip(pixels).for_each(|(value, pixel)| *value = value_of(*pixel));
         }
     }
 }

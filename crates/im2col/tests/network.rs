@@ -35,11 +35,11 @@ mod rounding;
 
 use im2col::lenet::{LENET, LENET_RELU};
 use im2col::{
-    Activation, ConvParams, Isa, Layer, LinearParams, Network, NetworkWeights, PaddingMode, Pixels,
+    Activation, ConvParams, Isa, Layer, Layout, LinearParams, Network, NetworkWeights, PaddingMode, Pixels,
     PoolParams, RunError, ShapeError, planned,
 };
 use im2col_testkit::alloc::{CountingAllocator, count_allocations};
-use im2col_testkit::operands::{Rng, garbage};
+use im2col_testkit::operands::{Rng, channels_last, garbage};
 use im2col_testkit::oracle::Sum;
 use im2col_testkit::property::{cases, for_all};
 use proptest::prelude::any;

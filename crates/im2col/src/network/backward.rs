@@ -27,7 +27,8 @@ impl<const L: usize> Network<L> {
     /// # Errors
     ///
     /// [`RunError::Length`] for any operand, [`RunError::Scratch`] below
-    /// [`train_scratch_len`](Self::train_scratch_len). `grad_params` is then untouched.
+    /// [`train_scratch_len`](Self::train_scratch_len); [`RunError::Layout`] with [channels last](Self::with_input_layout).
+    /// `grad_params` is then untouched.
     #[inline(always)]
     pub fn backward(
         &self,
@@ -60,6 +61,7 @@ impl<const L: usize> Network<L> {
         scratch: &mut [f32],
         after: impl FnMut(usize),
     ) -> Result<(), RunError> {
+        self.check_channels_first("backward")?;
         check_len("params", self.param_len, params.len())?;
         check_len("input", self.input_len, input.len())?;
         check_len("workspace", self.workspace_len, workspace.len())?;

@@ -1,11 +1,11 @@
 //! Convolutions of one image in place, band by band.
 //!
 //! A *band* is the lines of one row of the tiles of a pooling, of a few output channels. Activation and pooling follow while it is in
-//! L1, and only what is pooled is kept. Of pixels, the lines that a band sees are converted before.
+//! L1, and only what is pooled is kept. Where images are converted, the lines that a band sees are so before it.
 
+use super::images::Images;
 use crate::conv::{ConvPlan, LineOperands};
 use crate::padding::PaddingMode;
-use crate::pixels::Pixels;
 use crate::pool::windows::Pooling;
 use crate::simd::MR;
 use crate::window::{Window, min};
@@ -70,21 +70,19 @@ pub(super) fn convolve(
     }
 }
 
-/// Convolves an image of pixels, and pools it. The lines that a band sees are converted in `seen`; `operands` has no planes.
-pub(super) fn convolve_pixels(
+/// Convolves an image that is converted, and pools it. The lines that a band sees are converted in `seen`; `operands` has no planes.
+pub(super) fn convolve_converted(
     plan: &ConvPlan<2>,
     pooling: Option<&Pooling>,
     operands: &LineOperands<'_>,
-    image: Pixels<'_>,
+    image: Images<'_>,
     output: &mut [f32],
     [band, seen]: [&mut [f32]; 2],
 ) {
     let [_, in_group, out_group] = plan.group_channels();
-    let group_len = in_group * plan.window().plane_len();
     for_each_band(plan, pooling, output, band, |channels, lines, band| {
-        let (_, planes) = image.split_at(channels.start / out_group.max(1) * group_len);
-        let (planes, _) = planes.split_at(group_len);
-        let (window, lines) = convert_lines(planes, plan.window(), lines, seen);
+        let first = channels.start / out_group.max(1) * in_group;
+        let (window, lines) = convert_lines(image, first..first + in_group, plan.window(), lines, seen);
         plan.forward_lines(
             &LineOperands { planes: seen, window: &window, ..*operands },
             channels,
@@ -94,11 +92,12 @@ pub(super) fn convolve_pixels(
     });
 }
 
-/// Converts the lines of planes that some lines of output see. Returns the window of these, and which lines of its output it is.
+/// Converts the lines of some channels that some lines of output see. Returns the window of these, and which lines of its output it is.
 ///
 /// Where there is no room for whole planes, it is for the lines from the first seen to the last, but for zeros around the planes.
 fn convert_lines(
-    planes: Pixels<'_>,
+    image: Images<'_>,
+    channels: Range<usize>,
     window: &Window,
     lines: Range<usize>,
     converted: &mut [f32],
@@ -113,7 +112,7 @@ fn convert_lines(
     let end = if has_zeros { height.saturating_sub(first.wrapping_add(before)) } else { seen };
     let inside = min(seen - before, end);
     let converted_planes = converted.chunks_exact_mut((inside * width).max(1));
-    for (plane, converted) in planes.values.chunks_exact((height * width).max(1)).zip(converted_planes) {
+    for (channel, converted) in channels.zip(converted_planes) {
         let mut next = 0;
         for (line, tap) in (0..lines.len()).flat_map(|line| (0..window.kernel[1]).map(move |tap| (line, tap)))
         {
@@ -125,9 +124,8 @@ fn convert_lines(
             if let Some(y) = window.mode.source(first.wrapping_add(at), height) {
                 let place = if is_whole { y } else { at.wrapping_sub(before) };
                 let line = converted.get_mut(place * width..).unwrap_or_default();
-                let pixels = plane.get(y * width..).unwrap_or_default();
-                let pixels = Pixels { values: pixels.get(..width).unwrap_or_default(), ..planes };
-                pixels.convert(line);
+                let line = line.get_mut(..width).unwrap_or_default();
+                image.convert_line(image.line_at([channel, y], [height, width]), line);
             }
         }
     }

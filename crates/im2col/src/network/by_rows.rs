@@ -3,14 +3,13 @@
 //! A convolution and the pooling behind it are computed together, [band by band](super::bands), where the windows of the pooling are
 //! tiles: side by side, without padding. Everything is read where it lies; nothing is packed.
 
-use super::bands::{band_len, convolve_pixels, seen_len};
+use super::bands::{band_len, convolve_converted, seen_len};
 use super::images::Images;
 use super::layer::{LayerPlan, Op};
 use super::ping_pong::PingPong;
 use super::plan::Network;
 use crate::conv::{ConvPlan, LineOperands};
 use crate::error::RunError;
-use crate::pixels::Pixels;
 use crate::pool::windows::Pooling;
 use crate::window::{max, min};
 
@@ -26,7 +25,7 @@ impl<const L: usize> Network<L> {
         scratch: &mut [f32],
     ) -> Result<(), RunError> {
         let [image_len, output_len] = self.image_lens();
-        let [first_len, second_len] = self.image_buffers(input.are_pixels());
+        let [first_len, second_len] = self.image_buffers(input.converted().is_none());
         let (first, rest) = split(scratch, first_len);
         let (second, band) = split(rest, second_len);
         for output in output.chunks_exact_mut(output_len.max(1)) {
@@ -47,21 +46,21 @@ impl<const L: usize> Network<L> {
         band: &mut [f32],
     ) -> Result<(), RunError> {
         let isa = self.isa();
-        let (mut value, mut index) = match (image, self.first_conv()) {
-            (Images::Pixels(pixels), Some(plan)) => {
+        let (mut value, mut index) = match (image.converted(), self.first_conv()) {
+            (None, Some(plan)) => {
                 let last = self.last_of_step(0);
                 if last >= self.last_step() {
                     let [_, seen] = buffers;
-                    self.convolve_first(plan, params, pixels, output, [band, seen]);
+                    self.convolve_first(plan, params, image, output, [band, seen]);
                     return Ok(());
                 }
                 let [first, second] = buffers;
                 let len = self.layers.get(last).map_or(0, LayerPlan::image_len);
                 let output = first.get_mut(..len).unwrap_or_default();
-                self.convolve_first(plan, params, pixels, output, [&mut *band, &mut *second]);
+                self.convolve_first(plan, params, image, output, [&mut *band, &mut *second]);
                 (PingPong::behind_first([first, second], len), last + 1)
             }
-            _ => (PingPong::of_images(image, buffers), 0),
+            _ => (PingPong::of_images(image, self.image_len, buffers), 0),
         };
         while let Some(layer) = self.layers.get(index) {
             let (activation, pooling) = (self.activation_of(index), self.tiles_behind(index));
@@ -85,12 +84,13 @@ impl<const L: usize> Network<L> {
         Ok(())
     }
 
-    /// Computes the first convolution of an image of pixels, with its activation and pooling. `room`: for a band, and for what it sees.
+    /// Computes the first convolution of an image that is converted, with its activation and pooling. `room`: for a band, and for what
+    /// it sees.
     fn convolve_first(
         &self,
         plan: &ConvPlan<2>,
         params: &[f32],
-        pixels: Pixels<'_>,
+        image: Images<'_>,
         output: &mut [f32],
         room: [&mut [f32]; 2],
     ) {
@@ -102,7 +102,7 @@ impl<const L: usize> Network<L> {
             bias: layer.bias(params),
             activation: self.activation_of(0),
         };
-        convolve_pixels(plan, self.tiles_behind(0), &operands, pixels, output, room);
+        convolve_converted(plan, self.tiles_behind(0), &operands, image, output, room);
     }
 
     /// The first layer, if it is a convolution.
@@ -113,7 +113,7 @@ impl<const L: usize> Network<L> {
         }
     }
 
-    /// How many values of an image of pixels are converted at a time, and how long the band of the first convolution is.
+    /// How many values of an image are converted at a time, and how long the band of the first convolution is.
     pub(super) const fn pixel_lens(&self) -> [usize; 2] {
         match self.first_conv() {
             Some(plan) => [seen_len(plan, self.tiles_behind(0)), band_len(plan, self.tiles_behind(0))],

@@ -93,7 +93,7 @@ impl<const L: usize> Network<L> {
         check_len("input", self.input_len, input.len())?;
         check_len("output", self.output_len(), output.len())?;
         check_scratch(self.scratch_len(), scratch.len())?;
-        self.infer_parts(&weights, Images::Values(input), output, scratch, self.parts())
+        self.infer_parts(&weights, Images::new(input, self.position_stride), output, scratch, self.parts())
     }
 
     /// Infers some images in `parts` parts.
@@ -122,7 +122,7 @@ impl<const L: usize> Network<L> {
             return Ok(());
         }
         let mut inputs = input;
-        for output in output.chunks_mut(self.images_at_once(input.are_pixels()) * image_output_len) {
+        for output in output.chunks_mut(self.images_at_once(input.converted().is_none()) * image_output_len) {
             let (input, rest) = inputs.split_at(output.len() / image_output_len * image_len);
             inputs = rest;
             self.infer(weights, input, output, scratch)?;
@@ -147,7 +147,7 @@ impl<const L: usize> Network<L> {
         let images = output.len() / image_output_len / parts * left;
         let (input, inputs) = input.split_at(images * image_len);
         let (output, outputs) = output.split_at_mut(images * image_output_len);
-        let (scratch, rest) = scratch.split_at_mut(left * self.part_scratch_len(input.are_pixels()));
+        let (scratch, rest) = scratch.split_at_mut(left * self.part_scratch_len(input.converted().is_none()));
         let (first, second) = rayon::join(
             || self.infer_parts(weights, input, output, scratch, left),
             || self.infer_parts(weights, inputs, outputs, rest, parts - left),
@@ -165,10 +165,10 @@ impl<const L: usize> Network<L> {
         scratch: &mut [f32],
     ) -> Result<(), RunError> {
         let (isa, images) = (self.isa(), output.len() / self.image_lens()[1]);
-        let [first_len, second_len] = self.image_buffers(input.are_pixels());
+        let [first_len, second_len] = self.image_buffers(input.converted().is_none());
         let (first, rest) = scratch.split_at_mut(first_len);
         let (second, scratch) = rest.split_at_mut(second_len);
-        let mut value = PingPong::of_images(input, [first, second]);
+        let mut value = PingPong::of_images(input, self.image_len, [first, second]);
         let last = self.last_step();
         for (index, layer) in self.layers[..=last].iter().enumerate() {
             if index < last && !layer.is_step() {
@@ -199,7 +199,7 @@ impl<const L: usize> Network<L> {
     ///
     /// [`RunError::Length`] for `params`, `input` or `workspace`, [`RunError::Scratch`] below
     /// [`train_scratch_len`](Self::train_scratch_len), [`RunError::PackedWeights`] if the weights
-    /// were packed for other layers. `workspace` is then untouched.
+    /// were packed for other layers; [`RunError::Layout`] with [channels last](Self::with_input_layout). `workspace` is then untouched.
     #[inline(always)]
     pub fn forward_train(
         &self,
@@ -227,6 +227,7 @@ impl<const L: usize> Network<L> {
         scratch: &mut [f32],
         after: impl FnMut(usize),
     ) -> Result<(), RunError> {
+        self.check_channels_first("forward_train")?;
         self.check_weights(&weights)?;
         check_len("input", self.input_len, input.len())?;
         check_len("workspace", self.workspace_len, workspace.len())?;
@@ -293,6 +294,11 @@ impl<const L: usize> Network<L> {
             NetworkWeights::Plain(_) => Ok(()),
             NetworkWeights::Packed { packed, .. } => self.check_packed(packed),
         }
+    }
+
+    /// Checks that the input has channels first, as training needs it.
+    pub(super) const fn check_channels_first(&self, operation: &'static str) -> Result<(), RunError> {
+        if self.position_stride > 1 { Err(RunError::Layout { operation }) } else { Ok(()) }
     }
 
     fn check_packed(&self, packed: &PackedNetwork<'_, L>) -> Result<(), RunError> {

@@ -39,14 +39,21 @@ impl<const L: usize> Network<L> {
     ) {
         let isa = self.isa();
         let output_len = self.layers[L - 1].image_len();
-        let [first_len, second_len] = self.block_buffers(lens, input.are_pixels());
+        let [first_len, second_len] = self.block_buffers(lens, input.converted().is_none());
         for output in output.chunks_mut(NR * output_len) {
             let (images, rest) = input.split_at(output.len() / output_len * self.image_len);
             input = rest;
             let (first, rest) = vectors(scratch).split_at_mut(first_len);
             let (second, scratch) = rest.split_at_mut(second_len);
             // The second layer is the first that writes there.
-            let images = images.values_in(second.as_flattened_mut());
+            let room = second.as_flattened_mut();
+            let images = match images.converted() {
+                Some(values) => values,
+                None => {
+                    images.convert(self.image_len, room);
+                    room.get(..images.len()).unwrap_or_default()
+                }
+            };
             Interleave { images, block: &mut first[..self.image_len] }.compute(isa);
             let mut value = PingPong::behind_first([first, second], self.image_len);
             for (index, layer) in self.layers.iter().enumerate().filter(|(_, layer)| layer.is_step()) {

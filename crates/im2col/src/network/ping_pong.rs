@@ -12,16 +12,15 @@ pub(super) struct PingPong<'a, T> {
 }
 
 impl<'a> PingPong<'a, f32> {
-    /// Starts with images: pixels are converted to values in the last buffer. The first step writes to `buffers[0]`.
-    pub(super) fn of_images(images: Images<'a>, buffers: [&'a mut [f32]; 2]) -> Self {
-        match images {
-            Images::Values(values) => Self::new(values, buffers),
-            Images::Pixels(pixels) => {
-                let [spare, current] = buffers;
-                pixels.convert(current);
-                Self { given: None, current, spare, len: pixels.values.len() }
-            }
+    /// Starts with images of `image_len` values, which are converted in the last buffer if they need it. The first step writes to
+    /// `buffers[0]`.
+    pub(super) fn of_images(images: Images<'a>, image_len: usize, buffers: [&'a mut [f32]; 2]) -> Self {
+        if let Some(values) = images.converted() {
+            return Self::new(values, buffers);
         }
+        let [spare, current] = buffers;
+        images.convert(image_len, current);
+        Self { given: None, current, spare, len: images.len() }
     }
 }
 

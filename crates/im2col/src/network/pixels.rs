@@ -54,7 +54,13 @@ impl<const L: usize> Network<L> {
         check_len("pixels", self.input_len, pixels.values.len())?;
         check_len("output", self.output_len(), output.len())?;
         check_scratch(self.pixel_scratch_len(), scratch.len())?;
-        self.infer_parts(&weights, Images::Pixels(pixels), output, scratch, self.parts())
+        self.infer_parts(
+            &weights,
+            Images::of_pixels(pixels, self.position_stride),
+            output,
+            scratch,
+            self.parts(),
+        )
     }
 
     /// The least scratch of [`forward_pixels`](Self::forward_pixels): [`scratch_len`](Self::scratch_len), unless what is converted is
@@ -76,40 +82,41 @@ impl<const L: usize> Network<L> {
     }
 
     /// The scratch of one thread. No slice is as long as a sum that saturates.
-    pub(super) const fn part_scratch_len(&self, are_pixels: bool) -> usize {
-        if !are_pixels {
+    pub(super) const fn part_scratch_len(&self, converts: bool) -> usize {
+        if !converts {
             return self.scratch_len;
         }
         if let (Some(lens), true) = (&self.interleaving, self.infers_interleaved) {
-            let [_, second] = self.block_buffers(lens, are_pixels);
+            let [_, second] = self.block_buffers(lens, converts);
             let more = second.saturating_sub(lens.buffers[1]).saturating_mul(NR);
             return self.scratch_len.saturating_add(more);
         }
-        let [first, second] = self.image_buffers(are_pixels);
+        let [first, second] = self.image_buffers(converts);
         let band = if self.infers_by_rows { self.pixel_lens()[1] } else { 0 };
         first.saturating_add(second).saturating_add(max(self.layer_limit(), band))
     }
 
     /// The buffers of a block of interleaved images, in vectors.
-    pub(super) const fn block_buffers(&self, lens: &Interleaving, are_pixels: bool) -> [usize; 2] {
+    pub(super) const fn block_buffers(&self, lens: &Interleaving, converts: bool) -> [usize; 2] {
         let [first, second] = lens.buffers;
-        [first, if are_pixels { max(second, self.image_len) } else { second }]
+        [first, if converts { max(second, self.image_len) } else { second }]
     }
 
     /// The buffers of the images that inference takes at a time.
-    pub(super) const fn image_buffers(&self, are_pixels: bool) -> [usize; 2] {
+    pub(super) const fn image_buffers(&self, converts: bool) -> [usize; 2] {
         let [first, second] = self.buffer_lens;
-        if !are_pixels {
+        if !converts {
             return [first, second];
         }
         // The images are some of the batch, whose length is checked.
-        let images = self.images_at_once(are_pixels).wrapping_mul(self.image_len);
+        let images = self.images_at_once(converts).wrapping_mul(self.image_len);
         [first, max(second, if self.infers_by_rows { self.pixel_lens()[0] } else { images })]
     }
-    /// How many images inference takes at a time, layer by layer: of pixels, no more than stay in L2 as values.
-    pub(super) const fn images_at_once(&self, are_pixels: bool) -> usize {
+
+    /// How many images inference takes at a time, layer by layer: where they are converted, no more than stay in L2.
+    pub(super) const fn images_at_once(&self, converts: bool) -> usize {
         match SHARD.checked_div(self.image_len) {
-            Some(most) if are_pixels => min(self.shard, max(most, 1)),
+            Some(most) if converts => min(self.shard, max(most, 1)),
             _ => self.shard,
         }
     }

@@ -7,6 +7,7 @@ use super::layer::{Layer, LayerPlan, Op, ValueShape};
 use crate::activation::Activation;
 use crate::conv::Rounding;
 use crate::error::ShapeError;
+use crate::layout::Layout;
 use crate::simd::Isa;
 use crate::window::checked_sum;
 
@@ -74,6 +75,10 @@ pub struct Network<const L: usize> {
     pub(super) input_len: usize,
     /// Of one image.
     pub(super) image_len: usize,
+    /// Of the input.
+    pub(super) channels: usize,
+    /// How far apart the values of a channel of the input lie: `channels` where they come last, otherwise 1.
+    pub(super) position_stride: usize,
     pub(super) param_len: usize,
     pub(super) packed_weight_len: usize,
     pub(super) workspace_len: usize,
@@ -140,6 +145,38 @@ impl<const L: usize> Network<L> {
         }
     }
 
+    /// The same network of images with channels last, `[batch, height, width, channels]`, or first: what [`forward`](Self::forward)
+    /// and [`forward_pixels`](Self::forward_pixels) are given. Layers and parameters stay as they are.
+    ///
+    /// An image with channels last is put into channels first where [pixels](Self::forward_pixels) are converted, as is described
+    /// there; `scratch_len` is then `pixel_scratch_len`. Training takes channels first: [`RunError::Layout`](crate::RunError::Layout).
+    ///
+    /// ```
+    /// use im2col::{ConvParams, Layer, Layout, Network, NetworkWeights};
+    ///
+    /// // What is red, less what is green; two pixels of red, green and blue.
+    /// const CONV: ConvParams<2> = ConvParams::new(3, 1, [1, 1]).with_bias(false);
+    /// let network = Network::plan([Layer::Conv(CONV)], 1, [3, 1, 2])?.with_input_layout(Layout::ChannelsLast);
+    ///
+    /// let mut output = [0.0; 2];
+    /// let mut scratch = vec![0.0; network.scratch_len()];
+    /// let weights = NetworkWeights::Plain(&[1.0, -1.0, 0.0]);
+    /// network.forward(weights, &[9., 2., 0., 8., 8., 1.], &mut output, &mut scratch)?;
+    /// assert_eq!(output, [7.0, 0.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn with_input_layout(mut self, layout: Layout) -> Self {
+        self.position_stride = if layout.is_last() { self.channels } else { 1 };
+        self
+    }
+
+    /// Where the channels of the input are; first, if there is only one.
+    #[must_use]
+    pub const fn input_layout(&self) -> Layout {
+        if self.position_stride > 1 { Layout::ChannelsLast } else { Layout::ChannelsFirst }
+    }
+
     /// Plans inference and training anew, within their limits.
     pub(super) const fn plan_passes(&mut self) -> Result<(), ShapeError> {
         if let Err(error) = self.limit_inference(self.scratch_limit) {
@@ -167,6 +204,12 @@ impl<const L: usize> Network<L> {
     #[must_use]
     pub const fn batch(&self) -> usize {
         self.batch
+    }
+
+    /// How many channels an image of the input has.
+    #[must_use]
+    pub const fn input_channels(&self) -> usize {
+        self.channels
     }
 
     /// `batch * channels * height * width`.
@@ -211,7 +254,7 @@ impl<const L: usize> Network<L> {
     /// The least scratch of [`forward`](Self::forward).
     #[must_use]
     pub const fn scratch_len(&self) -> usize {
-        self.parts().saturating_mul(self.scratch_len)
+        self.parts().saturating_mul(self.part_scratch_len(self.position_stride > 1))
     }
 
     /// The length of what training keeps from [`forward_train`](Self::forward_train) to
@@ -256,6 +299,8 @@ impl<const L: usize> Network<L> {
         threads: 1,
         input_len: 0,
         image_len: 0,
+        channels: 0,
+        position_stride: 1,
         param_len: 0,
         packed_weight_len: 0,
         workspace_len: 0,
@@ -286,6 +331,7 @@ impl<const L: usize> Network<L> {
         }
         let mut shape = ValueShape::Planes(input);
         self.batch = batch;
+        self.channels = input[0];
         self.image_len = match shape.batch_len(1) {
             Ok(len) => len,
             Err(error) => return Err(error),

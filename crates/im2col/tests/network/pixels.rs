@@ -33,6 +33,29 @@ fn check_weights<const L: usize>(network: &Network<L>, weights: NetworkWeights<'
     let expected = infer(network, weights, &values, garbage(1, network.scratch_len()));
     let output = infer_pixels(network, weights, pixels, garbage(2, network.pixel_scratch_len()));
     assert!(bits(&output) == bits(&expected), "{} {pixels:?}", network.scratch_len());
+    check_channels_last(network, weights, pixels, &values, &expected);
+}
+
+/// The same images with channels last, as pixels and as values.
+fn check_channels_last<const L: usize>(
+    network: &Network<L>,
+    weights: NetworkWeights<'_, L>,
+    pixels: Pixels<'_>,
+    values: &[f32],
+    expected: &[f32],
+) {
+    let network = network.with_input_layout(Layout::ChannelsLast);
+    let channels = network.input_channels();
+    assert_eq!(network.input_layout() == Layout::ChannelsLast, channels > 1);
+    let permuted = channels_last(pixels.values, network.batch(), channels);
+    let permuted = Pixels { values: &permuted, ..pixels };
+    let output = infer_pixels(&network, weights, permuted, garbage(2, network.pixel_scratch_len()));
+    assert!(bits(&output) == bits(expected), "channels last: {} {pixels:?}", network.scratch_len());
+    let permuted = channels_last(values, network.batch(), channels);
+    assert!(channels == 1 || network.scratch_len() == network.pixel_scratch_len());
+    let output = infer(&network, weights, &permuted, garbage(3, network.scratch_len()));
+    assert!(bits(&output) == bits(expected), "channels last: {}", network.scratch_len());
+    assert_eq!(network.with_input_layout(Layout::ChannelsFirst).input_layout(), Layout::ChannelsFirst);
 }
 
 /// How many of the plans infer by rows, interleaved, and layer by layer.
@@ -273,4 +296,19 @@ fn lengths_of_pixels_are_checked_before_anything_is_written() {
         assert_eq!(run(&params, 784, 10, len - 1), Err(RunError::Scratch { required: len, given: len - 1 }));
         assert_eq!(run(&params, 784, 10, len), Ok(()));
     }
+}
+
+/// Training takes channels first, and says so before anything is written.
+#[test]
+fn training_takes_channels_first() {
+    let conv = Layer::Conv(ConvParams::new(3, 2, [1, 1]));
+    let network = Network::plan([conv], 1, [3, 2, 2]).unwrap().with_input_layout(Layout::ChannelsLast);
+    let (params, mut workspace) = ([1.0; 8], [0.5; 8]);
+    let mut scratch = vec![0.5; network.train_scratch_len()];
+    let trained =
+        network.forward_train(NetworkWeights::Plain(&params), &[1.0; 12], &mut workspace, &mut scratch);
+    assert_eq!((trained, workspace), (Err(RunError::Layout { operation: "forward_train" }), [0.5; 8]));
+    let mut grads = [0.5; 8];
+    let back = network.backward(&params, &[1.0; 12], &workspace, &[1.0; 8], &mut grads, &mut scratch);
+    assert_eq!((back, grads), (Err(RunError::Layout { operation: "backward" }), [0.5; 8]));
 }
