@@ -109,7 +109,7 @@ impl BlockTiles<'_> {
     /// How far behind the value of tap 0 the values of the products from `first` on lie.
     ///
     /// By additions alone: multiplying coordinates by steps took up to 7 % of a layer of few positions. The first
-    /// channels go tap by tap, and each further one is as far behind the one before it.
+    /// channel goes tap by tap.
     #[inline(always)]
     fn offsets(&self, first: usize, offsets: &mut [usize]) {
         let ([planes, lines, width], Field { channel, tap, .. }) = (self.kernel, self.field);
@@ -120,10 +120,7 @@ impl BlockTiles<'_> {
         let mut of_line = of_plane.wrapping_add(y.wrapping_mul(tap[1]));
         let mut at = of_line.wrapping_add(x.wrapping_mul(tap[2]));
         let taps = planes * lines * width;
-        // At least eight products, so that an addition does not wait for the one before it.
-        let channels = 8_usize.div_ceil(taps);
-        let period = channels * taps;
-        for offset in offsets.iter_mut().take(period) {
+        for offset in offsets.iter_mut().take(taps) {
             *offset = at;
             (at, x) = (at.wrapping_add(tap[2]), x + 1);
             if x == width {
@@ -139,8 +136,12 @@ impl BlockTiles<'_> {
                 at = of_line;
             }
         }
-        for i in period..offsets.len() {
-            offsets[i] = offsets[i - period].wrapping_add(channels.wrapping_mul(channel));
+        // Then as many again as are found already.
+        let (mut found, mut apart) = (taps, channel);
+        while found < offsets.len() {
+            let (known, others) = offsets.split_at_mut(found);
+            others.iter_mut().zip(known).for_each(|(other, known)| *other = known.wrapping_add(apart));
+            (found, apart) = (2 * found, apart.wrapping_mul(2));
         }
     }
 
