@@ -152,37 +152,42 @@ impl PackRows<'_> {
             let values = &values[first * row_stride..];
             for k in (0..depth).step_by(NR) {
                 let k = k.min(depth.saturating_sub(NR));
-                let mut block = [[0.0; NR]; NR];
+                let mut block = [&[0.0; NR]; NR];
+                let short;
                 if depth < NR {
-                    part(values, row_stride, rows - first, &mut block);
+                    short = part(values, row_stride, rows - first);
+                    block = short.each_ref();
                 } else {
-                    for i in 0..NR {
-                        if first + i < rows
-                            && let Some(row) = values[i * row_stride + k..].first_chunk()
-                        {
-                            block[i] = *row;
+                    for (i, lanes) in block.iter_mut().enumerate().take(rows - first) {
+                        if let Some(row) = values[i * row_stride + k..].first_chunk() {
+                            *lanes = row;
                         }
                     }
                 }
                 // In one place: wherever a transpose is inlined, it takes a block of the stack.
-                let columns = vectors.transpose(block.each_ref());
-                match panel[k..].first_chunk_mut() {
-                    Some(lines) => *lines = columns,
-                    None => panel[k..].iter_mut().zip(&columns).for_each(|(line, column)| *line = *column),
+                let columns = vectors.transpose(block);
+                let lines = &mut panel[k..];
+                // Unrolled, each from its register; as a whole they would be copied by a call.
+                for i in 0..NR {
+                    if let Some(line) = lines.get_mut(i) {
+                        *line = columns[i];
+                    }
                 }
             }
         }
     }
 }
 
-/// Fills the first `rows` rows of a block with the values of each row, at most sixteen, and zeros.
+/// The first `rows` rows, of fewer values than a vector; zeros behind each row's, and as the other rows.
 #[cold]
 #[inline(never)]
-fn part(values: &[f32], row_stride: usize, rows: usize, block: &mut [Lanes; NR]) {
+fn part(values: &[f32], row_stride: usize, rows: usize) -> [Lanes; NR] {
+    let mut block = [[0.0; NR]; NR];
     for (i, lanes) in block.iter_mut().enumerate().take(rows) {
         let row = &values[i * row_stride..];
         *lanes = row.first_chunk().copied().unwrap_or_else(|| padded(row));
     }
+    block
 }
 
 /// Fewer values than a vector, and zeros. A call, or else all copies become calls of `memcpy`.
