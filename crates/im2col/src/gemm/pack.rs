@@ -1,5 +1,6 @@
 //! Packing of plain matrices into panels.
 
+use crate::simd::load::{padded, put, rows_at, short_rows};
 use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors, dispatch};
 use core::ops::Range;
 
@@ -152,49 +153,16 @@ impl PackRows<'_> {
             let values = &values[first * row_stride..];
             for k in (0..depth).step_by(NR) {
                 let k = k.min(depth.saturating_sub(NR));
-                let mut block = [&[0.0; NR]; NR];
                 let short;
-                if depth < NR {
-                    short = part(values, row_stride, rows - first);
-                    block = short.each_ref();
+                let block = if depth < NR {
+                    short = short_rows(values, row_stride, rows - first);
+                    short.each_ref()
                 } else {
-                    for (i, lanes) in block.iter_mut().enumerate().take(rows - first) {
-                        if let Some(row) = values[i * row_stride + k..].first_chunk() {
-                            *lanes = row;
-                        }
-                    }
-                }
+                    rows_at(&values[k..], row_stride, rows - first)
+                };
                 // In one place: wherever a transpose is inlined, it takes a block of the stack.
-                let columns = vectors.transpose(block);
-                let lines = &mut panel[k..];
-                // Unrolled, each from its register; as a whole they would be copied by a call.
-                for i in 0..NR {
-                    if let Some(line) = lines.get_mut(i) {
-                        *line = columns[i];
-                    }
-                }
+                put(vectors.transpose(block), &mut panel[k..]);
             }
         }
     }
-}
-
-/// The first `rows` rows, of fewer values than a vector; zeros behind each row's, and as the other rows.
-#[cold]
-#[inline(never)]
-fn part(values: &[f32], row_stride: usize, rows: usize) -> [Lanes; NR] {
-    let mut block = [[0.0; NR]; NR];
-    for (i, lanes) in block.iter_mut().enumerate().take(rows) {
-        let row = &values[i * row_stride..];
-        *lanes = row.first_chunk().copied().unwrap_or_else(|| padded(row));
-    }
-    block
-}
-
-/// Fewer values than a vector, and zeros. A call, or else all copies become calls of `memcpy`.
-#[cold]
-#[inline(never)]
-pub(crate) fn padded(values: &[f32]) -> Lanes {
-    let mut lanes = [0.0; NR];
-    lanes[..values.len()].copy_from_slice(values);
-    lanes
 }

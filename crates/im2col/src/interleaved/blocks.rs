@@ -1,5 +1,6 @@
 //! Images in the lanes of vectors: to and fro.
 
+use crate::simd::load::{put, rows_at, short_rows};
 use crate::simd::{Isa, Kernel, Lanes, MulAdd, NR, Vectors, dispatch};
 
 /// The most images whose gradients are added one after the other: of 64 blocks.
@@ -55,18 +56,15 @@ impl Kernel for Interleave<'_> {
         let Self { images, block } = self;
         let len = block.len();
         for (square, first) in block.chunks_mut(NR).zip((0..len).step_by(NR)) {
-            let mut rows = [[0.0; NR]; NR];
-            for (row, image) in rows.iter_mut().zip(images.chunks_exact(len)) {
-                match image[first..].first_chunk() {
-                    Some(values) => *row = *values,
-                    None => row[..len - first].copy_from_slice(&image[first..]),
-                }
-            }
-            let columns = vectors.transpose(rows.each_ref());
-            match square.first_chunk_mut() {
-                Some(square) => *square = columns,
-                None => square.copy_from_slice(&columns[..len - first]),
-            }
+            let (images, count) = (&images[first..], images.len() / len);
+            let short;
+            let rows = if first + NR > len {
+                short = short_rows(images, len, count);
+                short.each_ref()
+            } else {
+                rows_at(images, len, count)
+            };
+            put(vectors.transpose(rows), square);
         }
     }
 }

@@ -5,6 +5,7 @@
 //! faster, unless the weight is in L2.
 
 use crate::epilogue::Epilogue;
+use crate::simd::load::rows_at;
 use crate::simd::{IS_SMALL, Kernel, Lanes, MulAdd, NR, Vectors};
 use bytemuck::must_cast;
 use wide::f32x4;
@@ -98,15 +99,15 @@ fn sums_of_sixteen<const ROWS: usize>(
     let mut sums = [[0.0; NR]; ROWS];
     let mut first = 0;
     while first < inputs {
-        let (rows, x): ([Lanes; NR], [Lanes; ROWS]) = if first + NR <= inputs {
-            (columns(weight, inputs, first), columns(input, inputs, first))
+        let last: ([Lanes; NR], [Lanes; ROWS]);
+        let (rows, x) = if first + NR <= inputs {
+            let [weight, input] = [weight, input].map(|rows| rows.get(first..).unwrap_or_default());
+            (rows_at(weight, inputs, NR), rows_at(input, inputs, ROWS))
         } else {
-            let (mut rows, mut x) = ([[0.0; NR]; NR], [[0.0; NR]; ROWS]);
-            fill_last_columns(weight, inputs, first, &mut rows);
-            fill_last_columns(input, inputs, first, &mut x);
-            (rows, x)
+            last = (last_columns(weight, inputs, first), last_columns(input, inputs, first));
+            (last.0.each_ref(), last.1.each_ref())
         };
-        let weights = vectors.transpose(rows.each_ref());
+        let weights = vectors.transpose(rows);
         for k in 0..NR {
             for row in 0..ROWS {
                 sums[row] = mul_add(x[row][k], weights[k], sums[row]);
@@ -153,26 +154,14 @@ fn first_values(values: &[f32]) -> [f32; 4] {
     [value(0), value(1), value(2), value(3)]
 }
 
-/// Sixteen columns from `first` on of the first `ROWS` rows of a row-major matrix; zeros for rows past the last.
-#[inline(always)]
-fn columns<const ROWS: usize>(matrix: &[f32], width: usize, first: usize) -> [Lanes; ROWS] {
-    let mut values = [[0.0; NR]; ROWS];
-    for (i, values) in values.iter_mut().enumerate() {
-        if let Some(row) = matrix.get(i * width + first..)
-            && let Some(row) = row.first_chunk()
-        {
-            *values = *row;
-        }
-    }
-    values
-}
-
-/// Fills the rows with what [`columns`] returns, where there are fewer columns. Zeros stay past the last; their products change
-/// no sum.
+/// The columns from `first` on, fewer than sixteen, of the first `ROWS` rows of a row-major matrix. Zeros stay past the last; their
+/// products change no sum.
 #[cold]
 #[inline(never)]
-fn fill_last_columns(matrix: &[f32], width: usize, first: usize, rows: &mut [Lanes]) {
+fn last_columns<const ROWS: usize>(matrix: &[f32], width: usize, first: usize) -> [Lanes; ROWS] {
+    let mut rows = [[0.0; NR]; ROWS];
     for (values, row) in rows.iter_mut().zip(matrix.chunks_exact(width)) {
         values.iter_mut().zip(row.iter().skip(first)).for_each(|(value, x)| *value = *x);
     }
+    rows
 }

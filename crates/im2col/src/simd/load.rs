@@ -33,6 +33,55 @@ fn fetch_each(input: &[f32], start: usize, stride: usize, lanes: &mut Lanes) {
     }
 }
 
+/// The first `NR` values of up to `ROWS` rows that begin `stride` apart, of which there are `count`; zeros for others, and for rows
+/// that are too short.
+///
+/// References, so that no block of values goes through the stack.
+#[inline(always)]
+pub(crate) fn rows_at<const ROWS: usize>(values: &[f32], stride: usize, count: usize) -> [&Lanes; ROWS] {
+    let mut rows = [&[0.0; NR]; ROWS];
+    for (i, lanes) in rows.iter_mut().enumerate().take(count) {
+        if let Some(values) = values.get(i * stride..)
+            && let Some(row) = values.first_chunk()
+        {
+            *lanes = row;
+        }
+    }
+    rows
+}
+
+/// [`rows_at`], of rows that are shorter: behind their values are those of the next row, or zeros.
+#[cold]
+#[inline(never)]
+pub(crate) fn short_rows(values: &[f32], stride: usize, count: usize) -> [Lanes; NR] {
+    let mut rows = [[0.0; NR]; NR];
+    for (i, lanes) in rows.iter_mut().enumerate().take(count) {
+        let row = values.get(i * stride..).unwrap_or_default();
+        *lanes = row.first_chunk().copied().unwrap_or_else(|| padded(row));
+    }
+    rows
+}
+
+/// Fewer values than a vector, and zeros. A call, or else all copies become calls of `memcpy`.
+#[cold]
+#[inline(never)]
+pub(crate) fn padded(values: &[f32]) -> Lanes {
+    let mut lanes = [0.0; NR];
+    lanes[..values.len()].copy_from_slice(values);
+    lanes
+}
+
+/// Writes vectors to as many lines as there are, each from its register: as a whole they would be copied by a call.
+#[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "loops over indices are unrolled into registers")]
+pub(crate) fn put(vectors: [Lanes; NR], lines: &mut [Lanes]) {
+    for i in 0..NR {
+        if let Some(line) = lines.get_mut(i) {
+            *line = vectors[i];
+        }
+    }
+}
+
 /// Zeros `len` values and up to `NR` more.
 #[inline(always)]
 pub(crate) fn zero(stage: &mut [f32], len: usize) {

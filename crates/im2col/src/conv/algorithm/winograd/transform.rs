@@ -8,8 +8,8 @@
 
 use super::tiling::{POINTS, SEEN, TILE};
 use crate::conv::channel_lanes::PANELS_AT_ONCE;
-use crate::gemm::pack::padded;
 use crate::padding::PaddingMode;
+use crate::simd::load::{padded, put, rows_at};
 use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
 use crate::window::Window;
 use core::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
@@ -171,20 +171,9 @@ impl LoadTiles<'_> {
                 take_each(planes, self.channel, plane_len, stage);
                 continue;
             }
-            let mut lines = [[0.0; NR]; NR];
-            for i in 0..NR {
-                // Lanes past the last channel are never read.
-                let channel = (self.channel + i).min(self.channels - 1);
-                let Some(values) = planes[channel * plane_len..].first_chunk() else {
-                    debug_assert!(false, "the input ends before the last channel");
-                    return;
-                };
-                lines[i] = *values;
-            }
-            let columns = vectors.transpose(lines.each_ref());
-            for i in 0..NR {
-                stage[i] = columns[i];
-            }
+            // Lanes past the last channel are never read.
+            let channels = &planes[self.channel * plane_len..];
+            put(vectors.transpose(rows_at(channels, plane_len, self.channels - self.channel)), stage);
         }
         let stage = &mut self.stage[to..to + len];
         zero(&mut stage[..before]);
