@@ -2,7 +2,7 @@
 
 mod broadcast;
 mod depthwise;
-mod direct;
+pub(super) mod direct;
 #[cfg(feature = "matrixmultiply")]
 mod external;
 pub(super) mod im2col;

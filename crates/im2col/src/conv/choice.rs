@@ -7,7 +7,7 @@
 //! the CPU, so one estimate serves all instruction sets.
 
 use crate::conv::algorithm::Algorithm;
-use crate::conv::algorithm::{im2col, pointwise, winograd};
+use crate::conv::algorithm::{direct, im2col, pointwise, winograd};
 use crate::conv::channel_lanes::{Block, MOST_LINES, is_staged};
 use crate::conv::padded::PaddedPlanes;
 use crate::conv::rounding::Rounding;
@@ -61,8 +61,11 @@ pub(super) const fn best(shape: &ConvShape, rounding: Rounding) -> Algorithm {
     best
 }
 
-/// Whether the padded copy of a group's planes is not much longer than what is read of them.
+/// Whether the padded copy of a group's planes, if there is one, is not much longer than what is read of them.
 const fn is_direct(shape: &ConvShape) -> bool {
+    if direct::is_in_place(&shape.simplified()) {
+        return true;
+    }
     let (mut read, mut axis) = (shape.in_group, 0);
     while axis < 3 {
         read = read.saturating_mul(shape.window.values_read(axis));
@@ -223,6 +226,7 @@ const fn direct_time(shape: &ConvShape, counts: &Counts) -> u64 {
     let residue = input[2].saturating_add(padding[2][0]).saturating_add(padding[2][1]).div_ceil(stride[2]);
     // Strides of 1 and 2 are copied by vectors, others value by value.
     let (vectors_copied, values_copied) = match stride[2] {
+        _ if direct::is_in_place(shape) => (0, 0),
         1 | 2 => (staged_lines.saturating_mul(residue.div_ceil(NR) as u64), 0),
         _ => (0, staged_lines.saturating_mul(residue as u64)),
     };

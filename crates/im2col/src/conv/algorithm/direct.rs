@@ -1,4 +1,4 @@
-//! The algorithm without a matrix: shifted reads of a padded copy of a group's planes.
+//! The algorithm without a matrix: shifted reads of a padded copy of a group's planes, or of the planes themselves.
 //!
 //! Its output may have channels last, if these are few: one group with no more of them than a panel has.
 
@@ -20,9 +20,17 @@ pub(in crate::conv) const fn fits(shape: &ConvShape) -> bool {
 /// The length of what precedes the stage in the scratch of the forward pass: the sums of a tile.
 pub(in crate::conv) const TILE_LEN: usize = 4 * MR * NR;
 
+/// Whether the planes are read where they lie: one tile has all channels, so that no value is read for another one, and vectors of
+/// positions end where the lines do.
+pub(in crate::conv) const fn is_in_place(shape: &ConvShape) -> bool {
+    let Window { stride, output, .. } = shape.window;
+    shape.out_group <= MR && !shape.window.is_padded() && stride[2] == 1 && output[2].is_multiple_of(NR)
+}
+
 /// The padded copy, and a tile.
 pub(in crate::conv) const fn scratch_len(shape: &ConvShape) -> Option<usize> {
     match PaddedPlanes::new(shape).len() {
+        _ if is_in_place(shape) => Some(ALIGN + TILE_LEN),
         Some(len) => checked_sum([ALIGN, TILE_LEN, len]),
         None => None,
     }
@@ -57,12 +65,19 @@ impl Kernel for Direct<'_, '_> {
         let [position_stride, channel_stride, _] = pass.shape.output_strides();
         let place = Place { channel: 0, position_stride, channel_stride };
         let (part, start) = layout.part(pass.part);
+        let is_in_place = is_in_place(&pass.shape);
         let (tile, stage) = stage.split_at_mut(TILE_LEN);
         let tile = tile.as_chunks_mut().0;
         for image in 0..pass.shape.batch {
             let (planes, output) = pass.image(image, group);
-            layout.copy(&planes.input[planes.start..][..planes.len], stage);
-            let seen = &stage[start..];
+            let values = &planes.input[planes.start..][..planes.len];
+            let seen = if is_in_place {
+                values
+            } else {
+                layout.copy(values, stage);
+                &*stage
+            };
+            let seen = &seen[start..];
             // Four vectors of positions where two panels fit beside them: 24 of 32 registers.
             if PANELS > 1 {
                 part.convolve::<ROWS, 4>(seen, weights, epilogue, place, output, tile, mul_add, vectors);

@@ -10,7 +10,7 @@ use im2col::{
 };
 use im2col_testkit::guard::{Flush, Guarded, Memory};
 use im2col_testkit::operands::integers;
-use im2col_testkit::oracle::{ConvCase, TransposeCase};
+use im2col_testkit::oracle::{ConvCase, Mode, TransposeCase};
 use im2col_testkit::property::{cases, for_all};
 use im2col_testkit::strategies::{conv_case, depthwise_case, transpose_case, winograd_case};
 use proptest::prelude::any;
@@ -279,6 +279,37 @@ fn check_transposed_plan<const D: usize>(
     assert_same(given, &expected.grad_weight, ("alone", flush, plan));
 }
 
+/// Few channels, and lines that whole vectors cover, which `Direct` reads where they lie.
+fn check_whole_lines(memory: &mut Memory) -> u32 {
+    let mut count = 0;
+    for (outputs, groups) in [(1, 1), (2, 1), (3, 2), (5, 1), (6, 1), (6, 2), (7, 1), (7, 2)] {
+        for (kernel, dilation) in [([1, 1], 1), ([1, 3], 1), ([3, 2], 1), ([2, 3], 5)] {
+            for width in [16, 32, 80] {
+                let case = ConvCase {
+                    batch: 2,
+                    in_channels: 3 * groups,
+                    out_channels: outputs * groups,
+                    groups,
+                    input: [1, 5, width + (kernel[1] - 1) * dilation],
+                    kernel: [1, kernel[0], kernel[1]],
+                    stride: [1, 1 + width / 80, 1],
+                    padding: [[0; 2]; 3],
+                    mode: Mode::Zeros,
+                    dilation: [1, 1, dilation],
+                };
+                let operands = Operands::integers(&case, count);
+                let plan = conv_plan::<2>(&case, &operands, activation(count));
+                let expected = Expected::new(&plan, &operands);
+                for_each_isa(plan, |plan, flush| {
+                    check_forward(memory, flush, plan, &operands, &expected.output);
+                });
+                count += 1;
+            }
+        }
+    }
+    count as u32
+}
+
 /// How many convolutions were checked.
 pub(super) fn check() -> usize {
     let memory = RefCell::new(Memory::default());
@@ -296,6 +327,7 @@ pub(super) fn check() -> usize {
         })
     };
     let counts = [
+        check_whole_lines(&mut Memory::default()),
         of(450, conv_case(1).boxed(), check_conv::<1>),
         of(450, conv_case(2).boxed(), check_conv::<2>),
         of(450, conv_case(3).boxed(), check_conv::<3>),
