@@ -46,7 +46,7 @@ impl Pixels<'_> {
         if step == 1 {
             values.iter_mut().zip(self.values).for_each(|(value, pixel)| *value = value_of(*pixel));
         } else {
-            let pixels = self.values.iter().step_by(step);
+            let pixels = self.values.iter().step_by(step.max(1));
             values.iter_mut().zip(pixels).for_each(|(value, pixel)| *value = value_of(*pixel));
         }
     }

@@ -80,7 +80,7 @@ impl<'a> Images<'a> {
     pub(super) fn convert_line(self, first: usize, line: &mut [f32]) {
         match self.values {
             Values::Floats(values) => {
-                let values = values.get(first..).unwrap_or_default().iter().step_by(self.position_stride);
+                let values = values.get(first..).unwrap_or_default().iter().step_by(self.position_stride.max(1));
                 line.iter_mut().zip(values).for_each(|(value, given)| *value = *given);
             }
             Values::Pixels(pixels) => {
