@@ -5,7 +5,7 @@
 use im2col::lenet::LENET;
 use im2col::{
     Algorithm, ConvOperands, ConvParams, ConvPlan, Isa, Layout, Network, NetworkWeights, PoolParams,
-    RunError, ShapeError, Weights,
+    PoolPlan, RunError, ShapeError, Weights,
 };
 
 const THREADS: [usize; 5] = [2, 3, 4, 8, usize::MAX];
@@ -124,6 +124,14 @@ fn lines_are_the_same_on_every_instruction_set() {
     let direct = |plan: ConvPlan<2>| plan.with_algorithm(Algorithm::Direct).unwrap();
     let line = ConvParams::new(3, 13, [1, 7]).plan(1, [1, 30_011]).unwrap();
     threads_give_the_same(direct(line.with_output_layout(Layout::ChannelsLast).unwrap()), 3);
+    // Lines that vectors cover, divided where these do not end; planes that are one line; lines that are read where they lie.
+    let line = ConvParams::new(3, 6, [7]).plan(1, [40_022]).unwrap();
+    let line = line.with_output_layout(Layout::ChannelsLast).unwrap();
+    threads_give_the_same(line.with_algorithm(Algorithm::Direct).unwrap(), 2);
+    let plane = ConvParams::new(64, 6, [1, 1]).plan(1, [128, 128]).unwrap();
+    threads_give_the_same(direct(plane.with_output_layout(Layout::ChannelsLast).unwrap()), 3);
+    let lines = ConvParams::new(16, 5, [3, 3]).plan(1, [130, 114]).unwrap();
+    threads_give_the_same(direct(lines.with_output_layout(Layout::ChannelsLast).unwrap()), 4);
     let volume = ConvParams::new(3, 13, [2, 3, 3]).plan(1, [9, 41, 40]).unwrap();
     let volume = volume.with_output_layout(Layout::ChannelsLast).unwrap();
     threads_give_the_same(volume.with_algorithm(Algorithm::Direct).unwrap(), 3);
@@ -213,17 +221,22 @@ fn the_scratch_of_all_threads_is_checked() {
 #[test]
 fn pools_are_the_same() {
     for params in [PoolParams::max([3, 3]).with_padding([1, 1]), PoolParams::average([2, 2])] {
-        let serial = params.plan(3, 11, [150, 151]).unwrap();
-        let input = values(5, serial.input_len());
-        let pool = |plan: im2col::PoolPlan<2>| {
-            let mut output = vec![f32::NAN; plan.output_len()];
-            plan.forward(&input, &mut output).unwrap();
-            bits(&output)
-        };
-        let expected = pool(serial);
-        for threads in THREADS {
-            assert!(pool(serial.with_threads(threads)) == expected);
-        }
+        let first = params.plan(3, 11, [150, 151]).unwrap();
+        pool_is_the_same(first);
+        pool_is_the_same(first.with_layout(Layout::ChannelsLast).unwrap());
+    }
+}
+
+fn pool_is_the_same(serial: PoolPlan<2>) {
+    let input = values(5, serial.input_len());
+    let pool = |plan: PoolPlan<2>| {
+        let mut output = vec![f32::NAN; plan.output_len()];
+        plan.forward(&input, &mut output).unwrap();
+        bits(&output)
+    };
+    let expected = pool(serial);
+    for threads in THREADS {
+        assert!(pool(serial.with_threads(threads)) == expected);
     }
 }
 

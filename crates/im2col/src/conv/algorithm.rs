@@ -32,7 +32,8 @@ pub enum Algorithm {
     /// No matrix: the lanes are output channels, and the input, or a padded copy of it, is read value by
     /// value.
     Broadcast,
-    /// No matrix: shifted reads of a padded copy of a group's planes.
+    /// No matrix: shifted reads of a padded copy of a group's planes, or of the planes themselves, where up to six channels see lines
+    /// without padding that whole vectors cover.
     Direct,
     /// For one channel in and one out per group, a kernel of 3x3 or 5x5, stride 1 or 2 on both of its
     /// axes, no dilation, padding of zeros; with [channels last](crate::Layout::ChannelsLast) in input and output any kernel,

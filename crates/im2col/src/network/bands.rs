@@ -1,7 +1,7 @@
 //! Convolutions of one image in place, band by band.
 //!
 //! A *band* is the lines of one row of the tiles of a pooling, of a few output channels. Activation and pooling follow while it is in
-//! L1, and only what is pooled is kept. Where images are converted, the lines that a band sees are so before it.
+//! L1, and only what is pooled is kept. Where an image has to be converted, the lines that a band sees are converted first.
 
 use super::images::Images;
 use crate::conv::{ConvPlan, LineOperands};
@@ -70,8 +70,9 @@ pub(super) fn convolve(
     }
 }
 
-/// Convolves an image that is converted, and pools it. The lines that a band sees are converted in `seen`; `operands` has no planes.
-pub(super) fn convolve_converted(
+/// Convolves an image that has to be converted, and pools it. The lines that a band sees are converted in `seen`; `operands` has no
+/// planes.
+pub(super) fn convolve_unconverted(
     plan: &ConvPlan<2>,
     pooling: Option<&Pooling>,
     operands: &LineOperands<'_>,
@@ -92,7 +93,8 @@ pub(super) fn convolve_converted(
     });
 }
 
-/// Converts the lines of some channels that some lines of output see. Returns the window of these, and which lines of its output it is.
+/// Converts the lines of some channels that some lines of output see. Returns the window of these, and which lines of its output
+/// they are.
 ///
 /// Where there is no room for whole planes, it is for the lines from the first seen to the last, but for zeros around the planes.
 fn convert_lines(

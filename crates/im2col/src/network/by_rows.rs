@@ -3,7 +3,7 @@
 //! A convolution and the pooling behind it are computed together, [band by band](super::bands), where the windows of the pooling are
 //! tiles: side by side, without padding. Everything is read where it lies; nothing is packed.
 
-use super::bands::{band_len, convolve_converted, seen_len};
+use super::bands::{band_len, convolve_unconverted, seen_len};
 use super::images::Images;
 use super::layer::{LayerPlan, Op};
 use super::ping_pong::PingPong;
@@ -25,7 +25,7 @@ impl<const L: usize> Network<L> {
         scratch: &mut [f32],
     ) -> Result<(), RunError> {
         let [image_len, output_len] = self.image_lens();
-        let [first_len, second_len] = self.image_buffers(input.converted().is_none());
+        let [first_len, second_len] = self.image_buffers(input.need_conversion());
         let (first, rest) = split(scratch, first_len);
         let (second, band) = split(rest, second_len);
         for output in output.chunks_exact_mut(output_len.max(1)) {
@@ -46,7 +46,7 @@ impl<const L: usize> Network<L> {
         band: &mut [f32],
     ) -> Result<(), RunError> {
         let isa = self.isa();
-        let (mut value, mut index) = match (image.converted(), self.first_conv()) {
+        let (mut value, mut index) = match (image.ready(), self.first_conv()) {
             (None, Some(plan)) => {
                 let last = self.last_of_step(0);
                 if last >= self.last_step() {
@@ -84,8 +84,8 @@ impl<const L: usize> Network<L> {
         Ok(())
     }
 
-    /// Computes the first convolution of an image that is converted, with its activation and pooling. `room`: for a band, and for what
-    /// it sees.
+    /// Computes the first convolution of an image that has to be converted, with its activation and pooling. `room`: for a band, and
+    /// for what it sees.
     fn convolve_first(
         &self,
         plan: &ConvPlan<2>,
@@ -102,7 +102,7 @@ impl<const L: usize> Network<L> {
             bias: layer.bias(params),
             activation: self.activation_of(0),
         };
-        convolve_converted(plan, self.tiles_behind(0), &operands, image, output, room);
+        convolve_unconverted(plan, self.tiles_behind(0), &operands, image, output, room);
     }
 
     /// The first layer, if it is a convolution.

@@ -122,7 +122,7 @@ impl<const L: usize> Network<L> {
             return Ok(());
         }
         let mut inputs = input;
-        for output in output.chunks_mut(self.images_at_once(input.converted().is_none()) * image_output_len) {
+        for output in output.chunks_mut(self.images_at_once(input.need_conversion()) * image_output_len) {
             let (input, rest) = inputs.split_at(output.len() / image_output_len * image_len);
             inputs = rest;
             self.infer(weights, input, output, scratch)?;
@@ -147,7 +147,7 @@ impl<const L: usize> Network<L> {
         let images = output.len() / image_output_len / parts * left;
         let (input, inputs) = input.split_at(images * image_len);
         let (output, outputs) = output.split_at_mut(images * image_output_len);
-        let (scratch, rest) = scratch.split_at_mut(left * self.part_scratch_len(input.converted().is_none()));
+        let (scratch, rest) = scratch.split_at_mut(left * self.part_scratch_len(input.need_conversion()));
         let (first, second) = rayon::join(
             || self.infer_parts(weights, input, output, scratch, left),
             || self.infer_parts(weights, inputs, outputs, rest, parts - left),
@@ -165,7 +165,7 @@ impl<const L: usize> Network<L> {
         scratch: &mut [f32],
     ) -> Result<(), RunError> {
         let (isa, images) = (self.isa(), output.len() / self.image_lens()[1]);
-        let [first_len, second_len] = self.image_buffers(input.converted().is_none());
+        let [first_len, second_len] = self.image_buffers(input.need_conversion());
         let (first, rest) = scratch.split_at_mut(first_len);
         let (second, scratch) = rest.split_at_mut(second_len);
         let mut value = PingPong::of_images(input, self.image_len, [first, second]);

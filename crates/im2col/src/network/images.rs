@@ -2,7 +2,7 @@
 
 use crate::pixels::Pixels;
 
-/// Images, of which some are converted in the scratch.
+/// Images as they are given: values with channels first are read where they lie, all others are converted in the scratch.
 #[derive(Clone, Copy)]
 pub(super) struct Images<'a> {
     values: Values<'a>,
@@ -25,12 +25,16 @@ impl<'a> Images<'a> {
         Self { values: Values::Pixels(pixels), position_stride }
     }
 
-    /// The values, if they need not be converted.
-    pub(super) const fn converted(&self) -> Option<&'a [f32]> {
+    /// The values, unless they have to be converted.
+    pub(super) const fn ready(&self) -> Option<&'a [f32]> {
         match self.values {
             Values::Floats(values) if self.position_stride == 1 => Some(values),
             _ => None,
         }
+    }
+
+    pub(super) const fn need_conversion(&self) -> bool {
+        self.ready().is_none()
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -80,7 +84,8 @@ impl<'a> Images<'a> {
     pub(super) fn convert_line(self, first: usize, line: &mut [f32]) {
         match self.values {
             Values::Floats(values) => {
-                let values = values.get(first..).unwrap_or_default().iter().step_by(self.position_stride.max(1));
+                let values =
+                    values.get(first..).unwrap_or_default().iter().step_by(self.position_stride.max(1));
                 line.iter_mut().zip(values).for_each(|(value, given)| *value = *given);
             }
             Values::Pixels(pixels) => {

@@ -39,7 +39,7 @@ impl<const L: usize> Network<L> {
     ) {
         let isa = self.isa();
         let output_len = self.layers[L - 1].image_len();
-        let [first_len, second_len] = self.block_buffers(lens, input.converted().is_none());
+        let [first_len, second_len] = self.block_buffers(lens, input.need_conversion());
         for output in output.chunks_mut(NR * output_len) {
             let (images, rest) = input.split_at(output.len() / output_len * self.image_len);
             input = rest;
@@ -47,7 +47,7 @@ impl<const L: usize> Network<L> {
             let (second, scratch) = rest.split_at_mut(second_len);
             // The second layer is the first that writes there.
             let room = second.as_flattened_mut();
-            let images = match images.converted() {
+            let images = match images.ready() {
                 Some(values) => values,
                 None => {
                     images.convert(self.image_len, room);

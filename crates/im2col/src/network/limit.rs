@@ -9,7 +9,8 @@ use crate::simd::MR;
 use crate::window::{checked_sum, max, min};
 
 impl<const L: usize> Network<L> {
-    /// The same network with at most `len` values of scratch for [`forward`](Self::forward), on all threads together.
+    /// The same network with at most `len` values of scratch for [`forward`](Self::forward), on all threads together; images with
+    /// [channels last](Self::with_input_layout) may take more, as [pixels](Self::pixel_scratch_len) do.
     ///
     /// Where images do not fit interleaved, they are taken one by one; fewer of them at a time, if that leaves the
     /// layers what they need; otherwise an image at a time, with layers that run in what is left or in place; and in

@@ -15,7 +15,7 @@ impl<'a> PingPong<'a, f32> {
     /// Starts with images of `image_len` values, which are converted in the last buffer if they need it. The first step writes to
     /// `buffers[0]`.
     pub(super) fn of_images(images: Images<'a>, image_len: usize, buffers: [&'a mut [f32]; 2]) -> Self {
-        if let Some(values) = images.converted() {
+        if let Some(values) = images.ready() {
             return Self::new(values, buffers);
         }
         let [spare, current] = buffers;

@@ -149,7 +149,8 @@ impl<const L: usize> Network<L> {
     /// and [`forward_pixels`](Self::forward_pixels) are given. Layers and parameters stay as they are.
     ///
     /// An image with channels last is put into channels first where [pixels](Self::forward_pixels) are converted, as is described
-    /// there; `scratch_len` is then `pixel_scratch_len`. Training takes channels first: [`RunError::Layout`](crate::RunError::Layout).
+    /// there: [`scratch_len`](Self::scratch_len) is then at least [`pixel_scratch_len`](Self::pixel_scratch_len), and may exceed a limit
+    /// by as much. Of a single channel or position both layouts are one. Training takes channels first: [`RunError::Layout`](crate::RunError::Layout).
     ///
     /// ```
     /// use im2col::{ConvParams, Layer, Layout, Network, NetworkWeights};
@@ -167,11 +168,13 @@ impl<const L: usize> Network<L> {
     /// ```
     #[must_use]
     pub const fn with_input_layout(mut self, layout: Layout) -> Self {
-        self.position_stride = if layout.is_last() { self.channels } else { 1 };
+        // Of a single channel or position both layouts are one.
+        let is_last = layout.is_last() && self.image_len > self.channels;
+        self.position_stride = if is_last { self.channels } else { 1 };
         self
     }
 
-    /// Where the channels of the input are; first, if there is only one.
+    /// Where the channels of the input are; first, if there is only one, or a single position.
     #[must_use]
     pub const fn input_layout(&self) -> Layout {
         if self.position_stride > 1 { Layout::ChannelsLast } else { Layout::ChannelsFirst }

@@ -226,7 +226,7 @@ pub struct PoolPlan<const D: usize> {
     batch: usize,
     channels: usize,
     layout: Layout,
-    /// With channels last these are the last axis of its windows, and an image is one plane.
+    /// With several channels that come last, the channels are the last axis of the windows, and an image is one plane.
     pub(crate) pooling: Pooling,
     pub(super) input_len: usize,
     pub(super) output_len: usize,
@@ -270,9 +270,13 @@ impl<const D: usize> PoolPlan<D> {
 
     /// The same pooling of an input with its channels first or last, into an output in the same layout, and so for their gradients.
     ///
-    /// Outputs, workspace and gradients are those of channels first in another order, bit for bit, but for means of more than 32
-    /// values, of which each is a block of its own in the sum. Indices, and those that [`unpool`](Self::unpool) takes, count the values
-    /// of an image: that of channel `c` at `[y, x]` is `(y * width + x) * channels + c`. Threads have whole images.
+    /// Outputs, workspace and gradients are those of channels first in another order, bit for bit but for the sign of a zero; means of
+    /// windows of more than 32 taps (the largest, where they adapt) sum otherwise: every value is then a block of its own. Indices, and
+    /// those that [`unpool`](Self::unpool) takes, count the values of an image: that of channel `c` at `[y, x]` is
+    /// `(y * width + x) * channels + c`. Threads divide whole images only.
+    ///
+    /// Windows of `h` rows and `w` columns cost `h * w` steps of a vector of channels, so that few channels, which fill none, take
+    /// many times as long as with channels first.
     ///
     /// ```
     /// use im2col::{Layout, PoolParams};
@@ -288,7 +292,7 @@ impl<const D: usize> PoolPlan<D> {
     /// # Errors
     ///
     /// [`ShapeError::Inapplicable`] for channels last where `D` is 3, [`ShapeError::Overflow`] if the product of an image's sizes
-    /// overflows, which it may where there is none.
+    /// overflows, which can happen only with a batch of 0.
     pub const fn with_layout(mut self, layout: Layout) -> Result<Self, ShapeError> {
         if D == 3 && layout.is_last() {
             return Err(ShapeError::Inapplicable {
@@ -384,7 +388,8 @@ impl<const D: usize> PoolPlan<D> {
 
     /// Pools: `output[n, c, o]` is the maximum or the mean of what the window at `o` sees.
     ///
-    /// input: `[batch, channels, input_dims..]`, output: `[batch, channels, output_dims..]`.
+    /// input: `[batch, channels, input_dims..]`, output: `[batch, channels, output_dims..]`, or in the plan's
+    /// [layout](Self::with_layout), as the operands of all other operations.
     ///
     /// A mean is the sum of what the window sees, divided by its divisor: within
     /// `gamma(min(K, 36 + ceil(log2 K)) + 2) sum |x| / divisor` of the exact mean of `K` values, where
@@ -417,8 +422,8 @@ impl<const D: usize> PoolPlan<D> {
         Ok(())
     }
 
-    /// Runs [`forward`](Self::forward) on at most `threads` threads of the current rayon pool, planes apart,
-    /// so the result is the same for any number. Less than 2^18 values of input are not worth a thread.
+    /// Runs [`forward`](Self::forward) on at most `threads` threads of the current rayon pool, planes apart (with
+    /// channels last images), so the result is the same for any number. Less than 2^18 values of input are not worth a thread.
     #[cfg(feature = "rayon")]
     #[must_use]
     pub const fn with_threads(mut self, threads: usize) -> Self {

@@ -88,7 +88,8 @@ impl<const D: usize> PoolParams<D> {
 impl<const D: usize> PoolPlan<D> {
     /// Max-unpooling: puts each value of `pooled` where its index says, and 0 everywhere else.
     ///
-    /// `output[n, c, indices[n, c, o]] = pooled[n, c, o]`, the index flat in its plane.
+    /// `output[n, c, indices[n, c, o]] = pooled[n, c, o]`, the index flat in its plane, or with
+    /// [channels last](Self::with_layout) in its image.
     ///
     /// pooled and indices: `[batch, channels, output_dims..]`, output: `[batch, channels, input_dims..]`:
     /// the sizes are those of the pooling that is undone, whose

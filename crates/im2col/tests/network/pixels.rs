@@ -46,13 +46,14 @@ fn check_channels_last<const L: usize>(
 ) {
     let network = network.with_input_layout(Layout::ChannelsLast);
     let channels = network.input_channels();
-    assert_eq!(network.input_layout() == Layout::ChannelsLast, channels > 1);
+    let is_last = channels > 1 && network.input_len() > network.batch() * channels;
+    assert_eq!(network.input_layout() == Layout::ChannelsLast, is_last);
     let permuted = channels_last(pixels.values, network.batch(), channels);
     let permuted = Pixels { values: &permuted, ..pixels };
     let output = infer_pixels(&network, weights, permuted, garbage(2, network.pixel_scratch_len()));
     assert!(bits(&output) == bits(expected), "channels last: {} {pixels:?}", network.scratch_len());
     let permuted = channels_last(values, network.batch(), channels);
-    assert!(channels == 1 || network.scratch_len() == network.pixel_scratch_len());
+    assert!(!is_last || network.scratch_len() == network.pixel_scratch_len());
     let output = infer(&network, weights, &permuted, garbage(3, network.scratch_len()));
     assert!(bits(&output) == bits(expected), "channels last: {}", network.scratch_len());
     assert_eq!(network.with_input_layout(Layout::ChannelsFirst).input_layout(), Layout::ChannelsFirst);
@@ -311,4 +312,39 @@ fn training_takes_channels_first() {
     let mut grads = [0.5; 8];
     let back = network.backward(&params, &[1.0; 12], &workspace, &[1.0; 8], &mut grads, &mut scratch);
     assert_eq!((back, grads), (Err(RunError::Layout { operation: "backward" }), [0.5; 8]));
+}
+
+/// What differs from channels first, and what does not: no image, a single position, limits, and errors before anything is written.
+#[test]
+fn channels_last_are_checked_as_pixels() {
+    let plan = |batch: usize, dims| {
+        let conv = Layer::Conv(ConvParams::new(3, 8, [1, 1]).with_stride([2, 2]));
+        let network = Network::plan([conv], batch, dims).unwrap();
+        [network, network.with_scratch_limit(0).unwrap()]
+            .map(|network| network.with_input_layout(Layout::ChannelsLast))
+    };
+    let params = [0.5; 32];
+    let weights = NetworkWeights::Plain(&params);
+    for network in plan(0, [3, 9, 9]) {
+        assert_eq!(network.forward(weights, &[], &mut [], &mut vec![0.0; network.scratch_len()]), Ok(()));
+    }
+    for network in plan(1, [3, 1, 1]) {
+        assert_eq!(network.input_layout(), Layout::ChannelsFirst);
+    }
+    for network in plan(2, [3, 9, 9]) {
+        let mut output = [0.5; 401];
+        let mut run = |input: usize, output_len: usize, scratch: usize| {
+            network.forward(weights, &vec![1.0; input], &mut output[..output_len], &mut vec![0.0; scratch])
+        };
+        let scratch = network.scratch_len();
+        assert_eq!(scratch, network.pixel_scratch_len());
+        let length = |operand, required, given| Err(RunError::Length { operand, required, given });
+        assert_eq!(run(485, 400, scratch), length("input", 486, 485));
+        assert_eq!(run(486, 401, scratch), length("output", 400, 401));
+        assert_eq!(
+            run(486, 400, scratch - 1),
+            Err(RunError::Scratch { required: scratch, given: scratch - 1 })
+        );
+        assert_eq!(output, [0.5; 401]);
+    }
 }

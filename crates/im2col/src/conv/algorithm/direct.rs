@@ -20,14 +20,16 @@ pub(in crate::conv) const fn fits(shape: &ConvShape) -> bool {
 /// The length of what precedes the stage in the scratch of the forward pass: the sums of a tile.
 pub(in crate::conv) const TILE_LEN: usize = 4 * MR * NR;
 
-/// Whether the planes are read where they lie: one tile has all channels, so that no value is read for another one, and vectors of
-/// positions end where the lines do.
+/// Whether the planes are read where they lie: for few channels, a single tile under AVX2 and AVX-512, and if whole vectors cover the
+/// lines, of which none reads beyond the planes. Threads that divide the positions of a line leave no whole vectors.
 pub(in crate::conv) const fn is_in_place(shape: &ConvShape) -> bool {
     let Window { stride, output, .. } = shape.window;
-    shape.out_group <= MR && !shape.window.is_padded() && stride[2] == 1 && output[2].is_multiple_of(NR)
+    let is_cut = shape.output_layout.is_last() && shape.window.outer_axis() == 2;
+    let is_whole = output[2].is_multiple_of(NR) && !is_cut;
+    shape.out_group <= MR && !shape.window.is_padded() && stride[2] == 1 && is_whole
 }
 
-/// The padded copy, and a tile.
+/// The padded copy, if there is one, and a tile.
 pub(in crate::conv) const fn scratch_len(shape: &ConvShape) -> Option<usize> {
     match PaddedPlanes::new(shape).len() {
         _ if is_in_place(shape) => Some(ALIGN + TILE_LEN),
@@ -106,7 +108,7 @@ impl PaddedPlanes {
         (part, self.vector_at(first).stage)
     }
 
-    /// Convolves one image and group, copied to `stage`: `output` is `[out_group, positions]`, or `[positions, out_group]`.
+    /// Convolves one image and group, whose planes or their copy `stage` is: `output` is `[out_group, positions]`, or `[positions, out_group]`.
     #[inline(always)]
     #[allow(clippy::too_many_arguments, reason = "the operands of one convolution")]
     fn convolve<const ROWS: usize, const VECTORS: usize>(

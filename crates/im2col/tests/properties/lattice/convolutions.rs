@@ -5,11 +5,11 @@ use crate::plans::{
     Operands, activation, algorithms, assert_same, conv_plan, forward, im2col_params, isas, last,
 };
 use im2col::{
-    Activation, Algorithm, ConvOperands, ConvParams, ConvPlan, ConvTransposePlan, Gradients, Isa, Weights,
-    naive,
+    Activation, Algorithm, ConvOperands, ConvParams, ConvPlan, ConvTransposePlan, Gradients, Isa, Layout,
+    Weights, naive,
 };
 use im2col_testkit::guard::{Flush, Guarded, Memory};
-use im2col_testkit::operands::integers;
+use im2col_testkit::operands::{channels_last, integers};
 use im2col_testkit::oracle::{ConvCase, Mode, TransposeCase};
 use im2col_testkit::property::{cases, for_all};
 use im2col_testkit::strategies::{conv_case, depthwise_case, transpose_case, winograd_case};
@@ -280,7 +280,7 @@ fn check_transposed_plan<const D: usize>(
 }
 
 /// Few channels, and lines that whole vectors cover, which `Direct` reads where they lie.
-fn check_whole_lines(memory: &mut Memory) -> u32 {
+fn check_whole_lines<const D: usize>(memory: &mut Memory) -> u32 {
     let mut count = 0;
     for (outputs, groups) in [(1, 1), (2, 1), (3, 2), (5, 1), (6, 1), (6, 2), (7, 1), (7, 2)] {
         for (kernel, dilation) in [([1, 1], 1), ([1, 3], 1), ([3, 2], 1), ([2, 3], 5)] {
@@ -290,19 +290,27 @@ fn check_whole_lines(memory: &mut Memory) -> u32 {
                     in_channels: 3 * groups,
                     out_channels: outputs * groups,
                     groups,
-                    input: [1, 5, width + (kernel[1] - 1) * dilation],
-                    kernel: [1, kernel[0], kernel[1]],
-                    stride: [1, 1 + width / 80, 1],
+                    // Axes that are not there have one value.
+                    input: [
+                        if D > 2 { 3 } else { 1 },
+                        if D > 1 { 5 } else { 1 },
+                        width + (kernel[1] - 1) * dilation,
+                    ],
+                    kernel: [if D > 2 { kernel[0] } else { 1 }, if D > 1 { kernel[0] } else { 1 }, kernel[1]],
+                    stride: [1, if D > 1 { 1 + width / 80 } else { 1 }, 1],
                     padding: [[0; 2]; 3],
                     mode: Mode::Zeros,
                     dilation: [1, 1, dilation],
                 };
                 let operands = Operands::integers(&case, count);
-                let plan = conv_plan::<2>(&case, &operands, activation(count));
+                let plan = conv_plan::<D>(&case, &operands, activation(count));
                 let expected = Expected::new(&plan, &operands);
                 for_each_isa(plan, |plan, flush| {
                     check_forward(memory, flush, plan, &operands, &expected.output);
                 });
+                let laid = with_layouts(plan, [Layout::ChannelsFirst, Layout::ChannelsLast]);
+                let output = channels_last(&expected.output, case.batch, case.out_channels);
+                for_each_isa(laid, |plan, flush| check_forward(memory, flush, plan, &operands, &output));
                 count += 1;
             }
         }
@@ -327,7 +335,9 @@ pub(super) fn check() -> usize {
         })
     };
     let counts = [
-        check_whole_lines(&mut Memory::default()),
+        check_whole_lines::<1>(&mut Memory::default()),
+        check_whole_lines::<2>(&mut Memory::default()),
+        check_whole_lines::<3>(&mut Memory::default()),
         of(450, conv_case(1).boxed(), check_conv::<1>),
         of(450, conv_case(2).boxed(), check_conv::<2>),
         of(450, conv_case(3).boxed(), check_conv::<3>),
