@@ -73,6 +73,7 @@ impl Kernel for Direct<'_, '_> {
         for image in 0..pass.shape.batch {
             let (planes, output) = pass.image(image, group);
             let values = &planes.input[planes.start..][..planes.len];
+            // A part copies all planes, too: they are few where this algorithm is chosen.
             let seen = if is_in_place {
                 values
             } else {
