@@ -13,6 +13,7 @@ mod in_place;
 mod interleaved;
 mod interleaving;
 mod layer;
+mod layout;
 mod limit;
 mod packed;
 mod ping_pong;

@@ -9,6 +9,7 @@ mod argmax;
 mod backward;
 mod backward_from;
 mod forward;
+mod layout;
 mod max3x3;
 mod params;
 mod plan;

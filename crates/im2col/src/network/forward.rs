@@ -198,8 +198,8 @@ impl<const L: usize> Network<L> {
     /// # Errors
     ///
     /// [`RunError::Length`] for `params`, `input` or `workspace`, [`RunError::Scratch`] below
-    /// [`train_scratch_len`](Self::train_scratch_len), [`RunError::PackedWeights`] if the weights
-    /// were packed for other layers; [`RunError::Layout`] with [channels last](Self::with_input_layout). `workspace` is then untouched.
+    /// [`train_scratch_len`](Self::train_scratch_len), [`RunError::PackedWeights`] if the weights were packed for other layers;
+    /// [`RunError::Layout`] with [channels last](Self::with_input_layout). `workspace` is then untouched.
     #[inline(always)]
     pub fn forward_train(
         &self,
@@ -294,11 +294,6 @@ impl<const L: usize> Network<L> {
             NetworkWeights::Plain(_) => Ok(()),
             NetworkWeights::Packed { packed, .. } => self.check_packed(packed),
         }
-    }
-
-    /// Checks that the input has channels first, as training needs it.
-    pub(super) const fn check_channels_first(&self, operation: &'static str) -> Result<(), RunError> {
-        if self.position_stride > 1 { Err(RunError::Layout { operation }) } else { Ok(()) }
     }
 
     fn check_packed(&self, packed: &PackedNetwork<'_, L>) -> Result<(), RunError> {
