@@ -63,7 +63,7 @@ pub(super) const fn best(shape: &ConvShape, rounding: Rounding) -> Algorithm {
 
 /// Whether the padded copy of a group's planes, if there is one, is not much longer than what is read of them.
 const fn is_direct(shape: &ConvShape) -> bool {
-    if direct::is_in_place(&shape.simplified()) {
+    if direct::needs_no_copy(&shape.simplified()) {
         return true;
     }
     let (mut read, mut axis) = (shape.in_group, 0);
@@ -226,7 +226,7 @@ const fn direct_time(shape: &ConvShape, counts: &Counts) -> u64 {
     let residue = input[2].saturating_add(padding[2][0]).saturating_add(padding[2][1]).div_ceil(stride[2]);
     // Strides of 1 and 2 are copied by vectors, others value by value.
     let (vectors_copied, values_copied) = match stride[2] {
-        _ if direct::is_in_place(shape) => (0, 0),
+        _ if direct::needs_no_copy(shape) => (0, 0),
         1 | 2 => (staged_lines.saturating_mul(residue.div_ceil(NR) as u64), 0),
         _ => (0, staged_lines.saturating_mul(residue as u64)),
     };

@@ -23,8 +23,8 @@ use crate::window::{Window, lift, min, unlift};
 /// each of the gradients of input and weight. Scratch is 16 values of alignment, the group's weights
 /// packed (unless they are packed beforehand), and a block of at most 65,536 values for
 /// [`Algorithm::Broadcast`], [`Algorithm::Im2col`] and [`Algorithm::Pointwise`], the padded planes of a
-/// group for [`Algorithm::Direct`] (unless it reads them where they lie), or for [`Algorithm::Winograd`] a block of about 131,072 values, or of
-/// 16 tiles of four by four outputs; [`scratch_len`](ConvPlan::scratch_len) times 4 is the number of bytes.
+/// group for [`Algorithm::Direct`] (unless it reads them where they lie), or for [`Algorithm::Winograd`] a block of about
+/// 131,072 values, or of 16 tiles of four by four outputs; [`scratch_len`](ConvPlan::scratch_len) times 4 is the number of bytes.
 ///
 /// ```
 /// use im2col::{ConvParams, ConvPlan, planned};

@@ -20,9 +20,9 @@ pub(in crate::conv) const fn fits(shape: &ConvShape) -> bool {
 /// The length of what precedes the stage in the scratch of the forward pass: the sums of a tile.
 pub(in crate::conv) const TILE_LEN: usize = 4 * MR * NR;
 
-/// Whether the planes are read where they lie: for few channels, a single tile under AVX2 and AVX-512, and if whole vectors cover the
-/// lines, of which none reads beyond the planes. Threads that divide the positions of a line leave no whole vectors.
-pub(in crate::conv) const fn is_in_place(shape: &ConvShape) -> bool {
+/// Whether the planes are read without a copy: if there are few channels, which are a single tile under AVX2 and AVX-512, and whole
+/// vectors cover the lines, so that none reads beyond the planes. Threads that cut a line leave vectors that are not whole.
+pub(in crate::conv) const fn needs_no_copy(shape: &ConvShape) -> bool {
     let Window { stride, output, .. } = shape.window;
     let is_cut = shape.output_layout.is_last() && shape.window.outer_axis() == 2;
     let is_whole = output[2].is_multiple_of(NR) && !is_cut;
@@ -32,7 +32,7 @@ pub(in crate::conv) const fn is_in_place(shape: &ConvShape) -> bool {
 /// The padded copy, if there is one, and a tile.
 pub(in crate::conv) const fn scratch_len(shape: &ConvShape) -> Option<usize> {
     match PaddedPlanes::new(shape).len() {
-        _ if is_in_place(shape) => Some(ALIGN + TILE_LEN),
+        _ if needs_no_copy(shape) => Some(ALIGN + TILE_LEN),
         Some(len) => checked_sum([ALIGN, TILE_LEN, len]),
         None => None,
     }
@@ -67,14 +67,14 @@ impl Kernel for Direct<'_, '_> {
         let [position_stride, channel_stride, _] = pass.shape.output_strides();
         let place = Place { channel: 0, position_stride, channel_stride };
         let (part, start) = layout.part(pass.part);
-        let is_in_place = is_in_place(&pass.shape);
+        let needs_no_copy = needs_no_copy(&pass.shape);
         let (tile, stage) = stage.split_at_mut(TILE_LEN);
         let tile = tile.as_chunks_mut().0;
         for image in 0..pass.shape.batch {
             let (planes, output) = pass.image(image, group);
             let values = &planes.input[planes.start..][..planes.len];
-            // A part copies all planes, too: they are few where this algorithm is chosen.
-            let seen = if is_in_place {
+            // All planes, also for a part of the output: they are few where this algorithm is chosen.
+            let seen = if needs_no_copy {
                 values
             } else {
                 layout.copy(values, stage);
@@ -109,7 +109,8 @@ impl PaddedPlanes {
         (part, self.vector_at(first).stage)
     }
 
-    /// Convolves one image and group, whose planes or their copy `stage` is: `output` is `[out_group, positions]`, or `[positions, out_group]`.
+    /// Convolves the planes of one image and group, or their padded copy: `stage`. `output` is `[out_group, positions]`, or
+    /// `[positions, out_group]`.
     #[inline(always)]
     #[allow(clippy::too_many_arguments, reason = "the operands of one convolution")]
     fn convolve<const ROWS: usize, const VECTORS: usize>(
