@@ -1,7 +1,8 @@
 //! Convolutions of one image in place, band by band.
 //!
-//! A *band* is the lines of one row of the tiles of a pooling, of a few output channels. Activation and pooling follow while it is in
-//! L1, and only what is pooled is kept. Where an image has to be converted, the lines that a band sees are converted first.
+//! A *band* is the lines of one row of the tiles of a pooling, of a few output channels. Activation and pooling follow while it
+//! is in L1, and only what is pooled is kept. Where an image has to be converted, the lines that a band sees are converted
+//! first.
 
 use super::images::Images;
 use crate::conv::{ConvPlan, LineOperands};

@@ -17,8 +17,9 @@ impl<const D: usize> PoolPlan<D> {
     /// input: `[batch, channels, input_dims..]`, output and indices: `[batch, channels, output_dims..]`.
     ///
     /// `indices[n, c, o]` is the position of the maximum in its plane `input[n, c]` (with
-    /// [channels last](Self::with_layout) in its image `input[n]`), flat and without padding. Of equal values the first is the maximum, of several NaN the last, as in PyTorch.
-    /// It is -1 where a window sees nothing but padding and the output is -inf.
+    /// [channels last](Self::with_layout) in its image `input[n]`), flat and without padding. Of equal values the first is the
+    /// maximum, of several NaN the last, as in PyTorch. It is -1 where a window sees nothing but padding and the output is
+    /// -inf.
     ///
     /// Takes longer than [`forward`](Self::forward): finding the place takes a step for each tap.
     ///

@@ -91,10 +91,10 @@ fn tiles_2x2(
 /// All other maxima, a row of outputs at a time.
 #[inline(always)]
 fn max_rows(pooling: &Pooling, input: &[f32], output: &mut [f32]) {
-    let chunks = pooling.staged_chunks();
+    let (chunks, are_single) = (pooling.staged_chunks(), pooling.has_single_columns());
     let mut stage = RowBuffers::new();
     for (plane, at, output) in rows(pooling, input, output) {
-        if pooling.has_single_columns() {
+        if are_single {
             fold_columns(pooling, plane, at, output, f32::NEG_INFINITY, maximum);
             continue;
         }
@@ -111,10 +111,10 @@ fn max_rows(pooling: &Pooling, input: &[f32], output: &mut [f32]) {
 /// The sums of all other windows of few values, a row of outputs at a time.
 #[inline(always)]
 fn sum_rows(pooling: &Pooling, input: &[f32], output: &mut [f32], mul_add: impl MulAdd) {
-    let chunks = pooling.staged_chunks();
+    let (chunks, are_single) = (pooling.staged_chunks(), pooling.has_single_columns());
     let mut stage = RowBuffers::new();
     for (plane, at, output) in rows(pooling, input, output) {
-        if pooling.has_single_columns() {
+        if are_single {
             fold_columns(pooling, plane, at, output, 0.0, sum);
             continue;
         }
@@ -128,7 +128,7 @@ fn sum_rows(pooling: &Pooling, input: &[f32], output: &mut [f32], mul_add: impl 
     }
 }
 
-/// Folds the rows that a row of output sees, where each output sees its own column of them.
+/// Folds the rows of input that a row of output sees, value by value: each output sees a column of its own.
 #[inline(always)]
 fn fold_columns(
     pooling: &Pooling,

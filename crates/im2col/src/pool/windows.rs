@@ -74,7 +74,7 @@ impl Pooling {
             && (matches!(self.kind, PoolKind::Max) || self.divisor == Divisor::Constant(4))
     }
 
-    /// Whether each window of a row of output is of one column, its own: of a channel, where these come last.
+    /// Whether each output of a row sees one column, its own: that of its channel, where channels come last.
     pub(crate) fn has_single_columns(&self) -> bool {
         let Window { input, kernel, padding, output, .. } = &self.window;
         kernel[2] == 1 && output[2] == input[2] && padding[2] == [0; 2]
