@@ -32,8 +32,7 @@ impl Scratch {
     }
 }
 
-/// The scratches of the gradients of input and weight, and whether the forward pass of a transposed convolution does
-/// without.
+/// The scratches of the gradients of input and weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BackwardScratch {
     /// The limit that was asked for.
@@ -42,7 +41,6 @@ pub(super) struct BackwardScratch {
     /// The algorithm of the input's gradient, where that is a convolution.
     pub(super) input_algorithm: Algorithm,
     pub(super) weight: Scratch,
-    pub(super) is_transposed_in_place: bool,
 }
 
 impl BackwardScratch {
@@ -53,7 +51,6 @@ impl BackwardScratch {
             input: Scratch::IN_PLACE,
             input_algorithm: Algorithm::InPlace,
             weight: Scratch::whole(sizes.backward_weight),
-            is_transposed_in_place: false,
         };
         unplanned.with_input_limit(shape, sizes, Rounding::Ordered, usize::MAX)
     }

@@ -139,8 +139,6 @@ impl<const D: usize> ConvPlan<D> {
         self.shape.batch = batch;
         self.sizes.input = batch * groups * in_group * window.plane_len();
         self.sizes.output = batch * groups * out_group * window.positions();
-        self.sizes.columns = self.sizes.output / out_group * self.shape.depth();
-        self.sizes.multiply_adds = self.sizes.output.saturating_mul(self.shape.depth());
     }
 
     /// Groups, and input and output channels of one group.
@@ -244,14 +242,14 @@ impl<const D: usize> ConvPlan<D> {
     /// Length of the explicit im2col matrices, `[batch, in_channels * taps, positions]`.
     #[must_use]
     pub const fn columns_len(&self) -> usize {
-        self.sizes.columns
+        self.sizes.output / self.shape.out_group * self.shape.depth()
     }
 
     /// Multiply-adds of the forward pass: `output_len * in_channels / groups * taps`, at most
     /// `usize::MAX`.
     #[must_use]
     pub const fn multiply_adds(&self) -> usize {
-        self.sizes.multiply_adds
+        self.sizes.output.saturating_mul(self.shape.depth())
     }
 
     /// Least scratch of [`ConvPlan::forward`].

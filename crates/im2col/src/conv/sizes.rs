@@ -3,11 +3,10 @@
 
 use crate::conv::algorithm::{Algorithm, ForwardSizes};
 use crate::conv::choice::best;
-use crate::conv::gradient::{depthwise, input, weight};
+use crate::conv::gradient::input::{self, StridedSizes};
+use crate::conv::gradient::weight;
 use crate::conv::rounding::Rounding;
 use crate::conv::shape::ConvShape;
-use crate::scratch::ALIGN;
-use crate::simd::NR;
 use crate::window::{checked, checked_product, checked_sum, min};
 
 /// The lengths of operands and scratches.
@@ -16,15 +15,9 @@ pub(super) struct ConvSizes {
     pub(super) input: usize,
     pub(super) weight: usize,
     pub(super) output: usize,
-    pub(super) columns: usize,
-    pub(super) multiply_adds: usize,
     pub(super) forward: ForwardSizes,
     /// The scratch of the input's gradient with `Rounding::Ordered`.
     pub(super) backward_input: usize,
-    /// The scratch of a transposed convolution with plain and with packed weights, and the length of those.
-    pub(super) transposed: usize,
-    pub(super) transposed_packed: usize,
-    pub(super) packed_transposed: usize,
     pub(super) backward_weight: usize,
 }
 
@@ -51,7 +44,7 @@ impl ConvSizes {
             (0 | 1, groups) => groups,
             (batch, _) => batch,
         };
-        min(divisible, self.multiply_adds.saturating_mul(weight) / PART)
+        min(divisible, self.output.saturating_mul(shape.depth()).saturating_mul(weight) / PART)
     }
 
     /// All of them, if they fit in `usize`. `most` limits the blocks of the forward pass, in values.
@@ -63,45 +56,22 @@ impl ConvSizes {
         let input_len = checked!(checked_product([groups, in_group, window.plane_len(), batch]));
         let output = checked!(checked_product([groups, out_group, positions, batch]));
         let weight_len = checked!(checked_product([groups, out_group, depth]));
-        let columns = checked!(checked_product([groups, depth, positions, batch]));
-        let multiply_adds = output.saturating_mul(depth);
+        // The im2col matrices of all images.
+        checked!(checked_product([groups, depth, positions, batch]));
         // An operand is at most `isize::MAX` bytes, so all of them together may take a quarter of the address
         // space.
         checked!(checked_product([4, checked!(checked_sum([input_len, output, weight_len]))]));
 
         let forward = checked!(ForwardSizes::new(shape, algorithm, most));
-        let blocking = input::blocking(shape);
-        let panels_transposed =
-            checked!(checked_product([checked!(depth.checked_next_multiple_of(NR)), out_group]));
-        let (transposed_packed, panels_backward) = match depthwise::stage_len(shape) {
-            Some(stage) => (checked!(checked_sum([ALIGN, stage])), 0),
-            None => {
-                let columns = checked!(checked_product([depth, blocking.nc]));
-                let blocks = checked!(checked_sum([ALIGN + blocking.strip_len(), columns]));
-                (blocks, panels_transposed)
-            }
-        };
-        let transposed = checked!(checked_sum([transposed_packed, panels_backward]));
+        let strided = checked!(StridedSizes::new(shape));
         let backward_input = match input::mirror(shape) {
             Some(mirror) => {
                 let algorithm = best(&mirror, Rounding::Ordered);
                 checked!(input::scratch_len(&mirror, algorithm, usize::MAX))
             }
-            None => transposed,
+            None => strided.plain,
         };
         let backward_weight = checked!(weight::scratch_len(shape, usize::MAX));
-        Some(Self {
-            input: input_len,
-            weight: weight_len,
-            output,
-            columns,
-            multiply_adds,
-            forward,
-            backward_input,
-            transposed,
-            transposed_packed,
-            packed_transposed: checked!(checked_product([groups, panels_transposed])),
-            backward_weight,
-        })
+        Some(Self { input: input_len, weight: weight_len, output, forward, backward_input, backward_weight })
     }
 }

@@ -10,10 +10,10 @@
 
 use super::forward::ConvOperands;
 use super::gradient::in_place_input;
-use super::gradient::input::{StridedInput, pack_group};
+use super::gradient::input::{StridedInput, StridedSizes, pack_group};
 use super::params::ConvParams;
 use crate::activation::{Activation, Finish};
-use crate::conv::plan::ConvPlan;
+use crate::conv::plan::{ConvPlan, TOO_LONG};
 use crate::conv::shape::ConvShape;
 use crate::error::{RunError, ShapeError, check_len, check_scratch};
 use crate::padding::{Padding, PaddingMode};
@@ -46,6 +46,9 @@ pub struct ConvTransposePlan<const D: usize> {
     params: ConvParams<D>,
     /// The convolution from the output to the input.
     mirror: ConvPlan<D>,
+    sizes: StridedSizes,
+    /// Whether the forward pass does without scratch, because of a limit.
+    is_in_place: bool,
 }
 
 impl<const D: usize> ConvParams<D> {
@@ -101,10 +104,12 @@ impl<const D: usize> ConvTransposePlan<D> {
         };
         // Where the output padding is a stride or more, the convolution would have more positions
         // than the input has: they see nothing that the input could have spread to.
-        match ConvPlan::with_output(mirror, batch, output, Some(input)) {
-            Ok(mirror) => Ok(Self { params, mirror }),
-            Err(error) => Err(error),
-        }
+        let mirror = match ConvPlan::with_output(mirror, batch, output, Some(input)) {
+            Ok(mirror) => mirror,
+            Err(error) => return Err(error),
+        };
+        let Some(sizes) = StridedSizes::new(&mirror.shape) else { return Err(TOO_LONG) };
+        Ok(Self { params, mirror, sizes, is_in_place: false })
     }
 
     /// Runs under this instruction set; otherwise under the fastest that the CPU has.
@@ -131,7 +136,7 @@ impl<const D: usize> ConvTransposePlan<D> {
     /// ```
     #[must_use]
     pub const fn with_scratch_limit(mut self, len: usize) -> Self {
-        self.mirror.backward.is_transposed_in_place = self.mirror.sizes.transposed > len;
+        self.is_in_place = self.sizes.plain > len;
         self
     }
 
@@ -205,7 +210,7 @@ impl<const D: usize> ConvTransposePlan<D> {
     /// Length of [packed weights](ConvTransposePlan::pack_weights).
     #[must_use]
     pub const fn packed_weight_len(&self) -> usize {
-        self.mirror.sizes.packed_transposed
+        self.sizes.weight
     }
 
     /// Multiply-adds of the forward pass: `input_len * out_channels / groups * taps`, at most
@@ -218,13 +223,13 @@ impl<const D: usize> ConvTransposePlan<D> {
     /// Least scratch of [`ConvTransposePlan::forward`].
     #[must_use]
     pub const fn scratch_len(&self) -> usize {
-        if self.mirror.backward.is_transposed_in_place { 0 } else { self.mirror.sizes.transposed }
+        if self.is_in_place { 0 } else { self.sizes.plain }
     }
 
     /// Least scratch of [`ConvTransposePlan::forward`] with packed weights.
     #[must_use]
     pub const fn packed_scratch_len(&self) -> usize {
-        if self.mirror.backward.is_transposed_in_place { 0 } else { self.mirror.sizes.transposed_packed }
+        if self.is_in_place { 0 } else { self.sizes.packed }
     }
 
     /// Least scratch of [`ConvTransposePlan::backward_input`].
@@ -294,7 +299,7 @@ impl<const D: usize> ConvTransposePlan<D> {
             }
         }
         let (shape, isa) = (self.mirror.shape, self.mirror.isa());
-        if self.mirror.backward.is_transposed_in_place {
+        if self.is_in_place {
             in_place_input::spread(isa, &shape, weight, input, output);
         } else {
             StridedInput { shape, weight, grad_output: input, grad_input: output, scratch }.compute(isa);

@@ -13,10 +13,10 @@ use crate::gemm::pack::{Matrix, panels_len};
 use crate::gemm::{Blocking, Blocks, Destination, Panels, Rows, blocks};
 use crate::im2col::Col2imBlock;
 use crate::padding::PaddingMode;
-use crate::scratch::aligned;
+use crate::scratch::{ALIGN, aligned};
 use crate::simd::{Isa, Kernel, MulAdd, NR, Vectors, dispatch};
 use crate::weights::Weights;
-use crate::window::{Window, checked_sum};
+use crate::window::{Window, checked, checked_product, checked_sum};
 
 /// How many times longer than the output the input may be: what the mirror multiplies beyond the output is padding.
 const MOST_PADDED: usize = 4;
@@ -131,6 +131,32 @@ pub(in crate::conv) const fn blocking(shape: &ConvShape) -> Blocking {
         // A block of columns is a product of its own, of one strip.
         mc: shape.depth(),
         ..blocking
+    }
+}
+
+/// The scratch of [`StridedInput`] with plain and with packed weights, and the length of those.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::conv) struct StridedSizes {
+    pub(in crate::conv) plain: usize,
+    pub(in crate::conv) packed: usize,
+    pub(in crate::conv) weight: usize,
+}
+
+impl StridedSizes {
+    /// Those of a shape whose operands have lengths.
+    pub(in crate::conv) const fn new(shape: &ConvShape) -> Option<Self> {
+        let (depth, blocking) = (shape.depth(), blocking(shape));
+        let panels =
+            checked!(checked_product([checked!(depth.checked_next_multiple_of(NR)), shape.out_group]));
+        let (packed, weight) = match depthwise::stage_len(shape) {
+            Some(stage) => (checked!(checked_sum([ALIGN, stage])), 0),
+            None => {
+                let columns = checked!(checked_product([depth, blocking.nc]));
+                (checked!(checked_sum([ALIGN + blocking.strip_len(), columns])), panels)
+            }
+        };
+        let plain = checked!(checked_sum([packed, weight]));
+        Some(Self { plain, packed, weight: checked!(checked_product([shape.groups, panels])) })
     }
 }
 
