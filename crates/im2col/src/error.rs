@@ -83,6 +83,13 @@ pub enum ShapeError {
         /// What does not have it: `"adaptive pooling"` ...
         operation: &'static str,
     },
+    /// The strides of an input put neither the values of a line next to each other nor the channels of a group.
+    InputStrides {
+        /// That of channels.
+        channel: usize,
+        /// That of the last axis.
+        last: usize,
+    },
     /// The algorithm cannot compute the shape.
     Unsupported {
         /// Its [name](crate::Algorithm::name).
@@ -185,6 +192,10 @@ impl ShapeError {
             Self::Inapplicable { option, operation } => {
                 Sentence::new("{} does not apply to {}", [Name(option), Name(operation)])
             }
+            Self::InputStrides { channel, last } => Sentence::new(
+                "input strides: {} for channels and {} for the last axis, one of which must be 1",
+                [Number(channel), Number(last)],
+            ),
             Self::Unsupported { algorithm } => {
                 Sentence::new("the algorithm {} does not support this shape", [Name(algorithm)])
             }

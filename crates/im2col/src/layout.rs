@@ -1,4 +1,4 @@
-//! The order of channels and positions in memory.
+//! The order of channels and positions in memory, and how far apart they lie.
 
 /// The order of the axes of an input or output in memory.
 ///
@@ -41,4 +41,16 @@ impl Layout {
     pub(crate) const fn is_last(self) -> bool {
         matches!(self, Self::ChannelsLast)
     }
+}
+
+/// How far apart the values of a convolution's input lie, counted in values: of neighbouring images, of neighbouring channels, and of
+/// neighbouring positions on each axis. See [`ConvPlan::with_input_strides`](crate::ConvPlan::with_input_strides).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct InputStrides<const D: usize> {
+    /// Between one image and the next.
+    pub image: usize,
+    /// Between one channel and the next.
+    pub channel: usize,
+    /// Between one position and the next on each axis: planes, rows and columns in three dimensions.
+    pub dims: [usize; D],
 }

@@ -107,7 +107,7 @@ pub use error::{ErrorMessage, LayerError, RunError, ShapeError};
 pub use gradients::Gradients;
 #[doc(hidden)]
 pub use include::f32_from_le_bytes;
-pub use layout::Layout;
+pub use layout::{InputStrides, Layout};
 pub use linear::{LinearOperands, LinearParams, LinearPlan};
 pub use loss::{
     CrossEntropy, Softmax, argmax, cross_entropy, cross_entropy_backward, softmax, softmax_backward,

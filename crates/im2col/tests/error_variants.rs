@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use im2col::{
-    Activation, Algorithm, ConvOperands, ConvParams, CrossEntropy, Layer, Layout, LinearParams, Network,
-    PaddingMode, PoolParams, Weights,
+    Activation, Algorithm, ConvOperands, ConvParams, CrossEntropy, InputStrides, Layer, Layout, LinearParams,
+    Network, PaddingMode, PoolParams, Weights,
 };
 use std::collections::BTreeSet;
 use std::fmt::{Debug, Display};
@@ -69,6 +69,13 @@ fn every_shape_error() {
             (
                 CONV.plan(1, [5, 5]).unwrap().with_algorithm(Algorithm::Pointwise).unwrap_err(),
                 "the algorithm Pointwise does not support this shape",
+            ),
+            (
+                CONV.plan(1, [5, 5])
+                    .unwrap()
+                    .with_input_strides(InputStrides { image: 0, channel: 2, dims: [20, 4] })
+                    .unwrap_err(),
+                "input strides: 2 for channels and 4 for the last axis, one of which must be 1",
             ),
             (packed.unwrap_err(), "weight: 72 values required, 71 given"),
             (

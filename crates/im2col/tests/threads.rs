@@ -4,8 +4,8 @@
 
 use im2col::lenet::LENET;
 use im2col::{
-    Algorithm, ConvOperands, ConvParams, ConvPlan, Isa, Layout, Network, NetworkWeights, PoolParams,
-    PoolPlan, RunError, ShapeError, Weights,
+    Algorithm, ConvOperands, ConvParams, ConvPlan, InputStrides, Isa, Layout, Network, NetworkWeights,
+    PoolParams, PoolPlan, RunError, ShapeError, Weights,
 };
 
 const THREADS: [usize; 5] = [2, 3, 4, 8, usize::MAX];
@@ -51,6 +51,9 @@ fn convolutions_are_the_same() {
         let layout = |is_last| if is_last { Layout::ChannelsLast } else { Layout::ChannelsFirst };
         plan?.with_input_layout(layout(input))?.with_output_layout(layout(output))
     };
+    let view = |plan: Result<ConvPlan<2>, ShapeError>, image, channel, dims| {
+        plan?.with_input_strides(InputStrides { image, channel, dims })
+    };
     let plans = [
         // Images apart, evenly and not.
         (same(conv(8, 16, [3, 3])).plan(7, [29, 31]), 3),
@@ -82,7 +85,21 @@ fn convolutions_are_the_same() {
         (last(same(conv(64, 64, [3, 3])).with_groups(64).plan(1, [56, 55]), [true, true]), 0),
         (last(conv(64, 64, [1, 9]).with_padding([0, 4]).with_groups(64).plan(1, [1, 9999]), [true, true]), 0),
         (last(same(conv(64, 64, [3, 3])).with_groups(64).plan(5, [56, 56]), [true, true]), 0),
-        (last(same(conv(36, 60, [3, 3])).with_groups(3).plan(1, [40, 40]), [true, false]), 1),
+        (last(same(conv(36, 60, [3, 3])).with_groups(3).plan(1, [40, 40]), [true, false]), 3),
+        // Views: images that overlap, groups of some of the channels, groups with channels last, lines of an output with channels last.
+        (view(same(conv(8, 16, [3, 3])).plan(7, [29, 31]), 100, 2000, [40, 1]), 3),
+        (view(same(conv(36, 60, [3, 3])).with_groups(3).plan(1, [40, 40]), 0, 5000, [50, 1]), 3),
+        (view(same(conv(36, 60, [3, 3])).with_groups(3).plan(1, [40, 40]), 0, 1, [2500, 50]), 3),
+        (view(last(same(conv(32, 100, [3, 3])).plan(1, [28, 28]), [false, true]), 0, 1000, [30, 1]), 10),
+        (
+            view(
+                last(same(conv(64, 64, [3, 3])).with_groups(64).plan(1, [56, 55]), [true, true]),
+                0,
+                1,
+                [4000, 70],
+            ),
+            0,
+        ),
         // Too small for threads.
         (same(conv(8, 16, [3, 3])).plan(1, [16, 16]), 1),
     ];

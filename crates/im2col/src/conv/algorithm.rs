@@ -92,7 +92,7 @@ impl Algorithm {
             Self::Depthwise => depthwise::fits(shape),
             Self::Direct => direct::fits(shape),
             // Others read lines, or store positions that follow each other.
-            _ if shape.has_channels_last() => false,
+            _ if !shape.is_planar() => false,
             Self::Pointwise => shape.is_pointwise(),
             Self::Winograd => winograd::fits(shape),
             _ => true,

@@ -143,7 +143,7 @@ impl<const D: usize> ConvPlan<D> {
 
     /// Checks that no layout has channels last, which the operation cannot take.
     pub(super) const fn check_channels_first(&self, operation: &'static str) -> Result<(), RunError> {
-        if self.shape.has_channels_last() { Err(RunError::Layout { operation }) } else { Ok(()) }
+        if self.shape.is_planar() { Ok(()) } else { Err(RunError::Layout { operation }) }
     }
 
     /// The same convolution with at most `len` values of scratch for [`ConvPlan::backward_input`] and

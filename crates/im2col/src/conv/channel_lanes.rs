@@ -89,8 +89,7 @@ pub(super) fn convolve(
     let ConvShape { in_group, out_group, window, .. } = *shape;
     let Strides { input: whole, image: image_stride, position: position_stride, channel: channel_stride } =
         *strides;
-    let [_, _, group_stride] = shape.input_strides();
-    let input = input.get(group * group_stride..).unwrap_or_default();
+    let input = input.get(group * in_group * shape.input_strides().channel..).unwrap_or_default();
     let (waiting, stage) = scratch.split_at_mut(block.sums_len());
     let (axis, mut ends) = (window.outer_axis(), window.output);
     ends[axis] = end;

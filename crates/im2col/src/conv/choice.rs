@@ -31,7 +31,7 @@ pub(super) const fn best(shape: &ConvShape, rounding: Rounding) -> Algorithm {
     if Algorithm::Depthwise.fits(shape) {
         return Algorithm::Depthwise;
     }
-    if shape.has_channels_last() {
+    if !shape.is_planar() {
         let is_direct = Algorithm::Direct.fits(shape) && is_direct(shape);
         if is_direct && estimate(shape, Algorithm::Direct) < estimate(shape, Algorithm::Broadcast) {
             return Algorithm::Direct;

@@ -8,7 +8,7 @@ use super::sizes::ConvSizes;
 use crate::activation::Activation;
 use crate::conv::shape::ConvShape;
 use crate::error::ShapeError;
-use crate::layout::Layout;
+use crate::layout::{InputStrides, Layout};
 use crate::simd::Isa;
 use crate::window::{Window, lift, min, unlift};
 
@@ -191,10 +191,17 @@ impl<const D: usize> ConvPlan<D> {
         unlift(self.shape.window.padding)
     }
 
-    /// The order of the input's axes.
+    /// The order of the input's axes. Of [strides](ConvPlan::with_input_strides) it says whether positions hold their channels together.
     #[must_use]
     pub const fn input_layout(&self) -> Layout {
         self.input_layout
+    }
+
+    /// How far apart the values of the input lie.
+    #[must_use]
+    pub const fn input_strides(&self) -> InputStrides<D> {
+        let InputStrides { image, channel, dims } = self.shape.input_strides();
+        InputStrides { image, channel, dims: unlift(dims) }
     }
 
     /// The order of the output's axes.

@@ -9,8 +9,9 @@ use super::sizes::ConvSizes;
 use crate::conv::channel_lanes::SUMS_LEN;
 use crate::conv::shape::ConvShape;
 use crate::error::ShapeError;
-use crate::layout::Layout;
+use crate::layout::{InputStrides, Layout};
 use crate::simd::{Isa, MR};
+use crate::window::lift;
 
 impl<const D: usize> ConvPlan<D> {
     /// The same convolution by another algorithm; the scratch lengths follow it. Under a
@@ -94,8 +95,7 @@ impl<const D: usize> ConvPlan<D> {
     /// [`Algorithm::Depthwise`] runs; from one layout to the other such a convolution takes many times as long. From channels
     /// first, or one channel, to few that come last [`Algorithm::Direct`] may be the fastest. If another algorithm was
     /// [asked for](ConvPlan::with_algorithm), one of these runs instead. Threads divide a single image whose output has channels
-    /// last by its planes, lines or positions, whichever it has several of first. One with channels last in the input alone they do
-    /// not divide if there are several groups.
+    /// last by its planes, lines or positions, whichever it has several of first.
     ///
     /// For finite weights the result stays the same, bit for bit but for the sign of a zero, unless channels first were computed
     /// by `Winograd` or `Matrixmultiply`. Gradients and im2col matrices need channels first: [`RunError::Layout`](crate::RunError::Layout).
@@ -105,6 +105,7 @@ impl<const D: usize> ConvPlan<D> {
     /// [`ShapeError::Overflow`] if the scratch does not fit in `usize`.
     pub const fn with_input_layout(mut self, layout: Layout) -> Result<Self, ShapeError> {
         self.input_layout = layout;
+        self.shape.view = None;
         self.with_shape_of_layouts()
     }
 
@@ -135,10 +136,67 @@ impl<const D: usize> ConvPlan<D> {
         self.with_shape_of_layouts()
     }
 
+    /// The same convolution, with the same weights, of an input that is a view of a larger buffer: the value of image `n` and channel
+    /// `c` at position `[y, x]` is `input[n * image + c * channel + y * dims[0] + x * dims[1]]`. So an image is cropped, rows that a
+    /// camera pads are skipped, and one colour is taken from pixels, without a copy; with a stride of 0 one plane serves all channels.
+    /// [`input_len`](ConvPlan::input_len) then counts from the first value to the last, and [`with_input_layout`](Self::with_input_layout)
+    /// makes the input whole again.
+    ///
+    /// It is computed as one with [channels last](Self::with_input_layout) is: by [`Algorithm::Broadcast`], [`Algorithm::InPlace`],
+    /// or, from neighbouring channels to channels last, [`Algorithm::Depthwise`].
+    ///
+    /// ```
+    /// use im2col::{ConvOperands, ConvParams, InputStrides, Weights};
+    ///
+    /// // The middle of a plane of three rows of four values.
+    /// let strides = InputStrides { image: 0, channel: 0, dims: [4, 1] };
+    /// let plan = ConvParams::new(1, 1, [2, 2]).with_bias(false).plan(1, [2, 2])?.with_input_strides(strides)?;
+    /// assert_eq!(plan.input_len(), 6);
+    /// let buffer = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11.];
+    /// let operands = ConvOperands { input: &buffer[5..][..6], weight: Weights::Plain(&[1., 10., 100., 1000.]), bias: &[] };
+    /// let (mut output, mut scratch) = ([0.0], vec![0.0; plan.scratch_len()]);
+    /// plan.forward(operands, &mut output, &mut scratch)?;
+    /// assert_eq!(output, [5. + 60. + 900. + 10_000.]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::InputStrides`] unless the values of a line or the channels of a group follow each other;
+    /// [`ShapeError::Overflow`] if a place in the buffer or the scratch does not fit in `usize`.
+    pub const fn with_input_strides(mut self, strides: InputStrides<D>) -> Result<Self, ShapeError> {
+        let (mut dims, input) = (lift(strides.dims, 0), self.shape.window.input);
+        if input[2] == 1 {
+            dims[2] = 1;
+        }
+        let strides = InputStrides { image: strides.image, channel: strides.channel, dims };
+        let mut layouts: &[Layout] = &[Layout::ChannelsFirst, Layout::ChannelsLast];
+        while let [layout, others @ ..] = layouts {
+            let whole = ConvShape { input_layout: *layout, view: None, ..self.shape };
+            if whole.are_input_strides(&strides) {
+                return self.with_input_layout(*layout);
+            }
+            layouts = others;
+        }
+        let is_last = dims[2] != 1;
+        if is_last && strides.channel != 1 && self.shape.in_group > 1 {
+            return Err(ShapeError::InputStrides { channel: strides.channel, last: dims[2] });
+        }
+        self.shape.view = Some(strides);
+        self.input_layout = if is_last { Layout::ChannelsLast } else { Layout::ChannelsFirst };
+        self.shape.input_layout = self.input_layout;
+        match self.resolve() {
+            Ok(()) => Ok(self),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Gives the shape its layouts and plans anew. Of a single channel or position both layouts are one.
     const fn with_shape_of_layouts(mut self) -> Result<Self, ShapeError> {
-        let ConvShape { groups, in_group, out_group, window, .. } = self.shape;
-        self.shape.input_layout = self.input_layout.of(window.plane_len(), groups * in_group);
+        let ConvShape { groups, in_group, out_group, window, view, .. } = self.shape;
+        if view.is_none() {
+            self.shape.input_layout = self.input_layout.of(window.plane_len(), groups * in_group);
+        }
         self.shape.output_layout = self.output_layout.of(window.positions(), groups * out_group);
         match self.resolve() {
             Ok(()) => Ok(self),

@@ -1,9 +1,9 @@
 //! A convolution lifted to three axes.
 
 use crate::im2col::Patches;
-use crate::layout::Layout;
+use crate::layout::{InputStrides, Layout};
 use crate::weights::WeightDims;
-use crate::window::Window;
+use crate::window::{Window, checked, checked_product, checked_sum};
 
 /// A convolution lifted to three axes: what all ranks share. Its sizes are checked by the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +14,23 @@ pub(super) struct ConvShape {
     pub(super) in_group: usize,
     pub(super) out_group: usize,
     pub(super) window: Window,
+    /// Channels last also where the positions of a view are apart, each with its channels together.
     pub(super) input_layout: Layout,
     pub(super) output_layout: Layout,
+    /// The strides of an input that is a view of a larger buffer.
+    pub(super) view: Option<InputStrides<3>>,
+}
+
+impl InputStrides<3> {
+    /// Where the value of the first channel stands that the window finds at `at`, which wraps around before the input, in an image;
+    /// none if that is a zero of the padding.
+    #[inline(always)]
+    pub(super) fn place(&self, window: &Window, at: [usize; 3]) -> Option<usize> {
+        let z = window.mode.source(at[0], window.input[0])?;
+        let y = window.mode.source(at[1], window.input[1])?;
+        let x = window.mode.source(at[2], window.input[2])?;
+        Some(z * self.dims[0] + y * self.dims[1] + x * self.dims[2])
+    }
 }
 
 impl ConvShape {
@@ -27,7 +42,7 @@ impl ConvShape {
         window: Window,
     ) -> Self {
         let [input_layout, output_layout] = [Layout::ChannelsFirst; 2];
-        Self { batch, groups, in_group, out_group, window, input_layout, output_layout }
+        Self { batch, groups, in_group, out_group, window, input_layout, output_layout, view: None }
     }
 
     /// Rows of the im2col matrix of a group: products in a sum of the forward pass.
@@ -35,11 +50,47 @@ impl ConvShape {
         self.in_group * self.window.taps()
     }
 
-    /// How far apart positions, channels, and groups of the input lie.
-    pub(super) const fn input_strides(&self) -> [usize; 3] {
-        let [position, channel] =
-            self.input_layout.strides(self.window.plane_len(), self.groups * self.in_group);
-        [position, channel, self.in_group * channel]
+    /// How far apart the values of the input lie.
+    #[inline(never)]
+    pub(super) const fn input_strides(&self) -> InputStrides<3> {
+        if let Some(strides) = self.view {
+            return strides;
+        }
+        let ([_, height, width], channels) = (self.window.input, self.groups * self.in_group);
+        let [position, channel] = self.input_layout.strides(self.window.plane_len(), channels);
+        let dims = [height * width * position, width * position, position];
+        InputStrides { image: channels * self.window.plane_len(), channel, dims }
+    }
+
+    /// Whether values that lie so far apart lie where those of the input do.
+    pub(super) const fn are_input_strides(&self, other: &InputStrides<3>) -> bool {
+        let InputStrides { image, channel, dims } = self.input_strides();
+        // A stride counts only where there is a second value.
+        let differ = [
+            self.batch > 1 && image != other.image,
+            self.groups * self.in_group > 1 && channel != other.channel,
+            self.window.input[0] > 1 && dims[0] != other.dims[0],
+            self.window.input[1] > 1 && dims[1] != other.dims[1],
+            self.window.input[2] > 1 && dims[2] != other.dims[2],
+        ];
+        matches!(differ, [false, false, false, false, false])
+    }
+
+    /// The length of the input, from the first value to the last, if it fits in `usize`.
+    pub(super) const fn input_len(&self) -> Option<usize> {
+        let Self { batch, groups, in_group, window, view, .. } = self;
+        // The batch last: it may be 0, and a single image must fit all the same.
+        let dense = checked!(checked_product([*groups, *in_group, window.plane_len(), *batch]));
+        let Some(InputStrides { image, channel, dims }) = view else { return Some(dense) };
+        let len = checked!(checked_sum([
+            checked!(batch.saturating_sub(1).checked_mul(*image)),
+            checked!((*groups * *in_group - 1).checked_mul(*channel)),
+            checked!((window.input[0] - 1).checked_mul(dims[0])),
+            checked!((window.input[1] - 1).checked_mul(dims[1])),
+            checked!((window.input[2] - 1).checked_mul(dims[2])),
+            1,
+        ]));
+        Some(if *batch == 0 { 0 } else { len })
     }
 
     /// How far apart positions, channels, and groups of the output lie.
@@ -49,9 +100,9 @@ impl ConvShape {
         [position, channel, self.out_group * channel]
     }
 
-    /// Whether channels of the input or of the output come last.
-    pub(super) const fn has_channels_last(&self) -> bool {
-        self.input_layout.is_last() || self.output_layout.is_last()
+    /// Whether input and output are planes that follow each other: channels come first, and the input is no view.
+    pub(super) const fn is_planar(&self) -> bool {
+        !self.input_layout.is_last() && !self.output_layout.is_last() && self.view.is_none()
     }
 
     /// The im2col matrix of a group, whose images are whole inputs apart.
@@ -65,9 +116,9 @@ impl ConvShape {
 
     /// An equal convolution that is easier to compute. The planes of a pointwise convolution become single lines,
     /// and an axis of one value and one tap moves to the front: longer lines have fewer ends. Where an axis has
-    /// one output, its stride becomes 1.
+    /// one output, its stride becomes 1. The axes of a view stay.
     pub(super) const fn simplified(&self) -> Self {
-        if self.is_pointwise() {
+        if self.is_pointwise() && self.view.is_none() {
             let line = [1, 1, self.window.plane_len()];
             return Self { window: Window { input: line, output: line, ..self.window }, ..*self };
         }
@@ -80,7 +131,7 @@ impl ConvShape {
             axis += 1;
         }
         let mut turns = 0;
-        while turns < 2 && shape.window.is_single(2) {
+        while turns < 2 && shape.window.is_single(2) && shape.view.is_none() {
             shape.window = shape.window.turned();
             turns += 1;
         }

@@ -28,13 +28,14 @@ impl Pass<'_> {
     fn split(self, algorithm: Algorithm, left: usize, parts: usize) -> (Self, Self) {
         let ConvShape { batch, groups, in_group, out_group, window, .. } = self.shape;
         let (mut first, mut second) = (self.shape, self.shape);
+        let strides = self.shape.input_strides();
         let (mut weight, mut bias, mut input) = ([self.weight; 2], [self.bias; 2], [self.input; 2]);
         let mut part = [self.part; 2];
         let output_len;
         if batch > 1 {
             let images = batch / parts * left;
             (first.batch, second.batch) = (images, batch - images);
-            input = halves(self.input, images * groups * in_group * window.plane_len());
+            input = [self.input, self.input.get(images * strides.image..).unwrap_or_default()];
             output_len = images * groups * out_group * window.positions();
         } else if self.shape.output_layout.is_last() {
             let [begin, end] = self.part;
@@ -45,7 +46,11 @@ impl Pass<'_> {
         } else if groups > 1 {
             let share = groups / parts * left;
             (first.groups, second.groups) = (share, groups - share);
-            input = halves(self.input, share * in_group * window.plane_len());
+            if self.shape.input_layout.is_last() {
+                // A view of some channels of each position.
+                (first.view, second.view) = (Some(strides), Some(strides));
+            }
+            input = [self.input, self.input.get(share * in_group * strides.channel..).unwrap_or_default()];
             weight = self.weight.halves(share, groups);
             bias = halves(self.bias, share * out_group);
             output_len = share * out_group * window.positions();

@@ -49,6 +49,10 @@ fn every_error(n: usize) -> Vec<(ShapeError, String)> {
             ShapeError::ScratchLimit { least: n, limit },
             format!("a limit of {n} values of scratch is less than the {n} that layers hand on"),
         ),
+        (
+            ShapeError::InputStrides { channel: n, last: n },
+            format!("input strides: {n} for channels and {n} for the last axis, one of which must be 1"),
+        ),
     ]
 }
 
@@ -69,6 +73,7 @@ const fn place(error: &ShapeError) -> usize {
         ShapeError::Layer { .. } => 11,
         ShapeError::InLayer { .. } => 12,
         ShapeError::ScratchLimit { .. } => 13,
+        ShapeError::InputStrides { .. } => 14,
     }
 }
 
@@ -76,7 +81,7 @@ const fn place(error: &ShapeError) -> usize {
 fn constants_say_what_display_writes() {
     for n in [0, 1, 9, 10, 99, 12_345, usize::MAX] {
         let errors = every_error(n);
-        assert_eq!(errors.len(), 14);
+        assert_eq!(errors.len(), 15);
         for (index, (error, expected)) in errors.into_iter().enumerate() {
             assert_eq!(place(&error), index);
             assert_eq!(error.message().as_str(), expected);
@@ -125,6 +130,10 @@ fn numbers_stand_in_their_places() {
     says(
         ShapeError::ScratchLimit { least: 20, limit: 10 },
         "a limit of 10 values of scratch is less than the 20 that layers hand on",
+    );
+    says(
+        ShapeError::InputStrides { channel: 2, last: 3 },
+        "input strides: 2 for channels and 3 for the last axis, one of which must be 1",
     );
 }
 

@@ -1,7 +1,7 @@
 //! Loops over all products of a convolution, and over points.
 
 use crate::conv::ConvPlan;
-use crate::layout::Layout;
+use crate::layout::{InputStrides, Layout};
 use crate::padding::PaddingMode;
 use crate::window::lift;
 
@@ -27,9 +27,10 @@ pub(super) fn for_each_product_of<const D: usize>(
         padding: lift(plan.padding(), [0; 2]),
         mode: params.padding_mode(),
         dilation: lift(params.dilation(), 1),
+        place: lift(plan.input_strides().dims, 0),
     };
     let output = lift(plan.output_dims(), 1);
-    let input_place = places(plan.input_layout(), params.in_channels(), volume(taps.input));
+    let InputStrides { image, channel, .. } = plan.input_strides();
     let output_place = places(plan.output_layout(), params.out_channels(), volume(output));
     for n in 0..images {
         for m in 0..params.out_channels() {
@@ -37,7 +38,7 @@ pub(super) fn for_each_product_of<const D: usize>(
                 for c in 0..group_in {
                     let kernel = m * group_in + c;
                     for (k, i) in taps.at(position) {
-                        let i = input_place(n, m / group_out * group_in + c, i);
+                        let i = n * image + (m / group_out * group_in + c) * channel + i;
                         product(output_place(n, m, p), i, kernel * volume(taps.kernel) + k);
                     }
                 }
@@ -63,18 +64,20 @@ struct Taps {
     padding: [[usize; 2]; 3],
     mode: PaddingMode,
     dilation: [usize; 3],
+    /// How far apart positions of the input lie on each axis.
+    place: [usize; 3],
 }
 
 impl Taps {
-    /// The taps that see a value when the window is at `o`, ascending, each with the offset in the
-    /// plane of what it sees. Zeros of the padding are left out.
+    /// The taps that see a value when the window is at `o`, ascending, each with the place of what it
+    /// sees from the first position on. Zeros of the padding are left out.
     fn at(self, o: [usize; 3]) -> impl Iterator<Item = (usize, usize)> + Clone {
         points(self.kernel).enumerate().filter_map(move |(tap, k)| {
             let mut offset = 0;
             for axis in 0..3 {
                 let padded = o[axis] * self.stride[axis] + k[axis] * self.dilation[axis];
                 let i = padded as isize - self.padding[axis][0] as isize;
-                offset = offset * self.input[axis] + source(self.mode, i, self.input[axis] as isize)?;
+                offset += self.place[axis] * source(self.mode, i, self.input[axis] as isize)?;
             }
             Some((tap, offset))
         })

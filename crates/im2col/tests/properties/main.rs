@@ -39,5 +39,6 @@ mod pool_shapes;
 mod pool_sums;
 mod scratch;
 mod small_shapes;
+mod strides;
 mod transpose;
 mod winograd;

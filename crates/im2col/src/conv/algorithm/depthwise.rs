@@ -24,9 +24,9 @@ use taps::span;
 
 /// Whether there is one channel in and out of each group, and a kernel for the window: any with channels last.
 pub(in crate::conv) const fn fits(shape: &ConvShape) -> bool {
-    if shape.has_channels_last() {
+    if !shape.is_planar() {
+        let is_input_last = shape.input_strides().channel == 1;
         // A single position has but one layout.
-        let is_input_last = shape.input_layout.is_last() || shape.window.plane_len() == 1;
         let is_output_last = shape.output_layout.is_last() || shape.window.positions() == 1;
         return is_input_last && is_output_last && shape.in_group == 1 && shape.out_group == 1;
     }
@@ -41,7 +41,7 @@ pub(in crate::conv) const fn fits(shape: &ConvShape) -> bool {
 /// Runs the kernel for the window.
 pub(in crate::conv) fn forward(isa: Isa, pass: &mut Pass<'_>) {
     let pass = pass.reborrow();
-    if pass.shape.has_channels_last() {
+    if !pass.shape.is_planar() {
         return dispatch(isa, LanesOfChannels(pass));
     }
     match (pass.shape.window.kernel[2], pass.shape.window.stride[2]) {

@@ -15,7 +15,7 @@ use core::ops::Range;
 
 /// Runs the algorithm.
 pub(in crate::conv) fn forward(isa: Isa, pass: &mut Pass<'_>) {
-    if pass.shape.has_channels_last() {
+    if !pass.shape.is_planar() {
         dispatch(isa, any_layout::InAnyLayout(pass.reborrow()));
         return;
     }

@@ -1,6 +1,7 @@
 //! Blocks of positions, and where the input values lie that they see.
 
 use crate::conv::shape::ConvShape;
+use crate::layout::InputStrides;
 use crate::simd::NR;
 use crate::window::{Window, checked_product, max};
 
@@ -44,14 +45,18 @@ pub(in crate::conv) const fn is_staged(shape: &ConvShape) -> bool {
     if shape.input_layout.is_last() {
         return shape.window.is_padded() || positions_meet(shape);
     }
-    let plane_len = shape.window.plane_len();
+    let InputStrides { channel, .. } = shape.input_strides();
     let most = most_products(shape.window.kernel[2] > 1, 1).div_ceil(shape.window.taps());
     let planes = if shape.in_group < most { shape.in_group } else { most };
-    // Planes that are a multiple of 2^n lines apart meet in one of 2^n sets.
-    let shared = if plane_len.is_multiple_of(NR) { 1 << (plane_len / NR).trailing_zeros() } else { 1 };
     shape.window.is_padded()
-        || planes.saturating_mul(plane_len) > REACH
-        || planes.saturating_mul(shared) > L1_SETS * L1_WAYS / 2
+        || planes.saturating_mul(channel) > REACH
+        || planes.saturating_mul(sharing(channel)) > L1_SETS * L1_WAYS / 2
+}
+
+/// In how few sets of L1 values meet that lie so far apart: in one of as many as this. Those a multiple of `2^n` lines apart meet in
+/// one of `2^n` sets.
+const fn sharing(apart: usize) -> usize {
+    if apart > 0 && apart.is_multiple_of(NR) { 1 << (apart / NR).trailing_zeros() } else { 1 }
 }
 
 /// The most products of a block, for tiles of one or two panels. Where neither taps nor channels are side by side, a tile reads a
@@ -62,12 +67,10 @@ pub(in crate::conv) const fn most_products(are_together: bool, panels: usize) ->
 }
 
 /// Whether a tile whose input has channels last reads too many lines of L1 at once, one for each position and tap: more than half
-/// of what their sets hold. Positions a multiple of `2^n` lines apart share one of `2^n` sets.
+/// of what their sets hold.
 const fn positions_meet(shape: &ConvShape) -> bool {
     let Window { kernel, stride, .. } = shape.window;
-    let [position_stride, ..] = shape.input_strides();
-    let apart = position_stride.saturating_mul(stride[2]);
-    let shared = if apart.is_multiple_of(NR) { 1 << (apart / NR).trailing_zeros() } else { 1 };
+    let shared = sharing(shape.input_strides().dims[2].saturating_mul(stride[2]));
     let lines = kernel[2].saturating_add(TILE_POSITIONS).saturating_mul(kernel[1]).saturating_mul(kernel[0]);
     lines.saturating_mul(shared) > L1_SETS * L1_WAYS / 2
 }
@@ -262,12 +265,10 @@ pub(super) const fn staged_channels(shape: &ConvShape) -> usize {
 }
 
 impl Field {
-    /// The input itself, whose images are whole inputs apart.
+    /// The input itself.
     pub(in crate::conv) fn input(shape: &ConvShape) -> Self {
-        let Window { input, stride, dilation, .. } = shape.window;
-        let [position, channel, _] = shape.input_strides();
-        let steps = [input[1] * input[2] * position, input[2] * position, position];
-        let image = shape.groups * shape.in_group * shape.window.plane_len();
+        let Window { stride, dilation, .. } = shape.window;
+        let InputStrides { image, channel, dims: steps } = shape.input_strides();
         let mut field = Self { image, channel, tap: [0; 3], position: [0; 3] };
         for axis in 0..3 {
             // Wrapping: a dilation counts only where there is a second tap, a stride where there is a

@@ -2,6 +2,7 @@
 
 use super::block::{Block, Field, Position, staged_channels};
 use crate::conv::shape::ConvShape;
+use crate::layout::InputStrides;
 use crate::padding::PaddingMode;
 use crate::simd::load::{fetch, zero};
 use crate::simd::{Kernel, MulAdd, NR, Vectors};
@@ -45,7 +46,7 @@ impl Block {
             self.fill_positions(first, shape, input_field, input, stage);
             return;
         }
-        let window = &shape.window;
+        let (window, InputStrides { dims, .. }) = (&shape.window, shape.input_strides());
         let [planes, lines, columns] = StageAxis::all(self, first, window);
         // Taps that lie together are one run of values, others a run each.
         let (runs, run_len, step) = if columns.is_together {
@@ -63,7 +64,7 @@ impl Block {
                     let z = window.mode.source(planes.coordinate(z), window.input[0]);
                     for y in 0..lines.len {
                         let y = window.mode.source(lines.coordinate(y), window.input[1]);
-                        let line = z.zip(y).map(|(z, y)| plane + (z * window.input[1] + y) * window.input[2]);
+                        let line = z.zip(y).map(|(z, y)| plane + z * dims[0] + y * dims[1]);
                         for tap in 0..runs {
                             let to = &mut stage[at..];
                             if runs > 1 {
@@ -96,9 +97,9 @@ impl Block {
     ) {
         let (window, channels) = (&shape.window, shape.in_group);
         let [planes, lines, columns] = StageAxis::all(self, first, window);
-        let ([position_stride, ..], staged) = (shape.input_strides(), staged_channels(shape));
+        let (strides, staged) = (shape.input_strides(), staged_channels(shape));
         // The positions of a line inside the input, if they are as far apart there as in the stage: one run of values.
-        let inside = if position_stride == staged && columns.is_together {
+        let inside = if strides.dims[2] == staged && columns.is_together {
             let Run { before, inside, .. } = Run::new(window, columns.start, columns.len, 1);
             before..before + inside
         } else {
@@ -114,9 +115,9 @@ impl Block {
                     while i < columns.len {
                         let x = columns.coordinate(i);
                         let run = if i == inside.start { inside.len().max(1) } else { 1 };
-                        match window.source([z, y, x]) {
+                        match strides.place(window, [z, y, x]) {
                             Some(place) => {
-                                let from = image * input_field.image + place * position_stride;
+                                let from = image * input_field.image + place;
                                 for done in (0..(run - 1) * staged + channels).step_by(NR) {
                                     fetch::<1>(input, from + done, 1, &mut stage[at + done..]);
                                 }

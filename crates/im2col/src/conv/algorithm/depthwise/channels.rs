@@ -6,6 +6,7 @@ use crate::conv::pass::Pass;
 use crate::conv::shape::ConvShape;
 use crate::epilogue::Epilogue;
 use crate::gemm::blocks;
+use crate::layout::InputStrides;
 use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
 use crate::window::Window;
 use core::ops::Range;
@@ -32,7 +33,7 @@ impl Kernel for LanesOfChannels<'_> {
     ) {
         let Self(mut pass) = self;
         let ConvShape { batch, groups: channels, window, .. } = pass.shape;
-        let (input_len, output_len) = (channels * window.plane_len(), channels * window.positions());
+        let (strides, output_len) = (pass.shape.input_strides(), channels * window.positions());
         let ([_, height, width], [begin, end]) = (window.output, pass.part);
         let [lines, positions] = match window.outer_axis() {
             0 => [begin * height..end * height, 0..width],
@@ -60,6 +61,7 @@ impl Kernel for LanesOfChannels<'_> {
                 let is_last = taps.end == window.taps();
                 let lanes = ChannelLanes {
                     window: &window,
+                    strides: &strides,
                     lines: lines.clone(),
                     positions: positions.clone(),
                     channels,
@@ -70,7 +72,7 @@ impl Kernel for LanesOfChannels<'_> {
                     epilogue: is_last.then_some(epilogue),
                 };
                 for image in 0..batch {
-                    let input = pass.input.get(image * input_len..).unwrap_or_default();
+                    let input = pass.input.get(image * strides.image..).unwrap_or_default();
                     let output = output.get_mut(image * output_len..).unwrap_or_default();
                     lanes.convolve(input, output, vectors);
                 }
@@ -82,6 +84,7 @@ impl Kernel for LanesOfChannels<'_> {
 /// One pass over an image: some taps of some of its channels, from channel `first` on.
 struct ChannelLanes<'a> {
     window: &'a Window,
+    strides: &'a InputStrides<3>,
     /// Those of the output that are computed, and their positions.
     lines: Range<usize>,
     positions: Range<usize>,
@@ -146,7 +149,8 @@ impl ChannelLanes<'_> {
         let Window { input: in_dims, kernel, stride, dilation, padding, output: dims, .. } = *self.window;
         let [_, height, _] = dims;
         let reach = (kernel[2] - 1) * dilation[2];
-        let step = stride[2].wrapping_mul(self.channels);
+        let [plane_stride, line_stride, position_stride] = self.strides.dims;
+        let step = stride[2].wrapping_mul(position_stride);
         let (mut of_line, mut of_ends) = (Seen::none(), [Seen::none(), Seen::none()]);
         // Where no tap of a line is in the padding above or below, places relative to the line's base are those of the line before.
         let mut is_inside = false;
@@ -158,7 +162,7 @@ impl ChannelLanes<'_> {
                 origin < in_dims[axis] && (kernel[axis] - 1) * dilation[axis] < in_dims[axis] - origin
             };
             is_inside = is_axis_inside(0, z) && is_axis_inside(1, y);
-            let base = if is_inside { (z * in_dims[1] + y) * in_dims[2] * self.channels } else { 0 };
+            let base = if is_inside { z * plane_stride + y * line_stride } else { 0 };
             if !(is_inside && was_inside) {
                 self.find_lines([z, y], base, &mut of_line);
                 of_ends.iter_mut().for_each(Seen::clear);
@@ -178,7 +182,7 @@ impl ChannelLanes<'_> {
                     x + positions <= end && origin < in_dims[2] && last < in_dims[2]
                 };
                 let (seen, at) = if sees_all(1) {
-                    (&of_line, origin * self.channels)
+                    (&of_line, origin * position_stride)
                 } else {
                     // Most lines have one position at each end that sees padding.
                     let of_end = &mut of_ends[usize::from(x > start)];
@@ -207,10 +211,10 @@ impl ChannelLanes<'_> {
         seen.clear();
         for (tap, [kz, ky, kx]) in self.taps.iter().enumerate() {
             let line = [z.wrapping_add(kz * dilation[0]), y.wrapping_add(ky * dilation[1]), 0];
-            if let Some(line) = self.window.source(line) {
+            if let Some(line) = self.strides.place(self.window, line) {
                 let x = kx * dilation[2];
                 // Wrapping: in the padding on the left or right the place is meaningless, and `find_positions` replaces it.
-                let place = line.wrapping_add(x).wrapping_mul(self.channels).wrapping_sub(base);
+                let place = line.wrapping_add(x.wrapping_mul(self.strides.dims[2])).wrapping_sub(base);
                 seen.push(SeenTap { place, x, tap });
             }
         }
@@ -223,7 +227,7 @@ impl ChannelLanes<'_> {
         seen.origin = Some(origin);
         for tap in &line.taps[..line.count] {
             if let Some(x) = self.window.mode.source(origin.wrapping_add(tap.x), self.window.input[2]) {
-                let place = tap.place.wrapping_add(x.wrapping_sub(tap.x).wrapping_mul(self.channels));
+                let place = tap.place.wrapping_add(x.wrapping_sub(tap.x).wrapping_mul(self.strides.dims[2]));
                 seen.push(SeenTap { place, ..*tap });
             }
         }

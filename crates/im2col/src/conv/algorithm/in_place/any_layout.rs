@@ -5,6 +5,7 @@
 
 use crate::conv::pass::{GroupWeights, Pass};
 use crate::conv::shape::ConvShape;
+use crate::layout::InputStrides;
 use crate::simd::{Kernel, Lanes, MulAdd, NR, Vectors};
 use crate::window::Window;
 
@@ -24,9 +25,8 @@ impl Kernel for InAnyLayout<'_> {
         let ConvShape { batch, groups, in_group, out_group, window, .. } = pass.shape;
         let [position_stride, channel_stride, group_stride] = pass.shape.output_strides();
         let [_, height, width] = window.output;
-        let (image_len, input_len) =
-            (groups * out_group * window.positions(), groups * in_group * window.plane_len());
-        let [_, _, input_group_stride] = pass.shape.input_strides();
+        let image_len = groups * out_group * window.positions();
+        let strides = pass.shape.input_strides();
         let [begin, end] = pass.part.map(|at| at * (window.positions() / window.output[window.outer_axis()]));
         for image in 0..batch {
             for group in 0..groups {
@@ -34,8 +34,8 @@ impl Kernel for InAnyLayout<'_> {
                 for place in begin..end {
                     let position = [place / width / height, place / width % height, place % width];
                     for first in (0..out_group).step_by(NR) {
-                        let start = image * input_len + group * input_group_stride;
-                        let sums = pass.sums_at(position, start, weights, first, mul_add);
+                        let start = image * strides.image + group * in_group * strides.channel;
+                        let sums = pass.sums_at(position, (start, &strides), weights, first, mul_add);
                         let mut lanes = [sums];
                         epilogue.apply(&mut lanes, 0, first);
                         let at = image * image_len
@@ -53,18 +53,19 @@ impl Kernel for InAnyLayout<'_> {
 }
 
 impl Pass<'_> {
-    /// The sums of the output channels of a group from `first` on, at a position; the group's input begins at `start`.
+    /// The sums of the output channels of a group from `first` on, at a position; the group's input begins at `start` and has these
+    /// strides.
     #[inline(always)]
     fn sums_at(
         &self,
         position: [usize; 3],
-        start: usize,
+        (start, strides): (usize, &InputStrides<3>),
         weights: GroupWeights<'_>,
         first: usize,
         mul_add: impl MulAdd,
     ) -> Lanes {
         let Window { kernel, stride, dilation, padding, .. } = self.shape.window;
-        let ([position_stride, channel_stride, _], depth) = (self.shape.input_strides(), self.shape.depth());
+        let depth = self.shape.depth();
         let at = |axis: usize, tap: usize| {
             (position[axis] * stride[axis] + tap * dilation[axis]).wrapping_sub(padding[axis][0])
         };
@@ -72,8 +73,8 @@ impl Pass<'_> {
         for channel in 0..self.shape.in_group {
             for tap in 0..self.shape.window.taps() {
                 let [z, y, x] = [tap / kernel[2] / kernel[1], tap / kernel[2] % kernel[1], tap % kernel[2]];
-                if let Some(place) = self.shape.window.source([at(0, z), at(1, y), at(2, x)]) {
-                    let value = self.input[start + channel * channel_stride + place * position_stride];
+                if let Some(place) = strides.place(&self.shape.window, [at(0, z), at(1, y), at(2, x)]) {
+                    let value = self.input[start + channel * strides.channel + place];
                     sums = mul_add(value, weights.lanes(first, k, depth), sums);
                 }
                 k += 1;
