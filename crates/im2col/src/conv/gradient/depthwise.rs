@@ -12,7 +12,7 @@ use crate::conv::padded::PaddedPlanes;
 use crate::conv::shape::ConvShape;
 use crate::gemm::pack::panels_len;
 use crate::scratch::aligned;
-use crate::simd::mask::keep;
+use crate::simd::mask::{self, keep};
 use crate::simd::{Isa, Kernel, Lanes, MR, MulAdd, NR, Vectors, dispatch};
 use crate::sum::{self, Cascade};
 use crate::weights::Weights;
@@ -36,6 +36,9 @@ pub(in crate::conv) const fn stage_len(shape: &ConvShape) -> Option<usize> {
 /// The most vectors that a part of a plane has, and a lane adds in one chain.
 const MOST_VECTORS: usize = 1024;
 
+/// Taps whose inner products are computed at a time: with the gradient and a mask they take 14 registers under AVX2.
+const TAPS: usize = 5;
+
 /// The parts of a plane whose inner products are summed at once, on the last axis in vectors.
 pub(in crate::conv) const fn parts(window: &Window) -> Parts {
     let [planes, lines, width] = window.output;
@@ -52,7 +55,7 @@ pub(in crate::conv) const fn levels(shape: &ConvShape) -> usize {
 ///
 /// Each is summed in `NR` chains, one per lane, which are then added by pairs.
 #[inline(always)]
-pub(in crate::conv) fn add_grad_weight<const ROWS: usize, const PANELS: usize>(
+pub(in crate::conv) fn add_grad_weight(
     layout: &PaddedPlanes,
     stage: &[f32],
     grad_output: &[f32],
@@ -62,47 +65,60 @@ pub(in crate::conv) fn add_grad_weight<const ROWS: usize, const PANELS: usize>(
     let taps = layout.window.taps();
     let outputs = grad_output.chunks_exact(layout.window.positions());
     for (grad_output, grad_weight) in outputs.zip(grad_weight.chunks_exact_mut(taps)) {
-        // As many taps at a time as there are registers for their sums.
-        for (chunk, grad_weight) in grad_weight.chunks_mut(ROWS * PANELS).enumerate() {
-            let mut offsets = [[0; ROWS]; PANELS];
-            for (i, offset) in offsets.as_flattened_mut().iter_mut().enumerate() {
+        for (chunk, grad_weight) in grad_weight.chunks_mut(TAPS).enumerate() {
+            let mut offsets = [0; TAPS];
+            for (i, offset) in offsets.iter_mut().enumerate() {
                 // Taps past the last repeat it; they are not stored.
-                *offset = layout.tap_offset((chunk * ROWS * PANELS + i).min(taps - 1));
+                *offset = layout.tap_offset((chunk * TAPS + i).min(taps - 1));
             }
             let sums = inner_products(layout, stage, grad_output, part, offsets);
-            for (weight, sums) in grad_weight.iter_mut().zip(sums.as_flattened()) {
-                *weight += sum::lanes(*sums);
+            for (weight, sums) in grad_weight.iter_mut().zip(sums) {
+                *weight += sum::lanes(sums);
             }
         }
     }
 }
 
+/// The inner products of a part of `grad_output` and what each tap sees, in a chain for each lane.
 #[inline(always)]
-fn inner_products<const ROWS: usize, const PANELS: usize>(
+fn inner_products(
     layout: &PaddedPlanes,
     stage: &[f32],
     grad_output: &[f32],
     part: &Part,
-    offsets: [[usize; ROWS]; PANELS],
-) -> [[Lanes; ROWS]; PANELS] {
+    offsets: [usize; TAPS],
+) -> [Lanes; TAPS] {
     let Part { start: [first_z, first_y, first_x], size: [planes, lines, vectors] } = *part;
-    let mut sums = [[[0.0; NR]; ROWS]; PANELS];
-    for z in first_z..first_z + planes {
-        for y in first_y..first_y + lines {
-            for vector in first_x..first_x + vectors {
-                let at = layout.vector_at([z, y, vector * NR]);
-                let grad = read(grad_output, at.output, at.len);
-                for (sums, offsets) in sums.iter_mut().zip(offsets) {
-                    for (sums, offset) in sums.iter_mut().zip(offsets) {
-                        // Zeros on both sides: what the next line holds may not be finite.
-                        let values = read(stage, at.stage + offset, at.len);
-                        for lane in 0..NR {
-                            sums[lane] += grad[lane] * values[lane];
-                        }
-                    }
-                }
+    // The last values, and zeros behind them: what is loaded from either stays in a register.
+    let (mut tail, tail_at) = ([0.0; 2 * NR], grad_output.len().saturating_sub(NR));
+    tail[..grad_output.len() - tail_at].copy_from_slice(&grad_output[tail_at..]);
+    let (mut sums, mut left) = ([[0.0; NR]; TAPS], vectors);
+    let ([mut z, mut y], mut at) = ([first_z, first_y], layout.vector_at([first_z, first_y, first_x * NR]));
+    let width = layout.window.output[2] - first_x * NR;
+    let mut line_left = width;
+    for _ in 0..planes * lines * vectors {
+        if left == 0 {
+            y += 1;
+            if y == first_y + lines {
+                (y, z) = (first_y, z + 1);
+            }
+            (left, line_left, at) = (vectors, width, layout.vector_at([z, y, first_x * NR]));
+        }
+        let grad = grad_output.get(at.output..).and_then(<[f32]>::first_chunk);
+        let grad = grad.or_else(|| tail.get(at.output - tail_at..).and_then(<[f32]>::first_chunk));
+        let (Some(grad), Some(stage)) = (grad, stage.get(at.stage..)) else { break };
+        // Zeros on both sides: what the next line holds may not be finite.
+        let mask = mask::lanes(0, line_left.min(NR));
+        let grad = mask::apply(&mask, *grad);
+        for (sums, offset) in sums.iter_mut().zip(&offsets) {
+            let Some(values) = stage[*offset..].first_chunk() else { break };
+            let values = mask::apply(&mask, *values);
+            for lane in 0..NR {
+                sums[lane] += grad[lane] * values[lane];
             }
         }
+        (at.stage, at.output) = (at.stage + NR, at.output + NR);
+        (left, line_left) = (left - 1, line_left.wrapping_sub(NR));
     }
     sums
 }
@@ -227,6 +243,8 @@ impl DepthwiseWeight<'_> {
 }
 
 impl Kernel for DepthwiseWeight<'_> {
+    const USES_AVX512: bool = false;
+
     #[inline(always)]
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
@@ -250,7 +268,7 @@ impl Kernel for DepthwiseWeight<'_> {
                 layout.copy(&input[plane * plane_len..][..plane_len], stage);
                 for part in parts.iter() {
                     let sums = all.lowest();
-                    add_grad_weight::<ROWS, PANELS>(&layout, stage, grad_output, &part, sums);
+                    add_grad_weight(&layout, stage, grad_output, &part, sums);
                     all.carry();
                 }
             }
