@@ -7,8 +7,10 @@ pub mod explicit;
 #[cfg(feature = "rayon")]
 pub mod images;
 mod shape;
+mod tensor;
 
 pub use shape::ConvShape;
+pub use tensor::Tensor;
 
 use anyhow::{Context, Result};
 use im2col::Isa;

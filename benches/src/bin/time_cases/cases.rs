@@ -1,7 +1,7 @@
 //! What is measured: the list of cases, and their tensors.
 
 use anyhow::{Context, Result, ensure};
-use im2col_benches::ConvShape;
+use im2col_benches::{ConvShape, Tensor};
 use std::{env, fs, path::PathBuf};
 
 /// A line of the list.
@@ -39,12 +39,13 @@ impl Case {
     }
 
     /// Reads `$PEERS_DATA/<case>/<tensor>.bin`: f32, little-endian.
-    pub(crate) fn tensor(&self, tensor: &str) -> Result<Vec<f32>> {
+    pub(crate) fn tensor(&self, tensor: &str) -> Result<Tensor> {
         let path = folder("PEERS_DATA")?.join(&self.name).join(format!("{tensor}.bin"));
         let bytes = fs::read(&path).with_context(|| path.display().to_string())?;
         let (values, rest) = bytes.as_chunks();
         ensure!(rest.is_empty(), "{}: not a multiple of 4 bytes", path.display());
-        Ok(values.iter().map(|value| f32::from_le_bytes(*value)).collect())
+        let values: Vec<_> = values.iter().map(|value| f32::from_le_bytes(*value)).collect();
+        Ok(values.into())
     }
 }
 

@@ -6,6 +6,7 @@ use crate::timing::{Limits, Timing, time};
 use anyhow::Result;
 use im2col::lenet::LENET;
 use im2col::{ConvOperands, ConvParams, Layout, Network, NetworkWeights, PoolParams, Rounding, Weights};
+use im2col_benches::Tensor;
 use rayon::current_num_threads;
 use std::hint::black_box;
 
@@ -36,11 +37,11 @@ fn conv_over<const D: usize>(
     }
     let plan = params.plan(shape.batch, dims)?.with_threads(current_num_threads());
     let plan = plan.with_rounding(rounding).with_input_layout(layout)?.with_output_layout(layout)?;
-    let mut packed = vec![0.0; plan.packed_weight_len()];
+    let mut packed = Tensor::zeros(plan.packed_weight_len());
     let weight = Weights::Packed(plan.pack_weights(&weight, &mut packed)?);
     let operands = ConvOperands { input: &input, weight, bias: &[] };
-    let mut scratch = vec![0.0; plan.packed_scratch_len()];
-    let mut output = vec![0.0; shape.output_len()];
+    let mut scratch = Tensor::zeros(plan.packed_scratch_len());
+    let mut output = Tensor::zeros(shape.output_len());
     let timing = time(limits, || {
         plan.forward(operands, &mut output, &mut scratch)?;
         black_box(&mut output);
@@ -49,15 +50,15 @@ fn conv_over<const D: usize>(
     if layout == Layout::ChannelsLast {
         output = transposed(&output, shape.batch, shape.positions());
     }
-    Ok((timing, output))
+    Ok((timing, output.to_vec()))
 }
 
 /// The matrices of a batch, of so many rows, transposed.
-fn transposed(values: &[f32], batch: usize, rows: usize) -> Vec<f32> {
+fn transposed(values: &[f32], batch: usize, rows: usize) -> Tensor {
     let (len, columns) = (values.len() / batch, values.len() / batch / rows);
     let of_matrix =
         |matrix: &[f32]| (0..len).map(|i| matrix[i % rows * columns + i / rows]).collect::<Vec<_>>();
-    values.chunks(len).flat_map(of_matrix).collect()
+    values.chunks(len).flat_map(of_matrix).collect::<Vec<_>>().into()
 }
 
 /// w: `[m, k]` times x: `[k, n]`, as a convolution of `k` channels with `m` kernels of one tap.
@@ -68,15 +69,15 @@ pub(crate) fn gemm(case: &Case, limits: Limits) -> Result<Answer> {
     let (input, weight) = (case.tensor("x")?, case.tensor("w")?);
     let params = ConvParams::new(shape.in_channels, shape.out_channels, [1]).with_bias(false);
     let plan = params.plan(1, [shape.input[1]])?.with_threads(current_num_threads());
-    let mut scratch = vec![0.0; plan.scratch_len()];
-    let mut output = vec![0.0; plan.output_len()];
+    let mut scratch = Tensor::zeros(plan.scratch_len());
+    let mut output = Tensor::zeros(plan.output_len());
     let operands = ConvOperands { input: &input, weight: Weights::Plain(&weight), bias: &[] };
     let timing = time(limits, || {
         plan.forward(operands, &mut output, &mut scratch)?;
         black_box(&mut output);
         Ok(())
     })?;
-    Ok((timing, output))
+    Ok((timing, output.to_vec()))
 }
 
 /// x: `[batch, channels, h, w]`; the window is the case's kernel.
@@ -89,13 +90,13 @@ pub(crate) fn pool(case: &Case, limits: Limits) -> Result<Answer> {
     };
     let params = window.with_stride(shape.stride).with_padding(shape.padding);
     let plan = params.plan(shape.batch, shape.in_channels, shape.input)?.with_threads(current_num_threads());
-    let mut output = vec![0.0; shape.batch * shape.in_channels * shape.positions()];
+    let mut output = Tensor::zeros(shape.batch * shape.in_channels * shape.positions());
     let timing = time(limits, || {
         plan.forward(&input, &mut output)?;
         black_box(&mut output);
         Ok(())
     })?;
-    Ok((timing, output))
+    Ok((timing, output.to_vec()))
 }
 
 /// x: `[batch, 1, 28, 28]`, w1, b1 ... w5, b5: the parameters; the answer is the logits.
@@ -103,25 +104,25 @@ pub(crate) fn lenet(case: &Case, limits: Limits) -> Result<Answer> {
     let input = case.tensor("x")?;
     let params = lenet_params(case)?;
     let network = Network::plan(LENET, case.shape.batch, [1, 28, 28])?.with_threads(current_num_threads());
-    let mut packed = vec![0.0; network.packed_weight_len()];
+    let mut packed = Tensor::zeros(network.packed_weight_len());
     let weights =
         NetworkWeights::Packed { params: &params, packed: network.pack_weights(&params, &mut packed)? };
-    let mut scratch = vec![0.0; network.scratch_len()];
-    let mut output = vec![0.0; network.output_len()];
+    let mut scratch = Tensor::zeros(network.scratch_len());
+    let mut output = Tensor::zeros(network.output_len());
     let timing = time(limits, || {
         network.forward(weights, &input, &mut output, &mut scratch)?;
         black_box(&mut output);
         Ok(())
     })?;
-    Ok((timing, output))
+    Ok((timing, output.to_vec()))
 }
 
 /// The parameters of all layers, one after the other.
 pub(crate) fn lenet_params(case: &Case) -> Result<Vec<f32>> {
     let mut params = Vec::new();
     for layer in 1..=5 {
-        params.extend(case.tensor(&format!("w{layer}"))?);
-        params.extend(case.tensor(&format!("b{layer}"))?);
+        params.extend_from_slice(&case.tensor(&format!("w{layer}"))?);
+        params.extend_from_slice(&case.tensor(&format!("b{layer}"))?);
     }
     Ok(params)
 }

@@ -19,7 +19,7 @@ const RATE: f64 = 0.5;
 pub(crate) fn lenet(case: &Case, limits: Limits) -> Result<Answer> {
     let images = Images {
         dims: IMAGE_DIMS,
-        values: case.tensor("x")?,
+        values: case.tensor("x")?.to_vec(),
         labels: case.tensor("labels")?.iter().map(|&label| label as u32).collect(),
     };
     let batch = images.labels.len();

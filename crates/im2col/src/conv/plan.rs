@@ -26,6 +26,9 @@ use crate::window::{Window, lift, min, unlift};
 /// group for [`Algorithm::Direct`] (unless it reads them where they lie), or for [`Algorithm::Winograd`] a block of about
 /// 131,072 values, or of 16 tiles of four by four outputs; [`scratch_len`](ConvPlan::scratch_len) times 4 is the number of bytes.
 ///
+/// Operands may begin anywhere. [`Algorithm::Depthwise`] and others that read their input in place take up to a tenth less time if
+/// input and output begin a cache line (64 bytes).
+///
 /// ```
 /// use im2col::{ConvParams, ConvPlan, planned};
 ///
