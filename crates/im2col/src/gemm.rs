@@ -123,6 +123,8 @@ impl Blocks<'_, '_> {
     /// Computes it from panels that hold all of `B`.
     pub(crate) fn compute_packed(mut self, isa: Isa, b: Panels<'_, NR>) {
         let Blocking { kc, nc, mc, .. } = self.blocking;
+        // A single row reads all of `B` once.
+        let kc = if let Rows::Single(_) = self.a { self.depth } else { kc };
         for rows in blocks(self.rows, mc) {
             for columns in blocks(self.columns, nc) {
                 for k in blocks(self.depth, kc) {
