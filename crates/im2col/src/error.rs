@@ -83,7 +83,7 @@ pub enum ShapeError {
         /// What does not have it: `"adaptive pooling"` ...
         operation: &'static str,
     },
-    /// The strides of an input put neither the values of a line next to each other nor the channels of a group.
+    /// The strides of an input put neither the values of a line next to each other nor the channels.
     InputStrides {
         /// That of channels.
         channel: usize,
@@ -273,7 +273,7 @@ pub enum RunError {
         /// The label; one that no `i128` holds is given as the largest.
         given: i128,
     },
-    /// Channels come last, and the operation takes or gives them first.
+    /// Channels come last or the input has strides, and the operation takes or gives whole planes, channels first.
     Layout {
         /// The operation: `"backward_input"`, `"im2col"` ...
         operation: &'static str,
@@ -323,7 +323,7 @@ impl fmt::Display for RunError {
             Self::Layout { operation } => {
                 write!(
                     f,
-                    "{operation}: channels must come first, and the plan has a layout with channels last"
+                    "{operation} takes whole planes with channels first, and the plan has another layout"
                 )
             }
             Self::NoIndices => f.write_str("an average has no indices: only a maximum comes from one place"),

@@ -119,7 +119,7 @@ fn every_run_error() {
         &[
             (
                 channels_last.backward_bias(&[0.0; 36], &mut [0.0; 4]).unwrap_err(),
-                "backward_bias: channels must come first, and the plan has a layout with channels last",
+                "backward_bias takes whole planes with channels first, and the plan has another layout",
             ),
             (run(Weights::Plain(&weight), &[0.0; 3], &mut scratch), "bias: 4 values required, 3 given"),
             (

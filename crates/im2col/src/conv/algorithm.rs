@@ -201,7 +201,6 @@ impl Pass<'_> {
     pub(super) fn new(shape: &ConvShape, algorithm: Algorithm, sizes: &ForwardSizes) -> Self {
         let mut pass = Self::in_place(algorithm.shape(shape));
         (pass.most, pass.scratch_len) = (sizes.most, sizes.packed);
-        pass.channels_at_once = algorithm.channels_at_once();
         pass
     }
 
@@ -210,9 +209,9 @@ impl Pass<'_> {
     pub(super) fn in_place(shape: ConvShape) -> Self {
         Self {
             shape,
+            view: None,
             most: 0,
             scratch_len: 0,
-            channels_at_once: NR,
             part: [0, shape.window.output[shape.window.outer_axis()]],
             input: &[],
             weight: Weights::Plain(&[]),

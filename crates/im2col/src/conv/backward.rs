@@ -37,7 +37,7 @@ impl<const D: usize> ConvPlan<D> {
     /// # Errors
     ///
     /// If an operand's length is not the plan's, or the scratch is shorter than
-    /// [`ConvPlan::backward_input_scratch_len`]; [`RunError::Layout`] with channels last.
+    /// [`ConvPlan::backward_input_scratch_len`]; [`RunError::Layout`] with channels last or strides.
     pub fn backward_input(
         &self,
         weight: &[f32],
@@ -99,7 +99,7 @@ impl<const D: usize> ConvPlan<D> {
     /// # Errors
     ///
     /// If an operand's length is not the plan's, or the scratch is shorter than
-    /// [`ConvPlan::backward_weight_scratch_len`]; [`RunError::Layout`] with channels last.
+    /// [`ConvPlan::backward_weight_scratch_len`]; [`RunError::Layout`] with channels last or strides.
     pub fn backward_weight(
         &self,
         input: &[f32],
@@ -131,7 +131,7 @@ impl<const D: usize> ConvPlan<D> {
     /// # Errors
     ///
     /// If `grad_output` is not of [`ConvPlan::output_len`] or `grad_bias` not of
-    /// [`ConvPlan::bias_len`]; [`RunError::Layout`] with channels last.
+    /// [`ConvPlan::bias_len`]; [`RunError::Layout`] with channels last or strides.
     pub fn backward_bias(&self, grad_output: &[f32], grad_bias: &mut [f32]) -> Result<(), RunError> {
         self.check_channels_first("backward_bias")?;
         check_len("grad_output", self.output_len(), grad_output.len())?;
@@ -141,7 +141,7 @@ impl<const D: usize> ConvPlan<D> {
         Ok(())
     }
 
-    /// Checks that no layout has channels last, which the operation cannot take.
+    /// Checks that input and output are whole planes with channels first, as the operation takes them.
     pub(super) const fn check_channels_first(&self, operation: &'static str) -> Result<(), RunError> {
         if self.shape.is_planar() { Ok(()) } else { Err(RunError::Layout { operation }) }
     }

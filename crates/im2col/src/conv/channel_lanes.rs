@@ -26,9 +26,11 @@ pub(super) use pairs::{PairBuffer, PositionPairs};
 pub(super) use store::{Store, Target};
 pub(super) use tile::{BlockTiles, Sums};
 
+use crate::conv::pass::Pass;
 use crate::conv::shape::ConvShape;
 use crate::epilogue::Epilogue;
 use crate::gemm::Panels;
+use crate::layout::InputStrides;
 use crate::simd::{Isa, NR, dispatch};
 use block::Position;
 use core::ops::Range;
@@ -56,18 +58,18 @@ pub(super) struct GroupOperands<'a> {
 /// How far apart values of the whole input, and images, positions and channels of the whole output are. A part has the strides
 /// of the whole, for it is of one image.
 pub(super) struct Strides {
-    pub(super) input: Field,
+    pub(super) input: InputStrides<3>,
     pub(super) image: usize,
     pub(super) position: usize,
     pub(super) channel: usize,
 }
 
 impl Strides {
-    pub(super) fn new(shape: &ConvShape) -> Self {
-        let ConvShape { groups, out_group, window, .. } = *shape;
-        let [position, channel, _] = shape.output_strides();
+    pub(super) fn new(pass: &Pass<'_>) -> Self {
+        let ConvShape { groups, out_group, window, .. } = pass.shape;
+        let [position, channel, _] = pass.shape.output_strides();
         let image = groups * out_group * window.positions();
-        Self { input: Field::input(shape), image, position, channel }
+        Self { input: pass.input_strides(), image, position, channel }
     }
 }
 
@@ -87,9 +89,15 @@ pub(super) fn convolve(
 ) {
     let GroupOperands { group, channels, input, weights, epilogue, output } = operands;
     let ConvShape { in_group, out_group, window, .. } = *shape;
-    let Strides { input: whole, image: image_stride, position: position_stride, channel: channel_stride } =
-        *strides;
-    let input = input.get(group * in_group * shape.input_strides().channel..).unwrap_or_default();
+    let Strides {
+        input: input_strides,
+        image: image_stride,
+        position: position_stride,
+        channel: channel_stride,
+    } = strides;
+    let [image_stride, position_stride, channel_stride] = [*image_stride, *position_stride, *channel_stride];
+    let whole = Field::input(shape, input_strides);
+    let input = input.get(group * in_group * input_strides.channel..).unwrap_or_default();
     let (waiting, stage) = scratch.split_at_mut(block.sums_len());
     let (axis, mut ends) = (window.outer_axis(), window.output);
     ends[axis] = end;
@@ -99,7 +107,10 @@ pub(super) fn convolve(
     while first.image < shape.batch && first.at[axis] < end {
         let part = block.at(&first, shape.batch, ends);
         let (field, values) = if is_staged(shape) {
-            dispatch(isa, FillPadded { block: &part, first: &first, shape, field: &whole, input, stage });
+            dispatch(
+                isa,
+                FillPadded { block: &part, first: &first, shape, strides: input_strides, input, stage },
+            );
             (Field::stage(&part, shape), &*stage)
         } else {
             (whole, &input[whole.at(first.image, first.at)..])

@@ -86,7 +86,7 @@ impl<const D: usize> ConvPlan<D> {
     ///
     /// # Errors
     ///
-    /// If `input` is not of [`ConvPlan::input_len`]; [`RunError::Layout`] with channels last.
+    /// If `input` is not of [`ConvPlan::input_len`]; [`RunError::Layout`] with channels last or strides.
     pub fn columns<'a>(&self, input: &'a [f32]) -> Result<Columns<'a>, RunError> {
         self.check_channels_first("columns")?;
         self.matrices().columns(input)
@@ -100,7 +100,7 @@ impl<const D: usize> ConvPlan<D> {
     /// # Errors
     ///
     /// If `input` is not of [`ConvPlan::input_len`] or `columns` not of [`ConvPlan::columns_len`]; [`RunError::Layout`] with
-    /// channels last.
+    /// channels last or strides.
     pub fn im2col(&self, input: &[f32], columns: &mut [f32]) -> Result<(), RunError> {
         self.check_channels_first("im2col")?;
         self.matrices().im2col(input, columns)
@@ -112,7 +112,7 @@ impl<const D: usize> ConvPlan<D> {
     /// # Errors
     ///
     /// If `columns` is not of [`ConvPlan::columns_len`] or `sums` not of [`ConvPlan::input_len`]; [`RunError::Layout`] with
-    /// channels last.
+    /// channels last or strides.
     pub fn col2im(&self, columns: &[f32], sums: &mut [f32]) -> Result<(), RunError> {
         self.check_channels_first("col2im")?;
         self.matrices().col2im(columns, sums)

@@ -14,7 +14,8 @@ use core::ops::Range;
 /// What a convolution reads.
 #[derive(Clone, Copy, Debug)]
 pub struct ConvOperands<'a> {
-    /// `[batch, in_channels, dims..]`, or in the [layout](ConvPlan::with_input_layout) of the plan.
+    /// `[batch, in_channels, dims..]`, or in the [layout](ConvPlan::with_input_layout) or with the
+    /// [strides](ConvPlan::with_input_strides) of the plan.
     pub input: &'a [f32],
     /// `[out_channels, in_channels / groups, kernel..]`; of a transposed convolution
     /// `[in_channels, out_channels / groups, kernel..]`.
@@ -143,6 +144,7 @@ impl<const D: usize> ConvPlan<D> {
         let (algorithm, isa) = (self.algorithm(), self.isa());
         // Changed where it stands: a copy for each step would take much of the stack.
         let mut pass = Pass::new(&self.shape, algorithm, &self.sizes.forward);
+        pass.view = self.shape.is_view.then_some(&self.view);
         (pass.input, pass.weight, pass.bias) = (input, weight, bias);
         (pass.activation, pass.output, pass.scratch) = (self.params().activation(), output, scratch);
         #[cfg(feature = "rayon")]

@@ -5,6 +5,7 @@ use crate::conv::shape::ConvShape;
 use crate::epilogue::{Bias, Epilogue};
 use crate::gemm::Panels;
 use crate::gemm::pack::{PackRows, panels_len};
+use crate::layout::InputStrides;
 use crate::scratch::{ALIGN, aligned};
 use crate::simd::{Isa, NR, dispatch};
 use crate::weights::Weights;
@@ -12,12 +13,12 @@ use crate::weights::Weights;
 /// A forward pass: its operands, and a scratch.
 pub(super) struct Pass<'a> {
     pub(super) shape: ConvShape,
+    /// The strides of an input that is a view.
+    pub(super) view: Option<&'a InputStrides<3>>,
     /// The most values of a block.
     pub(super) most: usize,
     /// The scratch besides packed weights.
     pub(super) scratch_len: usize,
-    /// Threads divide channels at multiples of this.
-    pub(super) channels_at_once: usize,
     /// Begin and end of the output on its [outer axis](crate::window::Window::outer_axis): all of it, unless threads divide an
     /// image with channels last.
     pub(super) part: [usize; 2],
@@ -30,6 +31,12 @@ pub(super) struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
+    /// How far apart the values of the input lie.
+    #[inline(always)]
+    pub(super) fn input_strides(&self) -> InputStrides<3> {
+        self.view.copied().unwrap_or_else(|| self.shape.input_strides())
+    }
+
     #[inline(always)]
     pub(super) fn epilogue(&self, group: usize) -> Epilogue<'a> {
         let bias = self.bias.get(group * self.shape.out_group..).map_or(Bias::None, Bias::PerRow);

@@ -47,6 +47,8 @@ pub struct ConvPlan<const D: usize> {
     pub(super) threads: usize,
     pub(super) input_layout: Layout,
     pub(super) output_layout: Layout,
+    /// The strides of an input that is a view; of a whole one they mean nothing.
+    pub(super) view: InputStrides<3>,
     /// What follows from the requests: see [`ConvPlan::resolve`].
     pub(super) algorithm: Algorithm,
     pub(super) shape: ConvShape,
@@ -54,6 +56,7 @@ pub struct ConvPlan<const D: usize> {
     pub(super) backward: BackwardScratch,
 }
 
+pub(super) const NO_VIEW: InputStrides<3> = InputStrides { image: 0, channel: 0, dims: [0; 3] };
 pub(super) const TOO_LONG: ShapeError = ShapeError::Overflow { what: "an operand or scratch" };
 
 impl<const D: usize> ConvParams<D> {
@@ -120,6 +123,7 @@ impl<const D: usize> ConvPlan<D> {
             threads: 1,
             input_layout: Layout::ChannelsFirst,
             output_layout: Layout::ChannelsFirst,
+            view: NO_VIEW,
             algorithm,
             shape,
             sizes,
@@ -154,6 +158,11 @@ impl<const D: usize> ConvPlan<D> {
         let ConvShape { groups, in_group, window, .. } = &self.shape;
         // `ConvSizes` has checked this product.
         groups.wrapping_mul(*in_group).wrapping_mul(window.plane_len())
+    }
+
+    /// Whether the input is a view of a larger buffer.
+    pub(crate) const fn is_view(&self) -> bool {
+        self.shape.is_view
     }
 
     pub(crate) const fn window(&self) -> &Window {
@@ -194,7 +203,8 @@ impl<const D: usize> ConvPlan<D> {
         unlift(self.shape.window.padding)
     }
 
-    /// The order of the input's axes. Of [strides](ConvPlan::with_input_strides) it says whether positions hold their channels together.
+    /// The order of the input's axes. Of [strides](ConvPlan::with_input_strides): channels first if the values of a line follow each
+    /// other, or if there is one, and channels last otherwise.
     #[must_use]
     pub const fn input_layout(&self) -> Layout {
         self.input_layout
@@ -203,8 +213,8 @@ impl<const D: usize> ConvPlan<D> {
     /// How far apart the values of the input lie.
     #[must_use]
     pub const fn input_strides(&self) -> InputStrides<D> {
-        let InputStrides { image, channel, dims } = self.shape.input_strides();
-        InputStrides { image, channel, dims: unlift(dims) }
+        let strides = if self.shape.is_view { self.view } else { self.shape.input_strides() };
+        InputStrides { image: strides.image, channel: strides.channel, dims: unlift(strides.dims) }
     }
 
     /// The order of the output's axes.
@@ -219,9 +229,15 @@ impl<const D: usize> ConvPlan<D> {
         self.algorithm
     }
 
-    /// Length of the input, `[batch, in_channels, dims..]`, or of [another layout](ConvPlan::with_input_layout).
+    /// Length of the input, `[batch, in_channels, dims..]`, of [another layout](ConvPlan::with_input_layout), or of
+    /// [strides](ConvPlan::with_input_strides), from the first value to the last.
     #[must_use]
     pub const fn input_len(&self) -> usize {
+        if self.shape.is_view
+            && let Some(len) = self.shape.view_len(&self.view)
+        {
+            return len;
+        }
         self.sizes.input
     }
 

@@ -3,7 +3,7 @@
 
 use super::algorithm::{ALL, Algorithm};
 use super::choice::best;
-use super::plan::{ConvPlan, TOO_LONG};
+use super::plan::{ConvPlan, NO_VIEW, TOO_LONG};
 use super::rounding::Rounding;
 use super::sizes::ConvSizes;
 use crate::conv::channel_lanes::SUMS_LEN;
@@ -22,7 +22,8 @@ impl<const D: usize> ConvPlan<D> {
     /// [`ShapeError::Unsupported`] for [`Algorithm::Pointwise`], [`Algorithm::Depthwise`] or
     /// [`Algorithm::Winograd`] if the shape is not theirs; with [channels last](Self::with_input_layout) for all but
     /// [`Algorithm::Broadcast`] and [`Algorithm::InPlace`], `Depthwise` from and to them, and [`Algorithm::Direct`] from channels
-    /// first to at most 16 channels of one group; [`ShapeError::Overflow`] if its scratch does not fit in `usize`.
+    /// first to at most 16 channels of one group; with [strides](Self::with_input_strides) likewise, but for `Direct`;
+    /// [`ShapeError::Overflow`] if its scratch does not fit in `usize`.
     pub const fn with_algorithm(mut self, algorithm: Algorithm) -> Result<Self, ShapeError> {
         if !algorithm.fits(&self.shape) {
             return Err(ShapeError::Unsupported { algorithm: algorithm.name() });
@@ -105,7 +106,7 @@ impl<const D: usize> ConvPlan<D> {
     /// [`ShapeError::Overflow`] if the scratch does not fit in `usize`.
     pub const fn with_input_layout(mut self, layout: Layout) -> Result<Self, ShapeError> {
         self.input_layout = layout;
-        self.shape.view = None;
+        (self.view, self.shape.is_view) = (NO_VIEW, false);
         self.with_shape_of_layouts()
     }
 
@@ -162,29 +163,45 @@ impl<const D: usize> ConvPlan<D> {
     ///
     /// # Errors
     ///
-    /// [`ShapeError::InputStrides`] unless the values of a line or the channels of a group follow each other;
+    /// [`ShapeError::InputStrides`] unless the values of a line or the channels follow each other;
     /// [`ShapeError::Overflow`] if a place in the buffer or the scratch does not fit in `usize`.
     pub const fn with_input_strides(mut self, strides: InputStrides<D>) -> Result<Self, ShapeError> {
-        let (mut dims, input) = (lift(strides.dims, 0), self.shape.window.input);
-        if input[2] == 1 {
-            dims[2] = 1;
+        let ConvShape { batch, groups, in_group, window, .. } = self.shape;
+        let InputStrides { mut image, mut channel, dims } = strides;
+        let mut dims = lift(dims, 0);
+        // A stride counts only where there is a second value.
+        if batch < 2 {
+            image = 0;
         }
-        let strides = InputStrides { image: strides.image, channel: strides.channel, dims };
+        if groups * in_group == 1 {
+            channel = 1;
+        }
+        let mut axis = 0;
+        while axis < 3 {
+            if window.input[axis] == 1 {
+                dims[axis] = if axis == 2 { 1 } else { 0 };
+            }
+            axis += 1;
+        }
+        let strides = InputStrides { image, channel, dims };
         let mut layouts: &[Layout] = &[Layout::ChannelsFirst, Layout::ChannelsLast];
         while let [layout, others @ ..] = layouts {
-            let whole = ConvShape { input_layout: *layout, view: None, ..self.shape };
+            let whole = ConvShape { input_layout: *layout, is_view: false, ..self.shape };
             if whole.are_input_strides(&strides) {
                 return self.with_input_layout(*layout);
             }
             layouts = others;
         }
         let is_last = dims[2] != 1;
-        if is_last && strides.channel != 1 && self.shape.in_group > 1 {
-            return Err(ShapeError::InputStrides { channel: strides.channel, last: dims[2] });
+        if is_last && channel != 1 {
+            return Err(ShapeError::InputStrides { channel, last: dims[2] });
         }
-        self.shape.view = Some(strides);
+        if self.shape.view_len(&strides).is_none() {
+            return Err(ShapeError::Overflow { what: "input" });
+        }
+        self.view = strides;
         self.input_layout = if is_last { Layout::ChannelsLast } else { Layout::ChannelsFirst };
-        self.shape.input_layout = self.input_layout;
+        (self.shape.input_layout, self.shape.is_view) = (self.input_layout, true);
         match self.resolve() {
             Ok(()) => Ok(self),
             Err(error) => Err(error),
@@ -193,8 +210,8 @@ impl<const D: usize> ConvPlan<D> {
 
     /// Gives the shape its layouts and plans anew. Of a single channel or position both layouts are one.
     const fn with_shape_of_layouts(mut self) -> Result<Self, ShapeError> {
-        let ConvShape { groups, in_group, out_group, window, view, .. } = self.shape;
-        if view.is_none() {
+        let ConvShape { groups, in_group, out_group, window, is_view, .. } = self.shape;
+        if !is_view {
             self.shape.input_layout = self.input_layout.of(window.plane_len(), groups * in_group);
         }
         self.shape.output_layout = self.output_layout.of(window.positions(), groups * out_group);

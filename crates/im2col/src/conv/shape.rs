@@ -3,7 +3,7 @@
 use crate::im2col::Patches;
 use crate::layout::{InputStrides, Layout};
 use crate::weights::WeightDims;
-use crate::window::{Window, checked, checked_product, checked_sum};
+use crate::window::{Window, checked, checked_sum};
 
 /// A convolution lifted to three axes: what all ranks share. Its sizes are checked by the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,11 +14,11 @@ pub(super) struct ConvShape {
     pub(super) in_group: usize,
     pub(super) out_group: usize,
     pub(super) window: Window,
-    /// Channels last also where the positions of a view are apart, each with its channels together.
+    /// Of a view: channels first if the values of a line follow each other, or if there is one, and channels last otherwise.
     pub(super) input_layout: Layout,
     pub(super) output_layout: Layout,
-    /// The strides of an input that is a view of a larger buffer.
-    pub(super) view: Option<InputStrides<3>>,
+    /// Whether the input is a view of a larger buffer, whose strides the pass has.
+    pub(super) is_view: bool,
 }
 
 impl InputStrides<3> {
@@ -42,7 +42,7 @@ impl ConvShape {
         window: Window,
     ) -> Self {
         let [input_layout, output_layout] = [Layout::ChannelsFirst; 2];
-        Self { batch, groups, in_group, out_group, window, input_layout, output_layout, view: None }
+        Self { batch, groups, in_group, out_group, window, input_layout, output_layout, is_view: false }
     }
 
     /// Rows of the im2col matrix of a group: products in a sum of the forward pass.
@@ -50,19 +50,16 @@ impl ConvShape {
         self.in_group * self.window.taps()
     }
 
-    /// How far apart the values of the input lie.
+    /// How far apart the values of a whole input lie.
     #[inline(never)]
     pub(super) const fn input_strides(&self) -> InputStrides<3> {
-        if let Some(strides) = self.view {
-            return strides;
-        }
         let ([_, height, width], channels) = (self.window.input, self.groups * self.in_group);
         let [position, channel] = self.input_layout.strides(self.window.plane_len(), channels);
         let dims = [height * width * position, width * position, position];
         InputStrides { image: channels * self.window.plane_len(), channel, dims }
     }
 
-    /// Whether values that lie so far apart lie where those of the input do.
+    /// Whether values that lie so far apart lie where those of a whole input do.
     pub(super) const fn are_input_strides(&self, other: &InputStrides<3>) -> bool {
         let InputStrides { image, channel, dims } = self.input_strides();
         // A stride counts only where there is a second value.
@@ -76,12 +73,10 @@ impl ConvShape {
         matches!(differ, [false, false, false, false, false])
     }
 
-    /// The length of the input, from the first value to the last, if it fits in `usize`.
-    pub(super) const fn input_len(&self) -> Option<usize> {
-        let Self { batch, groups, in_group, window, view, .. } = self;
-        // The batch last: it may be 0, and a single image must fit all the same.
-        let dense = checked!(checked_product([*groups, *in_group, window.plane_len(), *batch]));
-        let Some(InputStrides { image, channel, dims }) = view else { return Some(dense) };
+    /// The length of a view, from its first value to the last, if it fits in `usize`.
+    pub(super) const fn view_len(&self, strides: &InputStrides<3>) -> Option<usize> {
+        let Self { batch, groups, in_group, window, .. } = self;
+        let InputStrides { image, channel, dims } = strides;
         let len = checked!(checked_sum([
             checked!(batch.saturating_sub(1).checked_mul(*image)),
             checked!((*groups * *in_group - 1).checked_mul(*channel)),
@@ -102,7 +97,7 @@ impl ConvShape {
 
     /// Whether input and output are planes that follow each other: channels come first, and the input is no view.
     pub(super) const fn is_planar(&self) -> bool {
-        !self.input_layout.is_last() && !self.output_layout.is_last() && self.view.is_none()
+        !self.input_layout.is_last() && !self.output_layout.is_last() && !self.is_view
     }
 
     /// The im2col matrix of a group, whose images are whole inputs apart.
@@ -118,7 +113,7 @@ impl ConvShape {
     /// and an axis of one value and one tap moves to the front: longer lines have fewer ends. Where an axis has
     /// one output, its stride becomes 1. The axes of a view stay.
     pub(super) const fn simplified(&self) -> Self {
-        if self.is_pointwise() && self.view.is_none() {
+        if self.is_pointwise() && !self.is_view {
             let line = [1, 1, self.window.plane_len()];
             return Self { window: Window { input: line, output: line, ..self.window }, ..*self };
         }
@@ -131,7 +126,7 @@ impl ConvShape {
             axis += 1;
         }
         let mut turns = 0;
-        while turns < 2 && shape.window.is_single(2) && shape.view.is_none() {
+        while turns < 2 && shape.window.is_single(2) && !shape.is_view {
             shape.window = shape.window.turned();
             turns += 1;
         }

@@ -38,6 +38,8 @@ impl ConvSizes {
         };
         let divisible = match (batch, groups) {
             (0 | 1, _) if shape.output_layout.is_last() => algorithm.divisible(shape),
+            // Groups of an image would not be contiguous.
+            (0 | 1, 2..) if shape.input_layout.is_last() && !shape.is_view => 1,
             (0 | 1, 1) => out_group.div_ceil(algorithm.channels_at_once()),
             (0 | 1, groups) => groups,
             (batch, _) => batch,
@@ -50,7 +52,8 @@ impl ConvSizes {
         let ConvShape { batch, groups, in_group, out_group, window, .. } = *shape;
         let (taps, positions) = (window.taps(), window.positions());
         let depth = checked!(checked_product([in_group, taps]));
-        let input_len = checked!(shape.input_len());
+        // The batch last: it may be 0, and a single image must fit all the same.
+        let input_len = checked!(checked_product([groups, in_group, window.plane_len(), batch]));
         let output = checked!(checked_product([groups, out_group, positions, batch]));
         let weight_len = checked!(checked_product([groups, out_group, depth]));
         // The im2col matrices of all images.

@@ -28,7 +28,7 @@ impl Pass<'_> {
     fn split(self, algorithm: Algorithm, left: usize, parts: usize) -> (Self, Self) {
         let ConvShape { batch, groups, in_group, out_group, window, .. } = self.shape;
         let (mut first, mut second) = (self.shape, self.shape);
-        let strides = self.shape.input_strides();
+        let strides = self.input_strides();
         let (mut weight, mut bias, mut input) = ([self.weight; 2], [self.bias; 2], [self.input; 2]);
         let mut part = [self.part; 2];
         let output_len;
@@ -46,18 +46,14 @@ impl Pass<'_> {
         } else if groups > 1 {
             let share = groups / parts * left;
             (first.groups, second.groups) = (share, groups - share);
-            if self.shape.input_layout.is_last() {
-                // A view of some channels of each position.
-                (first.view, second.view) = (Some(strides), Some(strides));
-            }
             input = [self.input, self.input.get(share * in_group * strides.channel..).unwrap_or_default()];
             weight = self.weight.halves(share, groups);
             bias = halves(self.bias, share * out_group);
             output_len = share * out_group * window.positions();
         } else {
             // Whole panels of packed weights, and as many rows of plain ones.
-            let panels = out_group.div_ceil(self.channels_at_once);
-            let rows = panels / parts * left * self.channels_at_once;
+            let at_once = algorithm.channels_at_once();
+            let rows = out_group.div_ceil(at_once) / parts * left * at_once;
             (first.out_group, second.out_group) = (rows, out_group - rows);
             let packed_depth = algorithm.packed_depth(&self.shape).unwrap_or_default();
             weight = self.weight.halves_at(rows * self.shape.depth(), rows * packed_depth);

@@ -29,7 +29,8 @@ use crate::error::{RunError, check_len};
 ///
 /// # Errors
 ///
-/// If `weight` is not of the plan's length, or `matrix` not of the product of its sizes.
+/// If `weight` is not of the plan's length, or `matrix` not of the product of its sizes; [`RunError::Layout`] if the plan's input has
+/// [strides](ConvPlan::with_input_strides).
 pub fn dense_matrix<const D: usize>(
     plan: &ConvPlan<D>,
     weight: &[f32],
@@ -44,6 +45,9 @@ pub fn dense_matrix<const D: usize>(
     check_len("weight", plan.weight_len(), weight.len())?;
     // No slice is as long as a product that saturates.
     check_len("matrix", outputs.saturating_mul(inputs), matrix.len())?;
+    if plan.is_view() {
+        return Err(RunError::Layout { operation: "dense_matrix" });
+    }
     matrix.fill(0.0);
     for_each_product_of(plan, 1, |o, i, w| matrix[o * inputs + i] += weight[w]);
     Ok(())

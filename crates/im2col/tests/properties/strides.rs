@@ -41,9 +41,9 @@ fn views(case: &ConvCase, seed: u64) -> Vec<InputStrides<3>> {
         strides(1, 1, [1, 1, 1]),
         strides(3, 1, [2, 5, 2]),
     ];
-    if channels == case.groups {
-        // One channel to a group: neither lines nor channels need be together.
-        views.push(strides(2 * last * plane, 2, [2 * wide * high * last, 2 * wide * last, 2 * last]));
+    if channels == 1 {
+        // One channel of pixels.
+        views.push(strides(2 * plane * 3, 77, [wide * high * 3, wide * 3, 3]));
     }
     views
 }
@@ -165,6 +165,12 @@ fn of_a_whole_input() {
     let single = ConvParams::new(1, 6, [3, 1]).plan(1, [9, 1]).unwrap();
     let strides = InputStrides { image: 77, channel: 88, dims: [1, 99] };
     assert_eq!(single.with_input_strides(strides), Ok(single));
+    // Strides without a second value make no other plan.
+    let gray = ConvParams::new(1, 6, [3, 3]).plan(1, [1, 9].map(|size| size + 2)).unwrap();
+    let of = |image, channel| gray.with_input_strides(InputStrides { image, channel, dims: [30, 2] });
+    assert_eq!(of(0, 0), of(usize::MAX, usize::MAX));
+    let error = ShapeError::InputStrides { channel: 2, last: 3 };
+    assert_eq!(plan.with_input_strides(InputStrides { image: 0, channel: 2, dims: [30, 3] }), Err(error));
 }
 
 /// Strides, layouts, a limit of scratch, an algorithm, rounding and threads make one plan, in whatever order they are asked for.
@@ -192,6 +198,10 @@ fn requests_have_no_order() {
     assert_eq!(asked.algorithm(), Algorithm::Broadcast);
     let unsupported = ShapeError::Unsupported { algorithm: "Im2col" };
     assert_eq!(view(plan).with_algorithm(Algorithm::Im2col), Err(unsupported));
+    let mut matrix = vec![7.0; plan.input_len() / 3 * plan.output_len() / 3];
+    let dense = naive::dense_matrix(&view(plan), &vec![0.0; plan.weight_len()], &mut matrix);
+    assert_eq!(dense, Err(RunError::Layout { operation: "dense_matrix" }));
+    assert!(matrix.iter().all(|value| *value == 7.0));
     let (input, mut columns) = (vec![0.0; view(plan).input_len()], vec![7.0; plan.columns_len()]);
     assert_eq!(view(plan).im2col(&input, &mut columns), Err(RunError::Layout { operation: "im2col" }));
     assert!(columns.iter().all(|value| *value == 7.0));

@@ -29,7 +29,7 @@ pub(in crate::conv) const fn panels_len_of(shape: &ConvShape) -> usize {
 /// Runs the algorithm.
 pub(in crate::conv) fn forward(isa: Isa, pass: &mut Pass<'_>) {
     let ConvShape { groups, out_group, .. } = pass.shape;
-    let (depth, strides) = (pass.shape.depth(), Strides::new(&pass.shape));
+    let (depth, strides) = (pass.shape.depth(), Strides::new(pass));
     let len = panels_len::<NR>(depth, out_group);
     let (scratch, panels) = pass.take_scratch();
     let step = if is_staged(&pass.shape) { out_group } else { PANELS_AT_ONCE * NR };

@@ -25,8 +25,8 @@ use taps::span;
 /// Whether there is one channel in and out of each group, and a kernel for the window: any with channels last.
 pub(in crate::conv) const fn fits(shape: &ConvShape) -> bool {
     if !shape.is_planar() {
-        let is_input_last = shape.input_strides().channel == 1;
         // A single position has but one layout.
+        let is_input_last = shape.input_layout.is_last() || shape.window.plane_len() == 1 && !shape.is_view;
         let is_output_last = shape.output_layout.is_last() || shape.window.positions() == 1;
         return is_input_last && is_output_last && shape.in_group == 1 && shape.out_group == 1;
     }

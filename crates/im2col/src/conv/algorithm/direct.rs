@@ -14,7 +14,7 @@ use crate::window::{Window, checked_sum};
 /// Whether input and output have layouts that it can read and write.
 pub(in crate::conv) const fn fits(shape: &ConvShape) -> bool {
     let are_few = shape.groups == 1 && shape.out_group <= NR;
-    let is_input_planar = !shape.input_layout.is_last() && shape.view.is_none();
+    let is_input_planar = !shape.input_layout.is_last() && !shape.is_view;
     is_input_planar && (are_few || !shape.output_layout.is_last())
 }
 

@@ -38,19 +38,22 @@ pub(in crate::conv) const SUMS_LEN: usize = (MOST_WAITING + 1) * PANELS_AT_ONCE 
 /// The most positions of a tile.
 const TILE_POSITIONS: usize = 14;
 
-/// Whether the input is copied before it is read: because of padding, or because the planes, or with channels last the
+/// Whether the input is copied before it is read: because of padding, or because it is a view, or because the planes, or with channels last the
 /// positions, that a block of products reads are so far apart that they need too many pages, or too few sets of L1 hold their
 /// lines.
 pub(in crate::conv) const fn is_staged(shape: &ConvShape) -> bool {
+    if shape.is_view {
+        return true;
+    }
     if shape.input_layout.is_last() {
         return shape.window.is_padded() || positions_meet(shape);
     }
-    let InputStrides { channel, .. } = shape.input_strides();
+    let plane_len = shape.window.plane_len();
     let most = most_products(shape.window.kernel[2] > 1, 1).div_ceil(shape.window.taps());
     let planes = if shape.in_group < most { shape.in_group } else { most };
     shape.window.is_padded()
-        || planes.saturating_mul(channel) > REACH
-        || planes.saturating_mul(sharing(channel)) > L1_SETS * L1_WAYS / 2
+        || planes.saturating_mul(plane_len) > REACH
+        || planes.saturating_mul(sharing(plane_len)) > L1_SETS * L1_WAYS / 2
 }
 
 /// In how few sets of L1 values meet that lie so far apart: in one of as many as this. Those a multiple of `2^n` lines apart meet in
@@ -266,9 +269,9 @@ pub(super) const fn staged_channels(shape: &ConvShape) -> usize {
 
 impl Field {
     /// The input itself.
-    pub(in crate::conv) fn input(shape: &ConvShape) -> Self {
+    pub(super) fn input(shape: &ConvShape, strides: &InputStrides<3>) -> Self {
         let Window { stride, dilation, .. } = shape.window;
-        let InputStrides { image, channel, dims: steps } = shape.input_strides();
+        let InputStrides { image, channel, dims: steps } = *strides;
         let mut field = Self { image, channel, tap: [0; 3], position: [0; 3] };
         for axis in 0..3 {
             // Wrapping: a dilation counts only where there is a second tap, a stride where there is a

@@ -1,6 +1,6 @@
 //! The stage: the padded copy of what a block reads.
 
-use super::block::{Block, Field, Position, staged_channels};
+use super::block::{Block, Position, staged_channels};
 use crate::conv::shape::ConvShape;
 use crate::layout::InputStrides;
 use crate::padding::PaddingMode;
@@ -13,7 +13,7 @@ pub(super) struct FillPadded<'a> {
     pub(super) block: &'a Block,
     pub(super) first: &'a Position,
     pub(super) shape: &'a ConvShape,
-    pub(super) field: &'a Field,
+    pub(super) strides: &'a InputStrides<3>,
     pub(super) input: &'a [f32],
     pub(super) stage: &'a mut [f32],
 }
@@ -27,7 +27,7 @@ impl Kernel for FillPadded<'_> {
         _: impl MulAdd,
         _: impl Vectors,
     ) {
-        self.block.fill(self.first, self.shape, self.field, self.input, self.stage);
+        self.block.fill(self.first, self.shape, self.strides, self.input, self.stage);
     }
 }
 
@@ -38,15 +38,15 @@ impl Block {
         &self,
         first: &Position,
         shape: &ConvShape,
-        input_field: &Field,
+        strides: &InputStrides<3>,
         input: &[f32],
         stage: &mut [f32],
     ) {
         if shape.input_layout.is_last() {
-            self.fill_positions(first, shape, input_field, input, stage);
+            self.fill_positions(first, shape, strides, input, stage);
             return;
         }
-        let (window, InputStrides { dims, .. }) = (&shape.window, shape.input_strides());
+        let (window, dims) = (&shape.window, strides.dims);
         let [planes, lines, columns] = StageAxis::all(self, first, window);
         // Taps that lie together are one run of values, others a run each.
         let (runs, run_len, step) = if columns.is_together {
@@ -59,7 +59,7 @@ impl Block {
         let mut at = 0;
         for image in first.image..first.image + self.images {
             for channel in 0..shape.in_group {
-                let plane = image * input_field.image + channel * input_field.channel;
+                let plane = image * strides.image + channel * strides.channel;
                 for z in 0..planes.len {
                     let z = window.mode.source(planes.coordinate(z), window.input[0]);
                     for y in 0..lines.len {
@@ -91,13 +91,13 @@ impl Block {
         &self,
         first: &Position,
         shape: &ConvShape,
-        input_field: &Field,
+        strides: &InputStrides<3>,
         input: &[f32],
         stage: &mut [f32],
     ) {
         let (window, channels) = (&shape.window, shape.in_group);
         let [planes, lines, columns] = StageAxis::all(self, first, window);
-        let (strides, staged) = (shape.input_strides(), staged_channels(shape));
+        let staged = staged_channels(shape);
         // The positions of a line inside the input, if they are as far apart there as in the stage: one run of values.
         let inside = if strides.dims[2] == staged && columns.is_together {
             let Run { before, inside, .. } = Run::new(window, columns.start, columns.len, 1);
@@ -117,7 +117,7 @@ impl Block {
                         let run = if i == inside.start { inside.len().max(1) } else { 1 };
                         match strides.place(window, [z, y, x]) {
                             Some(place) => {
-                                let from = image * input_field.image + place;
+                                let from = image * strides.image + place;
                                 for done in (0..(run - 1) * staged + channels).step_by(NR) {
                                     fetch::<1>(input, from + done, 1, &mut stage[at + done..]);
                                 }

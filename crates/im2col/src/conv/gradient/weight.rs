@@ -8,11 +8,12 @@
 
 use super::depthwise;
 use super::parts::{Part, Parts};
-use crate::conv::channel_lanes::{Block, Field, GroupOperands, SUMS_LEN, Strides, convolve, is_staged};
+use crate::conv::channel_lanes::{Block, GroupOperands, SUMS_LEN, Strides, convolve, is_staged};
 use crate::conv::shape::ConvShape;
 use crate::epilogue::Epilogue;
 use crate::gemm::Panels;
 use crate::gemm::pack::{PackRows, panels_len};
+use crate::layout::InputStrides;
 use crate::scratch::{ALIGN, aligned};
 use crate::simd::{Isa, NR, dispatch};
 use crate::sum::{Add, Cascade};
@@ -118,8 +119,8 @@ pub(in crate::conv) fn backward_weight(
     let longest = chains.mirror(shape);
     let (block, is_staged) = (Block::new(&longest, most).evened(&longest), is_staged(&longest));
     let strides = |mirror: &ConvShape| {
-        let input =
-            Field { image: plane_len, channel: groups * in_group * plane_len, ..Field::input(mirror) };
+        let channel = groups * in_group * plane_len;
+        let input = InputStrides { image: plane_len, channel, ..mirror.input_strides() };
         Strides { input, image: window.taps(), position: 1, channel: depth }
     };
     let panels_len = panels_len::<NR>(chains.images * longest.window.taps(), out_group);

@@ -33,7 +33,7 @@ impl Kernel for LanesOfChannels<'_> {
     ) {
         let Self(mut pass) = self;
         let ConvShape { batch, groups: channels, window, .. } = pass.shape;
-        let (strides, output_len) = (pass.shape.input_strides(), channels * window.positions());
+        let (strides, output_len) = (pass.input_strides(), channels * window.positions());
         let ([_, height, width], [begin, end]) = (window.output, pass.part);
         let [lines, positions] = match window.outer_axis() {
             0 => [begin * height..end * height, 0..width],

@@ -26,7 +26,7 @@ impl Kernel for InAnyLayout<'_> {
         let [position_stride, channel_stride, group_stride] = pass.shape.output_strides();
         let [_, height, width] = window.output;
         let image_len = groups * out_group * window.positions();
-        let strides = pass.shape.input_strides();
+        let strides = pass.input_strides();
         let [begin, end] = pass.part.map(|at| at * (window.positions() / window.output[window.outer_axis()]));
         for image in 0..batch {
             for group in 0..groups {
