@@ -176,13 +176,26 @@ pub fn winograd_case() -> impl Strategy<Value = ConvCase> {
     let channels = || prop_oneof![4 => 1..=8_usize, 2 => 15..=17_usize, 1 => 31..=50_usize];
     let depth = prop_oneof![6 => Just((1, 0)), 1 => (1..=3_usize, 0..=1_usize)];
     let padding = [[pads(), pads()], [pads(), pads()]];
-    ((batch(), 1..=3_usize), [channels(), channels()], (depth, plane), padding, mode()).prop_map(
-        |((batch, groups), channels, ((planes, pad_z), (height, width)), [pad_y, pad_x], mode)| {
-            let axis = |padding, positions| Axis::new((3, 1, 1), padding, positions, 0);
+    let dilations = prop_oneof![3 => Just([1; 2]), 1 => [1..=5_usize, 1..=5_usize]];
+    ((batch(), 1..=3_usize), [channels(), channels()], (depth, plane), padding, (mode(), dilations)).prop_map(
+        |(
+            (batch, groups),
+            channels,
+            ((planes, pad_z), (height, width)),
+            [pad_y, pad_x],
+            (mode, dilations),
+        )| {
+            // Long rows of tiles are for kernels without dilation.
+            let [dy, dx] = if width < 200 { dilations } else { [1; 2] };
+            let axis = |padding, positions, dilation| Axis::new((3, 1, dilation), padding, positions, 0);
             let z = Axis { input: planes, padding: [pad_z, 0], ..TRIVIAL };
             let channels = channels.map(|channels| groups * channels);
-            let case = case(batch, channels, groups, [z, axis(pad_y, height), axis(pad_x, width)]);
-            with_mode(capped(case, MANY_MULTIPLY_ADDS), mode)
+            let case = case(batch, channels, groups, [z, axis(pad_y, height, dy), axis(pad_x, width, dx)]);
+            let mut case = with_mode(capped(case, MANY_MULTIPLY_ADDS), mode);
+            for axis in 1..3 {
+                case.dilation[axis] = case.dilation[axis].min(case.output()[axis]);
+            }
+            case
         },
     )
 }

@@ -39,8 +39,9 @@ pub enum Algorithm {
     /// axes, no dilation, padding of zeros; with [channels last](crate::Layout::ChannelsLast) in input and output any kernel,
     /// stride, dilation and padding: the input is read where it lies. No scratch.
     Depthwise,
-    /// For a kernel of 3x3 on the last two axes, stride 1 and no dilation: outputs four by four, from
-    /// transformed inputs and weights, take a quarter of the multiplications. Only by request or with
+    /// For a kernel of 3x3 on the last two axes and stride 1: outputs four by four, from transformed inputs and weights, take a
+    /// quarter of the multiplications. A dilation must be at most the output's size on its axis; the positions of a tile are then as far
+    /// apart as the taps, and a line of output has at most 64 tiles. Only by request or with
     /// [`Rounding::Any`](crate::Rounding::Any), because the sums are rounded differently: the largest error relative to `sum |x| |w|`, for uniform
     /// values in -1..1 on ResNet-50's 3x3 layers, is 4.9e-7 where that of `Broadcast` is 2.4e-7.
     /// Before the bias the bound is `620 gamma(C + 31) C max |x| max |w|` for `C` channels of a group,

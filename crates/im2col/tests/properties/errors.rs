@@ -522,16 +522,26 @@ fn winograd_is_for_3x3_of_stride_1() {
         winograd(conv),
         winograd(conv.with_groups(2).with_padding([7, 0])),
         winograd(ConvParams::new(1, 1, [1, 3, 3]).with_dilation([5, 1, 1])),
+        winograd(conv.with_dilation([2, 1])),
+        winograd(conv.with_dilation([3, 2])),
     ];
-    assert_eq!(given, [Ok(Algorithm::Winograd); 3]);
+    assert_eq!(given, [Ok(Algorithm::Winograd); 5]);
     let given = [
         winograd(conv.with_stride([1, 2])),
-        winograd(conv.with_dilation([2, 1])),
+        // More than there are outputs.
+        winograd(conv.with_dilation([4, 1])),
         winograd(ConvParams::new(4, 6, [3, 1])),
         winograd(ConvParams::new(4, 6, [5, 5])),
         winograd(ConvParams::new(4, 6, [3])),
         winograd(ConvParams::new(4, 6, [3, 3, 3])),
         winograd(ConvParams::new(4, 6, [1, 3, 3]).with_stride([2, 1, 1])),
     ];
-    assert_eq!(given, [Err(ShapeError::Unsupported { algorithm: "Winograd" }); 7]);
+    let unsupported = ShapeError::Unsupported { algorithm: "Winograd" };
+    assert_eq!(given, [Err(unsupported); 7]);
+    // Under dilation a line has at most 64 tiles.
+    for (width, expected) in [(260, Ok(Algorithm::Winograd)), (261, Err(unsupported))] {
+        let plan = conv.with_dilation([1, 2]).plan(1, [3, width]).unwrap();
+        let algorithm = plan.with_algorithm(Algorithm::Winograd).map(|plan| plan.algorithm());
+        assert_eq!(algorithm, expected, "{width}");
+    }
 }

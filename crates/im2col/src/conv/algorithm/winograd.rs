@@ -8,7 +8,7 @@
 //!
 //! Lanes are channels everywhere: of the input where it is transformed, of the output where products are
 //! summed and transformed back. A block of tiles is transformed once; then two panels of output channels
-//! at a time are multiplied at all points, transformed back and stored.
+//! at a time are multiplied at all points, transformed back and stored. Dilation takes the values of a tile apart, and nothing else.
 
 mod multiply;
 mod tiling;
@@ -26,14 +26,21 @@ use crate::window::{Window, checked_product, checked_sum};
 use core::ops::Range;
 use multiply::MultiplyPoints;
 pub(in crate::conv) use tiling::POINTS;
-use tiling::{TILE, Tiling, sums_stride};
+use tiling::{MOST_DILATED, TILE, Tiling, sums_stride};
 use transform::{Inputs, LoadTiles, Outputs, PackPoints};
 
-/// Whether the kernel is 3x3 on the last two axes, with stride 1 and no dilation.
+/// Whether the kernel is 3x3 on the last two axes, with stride 1 and a dilation for which each class has outputs and rows of tiles are
+/// not too long.
 pub(in crate::conv) const fn fits(shape: &ConvShape) -> bool {
-    // The distance between taps has no meaning where there is one.
-    let Window { kernel, stride, dilation, .. } = &shape.window;
-    matches!((kernel, stride, dilation), ([1, 3, 3], [1, 1, 1], [_, 1, 1]))
+    let Window { kernel, stride, dilation, output, .. } = &shape.window;
+    if !matches!((kernel, stride), ([1, 3, 3], [1, 1, 1])) {
+        return false;
+    }
+    if dilation[1] == 1 && dilation[2] == 1 {
+        return true;
+    }
+    let has_classes = dilation[1] <= output[1] && dilation[2] <= output[2];
+    has_classes && Tiling::new(shape).columns <= MOST_DILATED
 }
 
 /// What the time of a group depends on: tiles, pairs of them that are multiplied, and blocks of tiles.
@@ -46,7 +53,8 @@ pub(in crate::conv) struct Counts {
 /// The counts of a group, for all images.
 pub(in crate::conv) const fn counts(shape: &ConvShape) -> Counts {
     let tiling = Tiling::new(shape).evened(shape);
-    let rows = shape.batch.saturating_mul(shape.window.output[0]).saturating_mul(tiling.rows);
+    let rows = tiling.classes[0].saturating_mul(tiling.rows);
+    let rows = shape.batch.saturating_mul(shape.window.output[0]).saturating_mul(rows);
     let blocks =
         rows.div_ceil(tiling.block_rows).saturating_mul(tiling.columns.div_ceil(tiling.block_columns));
     Counts {
@@ -106,8 +114,9 @@ pub(in crate::conv) fn convolve(
 ) {
     let tiling = Tiling::new(shape).evened(shape);
     let ConvShape { batch, in_group, window, .. } = *shape;
+    let rows_of_plane = tiling.classes[0] * tiling.rows;
     operands.input = operands.input.get(operands.group * in_group * window.plane_len()..).unwrap_or_default();
-    let total = batch * window.output[0] * tiling.rows;
+    let total = batch * window.output[0] * rows_of_plane;
     for row in (0..total).step_by(tiling.block_rows) {
         for column in (0..tiling.columns).step_by(tiling.block_columns) {
             let rows = row..total.min(row + tiling.block_rows);
@@ -164,14 +173,16 @@ impl TileBlock {
         let ConvShape { groups, in_group, window, .. } = shape;
         let tiles = self.rows.len() * self.columns.len();
         let columns = self.columns.len();
-        let width = TILE * columns + 2;
+        let [classes, apart] = tiling.classes;
+        let width = tiling.line_len(columns);
         let mut row = self.rows.start;
         while row < self.rows.end {
-            // The rows of one plane, whose tiles share lines.
-            let (plane, first_row) = tiling.plane(row);
+            // The rows of one class of a plane, whose tiles share lines.
+            let (class, first_row) = tiling.class(row);
             let rows = (tiling.rows - first_row).min(self.rows.end - row);
+            let (plane, class) = (class / classes, class % classes);
             let (image, plane) = (plane / window.output[0], plane % window.output[0]);
-            let first = [plane, TILE * first_row, TILE * self.columns.start];
+            let first = [plane, TILE * first_row * classes + class, TILE * self.columns.start];
             let mut at = [0; 3];
             for axis in 0..3 {
                 at[axis] = first[axis].wrapping_sub(window.padding[axis][0]);
@@ -184,7 +195,7 @@ impl TileBlock {
                 dispatch(isa, LoadTiles { window, input, channel, channels: *in_group, at, size, stage });
                 let place = tile * tiling.depth + chunk;
                 let steps = [tiles * tiling.depth, tiling.depth];
-                dispatch(isa, Inputs { stage, size: [rows, columns], place, steps, lines, values });
+                dispatch(isa, Inputs { stage, size: [rows, columns], apart, place, steps, lines, values });
             }
             row += rows;
         }
@@ -201,19 +212,27 @@ impl TileBlock {
         waiting: &mut [Lanes],
     ) {
         let columns = self.columns.len();
-        let line = self.line_len(shape);
+        let (line, apart) = (self.line_len(shape, tiling), tiling.classes[1]);
         let stride = sums_stride(self.rows.len() * columns);
-        let first = tiling.place(self.rows.start, shape);
         for (i, row) in self.rows.clone().enumerate() {
-            let place = tiling.place(row, shape) - first;
             let tile = i * columns;
-            dispatch(isa, Outputs { sums, stride, tile, columns, panels, place, line, waiting });
+            let place = if tiling.is_dilated() {
+                TILE * TILE * tile
+            } else {
+                tiling.place(row, shape) - tiling.place(self.rows.start, shape)
+            };
+            dispatch(isa, Outputs { sums, stride, tile, columns, apart, panels, place, line, waiting });
         }
     }
 
-    /// Outputs of a line of those that wait.
-    fn line_len(&self, shape: &ConvShape) -> usize {
-        (TILE * self.columns.len()).min(shape.window.output[2] - TILE * self.columns.start)
+    /// Outputs of a line of those that wait: under dilation of whole tiles.
+    fn line_len(&self, shape: &ConvShape, tiling: &Tiling) -> usize {
+        let whole = TILE * self.columns.len();
+        if tiling.is_dilated() {
+            whole
+        } else {
+            whole.min(shape.window.output[2] - TILE * self.columns.start)
+        }
     }
 
     fn store(
@@ -235,32 +254,33 @@ impl TileBlock {
             channel_stride: positions,
             image_stride: groups * out_group * positions,
         };
-        let line = self.line_len(shape);
+        let (line, panels) = (self.line_len(shape, tiling), channels.len().div_ceil(NR));
+        let mut store = |start: usize, first: usize, len: usize| {
+            let (channels, epilogue, target) = (channels.clone(), operands.epilogue, &mut target);
+            dispatch(isa, Store { waiting, start, panels, channels, epilogue, first, len, target });
+        };
+        if tiling.is_dilated() {
+            for (i, row) in self.rows.clone().enumerate() {
+                let (class, row) = tiling.class(row);
+                let (plane, class) = (class / tiling.classes[0], class % tiling.classes[0]);
+                let lines =
+                    (class..height).step_by(tiling.classes[0].max(1)).enumerate().skip(TILE * row).take(TILE);
+                for (j, y) in lines {
+                    store((TILE * i + j - TILE * row) * line, (plane * height + y) * width, width);
+                }
+            }
+            return;
+        }
         let first = tiling.place(self.rows.start, shape) + TILE * self.columns.start;
         // Whole lines follow each other; of parts, each is stored for itself.
         let (len, parts) = if line == width {
             (tiling.place(self.rows.end, shape) - first, 1)
         } else {
-            let (_, row) = tiling.plane(self.rows.start);
+            let (_, row) = tiling.class(self.rows.start);
             (line, TILE.min(height - TILE * row))
         };
         for part in 0..parts {
-            let start = part * len;
-            let (panels, epilogue) = (channels.len().div_ceil(NR), operands.epilogue);
-            let (channels, target) = (channels.clone(), &mut target);
-            dispatch(
-                isa,
-                Store {
-                    waiting,
-                    start,
-                    panels,
-                    channels,
-                    epilogue,
-                    first: first + part * width,
-                    len,
-                    target,
-                },
-            );
+            store(part * len, first + part * width, len);
         }
     }
 }

@@ -15,14 +15,19 @@ pub(in crate::conv) const POINTS: usize = SEEN * SEEN;
 pub(super) const VALUES: usize = 128 * 1024;
 /// As many tiles as make it worth to read all weights once more.
 pub(super) const FEW_TILES: usize = 16;
+/// The most tiles of a row under dilation, where a block has whole rows, however many values these are.
+pub(super) const MOST_DILATED: usize = 64;
 
 /// How the outputs are divided into blocks of tiles.
 ///
 /// A row of tiles is four lines of the output, or fewer at the end of a plane; rows follow each other through
-/// planes and images.
+/// planes and images. Under a dilation of `d` a tile has every `d`th line and position, and the lines of a plane are `d` *classes*,
+/// each with rows of its own; a row has the tiles of one class of positions after those of the other.
 #[derive(Clone, Copy)]
 pub(super) struct Tiling {
-    /// Rows of tiles of a plane, and tiles of a row.
+    /// Classes of lines, and of positions in a line.
+    pub(super) classes: [usize; 2],
+    /// Rows of tiles of a class of lines, and tiles of a row.
     pub(super) rows: usize,
     pub(super) columns: usize,
     /// The largest block: some rows, or part of one.
@@ -35,25 +40,38 @@ pub(super) struct Tiling {
 
 impl Tiling {
     pub(super) const fn new(shape: &ConvShape) -> Self {
-        let [planes, height, width] = shape.window.output;
-        let (rows, columns) = (height.div_ceil(TILE), width.div_ceil(TILE));
+        let ([_, height, width], [_, dy, dx]) = (shape.window.output, shape.window.dilation);
+        let classes = [dy, dx];
+        let rows = height.div_ceil(dy).div_ceil(TILE);
+        let columns = width.div_ceil(dx).div_ceil(TILE) * dx;
         let depth = shape.in_group.div_ceil(NR) | 1;
         let most = VALUES / POINTS / NR / depth.saturating_add(PANELS_AT_ONCE);
         let most = if most > FEW_TILES { most } else { FEW_TILES };
-        let (block_rows, block_columns) = if columns > most {
+        let is_dilated = classes[0] > 1 || classes[1] > 1;
+        let (block_rows, block_columns) = if columns > most && !is_dilated {
             // Lines of whole vectors.
             (1, evenly(columns, most).next_multiple_of(NR / TILE))
         } else {
             // As many as there is room for, so that fewer images never make a larger block. An empty batch has blocks, too,
             // and uses none of them.
-            (min(max(shape.batch, 1) * planes * rows, most / columns), columns)
+            let tiling = Self { classes, rows, columns, block_rows: 0, block_columns: 0, depth };
+            (min(tiling.all_rows(shape), max(most / columns, 1)), columns)
         };
-        Self { rows, columns, block_rows, block_columns, depth }
+        Self { classes, rows, columns, block_rows, block_columns, depth }
+    }
+
+    /// Rows of tiles of all images; those of one, of an empty batch.
+    const fn all_rows(&self, shape: &ConvShape) -> usize {
+        max(shape.batch, 1) * shape.window.output[0] * self.classes[0] * self.rows
+    }
+
+    pub(super) const fn is_dilated(&self) -> bool {
+        self.classes[0] > 1 || self.classes[1] > 1
     }
 
     /// Spreads the rows of all images evenly over the blocks, of which there are as many as before.
     pub(super) const fn evened(mut self, shape: &ConvShape) -> Self {
-        self.block_rows = evenly(max(shape.batch, 1) * shape.window.output[0] * self.rows, self.block_rows);
+        self.block_rows = evenly(self.all_rows(shape), self.block_rows);
         self
     }
 
@@ -65,27 +83,32 @@ impl Tiling {
     /// The longest stage: vectors are written less than `NR` of them past its end.
     pub(super) const fn stage_len(&self) -> usize {
         let rows = if self.block_rows < self.rows { self.block_rows } else { self.rows };
-        (TILE * rows + 2) * (TILE * self.block_columns + 2) + NR
+        (TILE * rows + 2) * self.line_len(self.block_columns) + NR
+    }
+
+    /// Values of a line that so many tiles of a row see.
+    pub(super) const fn line_len(&self, columns: usize) -> usize {
+        TILE * columns + 2 * self.classes[1]
     }
 
     /// A row of tiles, transformed along one axis.
     pub(super) const fn lines_len(&self) -> usize {
-        SEEN * (TILE * self.block_columns + 2)
+        SEEN * self.line_len(self.block_columns)
     }
 
     pub(super) const fn outputs_len(&self) -> usize {
         outputs_len(self.tiles())
     }
 
-    /// The plane of a row, and the row's index in it.
-    pub(super) const fn plane(&self, row: usize) -> (usize, usize) {
+    /// The class of lines that a row is of, counted through planes and images, and the row's index in it.
+    pub(super) const fn class(&self, row: usize) -> (usize, usize) {
         (row / self.rows, row % self.rows)
     }
 
-    /// The place of a row's first output among those of all planes.
+    /// Without dilation: the place of a row's first output among those of all planes.
     pub(super) const fn place(&self, row: usize, shape: &ConvShape) -> usize {
         let [_, height, width] = shape.window.output;
-        let (plane, row) = self.plane(row);
+        let (plane, row) = self.class(row);
         (plane * height + TILE * row) * width
     }
 }

@@ -144,7 +144,7 @@ impl Kernel for LoadTiles<'_> {
         let Self { window, at: [z, y, _], size: [lines, len], .. } = self;
         for line in 0..lines {
             let to = line * len;
-            match window.source([z, y.wrapping_add(line), 0]) {
+            match window.source([z, y.wrapping_add(line.wrapping_mul(window.dilation[1])), 0]) {
                 Some(line) => self.fill_line(line, to, vectors),
                 None => zero(&mut self.stage[to..to + len]),
             }
@@ -221,6 +221,8 @@ pub(in crate::conv) struct Inputs<'a> {
     pub(in crate::conv) stage: &'a [Lanes],
     /// Rows and columns of tiles.
     pub(in crate::conv) size: [usize; 2],
+    /// How far apart the values of a tile are in a line.
+    pub(in crate::conv) apart: usize,
     pub(in crate::conv) place: usize,
     pub(in crate::conv) steps: [usize; 2],
     /// `SEEN` lines, for a row of tiles that is transformed along one axis.
@@ -235,8 +237,8 @@ impl Kernel for Inputs<'_> {
         mul_add: impl MulAdd,
         _: impl Vectors,
     ) {
-        let Self { stage, size: [rows, columns], place, steps, lines, values } = self;
-        let len = TILE * columns + 2;
+        let Self { stage, size: [rows, columns], apart, place, steps, lines, values } = self;
+        let len = TILE * columns + 2 * apart;
         for row in 0..rows {
             let Some(lines) = split_mut(lines, len) else {
                 debug_assert!(false, "no room for the lines of a row of tiles");
@@ -264,16 +266,16 @@ impl Kernel for Inputs<'_> {
                     return;
                 };
                 let mut place = place + row * columns * steps[1];
-                for line in line.windows(SEEN).step_by(TILE) {
-                    let Some(line) = line.first_chunk() else {
-                        debug_assert!(false, "a line ends before what its last tile sees");
-                        return;
-                    };
-                    let of_tile = to_points(line, mul_add);
-                    for x in 0..SEEN {
-                        points[x][place] = of_tile[x];
+                for class in 0..apart {
+                    for line in line[class..].windows(5 * apart + 1).step_by(TILE * apart) {
+                        let [b, c, d, e, f] = [1, 2, 3, 4, 5].map(|x| x * apart);
+                        let of_tile =
+                            to_points(&[line[0], line[b], line[c], line[d], line[e], line[f]], mul_add);
+                        for x in 0..SEEN {
+                            points[x][place] = of_tile[x];
+                        }
+                        place += steps[1];
                     }
-                    place += steps[1];
                 }
             }
         }
@@ -294,6 +296,8 @@ pub(in crate::conv) struct Outputs<'a> {
     pub(in crate::conv) stride: usize,
     pub(in crate::conv) tile: usize,
     pub(in crate::conv) columns: usize,
+    /// How far apart the outputs of a tile are in a line.
+    pub(in crate::conv) apart: usize,
     pub(in crate::conv) panels: usize,
     /// Of the row's first output.
     pub(in crate::conv) place: usize,
@@ -309,10 +313,13 @@ impl Kernel for Outputs<'_> {
         mul_add: impl MulAdd,
         _: impl Vectors,
     ) {
-        let Self { sums, stride, tile, columns, panels, place, line, waiting } = self;
+        let Self { sums, stride, tile, columns, apart, panels, place, line, waiting } = self;
         // The last tile first, and lines in order: what a tile has too much, beyond the end of a line or
         // of a plane, is where others are stored later.
-        for column in (0..columns).rev() {
+        let of_class = columns / apart;
+        let tiles = (0..apart).flat_map(|class| (0..of_class).rev().map(move |i| (class, i)));
+        for (class, i) in tiles {
+            let (column, first) = (class * of_class + i, class + i * TILE * apart);
             for panel in 0..panels {
                 let sums = &sums[(tile + column) * PANELS_AT_ONCE + panel..];
                 let mut m = [[[0.0; NR]; SEEN]; SEEN];
@@ -335,9 +342,9 @@ impl Kernel for Outputs<'_> {
                         columns[5][y],
                     ];
                     let outputs = to_outputs(&row, mul_add);
-                    let place = place + y * line + TILE * column;
+                    let place = place + y * line + first;
                     for x in 0..TILE {
-                        waiting[(place + x) * PANELS_AT_ONCE + panel] = outputs[x];
+                        waiting[(place + x * apart) * PANELS_AT_ONCE + panel] = outputs[x];
                     }
                 }
             }
