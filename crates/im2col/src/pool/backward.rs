@@ -253,21 +253,35 @@ pub(super) fn for_each_row(
     }
 }
 
+/// Outputs of a row whose shares are computed before they are added.
+const SHARES: usize = 128;
+
 #[inline(always)]
 fn mean_row(pooling: &Pooling, [z, y]: [usize; 2], grad_output: &[f32], grad_input: &mut [f32]) {
     let (width, stride) = (pooling.window.input[2], pooling.window.stride[2]);
     let rows = pooling.counted_rows(z, y);
-    for row in pooling.input_rows(z, y) {
-        let grad_input = &mut grad_input[row..row + width];
-        // Taps descend, so that what meets in an input adds up in the order of the outputs.
-        for tap in (0..pooling.window.kernel[2]).rev() {
-            let outputs = outputs(pooling, tap);
-            if outputs.is_empty() {
-                continue;
-            }
-            let grad_input = &mut grad_input[pooling.column(outputs.start * stride, tap)..];
-            for (x, grad_input) in outputs.zip(grad_input.chunks_mut(stride)) {
-                grad_input[0] += grad_output[x] / pooling.divisor(rows, x);
+    for (chunk, grad_output) in grad_output.chunks(SHARES).enumerate() {
+        let (first, mut shares) = (chunk * SHARES, [0.0; SHARES]);
+        for (x, (share, grad)) in shares.iter_mut().zip(grad_output).enumerate() {
+            *share = grad / pooling.divisor(rows, first + x);
+        }
+        for row in pooling.input_rows(z, y) {
+            let grad_input = &mut grad_input[row..row + width];
+            // Taps descend, so that what meets in an input adds up in the order of the outputs.
+            for tap in (0..pooling.window.kernel[2]).rev() {
+                let Range { start, end } = outputs(pooling, tap);
+                let (start, end) = (start.max(first), end.min(first + grad_output.len()));
+                if start >= end {
+                    continue;
+                }
+                let grad_input = &mut grad_input[pooling.column(start * stride, tap)..];
+                let shares = &shares[start - first..end - first];
+                if stride == 1 {
+                    grad_input.iter_mut().zip(shares).for_each(|(grad, share)| *grad += share);
+                } else {
+                    let grads = grad_input.chunks_mut(stride);
+                    grads.zip(shares).for_each(|(grads, share)| grads[0] += share);
+                }
             }
         }
     }
