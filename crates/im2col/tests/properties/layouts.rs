@@ -69,47 +69,48 @@ fn on_integers<const D: usize>(case: &ConvCase, seed: u64) {
     is_a_permutation::<D>(case, &mut Operands::integers(case, seed), activation(seed));
 }
 
+/// A kernel of `taps` by `taps`, with padding that keeps the size of planes.
+pub(crate) fn square(batch: usize, channels: [usize; 2], side: usize, taps: usize) -> ConvCase {
+    ConvCase {
+        batch,
+        in_channels: channels[0],
+        out_channels: channels[1],
+        input: [1, side, side],
+        kernel: [1, taps, taps],
+        padding: [[0; 2], [taps / 2; 2], [taps / 2; 2]],
+        ..ConvCase::linear(1, 1, 1)
+    }
+}
+
 /// Channels that fill no vector, one, several, and so many that lines of L1 would meet; one tap and nine, strides, dilation that
 /// takes taps apart, groups, every padding, blocks of images and parts of images.
 #[test]
 fn of_layers() {
-    let case = |batch, channels: [usize; 2], side, taps: usize| ConvCase {
-        batch,
-        in_channels: channels[0],
-        out_channels: channels[1],
-        groups: 1,
-        input: [1, side, side],
-        kernel: [1, taps, taps],
-        stride: [1; 3],
-        padding: [[0; 2], [taps / 2; 2], [taps / 2; 2]],
-        mode: Mode::Zeros,
-        dilation: [1; 3],
-    };
     let unpadded = |case: ConvCase| ConvCase { padding: [[0; 2]; 3], ..case };
     let mut layers = vec![
-        case(1, [3, 20], 33, 7),
-        case(3, [32, 33], 9, 3),
-        case(1, [64, 48], 20, 1),
-        case(1, [512, 16], 7, 1),
-        case(2, [1024, 40], 5, 1),
+        square(1, [3, 20], 33, 7),
+        square(3, [32, 33], 9, 3),
+        square(1, [64, 48], 20, 1),
+        square(1, [512, 16], 7, 1),
+        square(2, [1024, 40], 5, 1),
         // So many channels that their sums are not stored from registers.
-        case(1, [2, 65_552], 2, 1),
-        case(1, [128, 32], 40, 3),
-        unpadded(case(2, [16, 64], 12, 3)),
-        unpadded(case(1, [256, 17], 9, 3)),
-        unpadded(case(1, [65, 7], 9, 5)),
-        ConvCase { stride: [1, 2, 2], ..case(1, [96, 24], 15, 1) },
-        ConvCase { stride: [1, 3, 2], ..case(2, [24, 40], 17, 3) },
-        ConvCase { dilation: [1, 2, 9], padding: [[0; 2], [2; 2], [9; 2]], ..case(1, [48, 20], 21, 3) },
-        ConvCase { groups: 4, ..case(2, [64, 72], 8, 3) },
-        ConvCase { groups: 2, ..case(2, [96, 96], 9, 3) },
-        ConvCase { groups: 2, ..unpadded(case(1, [128, 36], 6, 3)) },
-        ConvCase { groups: 30, ..case(2, [30, 60], 9, 3) },
-        ConvCase { input: [4, 6, 7], kernel: [2, 3, 3], ..case(2, [32, 20], 7, 3) },
+        square(1, [2, 65_552], 2, 1),
+        square(1, [128, 32], 40, 3),
+        unpadded(square(2, [16, 64], 12, 3)),
+        unpadded(square(1, [256, 17], 9, 3)),
+        unpadded(square(1, [65, 7], 9, 5)),
+        ConvCase { stride: [1, 2, 2], ..square(1, [96, 24], 15, 1) },
+        ConvCase { stride: [1, 3, 2], ..square(2, [24, 40], 17, 3) },
+        ConvCase { dilation: [1, 2, 9], padding: [[0; 2], [2; 2], [9; 2]], ..square(1, [48, 20], 21, 3) },
+        ConvCase { groups: 4, ..square(2, [64, 72], 8, 3) },
+        ConvCase { groups: 2, ..square(2, [96, 96], 9, 3) },
+        ConvCase { groups: 2, ..unpadded(square(1, [128, 36], 6, 3)) },
+        ConvCase { groups: 30, ..square(2, [30, 60], 9, 3) },
+        ConvCase { input: [4, 6, 7], kernel: [2, 3, 3], ..square(2, [32, 20], 7, 3) },
     ];
     // One channel to a group: fewer than a vector and more, taps that are gathered at once and in two parts.
     for (channels, side, taps) in [(16, 14, 3), (40, 23, 3), (7, 12, 5), (33, 19, 7), (20, 6, 7)] {
-        let depthwise = ConvCase { groups: channels, ..case(2, [channels; 2], side, taps) };
+        let depthwise = ConvCase { groups: channels, ..square(2, [channels; 2], side, taps) };
         layers.extend([
             depthwise,
             ConvCase { stride: [1, 2, 2], ..depthwise },
@@ -121,7 +122,7 @@ fn of_layers() {
     }
     // A stride counts only where there is a second position.
     for groups in [1, 20] {
-        let one = ConvCase { stride: [1, 1, usize::MAX], ..unpadded(case(2, [20, 20], 9, 3)) };
+        let one = ConvCase { stride: [1, 1, usize::MAX], ..unpadded(square(2, [20, 20], 9, 3)) };
         layers.push(ConvCase { groups, input: [1, 9, 3], ..one });
         layers.push(ConvCase { groups, input: [1, 9, 4], padding: [[0; 2], [1; 2], [1, 0]], ..one });
     }
@@ -131,12 +132,12 @@ fn of_layers() {
         let apart = ConvCase {
             dilation: [1, 1, far],
             padding: [[0; 2], [0; 2], [far; 2]],
-            ..case(2, [20, 20], 4, 3)
+            ..square(2, [20, 20], 4, 3)
         };
         layers.push(ConvCase { groups, kernel: [1, 1, 3], ..apart });
     }
     let modes = [Mode::Reflect, Mode::Replicate, Mode::Circular];
-    layers.extend(modes.map(|mode| ConvCase { mode, ..case(2, [20, 18], 11, 5) }));
+    layers.extend(modes.map(|mode| ConvCase { mode, ..square(2, [20, 18], 11, 5) }));
     for (seed, layer) in (0..).zip(&layers) {
         is_a_permutation::<3>(layer, &mut Operands::reals(layer, seed), Activation::Relu);
     }

@@ -1,6 +1,6 @@
 //! Inputs that are views of larger buffers: the values of a copy of what they see, bit for bit.
 
-use crate::layouts::LAYOUTS;
+use crate::layouts::{LAYOUTS, square};
 use crate::plans::{
     Operands, activation, assert_same, conv_params, conv_plan, each_rank, forward, forward_packed, isas,
     last, ordered_algorithms,
@@ -118,28 +118,19 @@ fn defined<const D: usize>(case: &ConvCase, seed: u64) {
 /// Lines longer than a vector, blocks of images and parts of images, groups, taps far apart, planes and positions that meet in L1.
 #[test]
 fn of_layers() {
-    let case = |batch, channels: [usize; 2], side, taps: usize| ConvCase {
-        batch,
-        in_channels: channels[0],
-        out_channels: channels[1],
-        input: [1, side, side],
-        kernel: [1, taps, taps],
-        padding: [[0; 2], [taps / 2; 2], [taps / 2; 2]],
-        ..ConvCase::linear(1, 1, 1)
-    };
     let unpadded = |case: ConvCase| ConvCase { padding: [[0; 2]; 3], ..case };
     let layers = [
-        case(3, [16, 33], 7, 3),
-        case(2, [64, 20], 9, 1),
-        unpadded(case(1, [128, 18], 9, 3)),
-        unpadded(case(7, [4, 20], 5, 2)),
-        ConvCase { stride: [1, 2, 2], ..case(2, [6, 24], 17, 3) },
-        ConvCase { dilation: [1, 2, 9], padding: [[0; 2], [2; 2], [9; 2]], ..case(1, [18, 20], 21, 3) },
-        ConvCase { groups: 4, ..case(2, [32, 72], 5, 3) },
-        ConvCase { groups: 20, ..case(2, [20, 20], 19, 3) },
-        ConvCase { groups: 33, stride: [1, 2, 2], ..case(1, [33, 33], 20, 5) },
-        ConvCase { groups: 30, ..case(2, [30, 60], 9, 3) },
-        ConvCase { input: [4, 6, 7], kernel: [2, 3, 3], ..case(2, [8, 20], 7, 3) },
+        square(3, [16, 33], 7, 3),
+        square(2, [64, 20], 9, 1),
+        unpadded(square(1, [128, 18], 9, 3)),
+        unpadded(square(7, [4, 20], 5, 2)),
+        ConvCase { stride: [1, 2, 2], ..square(2, [6, 24], 17, 3) },
+        ConvCase { dilation: [1, 2, 9], padding: [[0; 2], [2; 2], [9; 2]], ..square(1, [18, 20], 21, 3) },
+        ConvCase { groups: 4, ..square(2, [32, 72], 5, 3) },
+        ConvCase { groups: 20, ..square(2, [20, 20], 19, 3) },
+        ConvCase { groups: 33, stride: [1, 2, 2], ..square(1, [33, 33], 20, 5) },
+        ConvCase { groups: 30, ..square(2, [30, 60], 9, 3) },
+        ConvCase { input: [4, 6, 7], kernel: [2, 3, 3], ..square(2, [8, 20], 7, 3) },
     ];
     for (seed, layer) in (0..).zip(&layers) {
         is_a_copy::<3>(layer, 0b1_0110_1101 + seed);
