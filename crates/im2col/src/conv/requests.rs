@@ -139,13 +139,13 @@ impl<const D: usize> ConvPlan<D> {
     }
 
     /// The same convolution, with the same weights, of an input that is a view of a larger buffer: the value of image `n` and channel
-    /// `c` at position `[y, x]` is `input[n * image + c * channel + y * dims[0] + x * dims[1]]`. So an image is cropped, rows that a
-    /// camera pads are skipped, and one colour is taken from pixels, without a copy; with a stride of 0 one plane serves all channels.
+    /// `c` at position `[y, x]` is `input[n * image + c * channel + y * dims[0] + x * dims[1]]`. So it may be a crop of an
+    /// image, rows that a camera pads, or one colour of pixels; with a stride of 0 one plane serves all channels.
     /// [`input_len`](ConvPlan::input_len) then counts from the first value to the last, and [`with_input_layout`](Self::with_input_layout)
     /// makes the input whole again.
     ///
-    /// It is computed as one with [channels last](Self::with_input_layout) is: by [`Algorithm::Broadcast`], [`Algorithm::InPlace`],
-    /// or, from neighbouring channels to channels last, [`Algorithm::Depthwise`].
+    /// It is computed as one with [channels last](Self::with_input_layout) is: by [`Algorithm::Broadcast`], which copies it to the
+    /// scratch block by block, by [`Algorithm::InPlace`], or, from neighbouring channels to channels last, [`Algorithm::Depthwise`].
     ///
     /// ```
     /// use im2col::{ConvOperands, ConvParams, InputStrides, Weights};

@@ -22,8 +22,8 @@ pub(super) struct ConvShape {
 }
 
 impl InputStrides<3> {
-    /// Where the value of the first channel stands that the window finds at `at`, which wraps around before the input, in an image;
-    /// none if that is a zero of the padding.
+    /// The offset in an image of the first channel's value at coordinates `at`, which wrap around before 0; `None` for a zero of the
+    /// padding.
     #[inline(always)]
     pub(super) fn place(&self, window: &Window, at: [usize; 3]) -> Option<usize> {
         let z = window.mode.source(at[0], window.input[0])?;
@@ -59,7 +59,7 @@ impl ConvShape {
         InputStrides { image: channels * self.window.plane_len(), channel, dims }
     }
 
-    /// Whether values that lie so far apart lie where those of a whole input do.
+    /// Whether `other` are the strides of a whole input in this layout.
     pub(super) const fn are_input_strides(&self, other: &InputStrides<3>) -> bool {
         let InputStrides { image, channel, dims } = self.input_strides();
         // A stride counts only where there is a second value.

@@ -38,7 +38,7 @@ impl ConvSizes {
         };
         let divisible = match (batch, groups) {
             (0 | 1, _) if shape.output_layout.is_last() => algorithm.divisible(shape),
-            // Fewer groups would have other strides; those of a view are given.
+            // A part would compute its strides from fewer groups; those of a view are given.
             (0 | 1, 2..) if shape.input_layout.is_last() && !shape.is_view => 1,
             (0 | 1, 1) => out_group.div_ceil(algorithm.channels_at_once()),
             (0 | 1, groups) => groups,

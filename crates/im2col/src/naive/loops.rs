@@ -27,7 +27,7 @@ pub(super) fn for_each_product_of<const D: usize>(
         padding: lift(plan.padding(), [0; 2]),
         mode: params.padding_mode(),
         dilation: lift(params.dilation(), 1),
-        place: lift(plan.input_strides().dims, 0),
+        input_strides: lift(plan.input_strides().dims, 0),
     };
     let output = lift(plan.output_dims(), 1);
     let InputStrides { image, channel, .. } = plan.input_strides();
@@ -65,7 +65,7 @@ struct Taps {
     mode: PaddingMode,
     dilation: [usize; 3],
     /// How far apart positions of the input lie on each axis.
-    place: [usize; 3],
+    input_strides: [usize; 3],
 }
 
 impl Taps {
@@ -77,7 +77,7 @@ impl Taps {
             for axis in 0..3 {
                 let padded = o[axis] * self.stride[axis] + k[axis] * self.dilation[axis];
                 let i = padded as isize - self.padding[axis][0] as isize;
-                offset += self.place[axis] * source(self.mode, i, self.input[axis] as isize)?;
+                offset += self.input_strides[axis] * source(self.mode, i, self.input[axis] as isize)?;
             }
             Some((tap, offset))
         })

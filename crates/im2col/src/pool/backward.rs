@@ -253,9 +253,10 @@ pub(super) fn for_each_row(
     }
 }
 
-/// Outputs of a row whose shares are computed before they are added.
+/// How many outputs of a row have their gradients divided at once, before they are added to what the windows see.
 const SHARES: usize = 128;
 
+/// Adds the gradients of a row of means to the inputs that its windows see.
 #[inline(always)]
 fn mean_row(pooling: &Pooling, [z, y]: [usize; 2], grad_output: &[f32], grad_input: &mut [f32]) {
     let (width, stride) = (pooling.window.input[2], pooling.window.stride[2]);

@@ -8,7 +8,8 @@
 //!
 //! Lanes are channels everywhere: of the input where it is transformed, of the output where products are
 //! summed and transformed back. A block of tiles is transformed once; then two panels of output channels
-//! at a time are multiplied at all points, transformed back and stored. Dilation takes the values of a tile apart, and nothing else.
+//! at a time are multiplied at all points, transformed back and stored. With dilation
+//! the values of a tile are that far apart; nothing else changes.
 
 mod multiply;
 mod tiling;
@@ -29,8 +30,8 @@ pub(in crate::conv) use tiling::POINTS;
 use tiling::{MOST_DILATED, TILE, Tiling, sums_stride};
 use transform::{Inputs, LoadTiles, Outputs, PackPoints};
 
-/// Whether the kernel is 3x3 on the last two axes, with stride 1 and a dilation for which each class has outputs and rows of tiles are
-/// not too long.
+/// Whether the kernel is 3x3 on the last two axes and the stride 1. A dilation may be at most the output's size on its axis, and a row
+/// then has at most [`MOST_DILATED`] tiles.
 pub(in crate::conv) const fn fits(shape: &ConvShape) -> bool {
     let Window { kernel, stride, dilation, output, .. } = &shape.window;
     if !matches!((kernel, stride), ([1, 3, 3], [1, 1, 1])) {
@@ -114,9 +115,8 @@ pub(in crate::conv) fn convolve(
 ) {
     let tiling = Tiling::new(shape).evened(shape);
     let ConvShape { batch, in_group, window, .. } = *shape;
-    let rows_of_plane = tiling.classes[0] * tiling.rows;
     operands.input = operands.input.get(operands.group * in_group * window.plane_len()..).unwrap_or_default();
-    let total = batch * window.output[0] * rows_of_plane;
+    let total = batch * window.output[0] * tiling.classes[0] * tiling.rows;
     for row in (0..total).step_by(tiling.block_rows) {
         for column in (0..tiling.columns).step_by(tiling.block_columns) {
             let rows = row..total.min(row + tiling.block_rows);

@@ -38,9 +38,9 @@ pub(in crate::conv) const SUMS_LEN: usize = (MOST_WAITING + 1) * PANELS_AT_ONCE 
 /// The most positions of a tile.
 const TILE_POSITIONS: usize = 14;
 
-/// Whether the input is copied before it is read: because of padding, or because it is a view, or because the planes, or with channels last the
-/// positions, that a block of products reads are so far apart that they need too many pages, or too few sets of L1 hold their
-/// lines.
+/// Whether the input is copied before it is read: because of padding, because it is a view, or because the planes, or with channels
+/// last the positions, that a block of products reads are so far apart that they need too many pages, or too few sets of L1 hold
+/// their lines.
 pub(in crate::conv) const fn is_staged(shape: &ConvShape) -> bool {
     if shape.is_view {
         return true;
@@ -53,12 +53,11 @@ pub(in crate::conv) const fn is_staged(shape: &ConvShape) -> bool {
     let planes = if shape.in_group < most { shape.in_group } else { most };
     shape.window.is_padded()
         || planes.saturating_mul(plane_len) > REACH
-        || planes.saturating_mul(sharing(plane_len)) > L1_SETS * L1_WAYS / 2
+        || planes.saturating_mul(conflict_factor(plane_len)) > L1_SETS * L1_WAYS / 2
 }
 
-/// In how few sets of L1 values meet that lie so far apart: in one of as many as this. Those a multiple of `2^n` lines apart meet in
-/// one of `2^n` sets.
-const fn sharing(apart: usize) -> usize {
+/// By what the sets of L1 are divided that values this far apart fall into: `2^n` for a multiple of `2^n` lines.
+const fn conflict_factor(apart: usize) -> usize {
     if apart > 0 && apart.is_multiple_of(NR) { 1 << (apart / NR).trailing_zeros() } else { 1 }
 }
 
@@ -73,7 +72,7 @@ pub(in crate::conv) const fn most_products(are_together: bool, panels: usize) ->
 /// of what their sets hold.
 const fn positions_meet(shape: &ConvShape) -> bool {
     let Window { kernel, stride, .. } = shape.window;
-    let shared = sharing(shape.input_strides().dims[2].saturating_mul(stride[2]));
+    let shared = conflict_factor(shape.input_strides().dims[2].saturating_mul(stride[2]));
     let lines = kernel[2].saturating_add(TILE_POSITIONS).saturating_mul(kernel[1]).saturating_mul(kernel[0]);
     lines.saturating_mul(shared) > L1_SETS * L1_WAYS / 2
 }

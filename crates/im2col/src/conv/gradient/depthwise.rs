@@ -89,7 +89,7 @@ fn inner_products(
     offsets: [usize; TAPS],
 ) -> [Lanes; TAPS] {
     let Part { start: [first_z, first_y, first_x], size: [planes, lines, vectors] } = *part;
-    // The last values, and zeros behind them: what is loaded from either stays in a register.
+    // The last values and zeros behind them, for a vector that reaches past the end.
     let (mut tail, tail_at) = ([0.0; 2 * NR], grad_output.len().saturating_sub(NR));
     tail[..grad_output.len() - tail_at].copy_from_slice(&grad_output[tail_at..]);
     let (mut sums, mut left) = ([[0.0; NR]; TAPS], vectors);
@@ -106,12 +106,18 @@ fn inner_products(
         }
         let grad = grad_output.get(at.output..).and_then(<[f32]>::first_chunk);
         let grad = grad.or_else(|| tail.get(at.output - tail_at..).and_then(<[f32]>::first_chunk));
-        let (Some(grad), Some(stage)) = (grad, stage.get(at.stage..)) else { break };
+        let (Some(grad), Some(stage)) = (grad, stage.get(at.stage..)) else {
+            debug_assert!(false, "a part beyond the gradient or the stage");
+            break;
+        };
         // Zeros on both sides: what the next line holds may not be finite.
         let mask = mask::lanes(0, line_left.min(NR));
         let grad = mask::apply(&mask, *grad);
         for (sums, offset) in sums.iter_mut().zip(&offsets) {
-            let Some(values) = stage[*offset..].first_chunk() else { break };
+            let Some(values) = stage[*offset..].first_chunk() else {
+                debug_assert!(false, "the stage ends before what a tap sees");
+                break;
+            };
             let values = mask::apply(&mask, *values);
             for lane in 0..NR {
                 sums[lane] += grad[lane] * values[lane];

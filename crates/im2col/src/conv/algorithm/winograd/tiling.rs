@@ -22,7 +22,7 @@ pub(super) const MOST_DILATED: usize = 64;
 ///
 /// A row of tiles is four lines of the output, or fewer at the end of a plane; rows follow each other through
 /// planes and images. Under a dilation of `d` a tile has every `d`th line and position, and the lines of a plane are `d` *classes*,
-/// each with rows of its own; a row has the tiles of one class of positions after those of the other.
+/// each with rows of its own; a row lists the tiles of each class of positions in turn.
 #[derive(Clone, Copy)]
 pub(super) struct Tiling {
     /// Classes of lines, and of positions in a line.
@@ -47,20 +47,19 @@ impl Tiling {
         let depth = shape.in_group.div_ceil(NR) | 1;
         let most = VALUES / POINTS / NR / depth.saturating_add(PANELS_AT_ONCE);
         let most = if most > FEW_TILES { most } else { FEW_TILES };
-        let is_dilated = classes[0] > 1 || classes[1] > 1;
-        let (block_rows, block_columns) = if columns > most && !is_dilated {
+        let mut tiling = Self { classes, rows, columns, block_rows: 1, block_columns: columns, depth };
+        if columns > most && !tiling.is_dilated() {
             // Lines of whole vectors.
-            (1, evenly(columns, most).next_multiple_of(NR / TILE))
+            tiling.block_columns = evenly(columns, most).next_multiple_of(NR / TILE);
         } else {
             // As many as there is room for, so that fewer images never make a larger block. An empty batch has blocks, too,
             // and uses none of them.
-            let tiling = Self { classes, rows, columns, block_rows: 0, block_columns: 0, depth };
-            (min(tiling.all_rows(shape), max(most / columns, 1)), columns)
-        };
-        Self { classes, rows, columns, block_rows, block_columns, depth }
+            tiling.block_rows = min(tiling.all_rows(shape), max(most / columns, 1));
+        }
+        tiling
     }
 
-    /// Rows of tiles of all images; those of one, of an empty batch.
+    /// Rows of tiles of all images; of an empty batch those of one image.
     const fn all_rows(&self, shape: &ConvShape) -> usize {
         max(shape.batch, 1) * shape.window.output[0] * self.classes[0] * self.rows
     }
