@@ -1,7 +1,7 @@
 //! The backward pass, along rows of output.
 
 use super::stage::{Label, RowBuffers};
-use super::windows::Pooling;
+use super::windows::{Pooling, larger, mask};
 use crate::simd::{Isa, Kernel, MulAdd, Vectors, dispatch};
 use crate::window::Window;
 use core::ops::Range;
@@ -196,19 +196,6 @@ fn halves(pair: [f32; 2]) -> [f32; 2] {
 fn pair(first: u32, second: u32) -> [f32; 2] {
     let [low, high] = if cfg!(target_endian = "big") { [second, first] } else { [first, second] };
     bytemuck::cast(u64::from(low) | u64::from(high) << 32)
-}
-
-/// All bits or none. Selections by masks do not become branches, which would be taken at random.
-#[inline(always)]
-fn mask(condition: bool) -> u32 {
-    u32::from(condition).wrapping_neg()
-}
-
-/// The larger value, or the last NaN, and a mask: all bits if that is the second one.
-#[inline(always)]
-fn larger(max: f32, v: f32) -> (f32, u32) {
-    let of_v = mask(v > max) | mask(v.is_nan());
-    (f32::from_bits(v.to_bits() & of_v | max.to_bits() & !of_v), of_v)
 }
 
 /// Every row of 2x2 tiles, counted over all planes: its row of `grad_output`, and both rows of `grad_input`. What no tile

@@ -1,7 +1,7 @@
 //! Rows of input laid out so that rows of output are vectors.
 
 use super::sum::{CHAINS, PairwiseMean, plus, sum_of_chains};
-use super::windows::Pooling;
+use super::windows::{Pooling, larger};
 use crate::simd::{Lanes, MulAdd, NR};
 
 /// Columns of input that are staged at a time: `CHUNKS` chunks at stride 2, and a window of 64.
@@ -33,9 +33,7 @@ fn strided(columns: &[f32], stride: usize) -> Lanes {
         Some(vector) if stride == 1 => *vector,
         _ => {
             let mut vector = [0.0; NR];
-            for (j, v) in vector.iter_mut().enumerate() {
-                *v = columns[j * stride];
-            }
+            vector.iter_mut().zip(columns.iter().step_by(stride)).for_each(|(v, column)| *v = *column);
             vector
         }
     }
@@ -329,11 +327,9 @@ impl RowBuffers {
             for tap in 0..pooling.window.kernel[2] {
                 let columns =
                     &self.columns[i * NR * stride + tap * pooling.window.dilation[2]..][..NR * stride];
-                for (j, (max, at)) in max.iter_mut().zip(&mut at).enumerate() {
-                    let v = columns[j * stride];
-                    let wins = v > *max || v.is_nan();
-                    *max = if wins { v } else { *max };
-                    *at = if wins { label } else { *at };
+                for ((max, at), v) in max.iter_mut().zip(&mut at).zip(strided(columns, stride)) {
+                    let (larger, wins) = larger(*max, v);
+                    (*max, *at) = (larger, label & wins | *at & !wins);
                 }
                 // Behind the last tap it may wrap: a window of one tap can have any dilation.
                 label = label.wrapping_add(step);

@@ -287,3 +287,16 @@ pub(super) fn first_maximum(values: [f32; 4]) -> (f32, u8) {
     }
     (max, at)
 }
+
+/// All bits or none. Selections by masks do not become branches, which would be taken at random.
+#[inline(always)]
+pub(super) fn mask(condition: bool) -> u32 {
+    u32::from(condition).wrapping_neg()
+}
+
+/// The larger value, or the last NaN, and a mask: all bits if that is the second one.
+#[inline(always)]
+pub(super) fn larger(max: f32, v: f32) -> (f32, u32) {
+    let of_v = mask(v > max) | mask(v.is_nan());
+    (f32::from_bits(v.to_bits() & of_v | max.to_bits() & !of_v), of_v)
+}
