@@ -4,6 +4,7 @@
 use fallback as pages;
 #[cfg(all(unix, not(miri)))]
 use mapped as pages;
+use std::cell::RefCell;
 use std::fmt::Debug;
 
 /// Which end of a slice lies against a page that may not be touched.
@@ -33,22 +34,27 @@ pub const HAS_PAGES: bool = cfg!(all(unix, not(miri)));
 /// assert_eq!(values.filled(0.5, 2, Flush::Start), [0.5; 2]);
 /// ```
 #[derive(Debug)]
-pub struct Guarded(pages::Pages);
+pub struct Guarded(Option<pages::Pages>);
+
+thread_local! {
+    /// Pages that are free again: to map and protect them takes longer than most calls of a kernel.
+    static FREE: RefCell<Vec<pages::Pages>> = const { RefCell::new(Vec::new()) };
+}
 
 impl Guarded {
-    /// One page. It grows with the slices that are asked for.
+    /// No page. It grows with the slices that are asked for.
     #[must_use]
     pub fn new() -> Self {
-        Self(pages::Pages::new(1))
+        Self(FREE.with_borrow_mut(Vec::pop))
     }
 
     /// `len` values, with one end against a page that may not be touched. They hold what they held before.
     #[must_use]
     pub fn slice(&mut self, len: usize, flush: Flush) -> &mut [f32] {
-        if self.0.values().len() < len {
-            self.0 = pages::Pages::new(len.next_power_of_two());
+        if self.0.as_mut().is_none_or(|pages| pages.values().len() < len) {
+            self.0 = None;
         }
-        let values = self.0.values();
+        let values = self.0.get_or_insert_with(|| pages::Pages::new(len.next_power_of_two())).values();
         match flush {
             Flush::Start => &mut values[..len],
             Flush::End => {
@@ -72,6 +78,13 @@ impl Guarded {
         let slice = self.slice(values.len(), flush);
         slice.copy_from_slice(values);
         slice
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // When a thread ends there may be no list any more.
+        let _ = FREE.try_with(|free| free.borrow_mut().extend(self.0.take()));
     }
 }
 

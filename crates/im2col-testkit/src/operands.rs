@@ -1,5 +1,7 @@
 //! Operands from a seed: a property shrinks the shape, and the seed says which numbers failed.
 
+use std::sync::LazyLock;
+
 /// `SplitMix64`: small, and the same numbers everywhere.
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
@@ -70,11 +72,21 @@ pub fn specials(seed: u64, len: usize) -> Vec<f32> {
     (0..len).map(|_| special()).collect()
 }
 
-/// What a scratch may hold: any bits at all.
+/// What a scratch may hold: any bits at all, 2^16 of them over and over.
 #[must_use]
 pub fn garbage(seed: u64, len: usize) -> Vec<f32> {
-    let mut rng = Rng::new(seed);
-    (0..len).map(|_| f32::from_bits(rng.bits() as u32)).collect()
+    const PERIOD: usize = 1 << 16;
+    static ANY: LazyLock<Vec<f32>> = LazyLock::new(|| {
+        let mut rng = Rng::new(0);
+        (0..PERIOD).map(|_| f32::from_bits(rng.bits() as u32)).collect()
+    });
+    let first = Rng::new(seed).bits() as usize % PERIOD;
+    let mut values = Vec::with_capacity(len);
+    values.extend_from_slice(&ANY[first..][..len.min(PERIOD - first)]);
+    while values.len() < len {
+        values.extend_from_slice(&ANY[..PERIOD.min(len - values.len())]);
+    }
+    values
 }
 
 /// `[batch, channels, positions]` as `[batch, positions, channels]`.

@@ -37,10 +37,10 @@ pub(super) fn for_each_product_of<const D: usize>(
             for (p, position) in points(output).enumerate() {
                 for c in 0..group_in {
                     let kernel = m * group_in + c;
-                    for (k, i) in taps.at(position) {
-                        let i = n * image + (m / group_out * group_in + c) * channel + i;
-                        product(output_place(n, m, p), i, kernel * volume(taps.kernel) + k);
-                    }
+                    let plane = n * image + (m / group_out * group_in + c) * channel;
+                    taps.for_each(position, |k, i| {
+                        product(output_place(n, m, p), plane + i, kernel * volume(taps.kernel) + k);
+                    });
                 }
             }
         }
@@ -56,7 +56,6 @@ fn places(layout: Layout, channels: usize, positions: usize) -> impl Fn(usize, u
 }
 
 /// The taps of a sliding window, on three axes.
-#[derive(Clone, Copy)]
 struct Taps {
     input: [usize; 3],
     kernel: [usize; 3],
@@ -69,18 +68,27 @@ struct Taps {
 }
 
 impl Taps {
-    /// The taps that see a value when the window is at `o`, ascending, each with the place of what it
-    /// sees from the first position on. Zeros of the padding are left out.
-    fn at(self, o: [usize; 3]) -> impl Iterator<Item = (usize, usize)> + Clone {
-        points(self.kernel).enumerate().filter_map(move |(tap, k)| {
-            let mut offset = 0;
-            for axis in 0..3 {
-                let padded = o[axis] * self.stride[axis] + k[axis] * self.dilation[axis];
-                let i = padded as isize - self.padding[axis][0] as isize;
-                offset += self.input_strides[axis] * source(self.mode, i, self.input[axis] as isize)?;
+    /// Calls `see(tap, place)` for each tap, ascending, that sees a value when the window is at `o`; the place is counted from
+    /// the first position. Zeros of the padding are left out.
+    fn for_each(&self, o: [usize; 3], mut see: impl FnMut(usize, usize)) {
+        let [depth, height, width] = self.kernel;
+        for z in 0..depth {
+            let Some(z_place) = self.place(0, o[0], z) else { continue };
+            for y in 0..height {
+                let Some(y_place) = self.place(1, o[1], y) else { continue };
+                for x in 0..width {
+                    let Some(x_place) = self.place(2, o[2], x) else { continue };
+                    see((z * height + y) * width + x, z_place + y_place + x_place);
+                }
             }
-            Some((tap, offset))
-        })
+        }
+    }
+
+    /// What tap `k` on an axis sees when the window is at `o`.
+    fn place(&self, axis: usize, o: usize, k: usize) -> Option<usize> {
+        let padded = o * self.stride[axis] + k * self.dilation[axis];
+        let i = padded as isize - self.padding[axis][0] as isize;
+        Some(self.input_strides[axis] * source(self.mode, i, self.input[axis] as isize)?)
     }
 }
 

@@ -95,7 +95,7 @@ fn of_layers() {
         square(2, [1024, 40], 5, 1),
         // So many channels that their sums are not stored from registers.
         square(1, [2, 65_552], 2, 1),
-        square(1, [128, 32], 40, 3),
+        square(1, [128, 32], 24, 3),
         unpadded(square(2, [16, 64], 12, 3)),
         unpadded(square(1, [256, 17], 9, 3)),
         unpadded(square(1, [65, 7], 9, 5)),
@@ -117,7 +117,7 @@ fn of_layers() {
             ConvCase { dilation: [1, 1, 2], padding: [[0; 2], [3, 0], [1, 6]], ..depthwise },
             ConvCase { mode: Mode::Reflect, ..depthwise },
             ConvCase { input: [1, taps, taps], ..unpadded(depthwise) },
-            ConvCase { input: [3, side, side], kernel: [2, taps, taps], ..depthwise },
+            ConvCase { input: [3, taps + 2, taps + 3], kernel: [2, taps, taps], ..depthwise },
         ]);
     }
     // A stride counts only where there is a second position.
