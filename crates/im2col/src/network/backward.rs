@@ -27,8 +27,8 @@ impl<const L: usize> Network<L> {
     /// # Errors
     ///
     /// [`RunError::Length`] for any operand, [`RunError::Scratch`] below
-    /// [`train_scratch_len`](Self::train_scratch_len); [`RunError::Layout`] with [channels last](Self::with_input_layout).
-    /// `grad_params` is then untouched.
+    /// [`train_scratch_len`](Self::train_scratch_len); [`RunError::Layout`] with [channels last](Self::with_input_layout), of input
+    /// or output. `grad_params` is then untouched.
     #[inline(always)]
     pub fn backward(
         &self,

@@ -93,7 +93,9 @@ impl<const L: usize> Network<L> {
         check_len("input", self.input_len, input.len())?;
         check_len("output", self.output_len(), output.len())?;
         check_scratch(self.scratch_len(), scratch.len())?;
-        self.infer_parts(&weights, Images::new(input, self.position_stride), output, scratch, self.parts())
+        self.infer_parts(&weights, Images::new(input, self.position_stride), output, scratch, self.parts())?;
+        self.put_channels_last(output, scratch);
+        Ok(())
     }
 
     /// Infers some images in `parts` parts.
@@ -188,8 +190,8 @@ impl<const L: usize> Network<L> {
     }
 
     /// The length of one image of the input, and of the output; neither is 0.
-    pub(super) fn image_lens(&self) -> [usize; 2] {
-        [self.image_len, self.layers.last().map_or(0, LayerPlan::image_len)]
+    pub(super) const fn image_lens(&self) -> [usize; 2] {
+        [self.image_len, self.layers[L.wrapping_sub(1)].image_len()]
     }
 
     /// Runs the network and keeps every layer's output in `workspace`, for
@@ -199,7 +201,7 @@ impl<const L: usize> Network<L> {
     ///
     /// [`RunError::Length`] for `params`, `input` or `workspace`, [`RunError::Scratch`] below
     /// [`train_scratch_len`](Self::train_scratch_len), [`RunError::PackedWeights`] if the weights were packed for other layers;
-    /// [`RunError::Layout`] with [channels last](Self::with_input_layout). `workspace` is then untouched.
+    /// [`RunError::Layout`] with [channels last](Self::with_input_layout), of input or output. `workspace` is then untouched.
     #[inline(always)]
     pub fn forward_train(
         &self,

@@ -1,5 +1,6 @@
-//! Images with channels last.
+//! Images and outputs with channels last.
 
+use super::layer::ValueShape;
 use super::plan::Network;
 use crate::error::RunError;
 use crate::layout::Layout;
@@ -11,7 +12,7 @@ impl<const L: usize> Network<L> {
     /// An image with channels last is put into channels first where [pixels](Self::forward_pixels) are converted, as is
     /// described there: [`scratch_len`](Self::scratch_len) is then [`pixel_scratch_len`](Self::pixel_scratch_len), which may
     /// exceed a limit. Of a single channel or position both layouts are one. Training takes channels first:
-    /// [`RunError::Layout`](crate::RunError::Layout).
+    /// [`RunError::Layout`].
     ///
     /// ```
     /// use im2col::{ConvParams, Layer, Layout, Network, NetworkWeights};
@@ -41,8 +42,72 @@ impl<const L: usize> Network<L> {
         if self.position_stride > 1 { Layout::ChannelsLast } else { Layout::ChannelsFirst }
     }
 
-    /// Checks that the input has channels first, as training needs it.
+    /// The same network with an output of `[batch, height, width, channels]`, or with channels first: what
+    /// [`forward`](Self::forward) and [`forward_pixels`](Self::forward_pixels) give.
+    ///
+    /// Each image of the output is copied into the scratch and back in the other order, so that
+    /// [`scratch_len`](Self::scratch_len) is at least as long as one, which may exceed a limit. An output of one channel or
+    /// position, such as that of a linear layer, is the same in both layouts. Training gives channels first:
+    /// [`RunError::Layout`].
+    ///
+    /// ```
+    /// use im2col::{ConvParams, Layer, Layout, Network, NetworkWeights};
+    ///
+    /// // Each value and its double.
+    /// const CONV: ConvParams<2> = ConvParams::new(1, 2, [1, 1]).with_bias(false);
+    /// let network = Network::plan([Layer::Conv(CONV)], 1, [1, 1, 3])?.with_output_layout(Layout::ChannelsLast);
+    ///
+    /// let mut output = [0.0; 6];
+    /// let mut scratch = vec![0.0; network.scratch_len()];
+    /// network.forward(NetworkWeights::Plain(&[1.0, 2.0]), &[5., 6., 7.], &mut output, &mut scratch)?;
+    /// assert_eq!(output, [5., 10., 6., 12., 7., 14.]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn with_output_layout(mut self, layout: Layout) -> Self {
+        let [channels, positions] = self.output_planes();
+        self.gives_channels_last = Layout::of(layout, positions, channels).is_last();
+        self
+    }
+
+    /// Where the channels of the output are; first, if there is only one, or a single position.
+    #[must_use]
+    pub const fn output_layout(&self) -> Layout {
+        if self.gives_channels_last { Layout::ChannelsLast } else { Layout::ChannelsFirst }
+    }
+
+    /// How many channels an image of the output has, and how many values each of them.
+    const fn output_planes(&self) -> [usize; 2] {
+        match self.layers[L.wrapping_sub(1)].output {
+            // Its length is checked.
+            ValueShape::Planes([channels, height, width]) => [channels, height.wrapping_mul(width)],
+            ValueShape::Features(features) => [features, 1],
+        }
+    }
+
+    /// Puts the images of the output, which have channels first, into channels last, if that was asked for.
+    #[inline]
+    pub(super) fn put_channels_last(&self, output: &mut [f32], scratch: &mut [f32]) {
+        if !self.gives_channels_last {
+            return;
+        }
+        let [channels, positions] = self.output_planes().map(|len| len.max(1));
+        for image in output.chunks_exact_mut(channels.wrapping_mul(positions)) {
+            let Some(planes) = scratch.get_mut(..image.len()) else { return };
+            planes.copy_from_slice(image);
+            for (channel, plane) in planes.chunks_exact(positions).enumerate() {
+                let values = image.iter_mut().skip(channel).step_by(channels);
+                values.zip(plane).for_each(|(value, given)| *value = *given);
+            }
+        }
+    }
+
+    /// Checks that input and output have channels first, as training needs them.
     pub(super) const fn check_channels_first(&self, operation: &'static str) -> Result<(), RunError> {
-        if self.position_stride > 1 { Err(RunError::Layout { operation }) } else { Ok(()) }
+        if self.position_stride > 1 || self.gives_channels_last {
+            Err(RunError::Layout { operation })
+        } else {
+            Ok(())
+        }
     }
 }

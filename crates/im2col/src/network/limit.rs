@@ -10,7 +10,8 @@ use crate::window::{checked_sum, max, min};
 
 impl<const L: usize> Network<L> {
     /// The same network with at most `len` values of scratch for [`forward`](Self::forward), on all threads together; images with
-    /// [channels last](Self::with_input_layout) may take more, as [pixels](Self::pixel_scratch_len) do.
+    /// [channels last](Self::with_input_layout) may take more, as [pixels](Self::pixel_scratch_len) do, and so may an
+    /// [output](Self::with_output_layout) with channels last.
     ///
     /// Where images do not fit interleaved, they are taken one by one; fewer of them at a time, if that leaves the
     /// layers what they need; otherwise an image at a time, with layers that run in what is left or in place; and in
@@ -56,7 +57,7 @@ impl<const L: usize> Network<L> {
 
     /// The least limit that [`with_scratch_limit`](Self::with_scratch_limit) accepts.
     ///
-    /// Image by image, two values between layers stand in two buffers in turn, each as long as the longest value in it. A
+    /// Images are taken one by one; the outputs of layers stand in two buffers in turn, each as long as the longest in it. A
     /// pooling behind a convolution (and its activation) counts as one layer with it, if its windows lie side by side within
     /// the planes and a mean has at most 32 values; then the lines of a row of windows are kept as well, of at most six
     /// output channels.

@@ -16,11 +16,12 @@ use crate::simd::NR;
 use crate::window::{max, min};
 
 impl<const L: usize> Network<L> {
-    /// [`forward`](Self::forward) on pixels, with its bits for the values that they stand for.
+    /// [`forward`](Self::forward) on 8-bit pixels: the output is that of `forward` on their [values](Pixels), bit for bit.
     ///
-    /// What is converted stands in a part of the scratch that is not yet in use: sixteen images where they are interleaved, or those that
-    /// inference takes at a time. In the least memory ([`with_scratch_limit`](Self::with_scratch_limit)) it is the lines that a
-    /// row of a first convolution's tiles sees, again for each six output channels; an image before another layer.
+    /// Pixels are converted in a part of the scratch that is not yet in use: sixteen images at a time where they are interleaved,
+    /// otherwise those that inference takes at a time. In the least memory ([`with_scratch_limit`](Self::with_scratch_limit)) it
+    /// is the lines that a row of a first convolution's tiles sees, converted anew for every six output channels, or one image if
+    /// another layer is first.
     ///
     /// ```
     /// use im2col::{ConvParams, Layer, Network, NetworkWeights, Pixels, planned};
@@ -60,12 +61,14 @@ impl<const L: usize> Network<L> {
             output,
             scratch,
             self.parts(),
-        )
+        )?;
+        self.put_channels_last(output, scratch);
+        Ok(())
     }
 
-    /// The least scratch of [`forward_pixels`](Self::forward_pixels): [`scratch_len`](Self::scratch_len), unless what is converted is
-    /// longer than the second longest of the values between layers. By so much it may exceed a
-    /// [limit](Self::with_scratch_limit).
+    /// The least scratch of [`forward_pixels`](Self::forward_pixels): [`scratch_len`](Self::scratch_len), or more where the
+    /// converted values do not fit the second of the two buffers between layers or, in the least memory, where a first convolution
+    /// without a pooling behind it needs a band. It may then exceed a [limit](Self::with_scratch_limit).
     ///
     /// ```
     /// use im2col::{Network, lenet::LENET, planned};
@@ -78,7 +81,13 @@ impl<const L: usize> Network<L> {
     /// ```
     #[must_use]
     pub const fn pixel_scratch_len(&self) -> usize {
-        self.parts().saturating_mul(self.part_scratch_len(true))
+        self.all_scratch_len(true)
+    }
+
+    /// The scratch of all threads, one after the other; of an output with channels last it must hold an image, once they have ended.
+    pub(super) const fn all_scratch_len(&self, converts: bool) -> usize {
+        let parts = self.parts().saturating_mul(self.part_scratch_len(converts));
+        if self.gives_channels_last { max(parts, self.image_lens()[1]) } else { parts }
     }
 
     /// The scratch of one thread. No slice is as long as a sum that saturates.

@@ -30,10 +30,10 @@ use crate::window::checked_sum;
 ///
 /// Where a network is small, up to 2^17 parameters, and a batch has at least eight images, these are interleaved:
 /// sixteen images fill the lanes of the vectors, so that no channel or row needs to. A plan decides by itself, unless
-/// [told](Network::with_interleaving). The
-/// outputs are the same, bit for bit; gradients are summed in another order, in each image before the images. Packed
-/// weights are not used then, and [`layer_output`](Network::layer_output) knows the last output only, because the workspace
-/// holds the others interleaved. What observes a pass is called for each layer once for up to 32 images, or for sixteen.
+/// [told](Network::with_interleaving). The outputs are the same, bit for bit; gradients are summed in another order, over the
+/// positions of each image before the images. Packed weights are not used then, and [`layer_output`](Network::layer_output)
+/// knows the last output only, because the workspace holds the others interleaved. The callback of an observed pass is called
+/// once for each layer and block of 16 images; from the first fully connected layer on, for up to 32 images.
 ///
 /// # Stack
 ///
@@ -78,6 +78,8 @@ pub struct Network<const L: usize> {
     pub(super) channels: usize,
     /// How far apart the values of a channel of the input lie: `channels` where they come last, otherwise 1.
     pub(super) position_stride: usize,
+    /// Whether the output is put into channels last.
+    pub(super) gives_channels_last: bool,
     pub(super) param_len: usize,
     pub(super) packed_weight_len: usize,
     pub(super) workspace_len: usize,
@@ -221,7 +223,7 @@ impl<const L: usize> Network<L> {
     /// The least scratch of [`forward`](Self::forward).
     #[must_use]
     pub const fn scratch_len(&self) -> usize {
-        self.parts().saturating_mul(self.part_scratch_len(self.position_stride > 1))
+        self.all_scratch_len(self.position_stride > 1)
     }
 
     /// The length of what training keeps from [`forward_train`](Self::forward_train) to
@@ -268,6 +270,7 @@ impl<const L: usize> Network<L> {
         image_len: 0,
         channels: 0,
         position_stride: 1,
+        gives_channels_last: false,
         param_len: 0,
         packed_weight_len: 0,
         workspace_len: 0,

@@ -34,6 +34,34 @@ fn check_weights<const L: usize>(network: &Network<L>, weights: NetworkWeights<'
     let output = infer_pixels(network, weights, pixels, garbage(2, network.pixel_scratch_len()));
     assert!(bits(&output) == bits(&expected), "{} {pixels:?}", network.scratch_len());
     check_channels_last(network, weights, pixels, &values, &expected);
+    check_output_layout(network, weights, pixels, &values, &expected);
+}
+
+/// The output with channels last.
+fn check_output_layout<const L: usize>(
+    network: &Network<L>,
+    weights: NetworkWeights<'_, L>,
+    pixels: Pixels<'_>,
+    values: &[f32],
+    expected: &[f32],
+) {
+    let last = network.with_output_layout(Layout::ChannelsLast);
+    let summary = network.layers().last().unwrap();
+    let expected = match *summary.output_dims() {
+        [_, channels, height, width] if channels > 1 && height * width > 1 => {
+            assert_eq!(last.output_layout(), Layout::ChannelsLast);
+            channels_last(expected, network.batch(), channels)
+        }
+        _ => {
+            assert_eq!(last.output_layout(), Layout::ChannelsFirst);
+            expected.to_vec()
+        }
+    };
+    let output = infer(&last, weights, values, garbage(4, last.scratch_len()));
+    assert!(bits(&output) == bits(&expected), "output with channels last: {}", last.scratch_len());
+    let output = infer_pixels(&last, weights, pixels, garbage(5, last.pixel_scratch_len()));
+    assert!(bits(&output) == bits(&expected), "output with channels last: {} {pixels:?}", last.scratch_len());
+    assert_eq!(last.with_output_layout(Layout::ChannelsFirst), *network);
 }
 
 /// The same images with channels last, as pixels and as values.
@@ -299,11 +327,16 @@ fn lengths_of_pixels_are_checked_before_anything_is_written() {
     }
 }
 
-/// Training takes channels first, and says so before anything is written.
+/// Training takes and gives channels first, and says so before anything is written.
 #[test]
 fn training_takes_channels_first() {
     let conv = Layer::Conv(ConvParams::new(3, 2, [1, 1]));
-    let network = Network::plan([conv], 1, [3, 2, 2]).unwrap().with_input_layout(Layout::ChannelsLast);
+    let network = Network::plan([conv], 1, [3, 2, 2]).unwrap();
+    training_fails(&network.with_input_layout(Layout::ChannelsLast));
+    training_fails(&network.with_output_layout(Layout::ChannelsLast));
+}
+
+fn training_fails(network: &Network<1>) {
     let (params, mut workspace) = ([1.0; 8], [0.5; 8]);
     let mut scratch = vec![0.5; network.train_scratch_len()];
     let trained =
