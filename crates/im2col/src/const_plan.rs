@@ -49,7 +49,7 @@ macro_rules! planned {
     };
 }
 
-/// What no `Result` is: calling its [`Limits`] does not compile, and this is what the compiler says.
+/// No type implements it: a [limit](Limits) called on a `Result` within [`planned!`] does not compile, with this message.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "a limit is set on the plan: `planned!(..).with_scratch_limit(len)`, or `planned!(planned!(..)\
@@ -58,7 +58,7 @@ macro_rules! planned {
 )]
 pub trait Plan {}
 
-/// Only [`planned!`] sees it. The methods of plans themselves come before these.
+/// Methods for the error message of [`Plan`] only: [`planned!`] imports them, and a plan's own methods come first.
 #[doc(hidden)]
 pub trait Limits: Sized {
     #[must_use]

@@ -192,8 +192,8 @@ impl Patches {
         }
     }
 
-    /// [`Patches::col2im_add`] of a matrix that nobody holds, in the same order: `product(channel, tap, column)` is
-    /// what it would have in the rows of `CHANNELS` channels from `channel` on, in `NR` columns from `column` on.
+    /// [`Patches::col2im_add`] of a matrix that is computed on the fly, in the same order: `product(channel, tap, column)` returns
+    /// its values in the rows of `tap` of `CHANNELS` channels from `channel` on, in `NR` columns from `column` on.
     #[inline(always)]
     pub(crate) fn spread<const CHANNELS: usize>(
         &self,

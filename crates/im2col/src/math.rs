@@ -20,7 +20,7 @@ const LN2_LOW: f32 = -2.121_944_4e-4;
 
 /// 1.5 * 2^23: adding it to a small number leaves the nearest integer in the lowest bits.
 const ROUND: f32 = 12_582_912.0;
-/// The same with the bias of an exponent.
+/// [`ROUND`] plus the exponent bias of an `f32`.
 const BIASED_ROUND: f32 = ROUND + EXPONENT_BIAS as f32;
 
 /// Where the bits of an `f32` hold its exponent.

@@ -12,10 +12,10 @@ use crate::error::ShapeError;
 pub enum Padding<const D: usize> {
     /// `[before, after]` on each axis. All zero is what others call `valid`.
     PerSide([[usize; 2]; D]),
-    /// As much as gives `ceil(input / stride)` outputs, the odd one after the input (PyTorch,
+    /// As much as gives `ceil(input / stride)` outputs; of an odd total, one more after the input than before it (PyTorch,
     /// TensorFlow, ONNX `SAME_UPPER`).
     SameUpper,
-    /// The same with the odd one before the input (ONNX `SAME_LOWER`).
+    /// As much as [`SameUpper`](Self::SameUpper); of an odd total, one more before the input than after it (ONNX `SAME_LOWER`).
     SameLower,
     /// `dilation * (kernel - 1)` on both sides: every position where kernel and input overlap.
     Full,

@@ -270,7 +270,7 @@ impl<'a> Cascade<'a> {
     /// The longest chain.
     pub(crate) const CHAIN: usize = 64;
 
-    /// What no count exceeds.
+    /// The most levels that any count of arrays needs.
     pub(crate) const MOST_LEVELS: usize = Self::levels(usize::MAX);
 
     /// How many arrays are needed besides the total, to add `count` of them.

@@ -33,8 +33,8 @@ impl Window {
         Self::rounded(input, kernel, stride, padding, dilation, false)
     }
 
-    /// The same, with a quotient that is rounded up under `ceil_mode`: the last window may then
-    /// reach beyond the padding, but all begin before the input ends.
+    /// Plans the window as [`new`](Self::new) does, but under `ceil_mode` rounds the quotient up: the last window may then
+    /// reach beyond the padding, though all begin before the input ends.
     pub(crate) const fn rounded<const D: usize>(
         input: [usize; D],
         kernel: [usize; D],

@@ -26,14 +26,14 @@ pub(super) use in_place::{convolve_reversed, forward_lines};
 pub enum Algorithm {
     /// Blocks of the im2col matrix are packed into panels on the fly.
     Im2col,
-    /// For a kernel of one tap, stride 1, no padding: the input already is the matrix, and is read where
-    /// it lies.
+    /// For a kernel of one tap, stride 1, no padding: the planes of an image already are the matrix, strips of which are
+    /// packed.
     Pointwise,
     /// No matrix: the lanes are output channels, and the input, or a padded copy of it, is read value by
     /// value.
     Broadcast,
-    /// No matrix: shifted reads of a padded copy of a group's planes, or of the planes themselves, where up to six channels see lines
-    /// without padding that whole vectors cover.
+    /// No matrix: shifted reads of a padded copy of a group's planes, or of the planes themselves for at most six output channels
+    /// per group at stride 1 along lines, without padding, where whole vectors cover the output lines.
     Direct,
     /// For one channel in and one out per group, a kernel of 3x3 or 5x5, stride 1 or 2 on both of its
     /// axes, no dilation, padding of zeros; with [channels last](crate::Layout::ChannelsLast) in input and output any kernel,
@@ -173,7 +173,7 @@ pub(super) struct ForwardSizes {
 }
 
 impl ForwardSizes {
-    /// Those of a shape whose operands have lengths. `most` limits the blocks, in values.
+    /// The lengths for a shape whose operands are known to fit in `usize`; none if one overflows. `most` limits blocks, in values.
     pub(super) const fn new(shape: &ConvShape, algorithm: Algorithm, most: usize) -> Option<Self> {
         let shape = &algorithm.shape(shape);
         let ConvShape { groups, out_group, window, .. } = *shape;

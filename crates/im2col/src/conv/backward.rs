@@ -7,7 +7,7 @@
 //! - `grad_weight = sum over images of G X^T`,
 //! - `grad_bias = sum over images and positions of G`.
 //!
-//! No matrix is made where a convolution gives the same: `backward_input.rs`, `backward_weight.rs`.
+//! Where a convolution computes the gradient, no matrix is made: `gradient/input.rs`, `gradient/weight.rs`.
 
 use crate::conv::gradient::depthwise::{self, DepthwiseWeight};
 use crate::conv::gradient::input::{self, StridedInput};
@@ -90,11 +90,11 @@ impl<const D: usize> ConvPlan<D> {
 
     /// Computes the gradient of the weight, `[out_channels, in_channels / groups, kernel..]`.
     ///
-    /// Each value is a sum of `n = batch * positions` products, in chains over images, then positions: over as many
-    /// images as have at most 2048 positions, or of a larger one over parts of as many. At most 64 chains are added
-    /// in order, of their sums again at most 64, and so on. With one input channel and fewer than six outputs per
-    /// group a chain is 16 of them, one per lane, over at most 1024 vectors of positions of an image, added by pairs.
-    /// `K` of the error bound is `min(n, 2048 + 64 l)` with the least `l` for which `512 * 64^l >= n`. `grad_output` is as in [`ConvPlan::backward_input`].
+    /// Each value is a sum of `n = batch * positions` products, in chains of at most 2048: over several whole images or, where an
+    /// image has more positions, over a part of it. At most 64 chains are added in order, then at most 64 of their sums, and so on.
+    /// With one input channel and fewer than six outputs per group a chain covers at most 1024 vectors of positions of an image:
+    /// each of its 16 lanes is summed in order, then the lanes by pairs. `K` of the error bound is `min(n, 2048 + 64 l)` with the
+    /// least `l` for which `512 * 64^l >= n`. `grad_output` is as in [`ConvPlan::backward_input`].
     ///
     /// # Errors
     ///

@@ -44,14 +44,14 @@ const MOST_STRIDE: usize = 1 << 16;
 /// The operands of some output channels of a group.
 pub(super) struct GroupOperands<'a> {
     pub(super) group: usize,
-    /// Of the group's channels.
+    /// A range of the group's output channels.
     pub(super) channels: Range<usize>,
     /// The whole input.
     pub(super) input: &'a [f32],
-    /// Those of the channels, as panels.
+    /// The weights of `channels`, as panels.
     pub(super) weights: Panels<'a, NR>,
     pub(super) epilogue: Epilogue<'a>,
-    /// That of the part.
+    /// The output, or that of the part which is computed.
     pub(super) output: &'a mut [f32],
 }
 

@@ -20,13 +20,13 @@ use crate::window::{Window, min};
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;
 
-/// The largest padded copy of the input, in values for each that is read, and what it may exceed that by: a block of
-/// the other algorithms.
+/// The padded copy of `Direct` has at most `MOST_COPY` values for each input value that is read, and `SMALL_COPY` more: a
+/// block of the other algorithms.
 const MOST_COPY: usize = 2;
 const SMALL_COPY: usize = 64 * 1024;
 
-/// The algorithm that is estimated to take the least time, of those that round as is asked for and whose copy of the input is
-/// no longer than [`MOST_COPY`] times what is read.
+/// The algorithm that a plan takes by itself: `Depthwise` wherever it fits, otherwise the candidate with the least estimated
+/// time, of those that round as `rounding` allows; `Direct` is a candidate only if [`is_direct`].
 pub(super) const fn best(shape: &ConvShape, rounding: Rounding) -> Algorithm {
     if Algorithm::Depthwise.fits(shape) {
         return Algorithm::Depthwise;

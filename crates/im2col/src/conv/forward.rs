@@ -29,7 +29,7 @@ pub struct ConvOperands<'a> {
 pub(crate) struct LineOperands<'a> {
     /// The planes of a group: `[in_group, height, width]`.
     pub(crate) planes: &'a [f32],
-    /// That of the plan, or of planes with some lines of the whole ones.
+    /// The plan's window, or one for planes that hold only some lines of the input.
     pub(crate) window: &'a Window,
     /// Those of all channels.
     pub(crate) weight: &'a [f32],

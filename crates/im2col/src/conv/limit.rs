@@ -44,7 +44,7 @@ pub(super) struct BackwardScratch {
 }
 
 impl BackwardScratch {
-    /// Without a limit, of sums in order.
+    /// The scratches without a limit, for sums in order.
     pub(super) const fn new(shape: &ConvShape, sizes: &ConvSizes) -> Self {
         let unplanned = Self {
             limit: usize::MAX,
@@ -55,7 +55,7 @@ impl BackwardScratch {
         unplanned.with_input_limit(shape, sizes, Rounding::Ordered, usize::MAX)
     }
 
-    /// With at most `limit` values for the gradient of the input, whose sums are rounded like this.
+    /// These scratches with at most `limit` values for the gradient of the input, whose sums round as `rounding` allows.
     pub(super) const fn with_input_limit(
         mut self,
         shape: &ConvShape,
@@ -95,7 +95,7 @@ impl BackwardScratch {
         self
     }
 
-    /// With at most `limit` values for the gradient of the weight.
+    /// These scratches with at most `limit` values for the gradient of the weight.
     pub(super) const fn with_weight_limit(
         mut self,
         shape: &ConvShape,

@@ -1,4 +1,4 @@
-//! The direct algorithm: no im2col matrix at all, not even block by block.
+//! The padded copy of a group's planes, which the direct algorithm and depthwise gradients read instead of an im2col matrix.
 //!
 //! A padded copy of a group's planes, the *stage*, makes every row of the im2col matrix a shifted
 //! read: the microkernel takes its rows of `B` straight from there. With a stride along the line,

@@ -24,7 +24,8 @@ use crate::window::{Window, lift, min, unlift};
 /// packed (unless they are packed beforehand), and a block of at most 65,536 values for
 /// [`Algorithm::Broadcast`], [`Algorithm::Im2col`] and [`Algorithm::Pointwise`], the padded planes of a
 /// group for [`Algorithm::Direct`] (unless it reads them where they lie), or for [`Algorithm::Winograd`] a block of about
-/// 131,072 values, or of 16 tiles of four by four outputs, or under dilation of up to 64, a row of them; [`scratch_len`](ConvPlan::scratch_len) times 4 is the number of bytes.
+/// 131,072 values or, where that takes more, of 16 tiles of four by four outputs, or of a row of up to 64 tiles under dilation;
+/// [`scratch_len`](ConvPlan::scratch_len) times 4 is the number of bytes.
 ///
 /// Operands may begin anywhere. [`Algorithm::Depthwise`] and others that read their input in place take up to a tenth less time if
 /// input and output begin a cache line (64 bytes).
@@ -210,7 +211,8 @@ impl<const D: usize> ConvPlan<D> {
         self.input_layout
     }
 
-    /// How far apart the values of the input lie. Of a view a stride without a second value is 0, or 1 of the channel and the last axis.
+    /// How far apart the values of the input lie. In a view, the stride of an axis with a single value is 0, or 1 if it is the
+    /// last; that of a single channel is 1, and that of a single image 0.
     #[must_use]
     pub const fn input_strides(&self) -> InputStrides<D> {
         let strides = if self.shape.is_view { self.view } else { self.shape.input_strides() };

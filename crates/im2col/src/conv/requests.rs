@@ -96,8 +96,8 @@ impl<const D: usize> ConvPlan<D> {
     /// [`Algorithm::Depthwise`] runs; from one layout to the other such a convolution takes many times as long. From channels
     /// first, or one channel, to few that come last [`Algorithm::Direct`] may be the fastest. If another algorithm was
     /// [asked for](ConvPlan::with_algorithm), one of these runs instead. Threads divide a single image whose output has channels
-    /// last by its planes, lines or positions, whichever it has several of first. One with channels last in the input alone they do
-    /// not divide if there are several groups.
+    /// last along its first axis with several positions. They do not divide one with channels last in the input alone if there
+    /// are several groups.
     ///
     /// For finite weights the result stays the same, bit for bit but for the sign of a zero, unless channels first were computed
     /// by `Winograd` or `Matrixmultiply`. Gradients and im2col matrices need channels first: [`RunError::Layout`](crate::RunError::Layout).

@@ -52,9 +52,8 @@ pub struct ConvTransposePlan<const D: usize> {
 }
 
 impl<const D: usize> ConvParams<D> {
-    /// Plans the *transposed* convolution of `batch` images of `input` values per channel: the
-    /// forward pass takes each value where the gradient of a convolution of the same parameters
-    /// would take it. It makes planes larger where that makes them smaller.
+    /// Plans the *transposed* convolution of `batch` images of `input` values per channel: its forward pass is the gradient of
+    /// the input of a convolution with the same parameters. Where that makes planes smaller, this makes them larger.
     ///
     /// The weight is `[in_channels, out_channels / groups, kernel..]`. Padding is *taken away* from
     /// the output; [output padding](Self::with_output_padding) is added to its end.

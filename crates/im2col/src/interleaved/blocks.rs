@@ -21,7 +21,7 @@ impl ImageBlocks {
         self.count * self.lanes
     }
 
-    /// Whether gradients begin with these, the first of [`STRETCH`] images; those of others are added.
+    /// Whether these are the first of [`STRETCH`] images: their gradients overwrite, those of the others are added.
     pub(crate) const fn is_first(&self) -> bool {
         self.first.is_multiple_of(STRETCH)
     }

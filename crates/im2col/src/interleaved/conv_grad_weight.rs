@@ -33,10 +33,10 @@ pub(crate) struct GradKernels<'a> {
 pub(crate) enum Grads<'a> {
     /// `[out_channels, height, width]`
     Output(&'a [Lanes]),
-    /// From that of a pool of 2x2 tiles behind, a few lines at a time, which stay in L1.
+    /// Computed from the gradient of a 2x2 pool behind the convolution, a few lines at a time, which stay in L1.
     Pooled {
         pooling: &'a Pooling,
-        /// The one before the pool.
+        /// The activation between the convolution and the pool.
         activation: Activation,
         /// `[out_channels, height, width]`, of the activation
         output: &'a [Lanes],

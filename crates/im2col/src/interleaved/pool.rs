@@ -102,7 +102,7 @@ impl Kernel for Windows<'_> {
 /// The gradient of pooling, and of the activation before it.
 pub(crate) struct PoolBackward<'a> {
     pub(crate) pooling: &'a Pooling,
-    /// The one that made the input, so that its gradient takes no pass of its own.
+    /// The activation whose output is `input`.
     pub(crate) activation: Activation,
     /// `[channels, height, width]`
     pub(crate) input: &'a [Lanes],
@@ -113,8 +113,8 @@ pub(crate) struct PoolBackward<'a> {
 }
 
 impl PoolBackward<'_> {
-    /// Runs it, which dispatching alone does not unless the windows are 2x2 tiles: otherwise the derivative of the
-    /// activation is a pass of its own.
+    /// Computes the gradient. Unless the windows are 2x2 tiles, the derivative of the activation is a pass of its own after the
+    /// kernel.
     pub(crate) fn compute(self, isa: Isa) {
         let Self { pooling, activation, input, grad_output, grad_input } = self;
         dispatch(isa, PoolBackward { pooling, activation, input, grad_output, grad_input: &mut *grad_input });

@@ -18,7 +18,7 @@ impl Nest {
     }
 }
 
-/// What the end of an iteration adds, where the iteration before has ended with one of the loop within.
+/// What each loop adds to an offset at the end of an iteration: its distance, less what the loop within it has added.
 const fn steps([_, middle, inner]: [usize; 3], distances: [usize; 3]) -> [usize; 3] {
     [
         distances[0].wrapping_sub(distances[1].wrapping_mul(middle)),

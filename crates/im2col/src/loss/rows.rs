@@ -85,7 +85,7 @@ struct LossRow<const W: usize> {
     max: [f32; W],
     /// The sums of e^(logit - max), less 1.
     others: [f32; W],
-    /// The logarithms of these sums.
+    /// The logarithms of the whole sums: `ln_1p(others)`.
     logs: [f32; W],
 }
 

@@ -11,7 +11,7 @@ pub(super) fn for_each_product<const D: usize>(plan: &ConvPlan<D>, product: impl
     for_each_product_of(plan, plan.batch(), product);
 }
 
-/// The same for the first `images` of a batch.
+/// [`for_each_product`] for `images` images, whatever the plan's batch.
 pub(super) fn for_each_product_of<const D: usize>(
     plan: &ConvPlan<D>,
     images: usize,

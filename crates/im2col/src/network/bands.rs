@@ -94,10 +94,11 @@ pub(super) fn convolve_unconverted(
     });
 }
 
-/// Converts the lines of some channels that some lines of output see. Returns the window of these, and which lines of its output
-/// they are.
+/// Converts the lines of `channels` that `lines` of the output see. Returns a window over the converted lines, and which lines of
+/// its output are `lines`.
 ///
-/// Where there is no room for whole planes, it is for the lines from the first seen to the last, but for zeros around the planes.
+/// Where all lines of the planes are seen, that is the whole window. Otherwise its input is the lines from the first seen to the
+/// last, without those in a padding of zeros, which are its padding.
 fn convert_lines(
     image: Images<'_>,
     channels: Range<usize>,

@@ -101,7 +101,8 @@ impl<const L: usize> Network<L> {
 }
 
 impl LayerPlan {
-    /// Computes images of the layer, unless it is a pooling: with this activation, and the pooling behind it, for which `band` is.
+    /// Computes the layer's output for some images, with `activation`; a convolution also with the `pooling` behind it, for which
+    /// `band` is scratch. Does nothing for a pooling layer.
     #[allow(
         clippy::too_many_arguments,
         reason = "the operands of a layer, and what is applied to its output"

@@ -234,8 +234,8 @@ impl<const L: usize> Network<L> {
         }
     }
 
-    /// The pool behind the first layer that is trained, if its gradient needs no place: that layer takes it from the
-    /// one of the pool's output.
+    /// The 2x2 pool behind the first trained layer, with its index, if that layer computes its gradients straight from the gradient
+    /// of the pool's output: the gradient of the pool's input is then never stored whole.
     fn pool_taken_at_once(&self) -> Option<(usize, &Pooling)> {
         let first = self.first_trained();
         let Op::Conv(conv) = &self.layers.get(first)?.op else { return None };

@@ -50,7 +50,7 @@ pub(super) struct LayerPlan {
     /// Where the output stands in the workspace. `None`: it is the network's own input, because
     /// there is nothing but Flatten up to here.
     pub(super) output_offset: Option<usize>,
-    /// The same in vectors, where images are interleaved: in what is kept of a block.
+    /// Where images are interleaved: where the output stands, in vectors, in what is kept of a block.
     pub(super) lane_offset: usize,
     /// Where the weight stands in the parameters; the bias follows it.
     pub(super) param_offset: usize,

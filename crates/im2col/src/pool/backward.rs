@@ -275,7 +275,7 @@ fn mean_row(pooling: &Pooling, [z, y]: [usize; 2], grad_output: &[f32], grad_inp
     }
 }
 
-/// The same one output after the other: for windows that adapt or are long, and short rows of output.
+/// [`mean_row`], one output after the other: for windows that adapt or are long, and for short rows of output.
 #[inline(always)]
 fn mean_row_by_output(pooling: &Pooling, [z, y]: [usize; 2], grad_output: &[f32], grad_input: &mut [f32]) {
     let rows = pooling.counted_rows(z, y);

@@ -358,8 +358,8 @@ impl Label {
         }
     }
 
-    /// The label of output `x` from what all outputs of a row have in common: how far from the start
-    /// of the row, and how far the taps go from the start of a window.
+    /// The label of output `x` from `common`, which its lane holds: the tap itself, or an offset to which the start of the window
+    /// in its row is added.
     #[inline(always)]
     fn of_lane(self, pooling: &Pooling, x: usize, common: usize) -> usize {
         match self {

@@ -65,8 +65,8 @@ pub(crate) trait Kernel {
     /// callers may run a simpler kernel ([`Isa::is_fallback`](super::Isa::is_fallback)).
     const HAS_FALLBACK: bool = true;
 
-    /// How many sums fit into the registers: `ROWS` (a divisor of `MR`) times `PANELS` of [`Lanes`]
-    /// where the lanes are positions, `2 * PAIRS` times `PANELS` where they are channels.
+    /// Runs the operation. The registers hold `ROWS` (a divisor of `MR`) times `PANELS` sums of [`Lanes`] where the lanes are
+    /// positions, `2 * PAIRS` times `PANELS` where they are channels.
     fn run<const ROWS: usize, const PANELS: usize, const PAIRS: usize>(
         self,
         mul_add: impl MulAdd,

@@ -20,7 +20,8 @@ pub(in crate::conv) const fn scratch_len(shape: &ConvShape, most: usize) -> Opti
     }
 }
 
-/// Plain weights that are packed at a time: where a copy would have to be filled again for others, all of a group.
+/// How many packed values plain weights take at a time: those of two panels or, where the input is staged, of a whole group,
+/// so that each stage is filled once.
 pub(in crate::conv) const fn panels_len_of(shape: &ConvShape) -> usize {
     let (rows, most) = (shape.out_group.next_multiple_of(NR), PANELS_AT_ONCE * NR);
     shape.depth() * if is_staged(shape) || rows < most { rows } else { most }

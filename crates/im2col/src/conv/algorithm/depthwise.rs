@@ -53,9 +53,9 @@ pub(in crate::conv) fn forward(isa: Isa, pass: &mut Pass<'_>) {
     }
 }
 
-/// A line of input is for at most `OPEN` lines of output. A vector of outputs reads `SPAN` of its values as
-/// `SOURCES` vectors, two read `PAIR_SPAN` as `PAIR_SOURCES`. Each size is a kernel of its own, or they
-/// would compete for registers.
+/// Depthwise convolution with channels first: `K` by `K` taps at stride `STRIDE`. A line of input is seen by at most `OPEN` lines
+/// of output. A vector of outputs reads `SPAN` of its values as `SOURCES` vectors, a pair of vectors `PAIR_SPAN` as
+/// `PAIR_SOURCES`. Each size is a kernel of its own, or they would compete for registers.
 struct Depthwise<
     'a,
     const K: usize,
@@ -214,7 +214,7 @@ impl<
             } else if x == last {
                 self.right
             } else {
-                // Where a vector has fewer lanes than the kernel is wide.
+                // A middle column that sees padding: the padding is wide, or the last column overlaps this one.
                 self.masks(x)
             };
             self.column(band, x, Some(masks), output, mul_add);

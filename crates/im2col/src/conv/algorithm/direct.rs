@@ -101,8 +101,8 @@ struct Place {
 }
 
 impl PaddedPlanes {
-    /// The planes from where the part of the output between two coordinates on its outer axis begins to read, and how
-    /// far behind the first value that is.
+    /// The planes for the part `begin..end` of the output on its outer axis, and the offset in them of the first value that
+    /// this part reads.
     #[inline(always)]
     fn part(&self, [begin, end]: [usize; 2]) -> (Self, usize) {
         let (mut part, mut first, axis) = (*self, [0; 3], self.window.outer_axis());

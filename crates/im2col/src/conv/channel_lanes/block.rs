@@ -56,7 +56,7 @@ pub(in crate::conv) const fn is_staged(shape: &ConvShape) -> bool {
         || planes.saturating_mul(conflict_factor(plane_len)) > L1_SETS * L1_WAYS / 2
 }
 
-/// By what the sets of L1 are divided that values this far apart fall into: `2^n` for a multiple of `2^n` lines.
+/// How many times fewer sets of L1 hold values that are `apart` apart: `2^n` for an odd multiple of `2^n` cache lines, else 1.
 const fn conflict_factor(apart: usize) -> usize {
     if apart > 0 && apart.is_multiple_of(NR) { 1 << (apart / NR).trailing_zeros() } else { 1 }
 }
@@ -77,17 +77,16 @@ const fn positions_meet(shape: &ConvShape) -> bool {
     lines.saturating_mul(shared) > L1_SETS * L1_WAYS / 2
 }
 
-/// The positions that are computed together: the same ones of some images.
+/// The positions that are computed together: `positions` on each axis, the same ones in each of `images` images.
 ///
-/// They follow each other in the output: only what covers an axis extends over several steps of the one
-/// before.
+/// They follow each other in the output: a block of several steps on an axis, or of several images, covers all later axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::conv) struct Block {
     pub(in crate::conv) images: usize,
     pub(in crate::conv) positions: [usize; 3],
 }
 
-/// Where the input values of a block lie: a position's tap is at the sum of the steps.
+/// The strides of a block's input values: what a tap sees at a position lies at the sum of their steps.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::conv) struct Field {
     pub(in crate::conv) image: usize,

@@ -39,7 +39,7 @@ pub(in crate::conv) struct PositionPairs<'a> {
     left: usize,
     image: usize,
     at: [usize; 3],
-    /// Of the line's first position: what tap 0 reads, and its place in the output.
+    /// Of the current line's first position: the offset that tap 0 reads, and its index in the block.
     start: usize,
     place: usize,
 }

@@ -148,7 +148,7 @@ impl Target<'_> {
         }
     }
 
-    /// The same for positions that may be fewer than a vector, or of several images.
+    /// [`store`](Self::store) of positions that are fewer than a vector, or lie in several images.
     #[inline(never)]
     fn store_part(
         &mut self,

@@ -97,7 +97,7 @@ impl BlockTiles<'_> {
         }
     }
 
-    /// From the first to the last value that a pair sees, whose positions lie `step` apart: how many these are.
+    /// How many values lie from the first to the last one that a pair of positions, `step` apart, sees.
     #[inline(always)]
     fn extent(&self, step: usize) -> usize {
         let Field { channel, tap, .. } = self.field;
@@ -174,7 +174,7 @@ impl BlockTiles<'_> {
         }
     }
 
-    /// Adds to the sums of `PAIRS` pairs from pair `done` on; how many these are.
+    /// Adds a block of products to the sums of `PAIRS` pairs, from pair `done` on, and returns `PAIRS`.
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "loops over indices are unrolled into registers")]
     fn add_tile<const PAIRS: usize, const PANELS: usize>(

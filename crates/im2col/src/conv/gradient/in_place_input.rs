@@ -142,7 +142,7 @@ impl Kernel for Spread<'_> {
                 }
                 sums
             };
-            // The blocks of the kernel with a scratch: what ends a run there ends it here.
+            // The blocks of `StridedInput`, which takes scratch: runs end at the same columns, so sums keep their order.
             for range in blocks(positions, nc) {
                 patches.spread(range, image, product);
             }

@@ -21,8 +21,9 @@ use crate::window::{Window, checked, checked_product, checked_sum};
 /// How many times longer than the output the input may be: what the mirror multiplies beyond the output is padding.
 const MOST_PADDED: usize = 4;
 
-/// The convolution that computes the gradient, if it is one: also what pads it must be zeros, no more
-/// than what taps reach, and not most of what it multiplies.
+/// The convolution that computes the gradient of the input, the *mirror*. None unless the stride is 1, the padding is zeros no
+/// longer than the taps reach, and the input is at most `MOST_PADDED` times as long as the output; nor for a depthwise gradient
+/// or an empty batch.
 pub(in crate::conv) const fn mirror(shape: &ConvShape) -> Option<ConvShape> {
     let Window { input, kernel, stride, padding, mode, dilation, output } = shape.window;
     // Without images the planes may be of any size.
@@ -143,7 +144,7 @@ pub(in crate::conv) struct StridedSizes {
 }
 
 impl StridedSizes {
-    /// Those of a shape whose operands have lengths.
+    /// The sizes for a shape whose operands are known to fit in `usize`; none if one overflows.
     pub(in crate::conv) const fn new(shape: &ConvShape) -> Option<Self> {
         let (depth, blocking) = (shape.depth(), blocking(shape));
         let panels =

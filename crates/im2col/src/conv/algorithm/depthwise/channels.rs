@@ -233,8 +233,8 @@ impl ChannelLanes<'_> {
         }
     }
 
-    /// Adds the taps to the sums of `COUNT` neighbouring positions, whose inputs are `step` values apart: of a vector of channels after
-    /// the other.
+    /// Adds the products of the taps in `seen` to the sums of `COUNT` neighbouring positions, one vector of channels after the
+    /// other. The inputs of neighbouring positions are `step` values apart.
     #[inline(always)]
     fn add_all<const COUNT: usize>(
         &self,

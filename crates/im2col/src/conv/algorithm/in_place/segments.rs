@@ -11,8 +11,8 @@ use crate::window::Window;
 const SEGMENT: usize = 2 * NR + 32;
 
 impl<'a, const ROWS: usize> WeightPlaces<'a, ROWS> {
-    /// For each output the weights of neighbouring taps, the first of which is at `first` from the output's place, and where
-    /// among them it stands.
+    /// The weights of `taps` neighbouring taps, a slice for each output, and the index of the first tap's weight in these slices.
+    /// `first` is the offset of that weight from the output's place.
     #[inline(always)]
     fn of_taps(&self, first: usize, taps: usize) -> Option<(usize, [&'a [f32]; ROWS])> {
         let is_reversed = self.tap > isize::MAX as usize;

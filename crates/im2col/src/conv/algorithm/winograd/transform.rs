@@ -198,7 +198,7 @@ impl LoadTiles<'_> {
     }
 }
 
-/// The same one by one, at the end of the input.
+/// Fills `stage` with sixteen channels from `channel` on, value by value, where vectors would reach past the end of the input.
 #[cold]
 #[inline(never)]
 fn take_each(planes: &[f32], channel: usize, plane_len: usize, stage: &mut [Lanes]) {
