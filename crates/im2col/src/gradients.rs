@@ -60,7 +60,7 @@ impl<const D: usize> ConvPlan<D> {
     /// # Errors
     ///
     /// If an operand's length is not the plan's, or the scratch is shorter than
-    /// [`ConvPlan::backward_scratch_len`]; [`RunError::Layout`] with channels last. No gradient is touched then.
+    /// [`ConvPlan::backward_scratch_len`]; [`RunError::Layout`] with channels last or strides. No gradient is touched then.
     pub fn backward(
         &self,
         input: &[f32],

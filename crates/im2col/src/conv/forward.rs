@@ -81,9 +81,8 @@ impl<const D: usize> ConvPlan<D> {
     /// [`ShapeError::Length`] for `weight` or the packed weights; [`ShapeError::Inapplicable`] for
     /// [`Algorithm::Winograd`], whose weights are transformed when the program runs.
     pub const fn packed<const N: usize>(&self, weight: &[f32]) -> Result<PackedArray<N>, ShapeError> {
-        if matches!(self.algorithm(), Algorithm::Winograd) {
-            let (option, operation) = ("packing by the compiler", "Winograd");
-            return Err(ShapeError::Inapplicable { option, operation });
+        if let Err(error) = self.check_constant() {
+            return Err(error);
         }
         if let Err(error) = check_packed::<N>(self.weight_len(), weight.len(), self.packed_weight_len()) {
             return Err(error);
@@ -93,7 +92,17 @@ impl<const D: usize> ConvPlan<D> {
         Ok(PackedArray { panels, layout: self.layout() })
     }
 
-    /// Packs the weights that begin at `start` into panels that begin at `place`, for any algorithm but Winograd's.
+    /// Checks that the compiler can pack the weights, which it cannot for Winograd's algorithm.
+    pub(crate) const fn check_constant(&self) -> Result<(), ShapeError> {
+        match self.algorithm() {
+            Algorithm::Winograd => {
+                Err(ShapeError::Inapplicable { option: "packing by the compiler", operation: "Winograd" })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Packs the weights that begin at `start` into panels that begin at `place`; see [`check_constant`](Self::check_constant).
     pub(crate) const fn pack_constant(&self, values: &[f32], start: usize, packed: &mut [f32], place: usize) {
         let ConvShape { groups, out_group, .. } = self.shape;
         let (depth, len) = (self.shape.depth(), self.packed_weight_len() / groups);

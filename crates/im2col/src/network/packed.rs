@@ -35,7 +35,8 @@ impl<const L: usize> Network<L> {
     ///
     /// # Errors
     ///
-    /// [`ShapeError::Length`] for `params` or the packed weights.
+    /// [`ShapeError::Length`] for `params` or the packed weights; [`ShapeError::InLayer`] with [`ShapeError::Inapplicable`] for a
+    /// convolution by [`Algorithm::Winograd`](crate::Algorithm::Winograd), whose weights are transformed when the program runs.
     pub const fn packed<const N: usize>(&self, params: &[f32]) -> Result<PackedLayers<N>, ShapeError> {
         if params.len() != self.param_len {
             let (required, given) = (self.param_len, params.len());
@@ -50,7 +51,12 @@ impl<const L: usize> Network<L> {
         while index < L && N > 0 {
             let (op, start) = (self.inferring(index, self.batch), self.layers[index].param_offset);
             match &op {
-                Op::Conv(plan) => plan.pack_constant(params, start, &mut panels, place),
+                Op::Conv(plan) => {
+                    if let Err(error) = plan.check_constant() {
+                        return Err(error.in_layer(index));
+                    }
+                    plan.pack_constant(params, start, &mut panels, place);
+                }
                 Op::Linear(plan) => plan.pack_constant(params, start, &mut panels, place),
                 Op::Pool(_) | Op::Activation(_) | Op::Flatten => {}
             }

@@ -68,6 +68,30 @@ fn any_order_is_near_the_ordered_one() {
     }
 }
 
+/// The compiler packs no weights for Winograd's algorithm, and says of which layer; for other algorithms it packs what the
+/// program would, whatever the rounding.
+#[test]
+fn the_compiler_packs_for_ordered_sums() {
+    const CONV: Layer = Layer::Conv(ConvParams::new(64, 64, [3, 3]).with_padding([1, 1]));
+    const LAYERS: [Layer; 2] = [Layer::Activation(Activation::Relu), CONV];
+    const BY_WINOGRAD: Network<2> =
+        planned!(planned!(Network::plan(LAYERS, 1, [64, 32, 32])).with_rounding(Rounding::Any));
+    let error = BY_WINOGRAD
+        .packed::<{ BY_WINOGRAD.packed_weight_len() }>(&parameters(&BY_WINOGRAD))
+        .expect_err("Winograd's weights are transformed when the program runs");
+    assert_eq!(error.to_string(), "layer 1: packing by the compiler does not apply to Winograd");
+
+    const SMALL: Network<2> =
+        planned!(planned!(Network::plan(LAYERS, 1, [64, 3, 3])).with_rounding(Rounding::Any));
+    let params = parameters(&SMALL);
+    let packed = SMALL.packed::<{ SMALL.packed_weight_len() }>(&params).unwrap();
+    let input = uniform(3, SMALL.input_len());
+    let given =
+        infer(&SMALL, SMALL.weights(&params, &packed).unwrap(), &input, garbage(1, SMALL.scratch_len()));
+    let expected = infer(&SMALL, NetworkWeights::Plain(&params), &input, garbage(2, SMALL.scratch_len()));
+    assert!(bits(&given) == bits(&expected));
+}
+
 /// Without room for Winograd's algorithm a limited plan is the ordered one's.
 #[test]
 fn limits_come_first() {
