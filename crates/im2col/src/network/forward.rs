@@ -93,9 +93,7 @@ impl<const L: usize> Network<L> {
         check_len("input", self.input_len, input.len())?;
         check_len("output", self.output_len(), output.len())?;
         check_scratch(self.scratch_len(), scratch.len())?;
-        self.infer_parts(&weights, Images::new(input, self.position_stride), output, scratch, self.parts())?;
-        self.put_channels_last(output, scratch);
-        Ok(())
+        self.infer_images(&weights, Images::new(input, self.position_stride), output, scratch)
     }
 
     /// Infers some images in `parts` parts.

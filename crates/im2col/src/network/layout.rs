@@ -1,5 +1,7 @@
 //! Images and outputs with channels last.
 
+use super::forward::NetworkWeights;
+use super::images::Images;
 use super::layer::ValueShape;
 use super::plan::Network;
 use crate::error::RunError;
@@ -85,21 +87,42 @@ impl<const L: usize> Network<L> {
         }
     }
 
-    /// Puts the images of the output, which have channels first, into channels last, if that was asked for.
+    /// Infers all images, with the output in its layout.
     #[inline]
-    pub(super) fn put_channels_last(&self, output: &mut [f32], scratch: &mut [f32]) {
-        if !self.gives_channels_last {
-            return;
+    pub(super) fn infer_images(
+        &self,
+        weights: &NetworkWeights<'_, L>,
+        input: Images<'_>,
+        output: &mut [f32],
+        scratch: &mut [f32],
+    ) -> Result<(), RunError> {
+        // Two calls, of which the last one leaves nothing on the stack.
+        if self.gives_channels_last {
+            return self.infer_channels_last(weights, input, output, scratch);
         }
+        self.infer_parts(weights, input, output, scratch, self.parts())
+    }
+
+    /// Infers all images, then puts those of the output, which have channels first, into channels last.
+    #[inline(never)]
+    fn infer_channels_last(
+        &self,
+        weights: &NetworkWeights<'_, L>,
+        input: Images<'_>,
+        output: &mut [f32],
+        scratch: &mut [f32],
+    ) -> Result<(), RunError> {
+        self.infer_parts(weights, input, output, scratch, self.parts())?;
         let [channels, positions] = self.output_planes().map(|len| len.max(1));
         for image in output.chunks_exact_mut(channels.wrapping_mul(positions)) {
-            let Some(planes) = scratch.get_mut(..image.len()) else { return };
+            let (planes, _) = scratch.split_at_mut(image.len());
             planes.copy_from_slice(image);
             for (channel, plane) in planes.chunks_exact(positions).enumerate() {
                 let values = image.iter_mut().skip(channel).step_by(channels);
                 values.zip(plane).for_each(|(value, given)| *value = *given);
             }
         }
+        Ok(())
     }
 
     /// Checks that input and output have channels first, as training needs them.

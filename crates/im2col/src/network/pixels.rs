@@ -55,15 +55,7 @@ impl<const L: usize> Network<L> {
         check_len("pixels", self.input_len, pixels.values.len())?;
         check_len("output", self.output_len(), output.len())?;
         check_scratch(self.pixel_scratch_len(), scratch.len())?;
-        self.infer_parts(
-            &weights,
-            Images::of_pixels(pixels, self.position_stride),
-            output,
-            scratch,
-            self.parts(),
-        )?;
-        self.put_channels_last(output, scratch);
-        Ok(())
+        self.infer_images(&weights, Images::of_pixels(pixels, self.position_stride), output, scratch)
     }
 
     /// The least scratch of [`forward_pixels`](Self::forward_pixels): [`scratch_len`](Self::scratch_len), or more where the
