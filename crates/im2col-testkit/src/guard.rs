@@ -42,13 +42,13 @@ thread_local! {
 }
 
 impl Guarded {
-    /// No page. It grows with the slices that are asked for.
+    /// Pages that are free again, or none. They grow with the slices that are asked for.
     #[must_use]
     pub fn new() -> Self {
         Self(FREE.with_borrow_mut(Vec::pop))
     }
 
-    /// `len` values, with one end against a page that may not be touched. They hold what they held before.
+    /// `len` values, with one end against a page that may not be touched. They hold any values.
     #[must_use]
     pub fn slice(&mut self, len: usize, flush: Flush) -> &mut [f32] {
         if self.0.as_mut().is_none_or(|pages| pages.values().len() < len) {

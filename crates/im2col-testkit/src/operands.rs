@@ -72,7 +72,7 @@ pub fn specials(seed: u64, len: usize) -> Vec<f32> {
     (0..len).map(|_| special()).collect()
 }
 
-/// What a scratch may hold: any bits at all, 2^16 of them over and over.
+/// What a scratch may hold, any bits at all: the same 65,536 values over and over, from a place that `seed` gives.
 #[must_use]
 pub fn garbage(seed: u64, len: usize) -> Vec<f32> {
     const PERIOD: usize = 1 << 16;

@@ -92,9 +92,10 @@ impl<const D: usize> ConvPlan<D> {
     ///
     /// Each value is a sum of `n = batch * positions` products, in chains of at most 2048: over several whole images or, where an
     /// image has more positions, over a part of it. At most 64 chains are added in order, then at most 64 of their sums, and so on.
-    /// With one input channel and fewer than six outputs per group a chain covers at most 1024 vectors of positions of an image:
-    /// each of its 16 lanes is summed in order, then the lanes by pairs. `K` of the error bound is `min(n, 2048 + 64 l)` with the
-    /// least `l` for which `512 * 64^l >= n`. `grad_output` is as in [`ConvPlan::backward_input`].
+    /// With one input channel and fewer than six outputs per group, several taps, and padding that makes planes at most four times
+    /// as long, a chain covers at most 1024 vectors of positions of an image: each of its 16 lanes is summed in order, then the
+    /// lanes by pairs. `K` of the error bound is `min(n, 2048 + 64 l)` with the least `l` for which `512 * 64^l >= n`.
+    /// `grad_output` is as in [`ConvPlan::backward_input`].
     ///
     /// # Errors
     ///

@@ -84,7 +84,7 @@ impl Taps {
         }
     }
 
-    /// What tap `k` on an axis sees when the window is at `o`.
+    /// How far along `axis`, in values, lies what tap `k` sees when the window is at `o`; none for a zero of the padding.
     fn place(&self, axis: usize, o: usize, k: usize) -> Option<usize> {
         let padded = o * self.stride[axis] + k * self.dilation[axis];
         let i = padded as isize - self.padding[axis][0] as isize;

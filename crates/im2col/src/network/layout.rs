@@ -47,10 +47,9 @@ impl<const L: usize> Network<L> {
     /// The same network with an output of `[batch, height, width, channels]`, or with channels first: what
     /// [`forward`](Self::forward) and [`forward_pixels`](Self::forward_pixels) give.
     ///
-    /// Each image of the output is copied into the scratch and back in the other order, so that
-    /// [`scratch_len`](Self::scratch_len) is at least as long as one, which may exceed a limit. An output of one channel or
-    /// position, such as that of a linear layer, is the same in both layouts. Training gives channels first:
-    /// [`RunError::Layout`].
+    /// Each image of the output is copied into the scratch and back in the other order, so that [`scratch_len`](Self::scratch_len)
+    /// is at least as long as one (of a batch that is not empty), which may exceed a limit. An output of one channel or position,
+    /// such as that of a linear layer, is the same in both layouts. Training gives channels first: [`RunError::Layout`].
     ///
     /// ```
     /// use im2col::{ConvParams, Layer, Layout, Network, NetworkWeights};
@@ -96,7 +95,7 @@ impl<const L: usize> Network<L> {
         output: &mut [f32],
         scratch: &mut [f32],
     ) -> Result<(), RunError> {
-        // Two calls, of which the last one leaves nothing on the stack.
+        // A call of its own, not inlined: the usual layout does not pay for its stack.
         if self.gives_channels_last {
             return self.infer_channels_last(weights, input, output, scratch);
         }

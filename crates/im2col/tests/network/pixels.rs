@@ -381,3 +381,32 @@ fn channels_last_are_checked_as_pixels() {
         assert_eq!(output, [0.5; 401]);
     }
 }
+
+/// An output with channels last: whatever the order of calls, of no image, and with scratch that is as long as one image of it.
+#[test]
+fn outputs_with_channels_last_are_checked() {
+    let conv = Layer::Conv(ConvParams::new(1, 8, [1, 1]));
+    let last = |network: Network<1>| network.with_output_layout(Layout::ChannelsLast);
+    let network = Network::plan([conv], 2, [1, 9, 9]).unwrap();
+    let least = network.with_scratch_limit(0).unwrap();
+    assert_eq!(last(network).with_scratch_limit(0), Ok(last(least)));
+    assert_eq!(last(network).with_interleaving(true), network.with_interleaving(true).map(last));
+    let any = |network: Network<1>| network.with_rounding(im2col::Rounding::Any);
+    assert_eq!(any(last(network)), any(network).map(last));
+    #[cfg(feature = "rayon")]
+    assert_eq!(last(network).with_threads(2), last(network.with_threads(2)));
+
+    let params = [1.0; 16];
+    let weights = NetworkWeights::Plain(&params);
+    assert_eq!([least.scratch_len(), last(least).scratch_len()], [0, 8 * 81]);
+    let mut output = [0.5; 2 * 8 * 81];
+    let mut run = |scratch: usize| {
+        last(least).forward(weights, &[1.0; 162], &mut output, &mut vec![0.0; scratch]).map(|()| output[0])
+    };
+    assert_eq!(run(8 * 81 - 1), Err(RunError::Scratch { required: 8 * 81, given: 8 * 81 - 1 }));
+    assert_eq!(run(8 * 81), Ok(2.0));
+    assert_eq!(output, [2.0; 2 * 8 * 81]);
+
+    let none = last(Network::plan([conv], 0, [1, 9, 9]).unwrap().with_scratch_limit(0).unwrap());
+    assert_eq!((none.scratch_len(), none.forward(weights, &[], &mut [], &mut [])), (0, Ok(())));
+}

@@ -117,7 +117,7 @@ fn of_layers() {
             ConvCase { dilation: [1, 1, 2], padding: [[0; 2], [3, 0], [1, 6]], ..depthwise },
             ConvCase { mode: Mode::Reflect, ..depthwise },
             ConvCase { input: [1, taps, taps], ..unpadded(depthwise) },
-            ConvCase { input: [3, taps + 2, taps + 3], kernel: [2, taps, taps], ..depthwise },
+            ConvCase { input: [3, taps + 2, taps + 6], kernel: [2, taps, taps], ..depthwise },
         ]);
     }
     // A stride counts only where there is a second position.
