@@ -315,6 +315,12 @@ impl<const L: usize> Network<L> {
         self.train_scratch_len.saturating_sub(self.gradient_len).saturating_sub(self.gradient_len)
     }
 
+    /// The scratch of all threads together, where the images are converted or not; or what an output with channels last takes
+    /// after them, if that is longer.
+    pub(super) const fn all_scratch_len(&self, converts: bool) -> usize {
+        max(self.parts().saturating_mul(self.part_scratch_len(converts)), self.permuted_len())
+    }
+
     /// How many parts the images are divided into, whole shards, each with a scratch of its own.
     pub(super) const fn parts(&self) -> usize {
         let shards = self.batch.div_ceil(self.shard);

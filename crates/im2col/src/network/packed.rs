@@ -52,7 +52,7 @@ impl<const L: usize> Network<L> {
             let (op, start) = (self.inferring(index, self.batch), self.layers[index].param_offset);
             match &op {
                 Op::Conv(plan) => {
-                    if let Err(error) = plan.check_constant() {
+                    if let Err(error) = plan.check_pack_constant() {
                         return Err(error.in_layer(index));
                     }
                     plan.pack_constant(params, start, &mut panels, place);

@@ -76,13 +76,6 @@ impl<const L: usize> Network<L> {
         self.all_scratch_len(true)
     }
 
-    /// The scratch of all threads together, or an image of the output if that is longer and has channels last: it is permuted
-    /// there, after all threads.
-    pub(super) const fn all_scratch_len(&self, converts: bool) -> usize {
-        let parts = self.parts().saturating_mul(self.part_scratch_len(converts));
-        if self.gives_channels_last && self.batch > 0 { max(parts, self.image_lens()[1]) } else { parts }
-    }
-
     /// The scratch of one thread. No slice is as long as a sum that saturates.
     pub(super) const fn part_scratch_len(&self, converts: bool) -> usize {
         if !converts {

@@ -78,7 +78,7 @@ pub struct Network<const L: usize> {
     pub(super) channels: usize,
     /// How far apart the values of a channel of the input lie: `channels` where they come last, otherwise 1.
     pub(super) position_stride: usize,
-    /// Whether the output is put into channels last.
+    /// Whether the output has channels last.
     pub(super) gives_channels_last: bool,
     pub(super) param_len: usize,
     pub(super) packed_weight_len: usize,

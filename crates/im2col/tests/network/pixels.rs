@@ -382,7 +382,7 @@ fn channels_last_are_checked_as_pixels() {
     }
 }
 
-/// An output with channels last: whatever the order of calls, of no image, and with scratch that is as long as one image of it.
+/// An output with channels last: whatever the order of calls, of no image, and with scratch that is as long as one image of it in panels.
 #[test]
 fn outputs_with_channels_last_are_checked() {
     let conv = Layer::Conv(ConvParams::new(1, 8, [1, 1]));
@@ -398,14 +398,26 @@ fn outputs_with_channels_last_are_checked() {
 
     let params = [1.0; 16];
     let weights = NetworkWeights::Plain(&params);
-    assert_eq!([least.scratch_len(), last(least).scratch_len()], [0, 8 * 81]);
+    assert_eq!([least.scratch_len(), last(least).scratch_len()], [0, 16 * 81]);
     let mut output = [0.5; 2 * 8 * 81];
     let mut run = |scratch: usize| {
         last(least).forward(weights, &[1.0; 162], &mut output, &mut vec![0.0; scratch]).map(|()| output[0])
     };
-    assert_eq!(run(8 * 81 - 1), Err(RunError::Scratch { required: 8 * 81, given: 8 * 81 - 1 }));
-    assert_eq!(run(8 * 81), Ok(2.0));
+    assert_eq!(run(16 * 81 - 1), Err(RunError::Scratch { required: 16 * 81, given: 16 * 81 - 1 }));
+    assert_eq!(run(16 * 81), Ok(2.0));
     assert_eq!(output, [2.0; 2 * 8 * 81]);
+
+    // Fewer channels than a panel has, panels that are full, and one that is not.
+    for channels in [2, 16, 21, 32, 40] {
+        let network =
+            Network::plan([Layer::Conv(ConvParams::new(3, channels, [2, 2]))], 2, [3, 6, 8]).unwrap();
+        let (params, input) = (parameters(&network), uniform(1, network.input_len()));
+        let weights = NetworkWeights::Plain(&params);
+        let first = infer(&network, weights, &input, garbage(1, network.scratch_len()));
+        let last = last(network);
+        let given = infer(&last, weights, &input, garbage(2, last.scratch_len()));
+        assert!(bits(&given) == bits(&channels_last(&first, 2, channels)), "{channels} channels");
+    }
 
     let none = last(Network::plan([conv], 0, [1, 9, 9]).unwrap().with_scratch_limit(0).unwrap());
     assert_eq!((none.scratch_len(), none.forward(weights, &[], &mut [], &mut [])), (0, Ok(())));
