@@ -81,7 +81,7 @@ impl<const D: usize> ConvPlan<D> {
     /// [`ShapeError::Length`] for `weight` or the packed weights; [`ShapeError::Inapplicable`] for
     /// [`Algorithm::Winograd`], whose weights are transformed when the program runs.
     pub const fn packed<const N: usize>(&self, weight: &[f32]) -> Result<PackedArray<N>, ShapeError> {
-        if let Err(error) = self.check_constant() {
+        if let Err(error) = self.check_pack_constant() {
             return Err(error);
         }
         if let Err(error) = check_packed::<N>(self.weight_len(), weight.len(), self.packed_weight_len()) {
@@ -93,7 +93,7 @@ impl<const D: usize> ConvPlan<D> {
     }
 
     /// Checks that the compiler can pack the weights, which it cannot for Winograd's algorithm.
-    pub(crate) const fn check_constant(&self) -> Result<(), ShapeError> {
+    pub(crate) const fn check_pack_constant(&self) -> Result<(), ShapeError> {
         match self.algorithm() {
             Algorithm::Winograd => {
                 Err(ShapeError::Inapplicable { option: "packing by the compiler", operation: "Winograd" })
@@ -102,7 +102,7 @@ impl<const D: usize> ConvPlan<D> {
         }
     }
 
-    /// Packs the weights that begin at `start` into panels that begin at `place`; see [`check_constant`](Self::check_constant).
+    /// Packs the weights that begin at `start` into panels that begin at `place`; see [`check_pack_constant`](Self::check_pack_constant).
     pub(crate) const fn pack_constant(&self, values: &[f32], start: usize, packed: &mut [f32], place: usize) {
         let ConvShape { groups, out_group, .. } = self.shape;
         let (depth, len) = (self.shape.depth(), self.packed_weight_len() / groups);

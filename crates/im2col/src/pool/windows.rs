@@ -276,7 +276,8 @@ pub(super) const fn tap_bytes(taps: usize) -> usize {
     }
 }
 
-/// The largest of four values, or the last NaN, and which it is.
+/// The largest of four values, or the last NaN, and which it is. Selections, here, become vectors; by [`larger`] it is no loop over
+/// vectors and takes 18 times as long.
 #[inline(always)]
 pub(super) fn first_maximum(values: [f32; 4]) -> (f32, u8) {
     let (mut max, mut at) = (values[0], 0);
