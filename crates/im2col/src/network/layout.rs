@@ -7,7 +7,7 @@ use super::plan::Network;
 use crate::error::RunError;
 use crate::gemm::pack::PackRows;
 use crate::layout::Layout;
-use crate::simd::{NR, dispatch};
+use crate::simd::{Isa, NR, dispatch};
 
 impl<const L: usize> Network<L> {
     /// The same network of images with channels last, `[batch, height, width, channels]`, or first: what [`forward`](Self::forward)
@@ -125,21 +125,7 @@ impl<const L: usize> Network<L> {
         scratch: &mut [f32],
     ) -> Result<(), RunError> {
         self.infer_parts(weights, input, output, scratch, self.parts())?;
-        let [channels, positions] = self.output_planes().map(|len| len.max(1));
-        let (panels, _) = scratch.split_at_mut(self.permuted_len());
-        for image in output.chunks_exact_mut(channels.wrapping_mul(positions)) {
-            let (row_stride, rows, depth) = (positions, channels, positions);
-            dispatch(self.isa(), PackRows { values: image, row_stride, rows, depth, panels });
-            for (panel, lanes) in panels.as_chunks::<NR>().0.chunks_exact(positions).enumerate() {
-                for (values, lanes) in image.chunks_exact_mut(channels).zip(lanes) {
-                    let values = values.get_mut(panel * NR..).unwrap_or_default();
-                    match values.first_chunk_mut() {
-                        Some(values) => *values = *lanes,
-                        None => values.copy_from_slice(&lanes[..values.len()]),
-                    }
-                }
-            }
-        }
+        put_channels_last(self.isa(), self.output_planes(), output, &mut scratch[..self.permuted_len()]);
         Ok(())
     }
 
@@ -149,6 +135,26 @@ impl<const L: usize> Network<L> {
             Err(RunError::Layout { operation })
         } else {
             Ok(())
+        }
+    }
+}
+
+/// Transposes images of so many channels and positions, from channels first to last, by way of panels of sixteen channels.
+///
+/// Not generic, so that it is compiled in this crate only.
+fn put_channels_last(isa: Isa, [channels, positions]: [usize; 2], images: &mut [f32], panels: &mut [f32]) {
+    let (channels, positions) = (channels.max(1), positions.max(1));
+    for image in images.chunks_exact_mut(channels.wrapping_mul(positions)) {
+        let (row_stride, rows, depth) = (positions, channels, positions);
+        dispatch(isa, PackRows { values: image, row_stride, rows, depth, panels });
+        for (panel, lanes) in panels.as_chunks::<NR>().0.chunks_exact(positions).enumerate() {
+            for (values, lanes) in image.chunks_exact_mut(channels).zip(lanes) {
+                let values = values.get_mut(panel * NR..).unwrap_or_default();
+                match values.first_chunk_mut() {
+                    Some(values) => *values = *lanes,
+                    None => values.copy_from_slice(&lanes[..values.len()]),
+                }
+            }
         }
     }
 }
